@@ -1,0 +1,155 @@
+#include "lba/conv.h"
+
+#include <algorithm>
+
+#include "cpu/direct_conv.h"
+#include "cpu/im2col.h"
+#include "cpu/moving_panel.h"
+#include "cpu/packed_filter.h"
+#include "cpu/statistics_chain.h"
+
+namespace lba {
+namespace {
+
+constexpr int64_t kTargetTasks = 16;
+constexpr int64_t kMaxSize = (int64_t{1} << 31) - 1;  // of one dimension, so that products of two never overflow
+constexpr double kMaxOutputs = 0x1p48;
+constexpr int64_t kMinFilterPanels = 8;  // per task, so that packing the patches stays a small part
+
+// A 1x1 kernel that reads every position once sees the image as one long row: its patches are then consecutive values.
+ConvShape Flattened(const ConvShape& shape) {
+  const std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
+  if (shape.kernel != ones || shape.strides != ones || shape.pads_begin != zeros || shape.pads_end != zeros) {
+    return shape;
+  }
+  ConvShape flat = shape;
+  flat.input = {1, 1, shape.input_size()};
+  flat.output = {1, 1, shape.output_size()};
+  flat.dilations = ones;
+  return flat;
+}
+
+// tile[filter][position] to y[sample][channel][position].
+void WriteTile(const float* tile, const ConvShape& s, int64_t channel, int64_t channels, int64_t first, int count,
+               float* y) {
+  const int64_t size = s.output_size();
+  for (int lane = 0; lane < count;) {
+    const int64_t sample = (first + lane) / size, position = (first + lane) % size;
+    const int length = static_cast<int>(std::min<int64_t>(count - lane, size - position));
+    for (int64_t r = 0; r < channels; ++r) {
+      const float* from = tile + r * kColumnPanel + lane;
+      std::copy(from, from + length, y + (sample * s.out_channels + channel + r) * size + position);
+    }
+    lane += length;
+  }
+}
+
+// Tasks are panels of positions of one group times blocks of its filters.
+void TiledConv(const TilePlanner& planner, const ConvShape& s, const float* x, const float* w,
+               const PackedFilter& filter, float* y, const Parallel& parallel) {
+  const int64_t positions = s.batch * s.output_size();
+  const int64_t position_panels = CeilDiv(positions, kColumnPanel);
+  const int64_t filter_panels = CeilDiv(s.group_out_channels(), kRowPanel);
+  const int64_t wanted_blocks = CeilDiv(kTargetTasks, position_panels * s.groups);
+  const int64_t block = std::max(CeilDiv(filter_panels, wanted_blocks), std::min(kMinFilterPanels, filter_panels));
+  const int64_t blocks = CeilDiv(filter_panels, block);
+  RunTasks(parallel, s.groups * position_panels * blocks, [&](int64_t task) {
+    const int64_t first_filter = task % blocks * block;
+    const int64_t first = task / blocks % position_panels * kColumnPanel;
+    const int64_t group = task / blocks / position_panels;
+    const Im2colSource patches(s, x, group);
+    const StridedSource filters = FilterSource(s, w, group);
+    const PackedPanels& packed = filter.group(group);
+    MovingPanel columns({planner, patches, filters, packed, MovingSide::kColumns});
+    columns.Load(first, static_cast<int>(std::min<int64_t>(positions - first, kColumnPanel)));
+    alignas(64) float tile[kRowPanel * kColumnPanel];
+    for (int64_t panel = first_filter; panel < std::min(first_filter + block, filter_panels); ++panel) {
+      columns.Multiply(panel, tile);
+      const int64_t channel = group * s.group_out_channels() + panel * kRowPanel;
+      WriteTile(tile, s, channel, packed.panel_vectors(panel), first, columns.count(), y);
+    }
+  });
+}
+
+void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& parallel) {
+  const int64_t planes = s.batch * s.out_channels;
+  const int64_t tasks = std::min(planes, kTargetTasks);
+  RunTasks(parallel, tasks, [&](int64_t task) {
+    const FpScope scope(FpMode::kNearest);
+    for (int64_t plane = planes * task / tasks; plane < planes * (task + 1) / tasks; ++plane) {
+      float* values = y + plane * s.output_size();
+      const float addend = bias[plane % s.out_channels];
+      for (int64_t i = 0; i < s.output_size(); ++i) values[i] += addend;
+    }
+  });
+}
+
+void CollectConvStatistics(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
+                           const Parallel& parallel, StatisticsCollector* statistics) {
+  const int64_t call = statistics->NextCall();
+  for (int64_t group = 0; group < shape.groups; ++group) {
+    CollectStatistics(spec, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel,
+                      statistics);
+  }
+}
+
+}  // namespace
+
+std::string CompleteConvShape(ConvShape* shape) {
+  for (const int64_t size : {shape->batch, shape->in_channels, shape->out_channels}) {
+    if (size < 0) return "expected sizes of 0 or more, got " + std::to_string(size);
+  }
+  double outputs = static_cast<double>(shape->batch) * static_cast<double>(shape->out_channels);
+  if (shape->groups < 1) return "expected group of at least 1, got " + std::to_string(shape->groups);
+  if (shape->in_channels % shape->groups != 0 || shape->out_channels % shape->groups != 0) {
+    return "expected channels that group divides, got " + std::to_string(shape->in_channels) + " input and " +
+           std::to_string(shape->out_channels) + " output channels in " + std::to_string(shape->groups) + " groups";
+  }
+  for (int d = 0; d < 3; ++d) {
+    if (shape->kernel[d] < 1 || shape->strides[d] < 1 || shape->dilations[d] < 1) {
+      return "expected kernel sizes, strides and dilations of at least 1";
+    }
+    if (shape->pads_begin[d] < 0 || shape->pads_end[d] < 0) return "expected pads of 0 or more";
+    for (const int64_t size : {shape->input[d], shape->kernel[d], shape->strides[d], shape->dilations[d],
+                               shape->pads_begin[d], shape->pads_end[d]}) {
+      if (size > kMaxSize) return "expected sizes below 2^31, got " + std::to_string(size);
+    }
+    const int64_t padded = shape->input[d] + shape->pads_begin[d] + shape->pads_end[d];
+    const int64_t reach = (shape->kernel[d] - 1) * shape->dilations[d] + 1;
+    if (padded < reach) {
+      return "expected a kernel that fits the padded input, got a kernel that spans " + std::to_string(reach) +
+             " of " + std::to_string(padded);
+    }
+    shape->output[d] = (padded - reach) / shape->strides[d] + 1;
+    outputs *= static_cast<double>(shape->output[d]);
+  }
+  if (outputs > kMaxOutputs) return "expected an output that memory can hold, got " + std::to_string(outputs) + " values";
+  return "";
+}
+
+std::shared_ptr<const PackedFilter> PackFilter(const AccumulatorSpec& spec, const ConvShape& shape, const float* w) {
+  return std::make_shared<PackedFilter>(TilePlanner(spec, shape.depth()), shape, w, SerialParallel());
+}
+
+void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
+          const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
+          StatisticsCollector* statistics) {
+  const int64_t size = shape.batch * shape.out_channels * shape.output_size();
+  if (size == 0) return;
+  if (shape.depth() == 0) {
+    std::fill(y, y + size, 0.0f);
+  } else {
+    const TilePlanner planner(spec, shape.depth());
+    std::shared_ptr<const PackedFilter> packed_now;
+    if (packed == nullptr || !packed->IsFor(planner.path())) {
+      packed_now = std::make_shared<PackedFilter>(planner, shape, w, parallel);
+      packed = packed_now.get();
+    }
+    const ConvShape flat = Flattened(shape);
+    (IsDirect(shape) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);
+    if (statistics != nullptr) CollectConvStatistics(spec, flat, x, w, parallel, statistics);
+  }
+  if (bias != nullptr) AddBias(shape, bias, y, parallel);
+}
+
+}  // namespace lba

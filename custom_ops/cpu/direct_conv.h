@@ -1,0 +1,17 @@
+// Convolution of groups with few filters, depthwise above all, from a padded copy of the input.
+#ifndef LBA_CPU_DIRECT_CONV_H_
+#define LBA_CPU_DIRECT_CONV_H_
+
+#include "cpu/packed_filter.h"
+#include "lba/conv.h"
+#include "lba/parallel.h"
+
+namespace lba {
+
+// y gets the dot products; the bias is the caller's.
+void DirectConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w,
+                const PackedFilter& filter, float* y, const Parallel& parallel);
+
+}  // namespace lba
+
+#endif  // LBA_CPU_DIRECT_CONV_H_

@@ -1,0 +1,29 @@
+// The patches of one group of an image batch as vectors: the columns of the matrix that turns a convolution into a
+// matrix product. Panels of it are packed when needed; the matrix itself never exists.
+#ifndef LBA_CPU_IM2COL_H_
+#define LBA_CPU_IM2COL_H_
+
+#include <cstdint>
+
+#include "cpu/panel.h"
+#include "lba/conv.h"
+
+namespace lba {
+
+// Vector n * output_size + position; its elements in the order of the weights: channel, then kernel positions.
+class Im2colSource : public PanelSource {
+ public:
+  Im2colSource(const ConvShape& shape, const float* x, int64_t group) : shape_(shape), x_(x), group_(group) {}
+  int64_t depth() const override { return shape_.depth(); }
+  int64_t vectors() const override { return shape_.batch * shape_.output_size(); }
+  void Pack(int64_t first, int count, int width, float* out) const override;
+
+ private:
+  const ConvShape& shape_;
+  const float* x_;
+  int64_t group_;
+};
+
+}  // namespace lba
+
+#endif  // LBA_CPU_IM2COL_H_

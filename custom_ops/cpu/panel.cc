@@ -1,0 +1,67 @@
+#include "cpu/panel.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace lba {
+namespace {
+
+double FromFloatBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+double ValueRange::max_abs() const { return FromFloatBits(max_bits); }
+
+double ValueRange::min_abs() const {
+  return is_zero() ? std::numeric_limits<double>::infinity() : FromFloatBits(min_bits_less_one + 1);
+}
+
+int ValueRange::min_exponent() const { return static_cast<int>((min_bits_less_one + 1) >> 23) - 127; }
+
+int ValueRange::significant_bits() const {
+  if (is_zero()) return 0;
+  if (has_subnormal()) return 24;
+  const uint32_t mantissa = (any_bits & 0x007fffffu) | 0x00800000u;
+  return 24 - __builtin_ctz(mantissa);
+}
+
+double ValueRange::chunk_norm(int64_t chunk) const {
+  // Each of at most 2 * chunk + 2 operations truncated by a factor above 1 - 2^-23 and flushed less than 2^-126.
+  const double operations = 2.0 * static_cast<double>(chunk) + 2.0;
+  const double kept = 1.0 - operations * std::ldexp(1.0, -23);
+  if (kept <= 0.5 || max_chunk_squares >= 0x1p126f) return std::numeric_limits<double>::infinity();
+  return std::sqrt(max_chunk_squares / kept + operations * std::ldexp(1.0, -126)) * (1.0 + 1e-12);
+}
+
+void ValueRange::Merge(const ValueRange& other) {
+  max_bits = std::max(max_bits, other.max_bits);
+  min_bits_less_one = std::min(min_bits_less_one, other.min_bits_less_one);
+  any_bits |= other.any_bits;
+  max_chunk_squares = std::max(max_chunk_squares, other.max_chunk_squares);
+}
+
+void StridedSource::Pack(int64_t first, int count, int width, float* out) const {
+  const float* base = data_ + first * vector_stride_;
+  if (count < width) std::fill(out, out + depth_ * width, 0.0f);
+  if (vector_stride_ == 1) {
+    for (int64_t k = 0; k < depth_; ++k) {
+      std::copy(base + k * depth_stride_, base + k * depth_stride_ + count, out + k * width);
+    }
+    return;
+  }
+  constexpr int64_t kBlock = 64;  // keeps the written lines in the cache while the vectors take turns
+  for (int64_t begin = 0; begin < depth_; begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, depth_);
+    for (int j = 0; j < count; ++j) {
+      const float* vector = base + j * vector_stride_;
+      for (int64_t k = begin; k < end; ++k) out[k * width + j] = vector[k * depth_stride_];
+    }
+  }
+}
+
+}  // namespace lba

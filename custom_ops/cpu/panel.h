@@ -1,0 +1,98 @@
+// Operands as the kernels read them: panels of vectors along the depth, and what is known of their values.
+#ifndef LBA_CPU_PANEL_H_
+#define LBA_CPU_PANEL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <utility>
+
+namespace lba {
+
+constexpr int kRowPanel = 8;      // rows of one tile
+constexpr int kColumnPanel = 32;  // columns of one tile: the vector lanes
+
+// What the provable short cuts need to know of a set of float32 values. Magnitudes are kept as bits: those of
+// non-negative float32 values order like integers, and NaN and infinity come last.
+struct ValueRange {
+  uint32_t max_bits = 0;
+  uint32_t min_bits_less_one = 0xffffffffu;  // of the nonzero values; zeros wrap to the largest integer
+  uint32_t any_bits = 0;                     // bitwise or
+  float max_chunk_squares = 0;  // largest sum of squares over one chunk of one vector, truncated in each addition
+
+  bool is_finite() const { return max_bits < 0x7f800000u; }
+  bool is_zero() const { return max_bits == 0; }
+  bool has_subnormal() const { return !is_zero() && min_bits_less_one < 0x007fffffu; }
+  double max_abs() const;
+  double min_abs() const;  // smallest nonzero magnitude; infinity when all are zero
+  int max_exponent() const { return static_cast<int>(max_bits >> 23) - 127; }  // |v| < 2^(max_exponent + 1)
+  int min_exponent() const;  // |v| >= 2^min_exponent for nonzero values; only when there are no subnormals
+  int significant_bits() const;  // of the widest value, leading one included
+  // An upper bound of the Euclidean norm of a chunk of `chunk` values of any one vector.
+  double chunk_norm(int64_t chunk) const;
+
+  void Merge(const ValueRange& other);
+};
+
+// Memory for packed values, aligned for vector loads; contents undefined.
+class AlignedFloats {
+ public:
+  AlignedFloats() = default;
+  explicit AlignedFloats(int64_t count) : size_(count) {
+    // Vector tails read a little past the end.
+    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 2 * kAlignment - 1) / kAlignment * kAlignment;
+    data_ = static_cast<float*>(std::aligned_alloc(kAlignment, bytes));
+    if (data_ == nullptr) throw std::bad_alloc();
+  }
+  ~AlignedFloats() { std::free(data_); }
+  AlignedFloats(AlignedFloats&& other) noexcept : data_(other.data_), size_(other.size_) {
+    other.data_ = nullptr;
+    other.size_ = 0;
+  }
+  AlignedFloats& operator=(AlignedFloats&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+
+  float* data() { return data_; }
+  const float* data() const { return data_; }
+  int64_t size() const { return size_; }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  float* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Vectors of one operand, all of the same depth: rows of A, columns of B, filters, or patches of an image.
+class PanelSource {
+ public:
+  virtual ~PanelSource() = default;
+  virtual int64_t depth() const = 0;
+  virtual int64_t vectors() const = 0;
+  // out[k][j] = element k of vector first + j for j < count; zero for count <= j < width.
+  virtual void Pack(int64_t first, int count, int width, float* out) const = 0;
+};
+
+// Vectors in memory at regular strides.
+class StridedSource : public PanelSource {
+ public:
+  StridedSource(const float* data, int64_t vectors, int64_t depth, int64_t vector_stride, int64_t depth_stride)
+      : data_(data), vectors_(vectors), depth_(depth), vector_stride_(vector_stride), depth_stride_(depth_stride) {}
+  int64_t depth() const override { return depth_; }
+  int64_t vectors() const override { return vectors_; }
+  void Pack(int64_t first, int count, int width, float* out) const override;
+
+ private:
+  const float* data_;
+  int64_t vectors_, depth_, vector_stride_, depth_stride_;
+};
+
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace lba
+
+#endif  // LBA_CPU_PANEL_H_

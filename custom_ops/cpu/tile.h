@@ -1,0 +1,82 @@
+// The tile kernels: one table of functions per CPU path. All of them follow tile_kernel.h.
+#ifndef LBA_CPU_TILE_H_
+#define LBA_CPU_TILE_H_
+
+#include <cstdint>
+
+#include "cpu/cpu_path.h"
+#include "cpu/fp_environment.h"
+#include "cpu/panel.h"
+#include "lba/fmaq.h"
+
+namespace lba {
+
+// A specification as the kernels read it.
+struct TileConstants {
+  // For the scaled float32 paths (cpu/scaling.h): the formats after scaling by powers of two.
+  float product_max = 0, accumulator_max = 0;
+  float product_to_accumulator = 1;  // from the scale of the products to that of the accumulator
+  uint32_t product_kept_bits = 0, accumulator_kept_bits = 0;
+  float unscale[2] = {1, 1};  // both factors together take a total back
+  // For the double paths: the formats as they are.
+  QuantizeConstants product{}, accumulator{};
+};
+
+// What is done to a product before it joins the partial sum; the operands prove which steps are needed.
+enum class ProductStep {
+  kFused,    // exact and inside the format: multiplied and added in one instruction
+  kExact,    // exact, but may underflow: no mantissa bits to drop
+  kTruncate,  // may underflow, cannot overflow
+  kSaturate,  // all steps
+};
+
+struct TileVariant {
+  ProductStep product = ProductStep::kSaturate;
+  bool saturates_partial_sum = true;  // whether a partial sum can reach max_value
+
+  int index() const { return static_cast<int>(product) * 2 + (saturates_partial_sum ? 1 : 0); }
+};
+constexpr int kTileVariants = 8;
+
+// out[r][c], r < row_count, c < column_count rounded up to a vector: dot products of rows [depth][kRowPanel] and
+// columns [depth][kColumnPanel].
+struct TileArgs {
+  const TileConstants* constants;
+  const float* rows;
+  const float* columns;
+  int64_t depth, chunk;
+  int row_count, column_count;
+  float* out;  // [kRowPanel][kColumnPanel]
+};
+
+// out[q], q < count rounded up to kDirectRounding: dot products of weights[k] and plane[offsets[k] + q].
+constexpr int64_t kDirectRounding = 16;
+struct DirectArgs {
+  const TileConstants* constants;
+  const float* weights;
+  const float* plane;
+  const int64_t* offsets;
+  int64_t depth, chunk, count;
+  float* out;
+};
+
+using TileKernel = void (*)(const TileArgs&);
+using DirectKernel = void (*)(const DirectArgs&);
+
+struct TileKernels {
+  CpuPath path;
+  FpMode mode;
+  TileKernel tile[kTileVariants];
+  DirectKernel direct[kTileVariants];
+};
+
+const TileKernels& KernelsOf(CpuPath path);
+
+// Multiplies the panel [depth][width] by the power of two `scale`, in place, and returns the range of the values before.
+// Call under FpMode::kTowardZero.
+using ScalePanelKernel = ValueRange (*)(float* panel, int64_t depth, int width, int64_t chunk, float scale);
+ScalePanelKernel ScalePanelOf(CpuPath path);
+
+}  // namespace lba
+
+#endif  // LBA_CPU_TILE_H_

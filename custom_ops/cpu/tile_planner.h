@@ -1,0 +1,58 @@
+// Decides, from a specification and from what is known of the operands' values, which kernel computes a tile. Every
+// decision is a proof that the kernel gives the reference's bits (docs/design.md, "Short cuts that are provable").
+#ifndef LBA_CPU_TILE_PLANNER_H_
+#define LBA_CPU_TILE_PLANNER_H_
+
+#include <cstdint>
+
+#include "cpu/panel.h"
+#include "cpu/tile.h"
+#include "lba/format.h"
+
+namespace lba {
+
+// How a panel of the moving operand meets the fixed operand.
+struct PanelPlan {
+  CpuPath path = CpuPath::kExact;
+  bool is_fused = false;  // the moving panel carries the scale of the accumulator, not of the products
+};
+
+class TilePlanner {
+ public:
+  TilePlanner(const AccumulatorSpec& spec, int64_t depth);
+
+  const TileConstants& constants() const { return constants_; }
+  int64_t chunk() const { return chunk_; }
+  CpuPath path() const { return path_; }  // the preferred one
+  bool is_scaled() const { return is_scaled_; }
+
+  // Powers of two by which the operands are multiplied on the scaled paths. The fixed operand's is chosen from its
+  // values; the moving operand's complements it, so that it is known before the moving values are.
+  int FixedScaleLog2(const ValueRange& fixed) const;
+  int MovingScaleLog2(int fixed_scale_log2) const { return product_scale_log2_ - fixed_scale_log2; }
+  // What takes a moving panel from the scale of the products to that of the accumulator.
+  float fused_scale() const { return constants_.product_to_accumulator; }
+
+  PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const;
+  TileVariant Variant(const ValueRange& moving, const ValueRange& fixed, bool is_fused) const;
+
+ private:
+  bool FitsScaledWithUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const;
+  bool FitsScaledWithoutUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
+                                  int fixed_log2) const;
+  bool CanFuse(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const;
+  bool HasExactProducts(const ValueRange& moving, const ValueRange& fixed) const;
+  bool CanOverflowProduct(const ValueRange& moving, const ValueRange& fixed) const;
+
+  AccumulatorSpec spec_;
+  int64_t chunk_;
+  CpuPath path_;
+  bool is_scaled_;
+  int product_scale_log2_;
+  int accumulator_scale_log2_;
+  TileConstants constants_;
+};
+
+}  // namespace lba
+
+#endif  // LBA_CPU_TILE_PLANNER_H_

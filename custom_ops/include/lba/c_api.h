@@ -1,0 +1,113 @@
+/* Entry points of the library for Python and other languages. All functions return 0 on success, or a nonzero code
+   with the reason in lba_last_error() of the calling thread. No function throws. */
+#ifndef LBA_C_API_H_
+#define LBA_C_API_H_
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define LBA_EXPORT __declspec(dllexport)
+#else
+#define LBA_EXPORT __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LBA_OK 0
+#define LBA_INVALID_ARGUMENT 1
+#define LBA_OUT_OF_MEMORY 2
+#define LBA_INTERNAL_ERROR 3
+
+/* Histogram bin i counts values v with floor(log2|v|) == i - LBA_LOG2_OFFSET; zeros are not counted. */
+#define LBA_LOG2_BINS 704
+#define LBA_LOG2_OFFSET 352
+
+typedef struct LbaFormat {
+  int32_t mantissa_bits;
+  int32_t exponent_bits;
+  int32_t exponent_bias;
+} LbaFormat;
+
+typedef struct LbaSpec {
+  LbaFormat product_format;
+  LbaFormat accumulator_format;
+  int64_t chunk_size; /* 0: the whole depth is one chunk */
+  int32_t underflow;
+} LbaSpec;
+
+/* Events of one kind of value in the quantized chain. */
+typedef struct LbaEvents {
+  int64_t values;     /* how many were formed */
+  int64_t overflows;  /* |exact value| >= max_value */
+  int64_t underflows; /* 0 < |exact value| and the result is 0 */
+  int64_t swamped;    /* nonzero addend, accumulator unchanged, no overflow (0 for products) */
+} LbaEvents;
+
+typedef struct LbaStatistics {
+  int64_t outputs;         /* all output values computed */
+  int64_t sampled_outputs; /* of which looked into */
+  double max_abs_product;  /* exact products and unquantized sums, over the sampled outputs */
+  double max_abs_partial_sum;
+  double max_abs_total;
+  LbaEvents products;     /* Q_prod(x * w) */
+  LbaEvents partial_sums; /* Q_acc(product + partial sum) */
+  LbaEvents totals;       /* Q_acc(total + partial sum of a chunk) */
+  int64_t products_log2[LBA_LOG2_BINS];
+  int64_t partial_sums_log2[LBA_LOG2_BINS]; /* prefix sums inside each chunk */
+  int64_t totals_log2[LBA_LOG2_BINS];       /* running totals after each chunk */
+} LbaStatistics;
+
+LBA_EXPORT const char* lba_version(void);
+LBA_EXPORT const char* lba_last_error(void);
+
+/* The path that calls take where the data allow: "avx512", "avx2", "portable" or "exact". The environment variable
+   LBA_ONNX_CPU_PATH forces one of them (an error if this CPU lacks it). */
+LBA_EXPORT const char* lba_cpu_path(void);
+
+/* Which paths tiles have taken since the process started: counts in the order avx512, avx2, portable, exact. */
+LBA_EXPORT void lba_path_counts(int64_t counts[4]);
+
+/* y[b, row, column] = dot over depth, for b < batch: a at a + a_offsets[b], element [row, depth] at strides
+   (a_row_stride, a_depth_stride); b likewise with (b_depth_stride, b_column_stride); y contiguous. Strides and
+   offsets count elements. statistics: a key, or null. */
+typedef struct LbaMatMulArgs {
+  int64_t batch, rows, columns, depth;
+  const float* a;
+  const int64_t* a_offsets;
+  int64_t a_row_stride, a_depth_stride;
+  const float* b;
+  const int64_t* b_offsets;
+  int64_t b_depth_stride, b_column_stride;
+  float* y;
+} LbaMatMulArgs;
+
+LBA_EXPORT int lba_matmul(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t threads, const char* statistics);
+
+/* Convolution over 1 to 3 spatial dimensions, arrays contiguous: x [batch, in_channels, spatial...],
+   w [out_channels, in_channels / groups, kernel...], bias [out_channels] or null, y [batch, out_channels, output...].
+   Only the first `rank` entries of the arrays below are read. */
+typedef struct LbaConvArgs {
+  int32_t rank;
+  int64_t batch, in_channels, out_channels, groups;
+  int64_t input[3], kernel[3], strides[3], dilations[3], pads_begin[3], pads_end[3];
+  const float* x;
+  const float* w;
+  const float* bias;
+  float* y;
+} LbaConvArgs;
+
+LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, const char* statistics);
+
+/* Statistics are kept by key "run/node". Nodes of an open run sample `sampled_fraction` (0 < f <= 1) of their rows or
+   output positions, at least one a call. */
+LBA_EXPORT int lba_statistics_open(const char* run, double sampled_fraction);
+LBA_EXPORT int lba_statistics_close(const char* run);
+LBA_EXPORT int lba_statistics_read(const char* key, LbaStatistics* out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LBA_C_API_H_ */

@@ -1,0 +1,145 @@
+"""Matrix multiplication and convolution of numpy arrays with a low bit-width accumulator."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lba_onnx import native
+from lba_onnx.accumulator import AccumulatorSpec
+
+
+def matmul(
+    a: npt.ArrayLike, b: npt.ArrayLike, spec: AccumulatorSpec, *, threads: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Matrix product as numpy.matmul defines it, computed in the formats of `spec` (docs/numerics.md).
+
+    Args:
+        a: float32 [..., rows, depth], or [depth].
+        b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
+        spec: Product format, accumulator format, chunk size, underflow.
+        threads: Threads to use; None for one per processor that this process may use. Never changes a bit.
+
+    Returns:
+        float32 [..., rows, columns]; without the dimension that a 1-D operand lacks.
+
+    Raises:
+        TypeError: An operand is not float32.
+        ValueError: Shapes do not fit.
+    """
+    a, b = _float32("a", a), _float32("b", b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"expected operands of at least one dimension, got shapes {a.shape} and {b.shape}")
+    a_matrix = a[np.newaxis, :] if a.ndim == 1 else a
+    b_matrix = b[:, np.newaxis] if b.ndim == 1 else b
+    if a_matrix.shape[-1] != b_matrix.shape[-2]:
+        raise ValueError(f"expected operands of the same depth, got shapes {a.shape} and {b.shape}")
+    y = _matmul_batched(a_matrix, b_matrix, spec, _threads(threads))
+    y = y[..., 0] if b.ndim == 1 else y
+    if a.ndim == 1:
+        y = y[..., 0] if b.ndim == 1 else y[..., 0, :]
+    return y
+
+
+def _matmul_batched(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], spec: AccumulatorSpec, threads: int
+) -> npt.NDArray[np.float32]:
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ValueError(f"expected batch dimensions that broadcast, got shapes {a.shape} and {b.shape}") from None
+    rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+    if all(size == 1 for size in b.shape[:-2]):  # one matrix for all: the batch is more rows
+        flat = a.reshape(1, -1, depth) if depth else np.empty((1, int(np.prod(a.shape[:-1])), 0), np.float32)
+        y = native.matmul(flat, b.reshape(1, depth, columns), spec, threads)
+    else:
+        a_all = np.broadcast_to(a, (*batch, rows, depth)).reshape(-1, rows, depth)
+        b_all = np.broadcast_to(b, (*batch, depth, columns)).reshape(-1, depth, columns)
+        y = native.matmul(a_all, b_all, spec, threads)
+    return y.reshape(*batch, rows, columns)
+
+
+def conv(
+    x: npt.ArrayLike,
+    w: npt.ArrayLike,
+    spec: AccumulatorSpec,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+    *,
+    threads: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """Convolution as ONNX's Conv defines it, without bias, computed in the formats of `spec` (docs/numerics.md).
+
+    Args:
+        x: float32 [batch, channels, spatial...] with 1 to 3 spatial dimensions.
+        w: float32 [out_channels, channels / group, kernel...].
+        spec: Product format, accumulator format, chunk size, underflow.
+        strides: One per spatial dimension; default 1.
+        pads: All begins, then all ends; default 0.
+        dilations: One per spatial dimension; default 1.
+        group: Groups of channels.
+        threads: Threads to use; None for one per processor that this process may use. Never changes a bit.
+
+    Returns:
+        float32 [batch, out_channels, output...].
+
+    Raises:
+        TypeError: An operand is not float32.
+        ValueError: Shapes or attributes do not fit.
+    """
+    x, w = (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
+    rank = x.ndim - 2
+    if not 1 <= rank <= 3 or w.ndim != x.ndim:
+        raise ValueError(f"expected x and w with the same 1 to 3 spatial dimensions, got shapes {x.shape}, {w.shape}")
+    pads = _per_dimension("pads", pads, 2 * rank, 0)
+    geometry = native.ConvGeometry(
+        strides=_per_dimension("strides", strides, rank, 1),
+        dilations=_per_dimension("dilations", dilations, rank, 1),
+        pads_begin=pads[:rank],
+        pads_end=pads[rank:],
+        group=group,
+    )
+    shape = _conv_shape(x.shape, w.shape, geometry)
+    return native.conv(x, w, spec, geometry, shape, _threads(threads))
+
+
+def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeometry) -> tuple[int, ...]:
+    """Shape of the output; the native library checks the rest."""
+    group = geometry.group
+    if group < 1 or x[1] != w[1] * group or w[0] % group:
+        raise ValueError(f"expected w [out_channels, channels / group, ...] for x {x} and group {group}, got {w}")
+    if min((*geometry.strides, *geometry.dilations, *w[2:])) < 1 or min((*geometry.pads_begin, *geometry.pads_end)) < 0:
+        raise ValueError(f"expected strides, dilations and kernel sizes of at least 1 and pads of 0 or more: {geometry}")
+    output = []
+    for i in range(len(x) - 2):
+        room = x[2 + i] + geometry.pads_begin[i] + geometry.pads_end[i] - (w[2 + i] - 1) * geometry.dilations[i] - 1
+        if room < 0:
+            raise ValueError(f"expected a kernel that fits the padded input, got x {x}, w {w}, {geometry}")
+        output.append(room // geometry.strides[i] + 1)
+    return (x[0], w[0], *output)
+
+
+def _float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    array = np.asarray(value)
+    if array.dtype != np.float32:
+        raise TypeError(f"expected {name} to be float32, got {array.dtype}")
+    return array
+
+
+def _per_dimension(name: str, values: Sequence[int] | None, count: int, default: int) -> tuple[int, ...]:
+    if values is None:
+        return (default,) * count
+    if len(values) != count:
+        raise ValueError(f"expected {count} values in {name}, got {len(values)}")
+    return tuple(int(value) for value in values)
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise ValueError(f"expected at least one thread, got {threads}")
+    return threads
