@@ -1,0 +1,61 @@
+"""Runs ONNX models with low bit-width accumulators, exact to the bit, in stock onnxruntime.
+
+The names below are imported when first used, so that `import lba_onnx` is quick and loads no native code.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lba_onnx.accumulator import AccumulatorSpec as AccumulatorSpec
+    from lba_onnx.calibration import Calibration as Calibration
+    from lba_onnx.calibration import calibrate as calibrate
+    from lba_onnx.errors import LbaError as LbaError
+    from lba_onnx.evaluation import Evaluation as Evaluation
+    from lba_onnx.evaluation import evaluate as evaluate
+    from lba_onnx.formats import FloatFormat as FloatFormat
+    from lba_onnx.kernels import conv as conv
+    from lba_onnx.kernels import matmul as matmul
+    from lba_onnx.rewrite import ConversionReport as ConversionReport
+    from lba_onnx.rewrite import convert as convert
+    from lba_onnx.session import get_library_path as get_library_path
+    from lba_onnx.session import make_session as make_session
+    from lba_onnx.session import register_custom_ops as register_custom_ops
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AccumulatorSpec": "accumulator",
+    "Calibration": "calibration",
+    "ConversionReport": "rewrite",
+    "Evaluation": "evaluation",
+    "FloatFormat": "formats",
+    "LbaError": "errors",
+    "calibrate": "calibration",
+    "conv": "kernels",
+    "convert": "rewrite",
+    "evaluate": "evaluation",
+    "get_library_path": "session",
+    "make_session": "session",
+    "matmul": "kernels",
+    "register_custom_ops": "session",
+}
+_MODULES = {"reference"}
+
+__all__ = sorted([*_HOMES, *_MODULES, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import a public name from its module, or a public module, at first use."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"lba_onnx.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"lba_onnx.{name}")
+    else:
+        raise AttributeError(f"module 'lba_onnx' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

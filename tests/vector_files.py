@@ -1,0 +1,122 @@
+"""The golden vectors as Python values; tests/vectors/README.md describes the files."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.formats import FloatFormat
+
+FOLDER = Path(__file__).parent / "vectors"
+
+
+class Tokens:
+    """The tokens of one case, read from the left."""
+
+    def __init__(self, line: str) -> None:
+        self._tokens = iter(line.split(" "))
+
+    def text(self) -> str:
+        return next(self._tokens)
+
+    def integer(self) -> int:
+        return int(self.text())
+
+    def integers(self, count: int) -> tuple[int, ...]:
+        return tuple(self.integer() for _ in range(count))
+
+    def float64(self) -> float:
+        return float(np.array(int(self.text(), 16), dtype=np.uint64).view(np.float64))
+
+    def float32(self, *shape: int) -> np.ndarray:
+        values = [int(self.text(), 16) for _ in range(math.prod(shape))]
+        return np.array(values, dtype=np.uint32).view(np.float32).reshape(shape)
+
+    def spec(self) -> AccumulatorSpec:
+        names = ("product_format", "accumulator_format", "chunk_size", "underflow")
+        values = (self.text(), self.text(), self.integer(), self.integer())
+        return AccumulatorSpec.from_attributes(dict(zip(names, values, strict=True)))
+
+    def expect_end(self) -> None:
+        assert next(self._tokens, None) is None
+
+
+@dataclass(frozen=True)
+class QuantizeCase:
+    number_format: FloatFormat
+    underflow: bool
+    value: float
+    expected: np.ndarray
+
+    @classmethod
+    def read(cls, tokens: Tokens) -> "QuantizeCase":
+        number_format, underflow = FloatFormat.parse(tokens.text()), bool(tokens.integer())
+        return cls(number_format, underflow, tokens.float64(), tokens.float32())
+
+
+@dataclass(frozen=True)
+class DotCase:
+    spec: AccumulatorSpec
+    x: np.ndarray
+    w: np.ndarray
+    expected: np.ndarray
+
+    @classmethod
+    def read(cls, tokens: Tokens) -> "DotCase":
+        spec, depth = tokens.spec(), tokens.integer()
+        return cls(spec, tokens.float32(depth), tokens.float32(depth), tokens.float32())
+
+
+@dataclass(frozen=True)
+class MatMulCase:
+    spec: AccumulatorSpec
+    a: np.ndarray
+    b: np.ndarray
+    expected: np.ndarray
+
+    @classmethod
+    def read(cls, tokens: Tokens) -> "MatMulCase":
+        spec, (rows, depth, columns) = tokens.spec(), tokens.integers(3)
+        return cls(spec, tokens.float32(rows, depth), tokens.float32(depth, columns), tokens.float32(rows, columns))
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    spec: AccumulatorSpec
+    x: np.ndarray
+    w: np.ndarray
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    group: int
+    expected: np.ndarray
+
+    @classmethod
+    def read(cls, tokens: Tokens) -> "ConvCase":
+        spec, axes = tokens.spec(), tokens.integer()
+        x_shape, w_shape = tokens.integers(2 + axes), tokens.integers(2 + axes)
+        strides, pads, dilations = tokens.integers(axes), tokens.integers(2 * axes), tokens.integers(axes)
+        group, out_shape = tokens.integer(), tokens.integers(2 + axes)
+        x, w, expected = tokens.float32(*x_shape), tokens.float32(*w_shape), tokens.float32(*out_shape)
+        return cls(spec, x, w, strides, pads, dilations, group, expected)
+
+
+Case = QuantizeCase | DotCase | MatMulCase | ConvCase
+KINDS: dict[str, type[Case]] = {
+    "quantize.txt": QuantizeCase,
+    "dot.txt": DotCase,
+    "matmul.txt": MatMulCase,
+    "conv.txt": ConvCase,
+}
+
+
+def read_cases(name: str) -> Iterator[Case]:
+    """Yield the cases of a file."""
+    for line in (FOLDER / name).read_text("ascii").splitlines():
+        if not line.startswith("#"):
+            tokens = Tokens(line)
+            yield KINDS[name].read(tokens)
+            tokens.expect_end()

@@ -1,0 +1,250 @@
+"""Write the golden vectors: what the arithmetic gives, worked out in exact rationals.
+
+Nothing here comes from the package under test, so that the two can disagree. Run as
+`python tests/vectors/generate.py [--output FOLDER]`; the same bytes come out every time.
+
+One case a line, tokens separated by single spaces; lines that start with `#` are comments. Formats are written as
+M<mantissa_bits>E<exponent_bits>b<exponent_bias>, integers in decimal, float32 values as the 8 hexadecimal digits of
+their bits and float64 values as 16. `<spec>` stands for four tokens:
+
+    <product_format> <accumulator_format> <chunk_size, 0 for the whole depth> <underflow, 0 or 1>
+
+    quantize.txt  <format> <underflow> <float64 input> <float32 output>
+    dot.txt       <spec> <depth> <x: depth values> <w: depth values> <result>
+    matmul.txt    <spec> <rows> <depth> <columns> <a: rows*depth> <b: depth*columns> <result: rows*columns>
+    conv.txt      <spec> <axes> <shape of x: 2+axes> <shape of w: 2+axes> <strides: axes> <pads: 2*axes, all begins then
+                  all ends> <dilations: axes> <group> <shape of result: 2+axes> <x> <w> <result>
+
+Arrays are in row-major order. A zero result is written as +0 and a NaN as 7fc00000: compare zeros by value, and NaNs
+by being one.
+"""
+
+import argparse
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from kinds import KINDS, SPECIALS, Draw, Pairs, operands
+from rationals import (
+    NAN_BITS,
+    Format,
+    Spec,
+    bits,
+    chunked_sum,
+    dot,
+    float64_bits,
+    line,
+    quantize,
+    quantized_product,
+    result_bits,
+)
+
+SPECS = (
+    ("M7E4b12", "M7E4b10"),
+    ("M4E3b6", "M4E3b4"),
+    ("M10E5b17", "M10E5b15"),
+    ("M22E7b65", "M22E7b63"),
+    ("M0E1b1", "M0E1b0"),
+    ("M3E2b-3", "M5E6b40"),
+    ("M22E7b126", "M22E7b126"),
+    ("M9E5b-60", "M12E5b-96"),
+    ("M7E7b0", "M2E4b9"),
+    ("M12E6b70", "M22E5b40"),
+)
+CHUNK_SIZES = (1, 2, 3, 16, 17, 0)
+DEPTHS = (0, 1, 5, 15, 16, 17, 33, 50)
+
+
+def specs() -> Iterator[tuple[Format, Format, bool]]:
+    """Yield both formats and underflow, on and off."""
+    for (product, accumulator), underflow in itertools.product(SPECS, (True, False)):
+        yield Format.parse(product), Format.parse(accumulator), underflow
+
+
+def quantize_inputs(draw: Draw, number_format: Format) -> list[float]:
+    """Return the edges of a format with their neighbours, special values, and random ones."""
+    largest, smallest = float(number_format.max_value), 2.0**number_format.min_exponent
+    edges = [largest, 2.0**number_format.max_exponent, smallest, 2.0**-126]
+    edges += [smallest * (1 + 2.0**-number_format.mantissa_bits), 1.0]
+    values = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -(2.0**-1022), 1.7976931348623157e308, 2.0**-149]
+    for edge in edges:
+        values += [edge, math.nextafter(edge, 0.0), -math.nextafter(edge, math.inf), edge * 1.999999999, -edge / 2]
+    for _ in range(24):
+        exponent = draw.integer(number_format.min_exponent - 3, number_format.max_exponent + 2)
+        values.append(draw.float32(0) * (1 + draw.integer(0, 2**20) * 2.0**-52) * 2.0**exponent)
+    return values
+
+
+def quantize_lines() -> Iterator[str]:
+    """Yield the cases of quantize.txt."""
+    draw = Draw(1)
+    names = dict.fromkeys(itertools.chain.from_iterable(SPECS))
+    for number_format, underflow in itertools.product(map(Format.parse, names), (True, False)):
+        for value in quantize_inputs(draw, number_format):
+            if math.isnan(value):
+                result = NAN_BITS
+            else:
+                finite = max(min(value, 1e308), -1e308)  # an infinity saturates as any large value does
+                result = result_bits(quantize(Fraction(finite), number_format, underflow))
+            yield line(number_format.text, int(underflow), float64_bits(value), result)
+
+
+def dot_line(pairs: Pairs, spec: Spec) -> str:
+    """Return one case of dot.txt."""
+    x, w = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return line(spec, len(pairs), bits(x), bits(w), result_bits(dot(x, w, spec)))
+
+
+def dot_lines() -> Iterator[str]:
+    """Yield the cases of dot.txt: kinds of data over chunk sizes and depths, then special x special operands."""
+    draw = Draw(2)
+    shapes = itertools.cycle(list(itertools.product(DEPTHS, CHUNK_SIZES)))
+    for kind, (product, accumulator, underflow) in itertools.product(KINDS, specs()):
+        for _ in range(3):
+            depth, chunk_size = next(shapes)
+            spec = Spec(product, accumulator, chunk_size, underflow)
+            yield dot_line(kind(draw, spec, depth), spec)
+    for x, w in itertools.product(SPECIALS, SPECIALS):
+        spec = Spec(Format.parse(SPECS[0][0]), Format.parse(SPECS[0][1]), 2, True)
+        yield dot_line([(x, w)], spec)
+        yield dot_line([(1.0, 0.75), (x, w), (-1.0, 0.5)], spec)
+
+
+def matmul_lines() -> Iterator[str]:
+    """Yield the cases of matmul.txt."""
+    draw = Draw(3)
+    for index, (product, accumulator, underflow) in enumerate(itertools.chain(specs(), specs())):
+        spec = Spec(product, accumulator, CHUNK_SIZES[index % len(CHUNK_SIZES)], underflow)
+        rows, depth, columns = draw.integer(1, 4), DEPTHS[index * 5 % 7 + 1], draw.integer(1, 5)
+        kind = index % len(KINDS)
+        a = operands(draw, spec, kind, depth, rows * depth)
+        b = operands(draw, spec, kind, depth, depth * columns)
+        result = [dot(a[r * depth : (r + 1) * depth], b[c::columns], spec) for r in range(rows) for c in range(columns)]
+        yield line(spec, rows, depth, columns, bits(a), bits(b), *map(result_bits, result))
+    empty = Spec(Format.parse(SPECS[0][0]), Format.parse(SPECS[0][1]), 16, True)
+    yield line(empty, 2, 0, 3, *[result_bits(Fraction(0))] * 6)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Shapes and settings of one convolution."""
+
+    x_shape: tuple[int, ...]
+    w_shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    group: int = 1
+
+    @property
+    def axes(self) -> int:
+        """The number of spatial axes."""
+        return len(self.strides)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """The shape of the result."""
+        sizes = []
+        for axis in range(self.axes):
+            padded = self.x_shape[2 + axis] + self.pads[axis] + self.pads[self.axes + axis]
+            extent = (self.w_shape[2 + axis] - 1) * self.dilations[axis] + 1
+            sizes.append((padded - extent) // self.strides[axis] + 1)
+        return (self.x_shape[0], self.w_shape[0], *sizes)
+
+    def __str__(self) -> str:
+        """Return the tokens from <axes> to the shape of the result."""
+        numbers = (
+            *self.x_shape,
+            *self.w_shape,
+            *self.strides,
+            *self.pads,
+            *self.dilations,
+            self.group,
+            *self.out_shape,
+        )
+        return " ".join(map(str, (self.axes, *numbers)))
+
+
+CONVOLUTIONS = (
+    Convolution((1, 2, 9), (3, 2, 3), (1,), (0, 0), (1,)),
+    Convolution((2, 4, 7), (2, 2, 3), (2,), (1, 2), (2,), group=2),
+    Convolution((1, 3, 8), (6, 1, 4), (3,), (3, 0), (1,), group=3),
+    Convolution((1, 2, 5, 4), (3, 2, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+    Convolution((2, 3, 6, 5), (2, 3, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
+    Convolution((1, 4, 6, 5), (4, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), group=4),
+    Convolution((1, 4, 7, 6), (4, 2, 2, 3), (2, 1), (0, 2, 1, 1), (1, 2), group=2),
+    Convolution((1, 1, 7, 7), (2, 1, 3, 2), (3, 2), (2, 0, 0, 3), (2, 3)),
+    Convolution((1, 5, 3, 3), (2, 5, 2, 2), (1, 1), (2, 2, 2, 2), (1, 1)),
+    Convolution((1, 2, 3, 4, 3), (2, 2, 2, 3, 2), (1, 1, 1), (0, 1, 0, 1, 0, 1), (1, 1, 1)),
+    Convolution((1, 2, 4, 4, 5), (2, 1, 2, 2, 2), (2, 1, 2), (1, 0, 0, 0, 1, 1), (1, 2, 1), group=2),
+)
+
+
+def offset(index: Sequence[int], shape: Sequence[int]) -> int:
+    """Return the row-major position of an index."""
+    position = 0
+    for i, size in zip(index, shape, strict=True):
+        position = position * size + i
+    return position
+
+
+def conv_output(
+    conv: Convolution, spec: Spec, x: Sequence[float], w: Sequence[float], index: tuple[int, ...]
+) -> Fraction | None:
+    """Return one output of a convolution; None for NaN."""
+    image, out_channel, *place = index
+    first_channel = out_channel // (conv.w_shape[0] // conv.group) * conv.w_shape[1]
+    products: list[Fraction | None] = []
+    for channel, *tap in itertools.product(*map(range, conv.w_shape[1:])):
+        source = [
+            place[axis] * conv.strides[axis] - conv.pads[axis] + tap[axis] * conv.dilations[axis]
+            for axis in range(conv.axes)
+        ]
+        if all(0 <= at < size for at, size in zip(source, conv.x_shape[2:], strict=True)):
+            value = x[offset((image, first_channel + channel, *source), conv.x_shape)]
+            weight = w[offset((out_channel, channel, *tap), conv.w_shape)]
+            products.append(quantized_product(value, weight, spec))
+        else:
+            products.append(Fraction(0))  # padding counts toward the chunk
+    return chunked_sum(products, spec)
+
+
+def conv_lines() -> Iterator[str]:
+    """Yield the cases of conv.txt."""
+    draw = Draw(4)
+    cases = itertools.cycle(CONVOLUTIONS)
+    for index, (product, accumulator, underflow) in enumerate(itertools.chain(specs(), specs())):
+        spec = Spec(product, accumulator, CHUNK_SIZES[index * 5 % len(CHUNK_SIZES)], underflow)
+        conv, kind = next(cases), index % len(KINDS)
+        x = operands(draw, spec, kind, 16, math.prod(conv.x_shape))
+        w = operands(draw, spec, kind, 16, math.prod(conv.w_shape))
+        indices = itertools.product(*map(range, conv.out_shape))
+        results = [result_bits(conv_output(conv, spec, x, w, out)) for out in indices]
+        yield line(spec, conv, bits(x), bits(w), *results)
+
+
+FILES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+    "quantize.txt": ("format underflow float64_input float32_output", quantize_lines),
+    "dot.txt": ("product accumulator chunk underflow depth x w result", dot_lines),
+    "matmul.txt": ("product accumulator chunk underflow rows depth columns a b result", matmul_lines),
+    "conv.txt": (
+        "product accumulator chunk underflow axes x_shape w_shape strides pads dilations group out_shape x w result",
+        conv_lines,
+    ),
+}
+
+
+def main() -> None:
+    """Write every file into the output folder."""
+    parser = argparse.ArgumentParser(description="Write the golden vectors.")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent)
+    folder = parser.parse_args().output
+    for name, (header, lines) in FILES.items():
+        (folder / name).write_text("\n".join([f"# {header}", *lines()]) + "\n", encoding="ascii", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
