@@ -4,6 +4,7 @@
 
 #include "cpu/direct_conv.h"
 #include "cpu/im2col.h"
+#include "cpu/masked_conv.h"
 #include "cpu/moving_panel.h"
 #include "cpu/packed_filter.h"
 #include "cpu/statistics_chain.h"
@@ -146,7 +147,11 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
       packed = packed_now.get();
     }
     const ConvShape flat = Flattened(shape);
-    (IsDirect(shape) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);
+    if (NeedsMask(flat, *packed)) {
+      MaskedConv(planner, flat, x, w, y, parallel);
+    } else {
+      (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);
+    }
     if (statistics != nullptr) CollectConvStatistics(spec, flat, x, w, parallel, statistics);
   }
   if (bias != nullptr) AddBias(shape, bias, y, parallel);

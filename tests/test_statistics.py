@@ -1,0 +1,137 @@
+"""The statistics mode counts what a plain Python walk along the same dot products counts."""
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hostile import operand
+
+from lba_onnx import native, reference
+from lba_onnx.accumulator import AccumulatorSpec
+
+RUNS = itertools.count()
+
+
+@pytest.fixture
+def run() -> str:
+    name = f"test{next(RUNS)}"
+    native.statistics_open(name, 1.0)
+    yield name
+    native.statistics_close(name)
+
+
+class Walk:
+    """The definition, step by step, with counts."""
+
+    def __init__(self, spec: AccumulatorSpec) -> None:
+        self.spec = spec
+        self.events = {kind: Counter() for kind in ("products", "partial_sums", "totals")}
+        self.bins = {kind: Counter() for kind in ("products", "partial_sums", "totals")}
+
+    def count(self, kind: str, exact: float) -> None:
+        if exact:
+            self.bins[kind][math.floor(math.log2(abs(exact)))] += 1
+
+    def step(self, kind: str, addend: float, before: float) -> float:
+        number_format = self.spec.product_format if kind == "products" else self.spec.accumulator_format
+        exact = addend + before  # exact in float64 for the operands of this test
+        after = reference.quantize(exact, number_format, self.spec.underflow)
+        overflows = abs(exact) >= number_format.max_value
+        self.events[kind].update(
+            values=1,
+            overflows=overflows,
+            underflows=exact != 0 and after == 0,
+            swamped=kind != "products" and addend != 0 and after == before and not overflows,
+        )
+        return after
+
+    def dot(self, x: np.ndarray, w: np.ndarray) -> None:
+        exact_total = total = 0.0
+        chunk = self.spec.chunk_size or len(x)
+        for begin in range(0, len(x), chunk):
+            exact_sum = partial_sum = 0.0
+            for k in range(begin, min(begin + chunk, len(x))):
+                product = float(x[k]) * float(w[k])
+                self.count("products", product)
+                exact_sum += product
+                self.count("partial_sums", exact_sum)
+                partial_sum = self.step("partial_sums", self.step("products", product, 0.0), partial_sum)
+            exact_total += exact_sum
+            self.count("totals", exact_total)
+            total = self.step("totals", partial_sum, total)
+
+
+def assert_same(statistics: native.Statistics, walk: Walk) -> None:
+    for kind in ("products", "partial_sums", "totals"):
+        events = getattr(statistics, kind)
+        expected = walk.events[kind]
+        got = {name: getattr(events, name) for name in ("values", "overflows", "underflows", "swamped")}
+        assert got == {name: expected[name] for name in got}, kind
+        histogram = getattr(statistics, f"{kind}_log2")
+        bins = {int(i) - native.LOG2_OFFSET: int(histogram[i]) for i in np.flatnonzero(histogram)}
+        assert bins == dict(walk.bins[kind]), kind
+
+
+@pytest.mark.parametrize("text", ["M4E3b4", "M7E4b10,chunk=5", "M7E4b12/M4E3b5,chunk=none", "M3E3b5,underflow=off"])
+@pytest.mark.parametrize("kind", ["overflow", "underflow", "zeros"])
+def test_matmul_statistics_equal_a_plain_walk(run: str, text: str, kind: str) -> None:
+    spec = AccumulatorSpec.parse(text)
+    rng = np.random.default_rng(7)
+    # few mantissa bits, so that the walk's float64 sums are exact
+    a, b = (operand(kind, shape, rng).astype(np.float16).astype(np.float32) for shape in ((5, 40), (40, 9)))
+    native.matmul(a[None], b[None], spec, 2, f"{run}/node")
+    walk = Walk(spec)
+    for row, column in itertools.product(range(5), range(9)):
+        walk.dot(a[row], b[:, column])
+    statistics = native.statistics_read(f"{run}/node")
+    assert (statistics.outputs, statistics.sampled_outputs) == (45, 45)
+    assert statistics.max_abs_product == np.abs(a[:, :, None].astype(np.float64) * b[None]).max()
+    assert_same(statistics, walk)
+
+
+def test_statistics_of_a_convolution_count_the_padding_as_zero_products(run: str) -> None:
+    spec = AccumulatorSpec.parse("M7E4b10")
+    x = np.arange(1, 9, dtype=np.float32).reshape(1, 2, 4)
+    w = np.ones((3, 2, 3), np.float32)
+    geometry = native.ConvGeometry((1,), (1,), (1,), (1,), 1)
+    native.conv(x, w, spec, geometry, (1, 3, 4), 1, f"{run}/conv")
+    statistics = native.statistics_read(f"{run}/conv")
+    assert statistics.products.values == 3 * 4 * 6
+    assert statistics.products_log2.sum() == 3 * (4 * 6 - 4)
+    assert statistics.max_abs_total == 3 + 4 + 2 + 7 + 8 + 6
+
+
+def test_calls_merge_and_sampling_takes_the_fraction() -> None:
+    name = f"test{next(RUNS)}"
+    native.statistics_open(name, 1 / 8)
+    spec = AccumulatorSpec.parse("M7E4b10")
+    a, b = np.ones((1, 64, 4), np.float32), np.ones((1, 4, 3), np.float32)
+    for _ in range(3):
+        native.matmul(a, b, spec, 1, f"{name}/node")
+    statistics = native.statistics_read(f"{name}/node")
+    native.statistics_close(name)
+    assert statistics.outputs == 3 * 64 * 3
+    assert statistics.sampled_outputs == 3 * 8 * 3
+
+
+def test_statistics_never_change_the_result(run: str) -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.standard_normal((1, 9, 30)).astype(np.float32), rng.standard_normal((1, 30, 5)).astype(np.float32)
+    spec = AccumulatorSpec.parse("M4E3b5")
+    np.testing.assert_array_equal(native.matmul(a, b, spec, 1, f"{run}/n"), native.matmul(a, b, spec, 1))
+
+
+def test_a_run_must_be_open_once() -> None:
+    spec, one = AccumulatorSpec.parse("M7E4b10"), np.ones((1, 1, 1), np.float32)
+    with pytest.raises(ValueError, match='no statistics run is open for the key "closed/node"'):
+        native.matmul(one, one, spec, 1, "closed/node")
+    with pytest.raises(ValueError, match="no such statistics run"):
+        native.statistics_close("closed")
+    with pytest.raises(ValueError, match=r"sampled fraction in \(0, 1\]"):
+        native.statistics_open("any", 0.0)
+    native.statistics_open("twice", 0.5)
+    with pytest.raises(ValueError, match="open already"):
+        native.statistics_open("twice", 0.5)
+    native.statistics_close("twice")
