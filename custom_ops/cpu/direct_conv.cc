@@ -69,7 +69,7 @@ class PhasePlanes {
     int64_t high = row == nullptr || first >= width ? 0 : std::min(extent_[2], CeilDiv(width - first, stride));
     low = std::min(low, high);
     std::fill(out, out + low, 0.0f);
-    if (stride == 1) {
+    if (stride == 1 && high > low) {
       std::copy(row + first + low, row + first + high, out + low);
     } else {
       for (int64_t i = low; i < high; ++i) out[i] = row[first + i * stride];

@@ -1,0 +1,186 @@
+// Every CPU path against a plain loop over lba/fmaq.h, on random shapes and hostile operands.
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "lba/conv.h"
+#include "lba/fmaq.h"
+#include "lba/matmul.h"
+#include "tests/check.h"
+#include "tests/paths.h"
+
+namespace lba {
+namespace {
+
+using Random = std::mt19937;
+
+int64_t Draw(Random& random, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
+
+FloatFormat DrawFormat(Random& random) {
+  FloatFormat format;
+  format.mantissa_bits = static_cast<int>(Draw(random, 0, 22));
+  format.exponent_bits = static_cast<int>(Draw(random, 1, 7));
+  format.exponent_bias = static_cast<int>(Draw(random, (1 << format.exponent_bits) - 128, 126));
+  CHECK(CheckFormat(format).empty(), "%s", CheckFormat(format).c_str());
+  return format;
+}
+
+AccumulatorSpec DrawSpec(Random& random) {
+  AccumulatorSpec spec{DrawFormat(random), DrawFormat(random), Draw(random, 0, 20), Draw(random, 0, 2) != 0};
+  if (Draw(random, 0, 2) != 0) {  // the usual neighbourhood
+    spec.product_format = {7, 4, static_cast<int>(Draw(random, 6, 14))};
+    spec.accumulator_format = {7, 4, static_cast<int>(Draw(random, 6, 14))};
+  }
+  return spec;
+}
+
+std::vector<float> DrawValues(Random& random, int64_t count) {
+  const int kind = static_cast<int>(Draw(random, 0, 4));
+  const int spread = static_cast<int>(Draw(random, 0, 20));
+  std::vector<float> values(count);
+  for (float& value : values) {
+    if (kind == 0) {  // any bits at all
+      const uint32_t bits = static_cast<uint32_t>(random());
+      std::memcpy(&value, &bits, sizeof value);
+    } else if (kind == 1) {  // few mantissa bits
+      value = static_cast<float>(Draw(random, -7, 7)) / 4.0f;
+    } else {
+      const float mantissa = static_cast<float>(Draw(random, -(1 << 23), 1 << 23)) / (1 << 23);
+      value = std::ldexp(mantissa, static_cast<int>(Draw(random, -spread, spread)));
+    }
+    if (kind == 4 && Draw(random, 0, 2) == 0) value = 0;
+  }
+  return values;
+}
+
+// The definition (docs/numerics.md). `is_padding` marks products that are 0 whatever the operands.
+float Dot(const AccumulatorSpec& spec, const std::vector<float>& x, const std::vector<float>& w,
+          const std::vector<bool>& is_padding) {
+  const QuantizeConstants product = QuantizeConstants::Of(spec.product_format, spec.underflow);
+  const QuantizeConstants accumulator = QuantizeConstants::Of(spec.accumulator_format, spec.underflow);
+  const size_t chunk = spec.ChunkLength(x.size());
+  double total = 0;
+  for (size_t begin = 0; begin < x.size(); begin += chunk) {
+    double sum = 0;
+    for (size_t k = begin; k < std::min(begin + chunk, x.size()); ++k) {
+      sum = QuantizedSum(is_padding[k] ? 0.0 : QuantizedProduct(x[k], w[k], product), sum, accumulator);
+    }
+    total = QuantizedSum(sum, total, accumulator);
+  }
+  return static_cast<float>(total);
+}
+
+bool IsSame(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+void CheckMatMul(uint32_t seed, CpuPath path) {
+  Random random(seed);
+  const AccumulatorSpec spec = DrawSpec(random);
+  MatMulShape shape;
+  shape.rows = Draw(random, 1, 20);
+  shape.columns = Draw(random, 1, 40);
+  shape.depth = Draw(random, 0, 40);
+  const int64_t batch = Draw(random, 1, 3);
+  const bool is_transposed = Draw(random, 0, 1) != 0;
+  shape.a_row_stride = is_transposed ? 1 : shape.depth;
+  shape.a_depth_stride = is_transposed ? shape.rows : 1;
+  shape.b_depth_stride = is_transposed ? 1 : shape.columns;
+  shape.b_column_stride = is_transposed ? shape.depth : 1;
+  for (int64_t i = 0; i < batch; ++i) {
+    shape.a_offsets.push_back(i * shape.rows * shape.depth);
+    shape.b_offsets.push_back(i % 2 * shape.depth * shape.columns);
+  }
+  const std::vector<float> a = DrawValues(random, batch * shape.rows * shape.depth);
+  const std::vector<float> b = DrawValues(random, 2 * shape.depth * shape.columns);
+  std::vector<float> y(batch * shape.rows * shape.columns, 77.0f);
+  const SerialParallel serial;
+  const auto packed = Draw(random, 0, 1) != 0 ? PackMatrices(spec, shape, b.data(), serial) : nullptr;
+  MatMul(spec, shape, a.data(), b.data(), packed.get(), y.data(), ThreadParallel(2), nullptr);
+  std::vector<float> x(shape.depth), w(shape.depth);
+  const std::vector<bool> no_padding(shape.depth);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const int64_t entry = i / (shape.rows * shape.columns), row = i / shape.columns % shape.rows;
+    for (int64_t k = 0; k < shape.depth; ++k) {
+      x[k] = a[shape.a_offsets[entry] + row * shape.a_row_stride + k * shape.a_depth_stride];
+      w[k] = b[shape.b_offsets[entry] + k * shape.b_depth_stride + i % shape.columns * shape.b_column_stride];
+    }
+    const float expected = Dot(spec, x, w, no_padding);
+    CHECK(IsSame(y[i], expected), "%s, seed %u, output %zu: expected %a, got %a", CpuPathName(path), seed, i,
+          static_cast<double>(expected), static_cast<double>(y[i]));
+  }
+}
+
+ConvShape DrawConvShape(Random& random) {
+  ConvShape shape;
+  shape.batch = Draw(random, 1, 2);
+  shape.groups = Draw(random, 1, 4);
+  shape.in_channels = shape.groups * Draw(random, 1, 3);
+  shape.out_channels = shape.groups * Draw(random, 1, Draw(random, 0, 1) != 0 ? 3 : 12);
+  const int rank = static_cast<int>(Draw(random, 1, 3));
+  for (int d = 3 - rank; d < 3; ++d) {
+    shape.kernel[d] = Draw(random, 1, 3);
+    shape.strides[d] = Draw(random, 1, 3);
+    shape.dilations[d] = Draw(random, 1, 2);
+    shape.pads_begin[d] = Draw(random, 0, 2);
+    shape.pads_end[d] = Draw(random, 0, 2);
+    shape.input[d] = Draw(random, (shape.kernel[d] - 1) * shape.dilations[d] + 1, rank == 3 ? 6 : 12);
+  }
+  const std::string reason = CompleteConvShape(&shape);
+  CHECK(reason.empty(), "%s", reason.c_str());
+  return shape;
+}
+
+void CheckConv(uint32_t seed, CpuPath path) {
+  Random random(seed);
+  const AccumulatorSpec spec = DrawSpec(random);
+  const ConvShape s = DrawConvShape(random);
+  const std::vector<float> x = DrawValues(random, s.batch * s.in_channels * s.input_size());
+  const std::vector<float> w = DrawValues(random, s.out_channels * s.depth());
+  std::vector<float> y(s.batch * s.out_channels * s.output_size(), 77.0f);
+  const auto packed = Draw(random, 0, 1) != 0 ? PackFilter(spec, s, w.data()) : nullptr;
+  Conv(spec, s, x.data(), w.data(), packed.get(), nullptr, y.data(), ThreadParallel(2), nullptr);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const int64_t position = i % s.output_size(), channel = i / s.output_size() % s.out_channels;
+    const int64_t sample = i / s.output_size() / s.out_channels;
+    const int64_t first_channel = channel / s.group_out_channels() * s.group_in_channels();
+    std::vector<float> patch, filter(w.begin() + channel * s.depth(), w.begin() + (channel + 1) * s.depth());
+    std::vector<bool> is_padding;
+    for (int64_t k = 0; k < s.depth(); ++k) {
+      const int64_t taps[3] = {k / s.kernel[2] / s.kernel[1] % s.kernel[0], k / s.kernel[2] % s.kernel[1],
+                               k % s.kernel[2]};
+      const int64_t out[3] = {position / s.output[2] / s.output[1], position / s.output[2] % s.output[1],
+                              position % s.output[2]};
+      int64_t index = sample * s.in_channels + first_channel + k / s.kernel[2] / s.kernel[1] / s.kernel[0];
+      bool is_outside = false;
+      for (int d = 0; d < 3; ++d) {
+        const int64_t at = out[d] * s.strides[d] + taps[d] * s.dilations[d] - s.pads_begin[d];
+        is_outside = is_outside || at < 0 || at >= s.input[d];
+        index = index * s.input[d] + at;
+      }
+      is_padding.push_back(is_outside);
+      patch.push_back(is_outside ? 0.0f : x[index]);
+    }
+    const float expected = Dot(spec, patch, filter, is_padding);
+    CHECK(IsSame(y[i], expected), "%s, seed %u, output %zu: expected %a, got %a", CpuPathName(path), seed, i,
+          static_cast<double>(expected), static_cast<double>(y[i]));
+  }
+}
+
+}  // namespace
+}  // namespace lba
+
+int main() {
+  using namespace lba;
+  constexpr uint32_t kSeeds = 400;
+  ForEachPath([](CpuPath path) {
+    const int64_t before = TilesCounted(path);
+    for (uint32_t seed = 0; seed < kSeeds; ++seed) {
+      CheckMatMul(seed, path);
+      CheckConv(seed, path);
+    }
+    CHECK(TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
+    std::printf("%s: %u matrix products, %u convolutions\n", CpuPathName(path), kSeeds, kSeeds);
+  });
+}
