@@ -18,7 +18,7 @@ constexpr int kColumnPanel = 32;  // columns of one tile: the vector lanes
 // non-negative float32 values order like integers, and NaN and infinity come last.
 struct ValueRange {
   uint32_t max_bits = 0;
-  uint32_t min_bits_less_one = 0xffffffffu;  // of the nonzero values; zeros wrap to the largest integer
+  uint32_t min_bits_less_one = 0x7fffffffu;  // of the nonzero values; with zeros only it stays the largest
   uint32_t any_bits = 0;                     // bitwise or
   float max_chunk_squares = 0;  // largest sum of squares over one chunk of one vector, truncated in each addition
 
