@@ -140,9 +140,7 @@ int lba_statistics_open(const char* run, double sampled_fraction) {
 }
 
 int lba_statistics_close(const char* run) {
-  return Guarded([&] {
-    Require(run != nullptr && lba::CloseStatisticsRun(run), "no such statistics run is open");
-  });
+  return Guarded([&] { Require(run != nullptr && lba::CloseStatisticsRun(run), "no such statistics run is open"); });
 }
 
 int lba_statistics_read(const char* key, LbaStatistics* out) {

@@ -118,13 +118,14 @@ std::string CompleteConvShape(ConvShape* shape) {
     const int64_t padded = shape->input[d] + shape->pads_begin[d] + shape->pads_end[d];
     const int64_t reach = (shape->kernel[d] - 1) * shape->dilations[d] + 1;
     if (padded < reach) {
-      return "expected a kernel that fits the padded input, got a kernel that spans " + std::to_string(reach) +
-             " of " + std::to_string(padded);
+      return "expected a kernel that fits the padded input, got a kernel that spans " + std::to_string(reach) + " of " +
+             std::to_string(padded);
     }
     shape->output[d] = (padded - reach) / shape->strides[d] + 1;
     outputs *= static_cast<double>(shape->output[d]);
   }
-  if (outputs > kMaxOutputs) return "expected an output that memory can hold, got " + std::to_string(outputs) + " values";
+  if (outputs > kMaxOutputs)
+    return "expected an output that memory can hold, got " + std::to_string(outputs) + " values";
   return "";
 }
 

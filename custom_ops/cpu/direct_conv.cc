@@ -103,8 +103,12 @@ constexpr int64_t kTail = kDirectRounding;
 class DirectGroup {
  public:
   DirectGroup(const TilePlanner& planner, const ConvShape& shape)
-      : planner_(planner), shape_(shape), planes_(shape), offsets_(TapOffsets(shape, planes_)),
-        input_(shape.group_in_channels() * planes_.channel_size() + kTail), output_(planes_.span() + kTail) {}
+      : planner_(planner),
+        shape_(shape),
+        planes_(shape),
+        offsets_(TapOffsets(shape, planes_)),
+        input_(shape.group_in_channels() * planes_.channel_size() + kTail),
+        output_(planes_.span() + kTail) {}
 
   void Run(const float* x, const float* w, const PackedPanels& filters, float* y) {
     Load(x, filters);
@@ -147,7 +151,7 @@ class DirectGroup {
 
   void Multiply(const float* weights, TileVariant variant) {
     const TileKernels& kernels = KernelsOf(plan_.path);
-    const DirectArgs args{&planner_.constants(), weights,          input_.data(),    offsets_.data(),
+    const DirectArgs args{&planner_.constants(), weights,          input_.data(),  offsets_.data(),
                           shape_.depth(),        planner_.chunk(), planes_.span(), output_.data()};
     const FpScope scope(kernels.mode);
     kernels.direct[variant.index()](args);

@@ -7,7 +7,7 @@ namespace {
 
 // Consecutive output positions in one output row: what they read lies in one input row per kernel row.
 struct Run {
-  const float* image;  // the group's first channel of the sample
+  const float* image;          // the group's first channel of the sample
   int64_t plane, row, column;  // output coordinates of the first position
   int begin, length;           // lanes of the panel
 };

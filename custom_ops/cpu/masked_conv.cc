@@ -24,8 +24,8 @@ class MaskedDot {
     float out[kDirectRounding];
     const TileKernels& kernels = KernelsOf(CpuPath::kExact);
     const FpScope scope(kernels.mode);
-    kernels.direct[0]({&planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, planner_.chunk(),
-                       1, out});
+    kernels.direct[0](
+        {&planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, planner_.chunk(), 1, out});
     CountTiles(CpuPath::kExact, 1);
     return out[0];
   }

@@ -25,8 +25,8 @@ StridedSource SourceOfB(const MatMulShape& shape, const float* b, int64_t offset
 
 // How one matrix product is cut into tasks: blocks of row panels times blocks of column panels.
 struct Tasks {
-  int64_t row_panels, column_panels;    // in the matrix
-  int64_t block_rows, block_columns;    // panels per block
+  int64_t row_panels, column_panels;  // in the matrix
+  int64_t block_rows, block_columns;  // panels per block
   int64_t row_blocks() const { return CeilDiv(row_panels, block_rows); }
   int64_t column_blocks() const { return CeilDiv(column_panels, block_columns); }
   int64_t count() const { return row_blocks() * column_blocks(); }
@@ -89,8 +89,8 @@ class PackedMatrices {
   std::map<int64_t, PackedPanels> matrices_;  // by the offset of the matrix: broadcast matrices are packed once
 };
 
-std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape, const float* b,
-                                                   const Parallel& parallel) {
+std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape,
+                                                   const float* b, const Parallel& parallel) {
   return std::make_shared<PackedMatrices>(TilePlanner(spec, shape.depth), shape, b, parallel);
 }
 

@@ -7,9 +7,7 @@ constexpr int64_t kMaxDirectFilters = 3;  // per group
 
 }  // namespace
 
-bool IsDirect(const ConvShape& shape) {
-  return shape.groups > 1 && shape.group_out_channels() <= kMaxDirectFilters;
-}
+bool IsDirect(const ConvShape& shape) { return shape.groups > 1 && shape.group_out_channels() <= kMaxDirectFilters; }
 
 StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group) {
   const int64_t filters = shape.group_out_channels();

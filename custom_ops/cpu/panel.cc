@@ -65,10 +65,9 @@ void TransposeFour(const float* vectors, int64_t vector_stride, int64_t depth, i
     const Float4 low23 = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
     const Float4 high01 = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
     const Float4 high23 = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-    const Float4 rows[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
-                            __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
-                            __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
-                            __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+    const Float4 rows[4] = {
+        __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+        __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
     for (int i = 0; i < 4; ++i) std::memcpy(out + (k + i) * width, &rows[i], sizeof rows[i]);
   }
 #endif

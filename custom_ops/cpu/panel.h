@@ -28,7 +28,7 @@ struct ValueRange {
   double max_abs() const;
   double min_abs() const;  // smallest nonzero magnitude; infinity when all are zero
   int max_exponent() const { return static_cast<int>(max_bits >> 23) - 127; }  // |v| < 2^(max_exponent + 1)
-  int min_exponent() const;  // |v| >= 2^min_exponent for nonzero values; only when there are no subnormals
+  int min_exponent() const;      // |v| >= 2^min_exponent for nonzero values; only when there are no subnormals
   int significant_bits() const;  // of the widest value, leading one included
   // An upper bound of the Euclidean norm of a chunk of `chunk` values of any one vector.
   double chunk_norm(int64_t chunk) const;

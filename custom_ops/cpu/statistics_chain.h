@@ -11,8 +11,8 @@
 
 namespace lba {
 
-// Samples vectors of `moving` (every n-th, n from the collector's fraction, the start depending on `call`; at least one)
-// against all vectors of `fixed`, and merges what it saw.
+// Samples vectors of `moving` (every n-th, n from the collector's fraction, the start depending on `call`; at least
+// one) against all vectors of `fixed`, and merges what it saw.
 void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, const PanelSource& fixed, int64_t call,
                        const Parallel& parallel, StatisticsCollector* collector);
 

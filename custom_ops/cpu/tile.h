@@ -24,8 +24,8 @@ struct TileConstants {
 
 // What is done to a product before it joins the partial sum; the operands prove which steps are needed.
 enum class ProductStep {
-  kFused,    // exact and inside the format: multiplied and added in one instruction
-  kExact,    // exact, but may underflow: no mantissa bits to drop
+  kFused,     // exact and inside the format: multiplied and added in one instruction
+  kExact,     // exact, but may underflow: no mantissa bits to drop
   kTruncate,  // may underflow, cannot overflow
   kSaturate,  // all steps
 };
@@ -72,8 +72,8 @@ struct TileKernels {
 
 const TileKernels& KernelsOf(CpuPath path);
 
-// Multiplies the panel [depth][width] by the power of two `scale`, in place, and returns the range of the values before.
-// Call under FpMode::kTowardZero.
+// Multiplies the panel [depth][width] by the power of two `scale`, in place, and returns the range of the values
+// before. Call under FpMode::kTowardZero.
 using ScalePanelKernel = ValueRange (*)(float* panel, int64_t depth, int width, int64_t chunk, float scale);
 ScalePanelKernel ScalePanelOf(CpuPath path);
 

@@ -121,17 +121,16 @@ void RunDirect(const DirectArgs& args) {
 template <template <ProductStep, bool> class Arithmetic>
 TileKernels MakeScaledKernels(CpuPath path) {
   using S = ProductStep;
-  return TileKernels{
-      path,
-      FpMode::kTowardZeroFlush,
-      {RunTile<Arithmetic<S::kFused, false>>, RunTile<Arithmetic<S::kFused, true>>,
-       RunTile<Arithmetic<S::kExact, false>>, RunTile<Arithmetic<S::kExact, true>>,
-       RunTile<Arithmetic<S::kTruncate, false>>, RunTile<Arithmetic<S::kTruncate, true>>,
-       RunTile<Arithmetic<S::kSaturate, false>>, RunTile<Arithmetic<S::kSaturate, true>>},
-      {RunDirect<Arithmetic<S::kFused, false>>, RunDirect<Arithmetic<S::kFused, true>>,
-       RunDirect<Arithmetic<S::kExact, false>>, RunDirect<Arithmetic<S::kExact, true>>,
-       RunDirect<Arithmetic<S::kTruncate, false>>, RunDirect<Arithmetic<S::kTruncate, true>>,
-       RunDirect<Arithmetic<S::kSaturate, false>>, RunDirect<Arithmetic<S::kSaturate, true>>}};
+  return TileKernels{path,
+                     FpMode::kTowardZeroFlush,
+                     {RunTile<Arithmetic<S::kFused, false>>, RunTile<Arithmetic<S::kFused, true>>,
+                      RunTile<Arithmetic<S::kExact, false>>, RunTile<Arithmetic<S::kExact, true>>,
+                      RunTile<Arithmetic<S::kTruncate, false>>, RunTile<Arithmetic<S::kTruncate, true>>,
+                      RunTile<Arithmetic<S::kSaturate, false>>, RunTile<Arithmetic<S::kSaturate, true>>},
+                     {RunDirect<Arithmetic<S::kFused, false>>, RunDirect<Arithmetic<S::kFused, true>>,
+                      RunDirect<Arithmetic<S::kExact, false>>, RunDirect<Arithmetic<S::kExact, true>>,
+                      RunDirect<Arithmetic<S::kTruncate, false>>, RunDirect<Arithmetic<S::kTruncate, true>>,
+                      RunDirect<Arithmetic<S::kSaturate, false>>, RunDirect<Arithmetic<S::kSaturate, true>>}};
 }
 
 // The kernels of an Arithmetic that always takes every step.

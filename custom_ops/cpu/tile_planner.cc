@@ -73,8 +73,8 @@ bool TilePlanner::FitsScaledWithUnderflow(const ValueRange& moving, const ValueR
          (fixed.is_zero() || fixed.max_exponent() + 1 + fixed_log2 <= 0);
 }
 
-// All values are multiples of the last mantissa bit of the smallest product. While that bit is a normal float32, nothing
-// is ever flushed, in the emulation or in the hardware.
+// All values are multiples of the last mantissa bit of the smallest product. While that bit is a normal float32,
+// nothing is ever flushed, in the emulation or in the hardware.
 bool TilePlanner::FitsScaledWithoutUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
                                              int fixed_log2) const {
   if (moving.is_zero() || fixed.is_zero()) return true;

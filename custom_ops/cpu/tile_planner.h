@@ -37,7 +37,8 @@ class TilePlanner {
   TileVariant Variant(const ValueRange& moving, const ValueRange& fixed, bool is_fused) const;
 
  private:
-  bool FitsScaledWithUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const;
+  bool FitsScaledWithUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
+                               int fixed_log2) const;
   bool FitsScaledWithoutUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
                                   int fixed_log2) const;
   bool CanFuse(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const;

@@ -24,8 +24,8 @@ class PairQuantizer {
     const DoublePair magnitude = reinterpret_cast<DoublePair>(bits & ~sign_bit & kept_);
     const BitsPair is_over = magnitude >= max_;
     const BitsPair is_under = magnitude < min_;
-    const BitsPair saturated = (reinterpret_cast<BitsPair>(max_) & is_over) |
-                               (reinterpret_cast<BitsPair>(magnitude) & ~is_over);
+    const BitsPair saturated =
+        (reinterpret_cast<BitsPair>(max_) & is_over) | (reinterpret_cast<BitsPair>(magnitude) & ~is_over);
     return reinterpret_cast<DoublePair>((saturated & ~is_under) | sign);
   }
 

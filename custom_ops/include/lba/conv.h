@@ -33,13 +33,15 @@ std::string CompleteConvShape(ConvShape* shape);
 // The weights laid out for the kernel of this CPU. Immutable; shared between concurrent calls.
 class PackedFilter;
 
-// w: [out_channels, in_channels / groups, kernel...], contiguous. Reads the channels, groups and kernel of `shape` only.
+// w: [out_channels, in_channels / groups, kernel...], contiguous. Reads the channels, groups and kernel of `shape`
+// only.
 std::shared_ptr<const PackedFilter> PackFilter(const AccumulatorSpec& spec, const ConvShape& shape, const float* w);
 
 // x [batch, in_channels, input...], y [batch, out_channels, output...], bias [out_channels] or null, contiguous.
 // `packed` may be null; `w` is needed either way. `statistics` may be null.
-void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w, const PackedFilter* packed,
-          const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics);
+void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
+          const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
+          StatisticsCollector* statistics);
 
 }  // namespace lba
 

@@ -20,8 +20,8 @@ namespace lba {
 // A format as the numbers that quantization needs.
 struct QuantizeConstants {
   double max_value;
-  double min_value;     // smallest magnitude that is kept
-  uint64_t kept_bits;   // mask of a double's bits: sign, exponent, leading mantissa bits
+  double min_value;    // smallest magnitude that is kept
+  uint64_t kept_bits;  // mask of a double's bits: sign, exponent, leading mantissa bits
 
   static QuantizeConstants Of(const FloatFormat& format, bool underflow) {
     const double smallest = underflow ? format.min_value() : std::ldexp(1.0, -126);

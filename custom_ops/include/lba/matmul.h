@@ -27,8 +27,8 @@ struct MatMulShape {
 class PackedMatrices;
 
 // Packs every distinct matrix B of `shape` (only depth, columns, b_offsets and the b strides are read).
-std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape, const float* b,
-                                                   const Parallel& parallel);
+std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape,
+                                                   const float* b, const Parallel& parallel);
 
 // y[batch][rows][columns], contiguous. `packed` may be null; then B is packed for this call. `b` is needed either way:
 // values that the fast paths cannot represent are read from it. `statistics` may be null.
