@@ -42,10 +42,10 @@ _HOMES = {
 }
 _MODULES = {"reference"}
 
-__all__ = sorted([*_HOMES, *_MODULES, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Import a public name from its module, or a public module, at first use."""
     if name in _HOMES:
         value = getattr(importlib.import_module(f"lba_onnx.{_HOMES[name]}"), name)

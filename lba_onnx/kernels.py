@@ -112,7 +112,9 @@ def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeo
     if group < 1 or x[1] != w[1] * group or w[0] % group:
         raise ValueError(f"expected w [out_channels, channels / group, ...] for x {x} and group {group}, got {w}")
     if min((*geometry.strides, *geometry.dilations, *w[2:])) < 1 or min((*geometry.pads_begin, *geometry.pads_end)) < 0:
-        raise ValueError(f"expected strides, dilations and kernel sizes of at least 1 and pads of 0 or more: {geometry}")
+        raise ValueError(
+            f"expected strides, dilations and kernel sizes of at least 1 and pads of 0 or more: {geometry}"
+        )
     output = []
     for i in range(len(x) - 2):
         room = x[2 + i] + geometry.pads_begin[i] + geometry.pads_end[i] - (w[2 + i] - 1) * geometry.dilations[i] - 1

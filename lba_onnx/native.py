@@ -78,10 +78,7 @@ class _ConvArgs(ctypes.Structure):
     _fields_ = (
         ("rank", ctypes.c_int32),
         *((name, ctypes.c_int64) for name in ("batch", "in_channels", "out_channels", "groups")),
-        *(
-            (name, ctypes.c_int64 * 3)
-            for name in ("input", "kernel", "strides", "dilations", "pads_begin", "pads_end")
-        ),
+        *((name, ctypes.c_int64 * 3) for name in ("input", "kernel", "strides", "dilations", "pads_begin", "pads_end")),
         *((name, ctypes.c_void_p) for name in ("x", "w", "bias", "y")),
     )
 

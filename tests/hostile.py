@@ -17,9 +17,7 @@ KINDS = (
 )
 
 
-def operand(
-    kind: str, shape: tuple[int, ...], rng: np.random.Generator, scale: float = 1.0
-) -> npt.NDArray[np.float32]:
+def operand(kind: str, shape: tuple[int, ...], rng: np.random.Generator, scale: float = 1.0) -> npt.NDArray[np.float32]:
     """float32 values of one kind; `scale` moves them to the range of the format under test."""
     x = rng.standard_normal(shape)
     if kind == "overflow":

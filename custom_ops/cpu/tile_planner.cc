@@ -79,9 +79,14 @@ bool TilePlanner::FitsScaledWithoutUnderflow(const ValueRange& moving, const Val
                                              int fixed_log2) const {
   if (moving.is_zero() || fixed.is_zero()) return true;
   if (moving.has_subnormal() || fixed.has_subnormal()) return false;
-  return moving.max_exponent() + 1 + moving_log2 <= kMaxNormal && fixed.max_exponent() + 1 + fixed_log2 <= kMaxNormal &&
-         moving.min_exponent() + moving_log2 >= kMinNormal && fixed.min_exponent() + fixed_log2 >= kMinNormal &&
-         moving.min_exponent() + fixed.min_exponent() - spec_.product_format.mantissa_bits >= kMinNormal;
+  const FloatFormat& product = spec_.product_format;
+  const FloatFormat& accumulator = spec_.accumulator_format;
+  const int smallest_product = std::min(moving.min_exponent() + fixed.min_exponent(), product.max_exponent());
+  const int last_bit =
+      std::min(smallest_product - product.mantissa_bits, accumulator.max_exponent() - accumulator.mantissa_bits);
+  return last_bit >= kMinNormal && moving.max_exponent() + 1 + moving_log2 <= kMaxNormal &&
+         fixed.max_exponent() + 1 + fixed_log2 <= kMaxNormal && moving.min_exponent() + moving_log2 >= kMinNormal &&
+         fixed.min_exponent() + fixed_log2 >= kMinNormal;
 }
 
 bool TilePlanner::HasExactProducts(const ValueRange& moving, const ValueRange& fixed) const {

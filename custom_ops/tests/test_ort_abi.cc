@@ -43,7 +43,8 @@ void CheckFunctionPositions() {
 }
 
 void CheckCustomOpMembers() {
-#define LBA_ORT_CHECK(name) ExpectEqual("OrtCustomOp::" #name, offsetof(lba::ort::CustomOp, name), offsetof(OrtCustomOp, name))
+#define LBA_ORT_CHECK(name) \
+  ExpectEqual("OrtCustomOp::" #name, offsetof(lba::ort::CustomOp, name), offsetof(OrtCustomOp, name))
   LBA_ORT_CHECK(version);
   LBA_ORT_CHECK(CreateKernel);
   LBA_ORT_CHECK(GetName);

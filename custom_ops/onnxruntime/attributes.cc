@@ -1,0 +1,97 @@
+#include "onnxruntime/attributes.h"
+
+#include <cstdint>
+
+namespace lba::ort {
+namespace {
+
+// Far beyond any real convolution, and small enough that no sum or product of two of them overflows.
+constexpr int64_t kMaxWindowValue = INT32_MAX;
+
+[[noreturn]] void Fail(const char* name, const std::string& reason) {
+  throw std::invalid_argument(std::string("attribute ") + name + ": " + reason);
+}
+
+FloatFormat ReadFormat(const AttributeReader& attributes, const char* name) {
+  std::string text;
+  if (!attributes.Read(name, &text)) Fail(name, "expected a format such as M7E4b10, got none");
+  FloatFormat format;
+  const std::string reason = ParseFormat(text, &format);
+  if (!reason.empty()) Fail(name, reason);
+  return format;
+}
+
+int64_t ReadInt(const AttributeReader& attributes, const char* name, int64_t default_value) {
+  int64_t value = default_value;
+  attributes.Read(name, &value);
+  return value;
+}
+
+std::vector<int64_t> ReadWindowValues(const AttributeReader& attributes, const char* name, int64_t smallest) {
+  std::vector<int64_t> values;
+  if (!attributes.Read(name, &values)) return {};
+  if (values.empty()) Fail(name, "expected a list of ints, got an empty one");
+  for (int64_t value : values) {
+    if (value >= smallest && value <= kMaxWindowValue) continue;
+    Fail(name, "expected values from " + std::to_string(smallest) + " to " + std::to_string(kMaxWindowValue) +
+                   ", got " + std::to_string(value));
+  }
+  return values;
+}
+
+AutoPad ReadAutoPad(const AttributeReader& attributes) {
+  std::string text = "NOTSET";
+  attributes.Read("auto_pad", &text);
+  if (text == "NOTSET") return AutoPad::kNotSet;
+  if (text == "SAME_UPPER") return AutoPad::kSameUpper;
+  if (text == "SAME_LOWER") return AutoPad::kSameLower;
+  if (text == "VALID") return AutoPad::kValid;
+  Fail("auto_pad", "expected NOTSET, SAME_UPPER, SAME_LOWER or VALID, got \"" + text + "\"");
+}
+
+}  // namespace
+
+AccumulatorSpec ReadAccumulatorSpec(const AttributeReader& attributes) {
+  AccumulatorSpec spec;
+  spec.product_format = ReadFormat(attributes, "product_format");
+  spec.accumulator_format = ReadFormat(attributes, "accumulator_format");
+  spec.chunk_size = ReadInt(attributes, "chunk_size", spec.chunk_size);
+  const int64_t underflow = ReadInt(attributes, "underflow", 1);
+  if (underflow != 0 && underflow != 1) Fail("underflow", "expected 0 or 1, got " + std::to_string(underflow));
+  spec.underflow = underflow == 1;
+  const std::string reason = CheckSpec(spec);
+  if (!reason.empty()) throw std::invalid_argument("attribute " + reason);
+  return spec;
+}
+
+std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes) {
+  std::string key;
+  attributes.Read("statistics", &key);
+  if (key.empty()) return nullptr;
+  std::shared_ptr<StatisticsCollector> statistics = FindStatistics(key);
+  if (!statistics) Fail("statistics", "expected a key whose run is open, got \"" + key + "\", whose run is not open");
+  return statistics;
+}
+
+GemmAttributes ReadGemmAttributes(const AttributeReader& attributes) {
+  GemmAttributes gemm;
+  attributes.Read("alpha", &gemm.alpha);
+  attributes.Read("beta", &gemm.beta);
+  gemm.transposes_a = ReadInt(attributes, "transA", 0) != 0;
+  gemm.transposes_b = ReadInt(attributes, "transB", 0) != 0;
+  return gemm;
+}
+
+ConvAttributes ReadConvAttributes(const AttributeReader& attributes) {
+  ConvAttributes conv;
+  conv.auto_pad = ReadAutoPad(attributes);
+  conv.group = ReadInt(attributes, "group", 1);
+  if (conv.group < 1) Fail("group", "expected at least 1, got " + std::to_string(conv.group));
+  conv.kernel_shape = ReadWindowValues(attributes, "kernel_shape", 1);
+  conv.strides = ReadWindowValues(attributes, "strides", 1);
+  conv.dilations = ReadWindowValues(attributes, "dilations", 1);
+  conv.pads = ReadWindowValues(attributes, "pads", 0);
+  return conv;
+}
+
+}  // namespace lba::ort

@@ -1,0 +1,85 @@
+// The attributes of the operators, read alike at kernel creation and during shape inference.
+#ifndef LBA_ONNXRUNTIME_ATTRIBUTES_H_
+#define LBA_ONNXRUNTIME_ATTRIBUTES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lba/format.h"
+#include "lba/statistics.h"
+#include "onnxruntime/ort_api.h"
+
+namespace lba::ort {
+
+// Each function returns false, and leaves `out` alone, when the node has no attribute of that name.
+class AttributeReader {
+ public:
+  virtual ~AttributeReader() = default;
+  virtual bool Read(const char* name, int64_t* out) const = 0;
+  virtual bool Read(const char* name, float* out) const = 0;
+  virtual bool Read(const char* name, std::string* out) const = 0;
+  virtual bool Read(const char* name, std::vector<int64_t>* out) const = 0;
+};
+
+// Throws std::invalid_argument when an attribute has another type.
+class KernelAttributes : public AttributeReader {
+ public:
+  KernelAttributes(const Api* api, const KernelInfo* info) : api_(api), info_(info) {}
+  bool Read(const char* name, int64_t* out) const override;
+  bool Read(const char* name, float* out) const override;
+  bool Read(const char* name, std::string* out) const override;
+  bool Read(const char* name, std::vector<int64_t>* out) const override;
+
+ private:
+  // The type of the attribute in words, or "" when there is none.
+  std::string TypeOf(const char* name) const;
+  bool Absent(const char* name, const char* expected) const;
+
+  const Api* api_;
+  const KernelInfo* info_;
+};
+
+// Takes an attribute of another type for absent: kernel creation comes later and reports it. Reads no floats: no shape
+// depends on one.
+class InferenceAttributes : public AttributeReader {
+ public:
+  InferenceAttributes(const Api* api, const ShapeInferContext* context) : api_(api), context_(context) {}
+  bool Read(const char* name, int64_t* out) const override;
+  bool Read(const char* name, float* out) const override;
+  bool Read(const char* name, std::string* out) const override;
+  bool Read(const char* name, std::vector<int64_t>* out) const override;
+
+ private:
+  const OpAttr* Find(const char* name) const;
+
+  const Api* api_;
+  const ShapeInferContext* context_;
+};
+
+struct GemmAttributes {
+  float alpha = 1.0f;
+  float beta = 1.0f;
+  bool transposes_a = false;
+  bool transposes_b = false;
+};
+
+enum class AutoPad { kNotSet, kSameUpper, kSameLower, kValid };
+
+// Empty lists stand for the default: what the weights say, 1, or 0.
+struct ConvAttributes {
+  AutoPad auto_pad = AutoPad::kNotSet;
+  int64_t group = 1;
+  std::vector<int64_t> kernel_shape, strides, dilations, pads;
+};
+
+// All throw std::invalid_argument with the attribute's name, what was expected and what came.
+AccumulatorSpec ReadAccumulatorSpec(const AttributeReader& attributes);
+std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes);
+GemmAttributes ReadGemmAttributes(const AttributeReader& attributes);
+ConvAttributes ReadConvAttributes(const AttributeReader& attributes);
+
+}  // namespace lba::ort
+
+#endif  // LBA_ONNXRUNTIME_ATTRIBUTES_H_

@@ -1,0 +1,98 @@
+// What the operators have in common: a node known at session creation, and its kernel.
+#ifndef LBA_ONNXRUNTIME_KERNEL_H_
+#define LBA_ONNXRUNTIME_KERNEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "onnxruntime/attributes.h"
+#include "onnxruntime/ort_api.h"
+
+namespace lba::ort {
+
+// What onnxruntime tells of a node when it creates its kernel.
+class Node {
+ public:
+  Node(const Api* api, const KernelInfo* info) : api_(api), info_(info) {}
+
+  KernelAttributes attributes() const { return KernelAttributes(api_, info_); }
+  // The shape of an input as far as known; empty when the input is absent or of unknown rank.
+  Shape InputShape(size_t index) const;
+  // The value of a constant input; absent otherwise.
+  Tensor ConstantInput(size_t index) const;
+
+ private:
+  const Api* api_;
+  const KernelInfo* info_;
+};
+
+// "node 'name' (LbaMatMul)", or the output's name for a node without one.
+std::string NodeLabel(const Api* api, const KernelInfo* info, const std::string& op_type);
+
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  // Called from several threads at once.
+  virtual void Compute(const Call& call) const = 0;
+};
+
+std::unique_ptr<Kernel> MakeMatMulKernel(const Node& node);
+std::unique_ptr<Kernel> MakeGemmKernel(const Node& node);
+std::unique_ptr<Kernel> MakeConvKernel(const Node& node);
+
+// Throws std::invalid_argument when an operand of a call is a scalar, which the shape rules take for an unknown rank.
+void RequireRank(const Tensor& first, const Tensor& second);
+
+// A tensor's values as float32: its own, or a converted copy for float16.
+class Floats {
+ public:
+  Floats() = default;
+  explicit Floats(const Tensor& tensor);
+  // Someone else's values.
+  explicit Floats(const float* data) : data_(data) {}
+
+  const float* data() const { return data_; }
+
+ private:
+  const float* data_ = nullptr;
+  std::unique_ptr<float[]> converted_;
+};
+
+// An operand that is constant in most models, and then packed once.
+class Weights {
+ public:
+  Weights(const Node& node, size_t index);
+
+  // The constant's dimensions and values; the values are null when the operand is no constant, or has none.
+  const std::vector<int64_t>& dimensions() const { return dimensions_; }
+  const float* constant() const { return constant_; }
+  // The operand's values in a call.
+  Floats Of(const Tensor& tensor) const;
+
+ private:
+  std::vector<int64_t> dimensions_;
+  const float* constant_ = nullptr;
+  Floats converted_;  // of float16 only: onnxruntime keeps the values of a float32 constant
+};
+
+// The output of a call, written as float32 and rounded to the tensor's type by Finish.
+class FloatOutput {
+ public:
+  FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions);
+
+  float* data() const { return data_; }
+  int64_t count() const { return count_; }
+  void Finish() const;
+
+ private:
+  void* tensor_;
+  int64_t count_ = 1;
+  float* data_;
+  std::unique_ptr<float[]> unrounded_;
+};
+
+}  // namespace lba::ort
+
+#endif  // LBA_ONNXRUNTIME_KERNEL_H_

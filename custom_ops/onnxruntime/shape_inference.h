@@ -1,0 +1,17 @@
+// The shapes of the operators' outputs, for onnxruntime's shape inference.
+#ifndef LBA_ONNXRUNTIME_SHAPE_INFERENCE_H_
+#define LBA_ONNXRUNTIME_SHAPE_INFERENCE_H_
+
+#include "onnxruntime/ort_api.h"
+
+namespace lba::ort {
+
+// Each sets the output's shape as far as it follows from the inputs', and leaves it open when they do not fit: kernel
+// creation reports that, with the node's name, which is not known here.
+void InferMatMul(const Api* api, const ShapeInferContext* context);
+void InferGemm(const Api* api, const ShapeInferContext* context);
+void InferConv(const Api* api, const ShapeInferContext* context);
+
+}  // namespace lba::ort
+
+#endif  // LBA_ONNXRUNTIME_SHAPE_INFERENCE_H_

@@ -1,0 +1,102 @@
+"""What a model expects to be fed, and the check of what it is fed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.errors import DataError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Feeds = dict[str, NDArray[Any]]
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One required input of a model.
+
+    Attributes:
+        name: Its name in the graph.
+        dtype: NumPy's name of the element type; None where NumPy has none (strings, bfloat16).
+        shape: A size per axis, None where it is free; None as a whole for scalars and where even the rank is free
+            (onnxruntime does not tell these two apart).
+    """
+
+    name: str
+    dtype: str | None
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        """Return name, type and shape, as messages show them."""
+        dtype = self.dtype or "any type"
+        if self.shape is None:
+            return f"{self.name}: {dtype}"
+        return f"{self.name}: {dtype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+
+
+def describe_inputs(session: "onnxruntime.InferenceSession") -> tuple[ModelInput, ...]:
+    """Return the inputs of a session in the model's order.
+
+    Raises:
+        DataError: An input is not a tensor.
+    """
+    return tuple(_describe(value) for value in session.get_inputs())
+
+
+def _describe(value: Any) -> ModelInput:
+    if not value.type.startswith("tensor("):
+        raise DataError(f"input {value.name}: expected a tensor, got {value.type}, for which no data can be read")
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return ModelInput(value.name, _DTYPES.get(value.type), shape or None)
+
+
+def check_names(inputs: Iterable[ModelInput], names: Iterable[str], origin: str) -> None:
+    """Refuse data whose names are not exactly those of the model's inputs.
+
+    Raises:
+        DataError: Inputs are missing, or names unknown.
+    """
+    expected, got = [i.name for i in inputs], list(names)
+    if set(expected) != set(got):
+        raise DataError(f"{origin}: expected the inputs {_listed(expected)}, got {_listed(got)}")
+
+
+def check_feeds(inputs: Iterable[ModelInput], feeds: Mapping[str, NDArray[Any]], origin: str) -> None:
+    """Refuse feeds that the model cannot take.
+
+    Raises:
+        DataError: A name, type or shape differs from the model's.
+    """
+    inputs = tuple(inputs)
+    check_names(inputs, feeds, origin)
+    for model_input in inputs:
+        _check_feed(model_input, feeds[model_input.name], origin)
+
+
+def _check_feed(expected: ModelInput, array: NDArray[Any], origin: str) -> None:
+    is_type_right = expected.dtype is None or array.dtype == np.dtype(expected.dtype)
+    if not is_type_right or not fits(expected.shape, array.shape):
+        raise DataError(f"{origin}: expected {expected}, got {array.dtype} {list(array.shape)}")
+
+
+def fits(expected: tuple[int | None, ...] | None, shape: tuple[int, ...]) -> bool:
+    """Return whether a shape has the expected rank and fixed sizes."""
+    if expected is None:
+        return True
+    return len(expected) == len(shape) and all(e in (None, s) for e, s in zip(expected, shape, strict=True))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"

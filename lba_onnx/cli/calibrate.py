@@ -1,0 +1,71 @@
+"""lba-onnx calibrate: choose the exponent biases of every node from sample data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lba_onnx.cli import options
+from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.output import print_json, print_rich, progress_bar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lba_onnx.calibration import Calibration
+
+
+@click.command("calibrate")
+@options.model_path
+@click.option(
+    "-o", "--output_path", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The JSON to write."
+)
+@click.option(
+    "--calibration_data_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="PATH",
+    help="Samples: .npz, .npy, a folder of .npz or of test_data_set_*/input_*.pb.",
+)
+@options.calibration
+@options.arithmetic
+@options.selection
+@options.batching
+@options.common
+def calibrate_command(
+    onnx_path: Path, output_path: Path, calibration_data_path: Path, as_json: bool, **settings: Any
+) -> None:
+    """Choose an accumulator per node from sample data.
+
+    The data run through the model once; the result is a JSON file for `lba-onnx convert --calibration_path`.
+    """
+    check_writable(output_path)
+    result = run_calibration(onnx_path, calibration_data_path, settings)
+    result.save(output_path)
+    if as_json:
+        print_json({"output_path": str(output_path), **result.to_json()})
+        return
+    print_rich(calibration_table(result), f"wrote {output_path}")
+
+
+def run_calibration(onnx_path: Path, data_path: Path, settings: dict[str, Any]) -> "Calibration":
+    """Calibrate with a progress bar; `settings` are the keyword arguments of `calibrate`."""
+    from lba_onnx.calibration import calibrate
+
+    with progress_bar("calibrating") as progress:
+        return calibrate(onnx_path, data_path, progress=progress, **settings)
+
+
+def calibration_table(calibration: "Calibration") -> "Table":
+    """Return a table with one row per node."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{calibration.family}, method {calibration.method}, {calibration.samples} samples"
+    table = Table("node", "product", "accumulator", "largest product", "largest sum", "note", title=title)
+    for name, node in calibration.nodes.items():
+        seen = node.range
+        largest = ("-", "-") if seen is None else (f"{seen.max_abs_product:.4g}", f"{seen.max_abs_sum:.4g}")
+        formats = str(node.spec.product_format), str(node.spec.accumulator_format)
+        table.add_row(escape(name), *formats, *largest, node.note)
+    return table

@@ -1,0 +1,43 @@
+"""lba-onnx demo: the whole way, with a model and images that come with the package."""
+
+from pathlib import Path
+
+import click
+
+from lba_onnx.cli import options
+from lba_onnx.cli.calibrate import calibration_table
+from lba_onnx.cli.output import print_json, print_rich, progress_bar
+
+
+@click.command("demo")
+@click.option(
+    "-o",
+    "--output_path",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("lba_onnx_demo"),
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the converted model and the JSON files go; made if it does not exist.",
+)
+@options.common
+def demo_command(output_path: Path, as_json: bool) -> None:
+    """Go the whole way with a small network.
+
+    Calibrates, converts at M7E4 (12 bits) and measures a Fashion-MNIST network that comes with the package.
+    """
+    from lba_onnx.demo import run_demo
+
+    with progress_bar("demo") as progress:
+        result = run_demo(output_path, progress)
+    if as_json:
+        print_json(result.to_json())
+        return
+    print_rich(
+        calibration_table(result.widest_layers(5)),
+        f"test images:   {result.evaluation.samples}",
+        f"float32 top-1: {result.float32_top1:.1f} %",
+        f"LBA top-1:     {result.lba_top1:.1f} %  (formats {result.calibration.family}, chosen per layer)",
+        f"agreement:     {result.agreement:.1f} % of the images get the same class",
+        f"time:          {result.seconds:.1f} s",
+        *(f"wrote {path}" for path in result.files),
+    )

@@ -1,0 +1,138 @@
+"""Options that several commands share, spelled alike everywhere."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+OP_TYPES = ("MatMul", "Gemm", "Conv")
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _parse_chunk_size(value: str | int | None) -> int | None:
+    """Read a number of products, or "none" for the whole depth; values that are no text pass."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() == "none":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"expected a number of at least 1, or none, got {value!r}")
+    return int(value)
+
+
+def _combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _set_log_level(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("lba_onnx").setLevel(value.upper())
+
+
+model_path = click.option(
+    "-i", "--onnx_path", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The ONNX model."
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else.")
+
+log_level = click.option(
+    "--log_level",
+    type=click.Choice(_LOG_LEVELS, case_sensitive=False),
+    default="warning",
+    show_default=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_log_level,
+    help="How much to say on standard error; debug shows where errors come from.",
+)
+
+common = _combine(as_json, log_level)
+
+selection = _combine(
+    click.option(
+        "--nodes_to_exclude",
+        multiple=True,
+        metavar="NAME|REGEX",
+        help="Leave these nodes as they are; a regular expression matches whole names. May be repeated.",
+    ),
+    click.option(
+        "--nodes_to_convert", multiple=True, metavar="NAME|REGEX", help="Take only these nodes. May be repeated."
+    ),
+    click.option(
+        "--op_types_to_convert",
+        multiple=True,
+        type=click.Choice(OP_TYPES),
+        default=OP_TYPES,
+        show_default=True,
+        help="Take only nodes of these operators. May be repeated.",
+    ),
+)
+
+arithmetic = _combine(
+    click.option(
+        "--chunk_size",
+        type=_parse_chunk_size,
+        metavar="NUMBER|none",
+        default=DEFAULT_CHUNK_SIZE,
+        show_default=True,
+        help="Products summed before their sum joins the total; none for the whole depth.",
+    ),
+    click.option(
+        "--underflow/--no_underflow",
+        default=True,
+        show_default=True,
+        help="Whether values below the smallest of a format become zero.",
+    ),
+)
+
+batching = _combine(
+    click.option(
+        "--batch_size",
+        type=click.IntRange(min=1),
+        default=16,
+        show_default=True,
+        help="Samples per run, where the model leaves it open.",
+    ),
+    click.option("--max_samples", type=click.IntRange(min=1), default=None, help="Stop after so many samples."),
+    click.option(
+        "--provider",
+        "providers",
+        multiple=True,
+        default=("CPUExecutionProvider",),
+        show_default=True,
+        help="onnxruntime's execution provider. May be repeated.",
+    ),
+)
+
+calibration = _combine(
+    click.option(
+        "--family",
+        "--format",
+        "family",
+        default="M7E4",
+        show_default=True,
+        metavar="M<m>E<e>",
+        help="Format of products and sums; calibration chooses the exponent biases.",
+    ),
+    click.option(
+        "--method", type=click.Choice(["max"]), default="max", show_default=True, help="How the biases are chosen."
+    ),
+    click.option(
+        "--sampled_fraction",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=1 / 16,
+        show_default=True,
+        help="Share of the output positions that calibration looks at.",
+    ),
+)

@@ -1,0 +1,161 @@
+"""Checks that everything is there and computes the right bits, and says what to do where it does not."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.errors import LbaError
+
+_PACKAGES = ("lba-onnx", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon")
+_REINSTALL = "install the package again: pip install --force-reinstall --no-deps lba-onnx"
+_SPECS = ("M7E4b10", "M4E3b3/M4E3b4,chunk=5", "M7E4b10,chunk=none,underflow=off")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        is_right: Whether it is as it should be.
+        finding: What was found.
+        advice: What to do; empty where all is right.
+    """
+
+    name: str
+    is_right: bool
+    finding: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of an installation.
+
+    Attributes:
+        checks: In the order they were made.
+    """
+
+    checks: tuple[Check, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every check is right."""
+        return all(check.is_right for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object: "is_healthy" and the list "checks"."""
+        return {"is_healthy": self.is_healthy, "checks": [asdict(check) for check in self.checks]}
+
+
+def diagnose() -> Diagnosis:
+    """Look at versions, the native library, onnxruntime, the bits they compute, and the demo's files."""
+    probes: tuple[tuple[str, Callable[[], str], str], ...] = (
+        ("platform", _platform, ""),
+        *((package, lambda package=package: importlib.metadata.version(package), f"pip install {package}")
+          for package in _PACKAGES),
+        ("native library", _library, _REINSTALL),
+        ("CPU path", _cpu_path, "unset LBA_ONNX_CPU_PATH, or set it to a path that this CPU has"),
+        ("onnxruntime providers", _providers, "pip install --force-reinstall onnxruntime"),
+        ("bits of the kernels", _check_kernels, f"{_REINSTALL}; if that does not help, report it"),
+        ("bits in onnxruntime", _check_session, f"{_REINSTALL}; if that does not help, report it"),
+        ("demo files", _demo_files, _REINSTALL),
+    )  # fmt: skip
+    return Diagnosis(tuple(_probe(name, look, advice) for name, look, advice in probes))
+
+
+def _probe(name: str, look: Callable[[], str], advice: str) -> Check:
+    try:
+        return Check(name, True, look())
+    except Exception as error:  # whatever is wrong is the finding
+        finding = " ".join(f"{type(error).__name__}: {error}".split())
+        return Check(name, False, finding, str(error) if isinstance(error, LbaError) else advice)
+
+
+def _platform() -> str:
+    return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+
+
+def _library() -> str:
+    from lba_onnx import native
+
+    path = native.library_path()
+    return f"{native.version()}, {path}"
+
+
+def _cpu_path() -> str:
+    from lba_onnx import native
+
+    forced = os.environ.get("LBA_ONNX_CPU_PATH")
+    return native.cpu_path() + (f" (forced by LBA_ONNX_CPU_PATH={forced})" if forced else "")
+
+
+def _providers() -> str:
+    import onnxruntime
+
+    return ", ".join(onnxruntime.get_available_providers())
+
+
+def _demo_files() -> str:
+    from lba_onnx.demo import demo_data_path
+
+    return str(demo_data_path())
+
+
+def hostile_operands(seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return matrices [7, 37] and [37, 11] that overflow, underflow, cancel, and hold subnormals, NaN and infinity."""
+    random = np.random.default_rng(seed)
+    exponents = random.integers(-12, 9, (2, 37, 11)).astype(np.float32)
+    a, b = (random.standard_normal((2, 37, 11)).astype(np.float32) * np.exp2(exponents)).astype(np.float32)
+    a = np.ascontiguousarray(a.T[:7])
+    a[1, ::2], b[::2, 1], a[2] = -a[1, 1::2][:1], 0.0, np.float32(1e-41)
+    a[3, 5], a[4, 6] = np.nan, np.inf
+    return a, b
+
+
+def _check_kernels() -> str:
+    from lba_onnx import reference
+    from lba_onnx.kernels import matmul
+
+    a, b = hostile_operands()
+    for text in _SPECS:
+        spec = AccumulatorSpec.parse(text)
+        _compare(matmul(a, b, spec), reference.matmul(a, b, spec), text)
+    return f"the reference's, for {len(_SPECS)} specs"
+
+
+def _check_session() -> str:
+    from lba_onnx import reference
+    from lba_onnx.session import make_session
+
+    a, b = hostile_operands()
+    for text in _SPECS:
+        spec = AccumulatorSpec.parse(text)
+        session = make_session(_matmul_model(spec))
+        _compare(session.run(None, {"a": a, "b": b})[0], reference.matmul(a, b, spec), text)
+    return f"the reference's, for {len(_SPECS)} specs"
+
+
+def _matmul_model(spec: AccumulatorSpec) -> bytes:
+    from onnx import TensorProto, helper
+
+    from lba_onnx import ops
+
+    a, b, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, None]) for name in "aby")
+    node = helper.make_node("LbaMatMul", ["a", "b"], ["y"], "matmul", domain=ops.DOMAIN, **spec.to_attributes())
+    operator_sets = [helper.make_opsetid("", 17), helper.make_opsetid(ops.DOMAIN, ops.VERSION)]
+    graph = helper.make_graph([node], "self_check", [a, b], [y])
+    return bytes(helper.make_model(graph, opset_imports=operator_sets, ir_version=8).SerializeToString())
+
+
+def _compare(got: NDArray[np.float32], expected: NDArray[np.float32], spec: str) -> None:
+    if not np.array_equal(got, expected, equal_nan=True):
+        different = int((~((got == expected) | (np.isnan(got) & np.isnan(expected)))).sum())
+        raise AssertionError(f"{different} of {expected.size} values differ from the reference's for {spec}")

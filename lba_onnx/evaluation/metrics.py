@@ -1,0 +1,137 @@
+"""Figures that are gathered a batch at a time; what they keep does not grow with the number of samples."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Numbers = NDArray[Any]
+
+
+def is_in_top(scores: _Numbers, labels: _Numbers, k: int) -> NDArray[np.bool_]:
+    """Return per sample whether the label is among the k highest scores.
+
+    Of equal scores the one with the lower index ranks higher. A row with a NaN in it is never right.
+
+    Args:
+        scores: Numbers [samples, classes].
+        labels: Class numbers [samples]; numbers outside 0 ... classes - 1 are never right.
+        k: How many of the highest scores count.
+
+    Returns:
+        bool [samples].
+    """
+    samples, classes = scores.shape
+    is_class = (labels >= 0) & (labels < classes)
+    index = np.where(is_class, labels, 0).astype(np.int64)
+    own = scores[np.arange(samples), index][:, np.newaxis]
+    is_ahead = (scores > own) | ((scores == own) & (np.arange(classes) < index[:, np.newaxis]))
+    is_number = ~np.isnan(scores.astype(np.float64)).any(axis=1)
+    result: NDArray[np.bool_] = is_class & is_number & (is_ahead.sum(axis=1) < k)
+    return result
+
+
+class Share:
+    """Counts how often something holds.
+
+    Attributes:
+        hits: How often it did.
+        samples: How often it was looked at.
+    """
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.samples = 0
+
+    def update(self, holds: NDArray[np.bool_]) -> None:
+        """Add one answer per sample."""
+        self.hits += int(holds.sum())
+        self.samples += holds.size
+
+    @property
+    def percent(self) -> float | None:
+        """The share in percent; None without samples."""
+        return 100.0 * self.hits / self.samples if self.samples else None
+
+
+class Similarity:
+    """Compares what a model gives with what it should give.
+
+    Attributes:
+        samples: Number of samples (of feeds, where outputs have no axis for samples).
+        max_abs_difference: Largest difference of two values; NaN once one of them was NaN.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.max_abs_difference = 0.0
+        self._cosine_sum = 0.0
+        self._signal = 0.0
+        self._noise = 0.0
+
+    def update(self, reference: _Numbers, values: _Numbers) -> None:
+        """Add samples.
+
+        Args:
+            reference: Numbers [samples, values].
+            values: Numbers of the same shape.
+        """
+        expected, got = reference.astype(np.float64), values.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            difference = np.where(expected == got, 0.0, got - expected)  # equal infinities do not differ
+            self._cosine_sum += float(cosines(expected, got).sum())
+            self._signal += float(np.square(expected).sum())
+            self._noise += float(np.square(difference).sum())
+            largest = float(np.abs(difference).max(initial=0.0))
+        self.samples += len(expected)
+        # Not max(): that would forget a NaN, depending on the order.
+        self.max_abs_difference = float(np.maximum(self.max_abs_difference, largest))
+
+    @property
+    def mean_cosine(self) -> float | None:
+        """Mean over samples of the cosine between reference and values; None without samples."""
+        return self._cosine_sum / self.samples if self.samples else None
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Energy of the reference over that of the differences, in dB; infinite without differences."""
+        if not self.samples:
+            return None
+        if self._noise == 0:
+            return math.inf
+        return 10 * math.log10(self._signal / self._noise) if self._signal > 0 else -math.inf
+
+
+def cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cosine of the angle between each row of a and of b, [rows]; 1 for two zero rows, 0 for one."""
+    norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    products = norms[0] * norms[1]
+    is_zero = products == 0
+    dots = np.einsum("ij,ij->i", a, b)
+    both_zero = (norms[0] == 0) & (norms[1] == 0)
+    result: NDArray[np.float64] = np.where(is_zero, both_zero, dots / np.where(is_zero, 1.0, products))
+    return result
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """How one output of a model compares with the reference's.
+
+    Attributes:
+        name: The output.
+        mean_cosine: Mean over samples of the cosine with the reference.
+        sqnr_db: Signal-to-quantization-noise ratio; infinite where nothing differs.
+        max_abs_difference: Largest difference of two values.
+    """
+
+    name: str
+    mean_cosine: float | None
+    sqnr_db: float | None
+    max_abs_difference: float
+
+    @classmethod
+    def of(cls, name: str, similarity: Similarity) -> "OutputComparison":
+        """Return the figures gathered so far."""
+        return cls(name, similarity.mean_cosine, similarity.sqnr_db, similarity.max_abs_difference)

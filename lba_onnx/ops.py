@@ -1,0 +1,179 @@
+"""The operators of domain `lba_onnx`: their names, what they take, and their twins for onnx's reference evaluator.
+
+docs/operators.md specifies them in words; custom_ops/onnxruntime/ implements them for onnxruntime.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx.reference.op_run import OpRun
+
+from lba_onnx import kernels
+from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec
+
+DOMAIN = "lba_onnx"
+VERSION = 1
+OP_TYPES = {"MatMul": "LbaMatMul", "Gemm": "LbaGemm", "Conv": "LbaConv"}
+"""The standard operator types that have a twin in this domain, and the twins' names."""
+ELEMENT_TYPES = ("float32", "float16")
+
+_Floats = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class AttributeSchema:
+    """One attribute of an operator.
+
+    Attributes:
+        name: Its name.
+        type: "int", "ints", "float" or "string".
+        default: Its value when absent; None where that follows from the operands, or where it is required.
+        is_required: Whether a node without it is an error.
+    """
+
+    name: str
+    type: str
+    default: int | float | str | None = None
+    is_required: bool = False
+
+
+@dataclass(frozen=True)
+class OperatorSchema:
+    """One operator.
+
+    Attributes:
+        op_type: Its name in the domain.
+        inputs: Names of the inputs; all have the type of the output.
+        required_inputs: How many of them must be there; the others are left out at the end.
+        output: Name of the output.
+        attributes: Those of the operator that it replaces, then those of the arithmetic.
+    """
+
+    op_type: str
+    inputs: tuple[str, ...]
+    required_inputs: int
+    output: str
+    attributes: tuple[AttributeSchema, ...]
+
+
+ARITHMETIC_ATTRIBUTES = (
+    AttributeSchema("product_format", "string", is_required=True),
+    AttributeSchema("accumulator_format", "string", is_required=True),
+    AttributeSchema("chunk_size", "int", DEFAULT_CHUNK_SIZE),
+    AttributeSchema("underflow", "int", 1),
+    AttributeSchema("statistics", "string", ""),
+)
+_GEMM_ATTRIBUTES = (
+    AttributeSchema("alpha", "float", 1.0),
+    AttributeSchema("beta", "float", 1.0),
+    AttributeSchema("transA", "int", 0),
+    AttributeSchema("transB", "int", 0),
+)
+_CONV_ATTRIBUTES = (
+    AttributeSchema("auto_pad", "string", "NOTSET"),
+    AttributeSchema("dilations", "ints"),
+    AttributeSchema("group", "int", 1),
+    AttributeSchema("kernel_shape", "ints"),
+    AttributeSchema("pads", "ints"),
+    AttributeSchema("strides", "ints"),
+)
+OPERATORS: Mapping[str, OperatorSchema] = {
+    "LbaMatMul": OperatorSchema("LbaMatMul", ("A", "B"), 2, "Y", ARITHMETIC_ATTRIBUTES),
+    "LbaGemm": OperatorSchema("LbaGemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES + ARITHMETIC_ATTRIBUTES),
+    "LbaConv": OperatorSchema("LbaConv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES + ARITHMETIC_ATTRIBUTES),
+}
+"""The operators by name."""
+
+
+class LbaMatMul(OpRun):  # type: ignore[misc]
+    """MatMul for `onnx.reference.ReferenceEvaluator(model, new_ops=[LbaMatMul, LbaGemm, LbaConv])`."""
+
+    op_domain = DOMAIN
+
+    def _run(self, a: _Floats, b: _Floats, **attributes: Any) -> tuple[_Floats]:
+        spec = AccumulatorSpec.from_attributes(attributes)
+        return (_round_to(a.dtype, kernels.matmul(_float32(a), _float32(b), spec)),)
+
+
+class LbaGemm(OpRun):  # type: ignore[misc]
+    """Gemm for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(self, a: _Floats, b: _Floats, c: _Floats | None = None, **attributes: Any) -> tuple[_Floats]:
+        spec = AccumulatorSpec.from_attributes(attributes)
+        left = _float32(a).T if attributes.get("transA") else _float32(a)
+        right = _float32(b).T if attributes.get("transB") else _float32(b)
+        alpha, beta = (np.float32(attributes.get(name, 1.0)) for name in ("alpha", "beta"))
+        with np.errstate(all="ignore"):
+            y = kernels.matmul(left, right, spec) * alpha
+            if c is not None and beta != 0:
+                y += _float32(c) * beta
+        return (_round_to(a.dtype, y),)
+
+
+class LbaConv(OpRun):  # type: ignore[misc]
+    """Conv for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(self, x: _Floats, w: _Floats, bias: _Floats | None = None, **attributes: Any) -> tuple[_Floats]:
+        spec = AccumulatorSpec.from_attributes(attributes)
+        kernel_shape = attributes.get("kernel_shape")
+        if kernel_shape is not None and tuple(kernel_shape) != w.shape[2:]:
+            raise ValueError(f"expected kernel_shape to be the spatial shape of W {w.shape}, got {list(kernel_shape)}")
+        y = kernels.conv(
+            _float32(x),
+            _float32(w),
+            spec,
+            strides=attributes.get("strides"),
+            pads=conv_pads(attributes, x.shape[2:], w.shape[2:]),
+            dilations=attributes.get("dilations"),
+            group=attributes.get("group", 1),
+        )
+        if bias is not None:
+            with np.errstate(all="ignore"):
+                y += _float32(bias).reshape(-1, *(1,) * (y.ndim - 2))
+        return (_round_to(x.dtype, y),)
+
+
+def conv_pads(attributes: Mapping[str, Any], input_shape: Sequence[int], kernel_shape: Sequence[int]) -> list[int]:
+    """Return a convolution's padding, all begins and then all ends, as `auto_pad` or `pads` gives it.
+
+    Args:
+        attributes: `auto_pad`, `pads`, `strides`, `dilations`; each may be absent.
+        input_shape: Spatial shape of the input.
+        kernel_shape: Spatial shape of the kernel.
+
+    Raises:
+        ValueError: `auto_pad` has another value than the standard's.
+    """
+    axes = len(input_shape)
+    auto_pad = attributes.get("auto_pad", "NOTSET")
+    if auto_pad == "NOTSET":
+        return list(attributes.get("pads") or [0] * (2 * axes))
+    if auto_pad == "VALID":
+        return [0] * (2 * axes)
+    if auto_pad not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"expected auto_pad to be NOTSET, SAME_UPPER, SAME_LOWER or VALID, got {auto_pad!r}")
+    smaller, larger = [], []
+    strides, dilations = (attributes.get(name) or [1] * axes for name in ("strides", "dilations"))
+    for size, kernel, stride, dilation in zip(input_shape, kernel_shape, strides, dilations, strict=True):
+        total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
+        smaller.append(total // 2)
+        larger.append(total - total // 2)
+    return smaller + larger if auto_pad == "SAME_UPPER" else larger + smaller
+
+
+def _float32(values: _Floats) -> npt.NDArray[np.float32]:
+    if values.dtype not in (np.float32, np.float16):
+        raise TypeError(f"expected float32 or float16, got {values.dtype}")
+    return values.astype(np.float32)
+
+
+def _round_to(dtype: npt.DTypeLike, values: npt.NDArray[np.float32]) -> _Floats:
+    with np.errstate(over="ignore"):  # beyond float16 lies infinity
+        return values.astype(dtype)

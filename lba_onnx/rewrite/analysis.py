@@ -1,0 +1,129 @@
+"""What onnx-graphsurgeon's import tells about each node: element types, shapes, and where its weights come from.
+
+The import is only read. It links tensors to their producers across nested scopes, which protobuf messages do not;
+the edit itself is made on the messages (see docs/decisions/0002-graphsurgeon-analyses-protos-are-patched.md).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from lba_onnx import ops
+from lba_onnx.rewrite.typed import FunctionKey, function_key, type_graphs
+
+Body: TypeAlias = "onnx.GraphProto | onnx.FunctionProto"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A node of the model, and its images in the imported graphs.
+
+    Attributes:
+        location: Where the node lives, such as `main/If_3:then_branch` or `function mydomain:Block`.
+        body: The graph or function that holds the node.
+        function: The function that the body belongs to, or None in the main graph and below it.
+        opset: The version of the default domain there, or 0.
+        node: The node itself, in the model.
+        images: Its images; several in a function that is called with different types, none where there was no import.
+    """
+
+    location: str
+    body: Body
+    function: onnx.FunctionProto | None
+    opset: int
+    node: onnx.NodeProto
+    images: tuple[gs.Node, ...]
+
+    def operand_types(self) -> list[set[int]]:
+        """Return for each image the known element types (of onnx.TensorProto.DataType) of its inputs and outputs."""
+        return [
+            {element_type(t) for t in (*image.inputs, *image.outputs) if t.name} - {onnx.TensorProto.UNDEFINED}
+            for image in self.images
+        ]
+
+    def first_types(self) -> set[int]:
+        """Return the known element types of the first input."""
+        inputs = [image.inputs[0] for image in self.images if image.inputs]
+        return {element_type(tensor) for tensor in inputs} - {onnx.TensorProto.UNDEFINED}
+
+    def rank(self, index: int) -> int | None:
+        """Return the number of dimensions of an input, where it is known."""
+        ranks = {len(image.inputs[index].shape) for image in self.images if image.inputs[index].shape is not None}
+        return ranks.pop() if len(ranks) == 1 else None
+
+
+def walk_sites(model: onnx.ModelProto) -> Iterator[Site]:
+    """Yield the nodes of the main graph, of its subgraphs where they stand, then of the functions."""
+    typed = type_graphs(model)
+    opset = default_opset(model)
+    yield from _walk(_Place("main", None, opset), model.graph, _import(typed.main))
+    for function in model.functions:
+        if function.domain == ops.DOMAIN:  # the bodies of a portable model
+            continue
+        key = function_key(function)
+        images = tuple(image for body in typed.functions[key] for image in _import(body))
+        place = _Place(_function_location(key), function, default_opset(function) or opset)
+        yield from _walk(place, function, images)
+
+
+def default_opset(owner: "onnx.ModelProto | onnx.FunctionProto") -> int:
+    """Return the version of the default domain that a model or function imports, or 0."""
+    return next((int(o.version) for o in owner.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+
+def element_type(tensor: gs.Tensor) -> int:
+    """Return an imported tensor's element type, as a value of onnx.TensorProto.DataType; UNDEFINED if not known."""
+    dtype = tensor.dtype
+    if dtype is None or isinstance(dtype, onnx.TypeProto):
+        return int(onnx.TensorProto.UNDEFINED)
+    return int(dtype) if isinstance(dtype, int) else int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def _function_location(key: FunctionKey) -> str:
+    domain, name, overload = key
+    return f"function {domain}:{name}" + (f":{overload}" if overload else "")
+
+
+def _walk(place: "_Place", body: Body, images: Sequence[gs.Graph]) -> Iterator[Site]:
+    for index, node in enumerate(body.node):
+        node_images = tuple(graph.nodes[index] for graph in images)
+        yield Site(place.location, body, place.function, place.opset, node, node_images)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                inner = f"{place.location}/{node.name or f'{node.op_type}_{index}'}:{attribute.name}"
+                graphs = [image.attrs.get(attribute.name) for image in node_images]
+                known = [graph for graph in graphs if isinstance(graph, gs.Graph)]
+                yield from _walk(replace(place, location=inner), attribute.g, known)
+
+
+@dataclass(frozen=True)
+class _Place:
+    location: str
+    function: onnx.FunctionProto | None
+    opset: int
+
+
+def _import(model: onnx.ModelProto) -> tuple[gs.Graph, ...]:
+    """Import a weightless model; the attributes go, but for subgraphs, since some trip the importer."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    _keep_subgraphs_only(bare.graph)
+    with G_LOGGER.suppress(G_LOGGER.CRITICAL + 1):  # it prints warnings to standard output
+        try:
+            return (gs.import_onnx(bare),)
+        except Exception:  # the importer raises what it likes
+            return ()
+
+
+def _keep_subgraphs_only(graph: onnx.GraphProto) -> None:
+    for node in graph.node:
+        kept = [attribute for attribute in node.attribute if attribute.HasField("g")]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+        for attribute in node.attribute:
+            _keep_subgraphs_only(attribute.g)

@@ -1,0 +1,195 @@
+"""The nodes that multiply and accumulate: what they are called, and whether they can be converted.
+
+Requires a model that model_files has checked. Ensures that each candidate has a name of its own: unnamed nodes get
+`<op type>_<index>`, written into the node; nodes that share a name are told apart by their location.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import onnx
+
+from lba_onnx import ops
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.errors import ModelError
+from lba_onnx.rewrite.analysis import Site, walk_sites
+from lba_onnx.rewrite.left_operators import reason_to_leave
+from lba_onnx.rewrite.weights import weight_source
+
+UNKNOWN_TYPE = "unknown"
+NATIVE_TYPES = ("float32", "float16")
+CAST_TYPES = ("bfloat16", "float64")
+
+_DEFAULT_DOMAINS = ("", "ai.onnx")
+_INPUT_COUNTS = {"MatMul": (2, 2), "Gemm": (2, 3), "Conv": (2, 3)}
+_TYPE_NAMES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
+_FIRST_OPSET_WITH_CAST = 6  # before it, Cast names its target type in text
+_FIRST_OPSET_WITH_CAST_LIKE = 15
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A node that multiplies and accumulates.
+
+    Attributes:
+        name: What selections, specs and the ledger call it; unique in the model.
+        site: The node and where it lives.
+        weights: Where its weights come from, as weights.weight_source says.
+        element_type: Such as "float32", or "unknown".
+        obstacle: Why it cannot be converted, or None.
+    """
+
+    name: str
+    site: Site
+    weights: str
+    element_type: str
+    obstacle: str | None
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the node already is one of this package's operators."""
+        return bool(self.site.node.domain == ops.DOMAIN)
+
+    @property
+    def present_spec(self) -> AccumulatorSpec | None:
+        """The spec of a converted node, or None."""
+        if not self.is_converted:
+            return None
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in self.site.node.attribute if a.type}
+        try:
+            return AccumulatorSpec.from_attributes(attributes)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"node {self.name!r} in {self.site.location}: {error}") from None
+
+
+def find_candidates(model: onnx.ModelProto) -> list[Candidate]:
+    """Return the nodes that multiply and accumulate, in the order of the graphs; name those without a name.
+
+    Args:
+        model: The model; nodes without a name get one, nothing else changes.
+
+    Raises:
+        ModelError: A MatMul, Gemm or Conv has a number of inputs or outputs that it cannot have.
+    """
+    sites = list(walk_sites(model))
+    found = [site for site in sites if _is_standard(site.node) or _reason_to_leave(site, model)]
+    _name_nodes([site.node for site in found], {site.node.name for site in sites})
+    candidates = [_describe(site, model) for site in found]
+    return list(_with_unique_names(candidates))
+
+
+def _reason_to_leave(site: Site, model: onnx.ModelProto) -> str | None:
+    calls_function = any(f.domain == site.node.domain and f.name == site.node.op_type for f in model.functions)
+    if calls_function and site.node.domain != ops.DOMAIN:
+        return None  # the nodes in the function's body are candidates instead
+    return reason_to_leave(site.node.domain, site.node.op_type)
+
+
+def _is_standard(node: onnx.NodeProto) -> bool:
+    return node.domain in _DEFAULT_DOMAINS and node.op_type in ops.OP_TYPES
+
+
+def _describe(site: Site, model: onnx.ModelProto) -> Candidate:
+    if not _is_standard(site.node):
+        element_type = _element_type(site) if site.node.domain == ops.DOMAIN else _first_type(site)
+        reason = _reason_to_leave(site, model)
+        return Candidate(site.node.name, site, weight_source(site), element_type, reason)
+    _check_operands(site)
+    element_type = _element_type(site)
+    return Candidate(site.node.name, site, weight_source(site), element_type, _obstacle(site, element_type))
+
+
+def _check_operands(site: Site) -> None:
+    node = site.node
+    least, most = _INPUT_COUNTS[node.op_type]
+    inputs = _without_empty_tail(node)
+    if not least <= len(inputs) <= most or "" in inputs or len(node.output) != 1 or not node.output[0]:
+        raise ModelError(
+            f"{node.op_type} {node.name!r} in {site.location}: expected {' or '.join(map(str, sorted({least, most})))} "
+            f"inputs and one output, got inputs {list(node.input)} and outputs {list(node.output)}"
+        )
+
+
+def _without_empty_tail(node: onnx.NodeProto) -> list[str]:
+    inputs = list(node.input)
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    return inputs
+
+
+def _element_type(site: Site) -> str:
+    """Return the element type, or "unknown", or several that contradict each other, such as "float32 and int8"."""
+    return _type_names({element_type for operands in site.operand_types() for element_type in operands})
+
+
+def _first_type(site: Site) -> str:
+    """Return the element type of the first input, since those of other operators have inputs of several types."""
+    return _type_names(site.first_types())
+
+
+def _type_names(element_types: set[int]) -> str:
+    types = sorted(element_types)
+    names = [_TYPE_NAMES.get(t) or onnx.TensorProto.DataType.Name(t).lower() for t in types]
+    return " and ".join(names) or UNKNOWN_TYPE
+
+
+def _obstacle(site: Site, element_type: str) -> str | None:
+    if any(len(operands) > 1 for operands in site.operand_types()):
+        return f"its operands differ in element type: {element_type}"
+    names = element_type.split(" and ")
+    if names != [UNKNOWN_TYPE] and not set(names) <= {*NATIVE_TYPES, *CAST_TYPES}:
+        return f"element type {element_type}; expected float32, float16, bfloat16 or float64"
+    if len(names) > 1 and not set(names) <= set(NATIVE_TYPES):
+        return f"its function is called with {element_type}, which no single Cast serves"
+    first_opset = _first_opset(site, element_type)
+    if site.opset < first_opset:
+        where = f"element type {element_type}" + (" in a function" if site.function is not None else "")
+        return f"{where} takes a Cast of opset {first_opset} behind the node, got opset {site.opset}"
+    rank = (site.rank(1) or site.rank(0)) if site.node.op_type == "Conv" else None
+    if rank is not None and not 3 <= rank <= 5:
+        return f"a convolution over {rank - 2} spatial axes; expected 1 to 3"
+    return None
+
+
+def _first_opset(site: Site, element_type: str) -> int:
+    """Return the oldest opset that has the Casts which patch_node puts around the node."""
+    if element_type in CAST_TYPES or (site.function is not None and element_type in NATIVE_TYPES):
+        return _FIRST_OPSET_WITH_CAST
+    return _FIRST_OPSET_WITH_CAST_LIKE if site.function is not None else 0
+
+
+def _name_nodes(nodes: list[onnx.NodeProto], taken: set[str]) -> None:
+    """Name what has no name after its op type and its index among the candidates of that type."""
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        index = counts[node.op_type]
+        counts[node.op_type] += 1
+        if node.name:
+            continue
+        name = f"{node.op_type}_{index}"
+        while name in taken:
+            name += "_"
+        node.name = name
+        taken.add(name)
+
+
+def _with_unique_names(candidates: list[Candidate]) -> Iterator[Candidate]:
+    """Prefix names that occur twice with the location, and number what still is not unique."""
+    shared = Counter(candidate.name for candidate in candidates)
+    located = Counter((candidate.site.location, candidate.name) for candidate in candidates)
+    taken = {name for name, count in shared.items() if count == 1}
+    numbers: Counter[tuple[str, str]] = Counter()
+    for candidate in candidates:
+        key = candidate.site.location, candidate.name
+        if shared[candidate.name] == 1:
+            yield candidate
+            continue
+        numbers[key] += 1
+        name = f"{candidate.site.location}/{candidate.name}"
+        if located[key] > 1:
+            name += f"#{numbers[key]}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        yield replace(candidate, name=name)

@@ -1,0 +1,155 @@
+"""A float model in, the same model with low-bit accumulators out."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import onnx
+
+from lba_onnx import ops
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.rewrite import model_files
+from lba_onnx.rewrite.candidates import Candidate, find_candidates
+from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
+from lba_onnx.rewrite.model_writer import save_model
+from lba_onnx.rewrite.patch import FreshNames, patch_node
+from lba_onnx.rewrite.portable import add_function_bodies
+from lba_onnx.rewrite.provenance import import_operator_set, write_metadata
+from lba_onnx.rewrite.report import ConversionReport, LedgerEntry
+from lba_onnx.rewrite.selection import Decision, Selection, Specs, decide
+
+_STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
+_SPARE_BYTES = 1 << 26  # what a model needs beside its weights
+
+
+def convert(
+    model: ModelSource,
+    spec: Specs,
+    *,
+    nodes_to_exclude: Iterable[str] | None = (),
+    nodes_to_convert: Iterable[str] | None = (),
+    op_types_to_convert: Iterable[str] = tuple(ops.OP_TYPES),
+    portable: bool = False,
+    model_output: str | os.PathLike[str] | None = None,
+    use_external_data_format: bool | None = None,
+) -> tuple[onnx.ModelProto, ConversionReport]:
+    """Replace MatMul, Gemm and Conv by their low-bit-accumulator twins.
+
+    The main graph, the bodies of If, Loop and Scan and the model's functions are all searched. Names, shapes,
+    value_info, metadata and everything else stay as they are.
+
+    Args:
+        model: A path, the bytes of a file, or a ModelProto, which is not changed.
+        spec: One spec for all nodes, or one for each node, by name; nodes without one are left.
+        nodes_to_exclude: Names of nodes to leave, or regular expressions that match whole names.
+        nodes_to_convert: Names or regular expressions of the nodes to convert; empty for all. Exclusion wins.
+        op_types_to_convert: Some of MatMul, Gemm and Conv.
+        portable: Whether the model also carries a float32 body for each operator, so that it runs, without low-bit
+            accumulators, where the library is not registered.
+        model_output: A file to write the result to.
+        use_external_data_format: As for `save_model`; takes model_output.
+
+    Returns:
+        The converted model and the ledger of its nodes. Where the result has external data, it refers to files beside
+        model_output; without model_output external data is loaded, or, beyond 2 GB, refers to files beside `model`.
+
+    Raises:
+        FileNotFoundError: The model's file or the output's folder does not exist.
+        ModelError: The model cannot be read, converted or written.
+        SelectionError: A name or pattern selects nothing, or something that cannot be converted.
+        TypeError: An argument has the wrong type.
+        ValueError: use_external_data_format is given without model_output.
+    """
+    if use_external_data_format is not None and model_output is None:
+        raise ValueError("use_external_data_format: expected a model_output to go with it, got none")
+    selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
+    opened = open_model(model)
+    decisions = decide(find_candidates(opened.proto), spec, selection)
+    report = ConversionReport(tuple(_entry(decision) for decision in decisions))
+    _apply(opened.proto, decisions, portable)
+    write_metadata(opened.proto, report.specs, _options(selection, portable))
+    return _deliver(opened, model_output, use_external_data_format), report
+
+
+def list_candidates(model: ModelSource) -> ConversionReport:
+    """Return the ledger of a model without converting it.
+
+    Args:
+        model: A path, the bytes of a file, or a ModelProto; it is not changed.
+
+    Returns:
+        The nodes that multiply and accumulate. `reason` is "" for those that convert would take; `spec` is that of
+        nodes converted before.
+
+    Raises:
+        FileNotFoundError: The model's file does not exist.
+        ModelError: The model cannot be read.
+        TypeError: `model` is none of these.
+    """
+    candidates = find_candidates(open_model(model).proto)
+    return ConversionReport(tuple(_entry(Decision(c, None, c.obstacle or "")) for c in candidates))
+
+
+def converted_nodes(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
+    """Return a converted model's low-bit-accumulator nodes, by the names that the ledger gives them.
+
+    Args:
+        model: A converted model; the nodes are its own, so that a change of theirs is a change of the model.
+    """
+    return [(c.name, c.site.node) for c in find_candidates(model) if c.is_converted]
+
+
+def _entry(decision: Decision) -> LedgerEntry:
+    candidate = decision.candidate
+    return LedgerEntry(
+        node=candidate.name,
+        op_type=_op_type(candidate.site.node),
+        location=candidate.site.location,
+        weights=candidate.weights,
+        element_type=candidate.element_type,
+        converted=decision.spec is not None,
+        spec=decision.spec or candidate.present_spec,
+        reason=decision.reason,
+    )
+
+
+def _op_type(node: onnx.NodeProto) -> str:
+    if node.domain in ("", "ai.onnx"):
+        return str(node.op_type)
+    return f"{node.domain}.{node.op_type}"
+
+
+def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool) -> None:
+    names = FreshNames(model)
+    for candidate, spec in _converted(decisions):
+        patch_node(candidate, spec, names)
+        if candidate.site.function is not None:
+            import_operator_set(candidate.site.function)
+    twins = {d.candidate.site.node.op_type for d in decisions if d.candidate.is_converted}
+    if twins:
+        import_operator_set(model)
+    if portable and twins:
+        add_function_bodies(model, (_STANDARD_TYPES[twin] for twin in twins))
+
+
+def _converted(decisions: Sequence[Decision]) -> list[tuple[Candidate, AccumulatorSpec]]:
+    return [(decision.candidate, decision.spec) for decision in decisions if decision.spec is not None]
+
+
+def _options(selection: Selection, portable: bool) -> dict[str, Any]:
+    return {**vars(selection), "portable": portable}
+
+
+def _deliver(
+    opened: OpenModel, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
+) -> onnx.ModelProto:
+    """Write the model where asked to, and return it with its values, or with references that lead to them."""
+    model = opened.proto
+    if model_output is None:
+        if opened.path and model_files.external_bytes(opened) + _SPARE_BYTES < model_files.MAX_PROTOBUF_BYTES:
+            model_files.load_data(opened)
+        return model
+    written = save_model(
+        model, model_output, use_external_data_format=use_external_data_format, source_path=opened.path
+    )
+    return written if next(model_files.external_tensors(model), None) else model

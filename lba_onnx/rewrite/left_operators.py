@@ -1,0 +1,37 @@
+"""Operators that multiply and accumulate, and that conversion leaves as they are: each with its reason."""
+
+import re
+
+from lba_onnx import ops
+
+_INTEGER = "accumulates integers exactly in int32; low-bit floating-point accumulators do not apply"
+_RECURRENT = "a recurrent operator has no low-bit-accumulator twin; its products accumulate in float32"
+_OTHER = "has no low-bit-accumulator twin; its products accumulate as onnxruntime's kernel does"
+
+_STANDARD = {
+    **dict.fromkeys(("MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv"), _INTEGER),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
+    "ConvTranspose": _OTHER,
+    "DeformConv": _OTHER,
+    "Einsum": "has no low-bit-accumulator twin; write it as MatMul to convert it",
+    **dict.fromkeys(("Attention", "LinearAttention", "FlexAttention", "CausalConvWithState"), _OTHER),
+}
+_DEFAULT_DOMAINS = ("", "ai.onnx", "ai.onnx.preview")
+_ACCUMULATING_NAMES = re.compile(r"MatMul|Gemm|Conv(?!er)|Attention|MoE|LSTM|GRU|RNN|Einsum|CDist|^Linear|SVM")
+
+
+def reason_to_leave(domain: str, op_type: str) -> str | None:
+    """Return why an operator stays as it is, or None for one that does not multiply and accumulate.
+
+    Operators of other domains are judged by their names: onnxruntime's fused operators, for one, say MatMul, Conv or
+    Attention.
+    """
+    if domain == ops.DOMAIN:
+        return "already converted"
+    if domain in _DEFAULT_DOMAINS:
+        return _STANDARD.get(op_type)
+    if not _ACCUMULATING_NAMES.search(op_type):
+        return None
+    if domain.startswith("com.microsoft"):
+        return f"operator of {domain}; convert the model before onnxruntime's optimizer fuses or quantizes it"
+    return f"operator of the domain {domain}, whose arithmetic is its own"

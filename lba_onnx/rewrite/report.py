@@ -1,0 +1,115 @@
+"""The ledger of a conversion: every node that multiplies and accumulates, converted or left, and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lba_onnx.accumulator import AccumulatorSpec
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One node of the ledger.
+
+    Attributes:
+        node: The node's name, unique in the model: its own, or location and name where several nodes share it.
+        op_type: The operator before conversion; with its domain, such as "com.microsoft.FusedConv", if not standard.
+        location: Where the node lives, such as "main", "main/If_3:then_branch" or "function mydomain:Block".
+        weights: Where the weights come from, such as "initializer 'w'", "derived from constants" or "dynamic".
+        element_type: Such as "float32", or "unknown" where the model does not tell; of the first input for operators
+            that are never converted.
+        converted: Whether this conversion replaced the node.
+        spec: The spec the node has now; None for a node in onnxruntime's own arithmetic.
+        reason: Why the node is left; a remark, or "", for one that is converted.
+    """
+
+    node: str
+    op_type: str
+    location: str
+    weights: str
+    element_type: str
+    converted: bool
+    spec: AccumulatorSpec | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as a JSON object; the spec is an object as AccumulatorSpec.to_json returns, or null."""
+        return {**vars(self), "spec": self.spec.to_json() if self.spec else None}
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """The ledger of a conversion, or of a model looked at without converting it.
+
+    Attributes:
+        entries: One a node, in the order of the main graph, its subgraphs where they stand, then the functions.
+    """
+
+    entries: tuple[LedgerEntry, ...]
+
+    def __iter__(self) -> Iterator[LedgerEntry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def converted(self) -> tuple[LedgerEntry, ...]:
+        """The nodes that were converted."""
+        return tuple(entry for entry in self.entries if entry.converted)
+
+    @property
+    def left(self) -> tuple[LedgerEntry, ...]:
+        """The nodes that were left as they are."""
+        return tuple(entry for entry in self.entries if not entry.converted)
+
+    @property
+    def convertible(self) -> tuple[LedgerEntry, ...]:
+        """The nodes that `convert` would take, in the ledger of `list_candidates`; none in that of `convert`."""
+        return tuple(entry for entry in self.left if not entry.reason)
+
+    @property
+    def specs(self) -> dict[str, AccumulatorSpec]:
+        """The specs of all nodes that have one, converted now or before, by node name."""
+        return {entry.node: entry.spec for entry in self.entries if entry.spec}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many nodes of each operator type were converted and left: {"MatMul": {"converted": 2, ...}}."""
+        converted = Counter(entry.op_type for entry in self.converted)
+        left = Counter(entry.op_type for entry in self.left)
+        op_types = dict.fromkeys(entry.op_type for entry in self.entries)
+        return {op_type: {"converted": converted[op_type], "left": left[op_type]} for op_type in op_types}
+
+    def summary(self) -> str:
+        """Return one line: how many nodes were converted (or could be) and left, by operator type."""
+        if self.convertible:
+            return f"{len(self.convertible)} of {len(self)} nodes convertible{_by_type(self.convertible)}"
+        line = f"{len(self.converted)} of {len(self)} nodes converted{_by_type(self.converted)}"
+        return f"{line}, {len(self.left)} left{_by_type(self.left)}" if self.left else line
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ledger as a JSON object: "converted", "left", "counts" and "nodes"."""
+        return {
+            "converted": len(self.converted),
+            "left": len(self.left),
+            "counts": self.counts(),
+            "nodes": [entry.to_json() for entry in self.entries],
+        }
+
+    def table(self) -> Table:
+        """Return the ledger as a table for the terminal, one row a node."""
+        table = Table("node", "operator", "location", "weights", "type", "spec", "remark", title=escape(self.summary()))
+        for entry in self.entries:
+            spec = str(entry.spec) if entry.spec else ("left" if entry.reason else "convertible")
+            cells = (entry.node, entry.op_type, entry.location, entry.weights, entry.element_type, spec, entry.reason)
+            table.add_row(*map(escape, cells))
+        return table
+
+
+def _by_type(entries: tuple[LedgerEntry, ...]) -> str:
+    counts = Counter(entry.op_type for entry in entries)
+    return f" ({', '.join(f'{op_type} {count}' for op_type, count in counts.items())})" if counts else ""

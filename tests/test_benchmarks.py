@@ -1,0 +1,226 @@
+"""Benchmarks run and check bits before they time; layers of real networks, made small, give the reference's bits."""
+
+import json
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from benchmarks import conv, harness, layer_shapes, matmul, models, node_checks, numpy_loop
+from benchmarks.checks import CheckFailed, check_bits, conv_patches
+from benchmarks.layer_shapes import ConvLayer, MatMulLayer, read_layers
+from benchmarks.memory import build_chain
+from benchmarks.node_checks import check_nodes
+from benchmarks.nodes import open_session
+from benchmarks.variants import VARIANTS, significant_bits
+from lba_onnx import AccumulatorSpec, kernels, reference
+
+EFFORT = harness.Effort(rounds=1, sample_seconds=0)
+SPEC = AccumulatorSpec.parse("M7E4b10")
+SMALL_CHANNELS, SMALL_SIZE, SMALL_GEMM = 24, 9, 40
+
+
+def shrink(layer: layer_shapes.Layer) -> layer_shapes.Layer:
+    """The layer with smaller sizes and the same kernel, stride, padding and kind."""
+    if isinstance(layer, MatMulLayer):
+        rows, depth, columns = (min(size, SMALL_GEMM + size % 7) for size in (layer.rows, layer.depth, layer.columns))
+        return MatMulLayer(1, min(layer.batch, 2), rows, depth, columns)
+    channels, out_channels = (min(size, SMALL_CHANNELS) for size in (layer.channels, layer.out_channels))
+    height, width = (min(size, SMALL_SIZE + size % 5) for size in (layer.height, layer.width))
+    group = channels if layer.group > 1 else 1
+    return replace(
+        layer, channels=channels, out_channels=out_channels, height=height, width=width, group=group, repeats=1
+    )
+
+
+SMALL_LAYERS = sorted({shrink(layer) for name in layer_shapes.NAMES for layer in read_layers(name)}, key=str)
+
+
+@pytest.mark.parametrize("layer", SMALL_LAYERS, ids=str)
+def test_small_layer_of_a_network_equals_reference(layer: layer_shapes.Layer) -> None:
+    rng = np.random.default_rng(3)
+    if isinstance(layer, MatMulLayer):
+        a = rng.standard_normal((layer.batch, layer.rows, layer.depth), np.float32)
+        b = rng.standard_normal((layer.batch, layer.depth, layer.columns), np.float32)
+        np.testing.assert_array_equal(kernels.matmul(a, b, SPEC), reference.matmul(a, b, SPEC))
+        return
+    x, w = rng.standard_normal(layer.x_shape, np.float32), rng.standard_normal(layer.w_shape, np.float32)
+    np.testing.assert_array_equal(
+        kernels.conv(x, w, SPEC, **layer.attributes), reference.conv(x, w, SPEC, **layer.attributes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions", "giga_multiplies"),
+    [("resnet50", 53, 4.09), ("mobilenet_v2", 52, 0.30), ("bert_base", 0, 11.2)],
+)
+def test_shapes_add_up_to_the_network(name: str, convolutions: int, giga_multiplies: float) -> None:
+    layers = read_layers(name)
+    assert sum(layer.repeats for layer in layers if isinstance(layer, ConvLayer)) == convolutions
+    multiplies = sum(layer.repeats * layer.multiplies for layer in layers)
+    assert multiplies / 1e9 == pytest.approx(giga_multiplies, abs=0.05)
+
+
+def test_conv_patches_times_filters_is_the_convolution() -> None:
+    rng = np.random.default_rng(4)
+    x, w = rng.standard_normal((1, 6, 7, 8), np.float32), rng.standard_normal((4, 3, 3, 2), np.float32)
+    attributes = {"strides": [2, 1], "pads": [1, 0, 2, 1], "dilations": [1, 2], "group": 2}
+    patches = conv_patches(x, w.shape, attributes)
+    y = reference.matmul(patches, w.reshape(2, 2, -1).transpose(0, 2, 1), SPEC)
+    expected = reference.conv(x, w, SPEC, **attributes)
+    np.testing.assert_array_equal(y.transpose(0, 2, 1).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_matmul_benchmark_measures_every_variant(name: str) -> None:
+    case = matmul.Case(MatMulLayer(1, 1, 70, 64, 48), VARIANTS[name], with_numpy=True)
+    row = matmul.run_case(case, EFFORT, seed=1)
+    assert row["slower_than_float32"] > 0 and row["two_threads_faster"] > 0
+    assert ("faster_than_numpy" in row) == VARIANTS[name].spec.underflow
+
+
+def test_matmul_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = matmul.Case(MatMulLayer(1, 2, 10, 64, 33), VARIANTS["no clamp"], with_numpy=False)
+    monkeypatch.setattr(matmul, "run_node", run_with_another_spec(matmul.run_node))
+    with pytest.raises(CheckFailed, match=r"2x10x64x33 no clamp 1 threads \(seed 1\): \d+ of 660 values differ"):
+        matmul.run_case(case, EFFORT, seed=1)
+
+
+@pytest.mark.parametrize("group", [1, 8])
+def test_conv_benchmark_measures(group: int) -> None:
+    row = conv.run_layer(ConvLayer(1, 8, 9, 9, 8, 3, 1, 1, group), SPEC, 1, EFFORT, seed=1)
+    assert row["slower_than_float32"] > 0
+    assert ("time_of_gemm" in row) == (group == 1)
+
+
+@pytest.mark.parametrize("group", [1, 8])
+def test_conv_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch, group: int) -> None:
+    monkeypatch.setattr(conv, "run_node", run_with_another_spec(conv.run_node))
+    with pytest.raises(CheckFailed, match="values differ from the reference"):
+        conv.run_layer(ConvLayer(1, 8, 9, 9, 8, 3, 1, 1, group), SPEC, 1, EFFORT, seed=1)
+
+
+def test_models_benchmark_measures_the_demo_model() -> None:
+    model, images = models.RECIPES["demo"].read()
+    rows = models.run_model(model, images[:4], models.CALIBRATED, [1, 2], [1], EFFORT)
+    assert [row["batch"] for row in rows] == [1, 2]
+    assert all(row["slower_than_float32"] > 0 for row in rows)
+
+
+def test_models_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_checks, "open_session", open_with_another_spec)
+    model, images = models.RECIPES["demo"].read()
+    with pytest.raises(CheckFailed, match=r"stem\.conv: \d+ of 256 values differ"):
+        models.run_model(model, images[:1], "M7E4b10", [1], [1], EFFORT)
+
+
+def test_models_benchmark_notices_that_batches_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = iter([open_session, open_session, open_with_another_spec])
+    monkeypatch.setattr(models, "open_session", lambda model, threads: next(sessions)(model, threads))
+    model, images = models.RECIPES["demo"].read()
+    with pytest.raises(CheckFailed, match="first image of 1 on 2 threads"):
+        models.run_model(model, images[:1], "M7E4b10", [1], [2], EFFORT)
+
+
+def test_check_nodes_refuses_a_model_without_any() -> None:
+    with pytest.raises(CheckFailed, match="expected a model with nodes"):
+        check_nodes(build_chain(1, 4), {"x0": np.ones((1, 4), np.float32)})
+
+
+def test_memory_benchmark_measures_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options = ["--models", "chain", "--chain", "2", "64", "--processes", "1"]
+    (row,) = run_script("memory", options, monkeypatch, tmp_path)["results"]
+    assert row["weights_mb"] == pytest.approx(2 * 64 * 64 * 4 / 1e6)
+    assert 10 < row["float32_mb"] < 1000 and row["lba_mb"] < row["limit_mb"]
+
+
+def test_memory_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(node_checks, "open_session", open_with_another_spec)
+    with pytest.raises(CheckFailed, match="matmul0: "):
+        run_script("memory", ["--models", "chain", "--chain", "1", "64"], monkeypatch, tmp_path)
+
+
+def test_script_writes_environment_settings_and_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LBA_ONNX_CPU_PATH", "")
+    layer = MatMulLayer(1, 1, 16, 64, 32)
+    monkeypatch.setattr(matmul, "read_layers", lambda name: [layer])
+    options = ["--variants", "fused", "--rounds", "1", "--sample_seconds", "0", "--path", "portable"]
+    document = run_script("matmul", options, monkeypatch, tmp_path)
+    assert document["benchmark"] == "matmul"
+    assert document["environment"]["cpu_path"] == "portable"
+    assert document["settings"]["variants"] == ["fused"]
+    assert [row["shape"] for row in document["results"]] == ["16x64x32"]
+
+
+def test_variant_refuses_operands_of_another_kind() -> None:
+    a = b = np.full((64, 64), 3, np.float32)
+    with pytest.raises(CheckFailed, match="no clamp: expected exact_products to be False, the operands make it True"):
+        VARIANTS["no clamp"].check(a, b)
+
+
+def test_significant_bits_counts_the_widest_value() -> None:
+    assert significant_bits(np.array([1, 0.5, -8], np.float32)) == 1
+    assert significant_bits(np.array([1, 1.375], np.float32)) == 4
+    assert significant_bits(np.array([np.nextafter(np.float32(1), np.float32(2))])) == 24
+
+
+def test_numpy_loop_in_float64_equals_reference_and_float32_nearly() -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((30, 70), np.float32), rng.standard_normal((70, 40), np.float32)
+    for text in ("M7E4b8/M7E4b8", "M7E4b14/M7E4b14", "M7E4b12/M7E4b10,chunk=7"):
+        spec = AccumulatorSpec.parse(text)
+        expected = reference.matmul(a, b, spec)
+        np.testing.assert_array_equal(numpy_loop.matmul(a, b, spec, numpy_loop.EXACT), expected)
+        assert np.mean(numpy_loop.matmul(a, b, spec, numpy_loop.QUICK) != expected) < 0.01
+
+
+def test_measure_takes_turns() -> None:
+    calls: list[str] = []
+    seconds = harness.measure([lambda: calls.append("a"), lambda: calls.append("b")], harness.Effort(3, 0))
+    assert [len(samples) for samples in seconds] == [3, 3]
+    assert "".join(calls) == "aabb" + "aabb" * 3
+
+
+def test_median_ratio_compares_within_rounds() -> None:
+    assert harness.median_ratio([2, 20, 200], [1, 10, 20]) == 2
+
+
+def test_check_bits_takes_zeros_of_either_sign_as_one_value() -> None:
+    check_bits(np.array([0.0, np.nan]), np.array([-0.0, np.nan]), "zeros")
+    with pytest.raises(CheckFailed, match="shapes: expected values of shape"):
+        check_bits(np.zeros(1), np.zeros((1, 1)), "shapes")
+    with pytest.raises(CheckFailed, match="nothing: expected values of shape"):
+        check_bits(np.zeros(0), np.zeros(0), "nothing")
+
+
+def run_with_another_spec(run_node):
+    """As run_node, with another chunk size than the one that it is asked for."""
+
+    def run(op_type, inputs, constants, spec=None, *arguments, **keywords):
+        return run_node(op_type, inputs, constants, spec and replace(spec, chunk_size=3), *arguments, **keywords)
+
+    return run
+
+
+def open_with_another_spec(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+    """As open_session, with another chunk size than the one that the model asks for."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for node in changed.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "chunk_size":
+                attribute.i = 3
+    return open_session(changed, threads)
+
+
+def run_script(name: str, options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict:
+    """Run a benchmark as from the command line; return what it wrote."""
+    path = tmp_path / "results.json"
+    monkeypatch.setattr(sys, "argv", [name, *options, "--json_path", str(path)])
+    import_module(f"benchmarks.{name}").main()
+    return json.loads(path.read_text())

@@ -1,0 +1,116 @@
+"""One binary for the oldest supported onnxruntime, a middle one and the newest, each in an environment of its own.
+
+The environments are kept in ~/.cache/lba_onnx/onnxruntime (or $LBA_ONNX_CACHE/onnxruntime): made once, used again.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model
+
+from lba_onnx.session import get_library_path
+
+VERSIONS = {"1.17.3": "numpy<2", "1.22.1": "numpy", None: "numpy"}  # None: the newest
+OLDEST_PYTHON_FOR_ALL = (3, 12)  # 1.17.3 has no wheels for later ones
+SMOKE = Path(__file__).with_name("smoke_onnxruntime.py")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    rng = np.random.default_rng(0)
+
+    def draw(dtype, **shapes):
+        return {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
+
+    def write(name, op_type, operands, declared, constant, attributes, expected, shape):
+        inputs = {key: (operands[key].dtype, dims) for key, dims in declared.items()}
+        constants = {key: operands[key] for key in constant}
+        model = node_model(
+            op_type, inputs, constants, {**SPEC.to_attributes(), **attributes}, output_type=expected.dtype
+        )
+        (folder / f"{name}.onnx").write_bytes(model)
+        np.savez(folder / f"{name}.npz", **{key: operands[key] for key in declared}, expected=expected, shape=shape)
+
+    for dtype in (np.float32, np.float16):
+        name = np.dtype(dtype).name
+        ab = draw(dtype, A=(2, 70, 50), B=(50, 33))
+        write(f"matmul_{name}", "LbaMatMul", ab, {"A": ["N", "T", 50]}, "B", {}, expected_matmul(ab, SPEC), "N T 33")
+        ab = draw(dtype, A=(2, 1, 7, 20), B=(3, 20, 5))
+        declared = {"A": ["N", 1, 7, "D"], "B": ["H", "D", 5]}
+        write(f"batches_{name}", "LbaMatMul", ab, declared, "", {}, expected_matmul(ab, SPEC), "N H 7 5")
+        abc = draw(dtype, A=(20, 3), B=(5, 20), C=(5,))
+        gemm = {"transA": 1, "transB": 1, "alpha": 0.3, "beta": -2.0}
+        write(f"gemm_{name}", "LbaGemm", abc, {"A": [20, "N"]}, "BC", gemm, expected_gemm(abc, SPEC, gemm), "N 5")
+        write(f"no_c_{name}", "LbaGemm", abc, {"A": [20, "N"]}, "B", gemm, _without_c(abc, gemm), "N 5")
+        abc = draw(dtype, A=(2, 4, 9, 8), B=(6, 2, 3, 3), C=(6,))
+        conv, pads = {"group": 2, "strides": [1, 2], "auto_pad": "SAME_LOWER"}, [1, 1, 1, 0]
+        expected = expected_conv(abc, SPEC, conv, pads)
+        write(f"conv_{name}", "LbaConv", abc, {"A": ["N", 4, "H", "W"]}, "BC", conv, expected, "N 6 H ?")
+        write(f"rank_{name}", "LbaConv", abc, {"A": None}, "BC", conv, expected, "? 6 ? ?")
+
+    bad = node_model(
+        "LbaConv", {"A": (np.float32, [1, 2, 9])}, {"B": abc["B"][0, :1].astype(np.float32)}, SPEC.to_attributes()
+    )
+    _write_refusal(
+        folder, "shape", bad, "node 'node' (LbaConv): expected as many channels in X as group times those in W"
+    )
+    bad = node_model("LbaMatMul", {"A": (np.float32, [1, 50])}, {}, {**SPEC.to_attributes(), "chunk_size": -1})
+    _write_refusal(folder, "inputs", bad, "LbaMatMul")
+    bad = node_model("LbaMatMul", {"A": (np.float64, [1, 5]), "B": (np.float64, [5, 2])}, {}, SPEC.to_attributes())
+    _write_refusal(folder, "type", bad, "LbaMatMul")
+    bad = node_model(
+        "LbaMatMul", {"A": (np.float32, [1, 5]), "B": (np.float32, [5, 2])}, {}, {"product_format": "M7E4b12"}
+    )
+    _write_refusal(folder, "format", bad, "node 'node' (LbaMatMul): attribute accumulator_format: expected a format")
+    return folder
+
+
+def _without_c(operands, attributes):
+    return expected_gemm({key: operands[key] for key in "AB"}, SPEC, attributes)
+
+
+def _write_refusal(folder: Path, name: str, model: bytes, words: str) -> None:
+    (folder / f"{name}.onnx").write_bytes(model)
+    (folder / f"{name}.txt").write_text(words)
+
+
+def environment(version: str | None, numpy_requirement: str) -> Path:
+    """The Python of an environment with this onnxruntime; skips, with pip's reason, where it cannot be installed."""
+    if version is not None and sys.version_info >= (OLDEST_PYTHON_FOR_ALL[0], OLDEST_PYTHON_FOR_ALL[1] + 1):
+        pytest.skip(f"onnxruntime {version} has no wheel for Python {sys.version_info.major}.{sys.version_info.minor}")
+    cache = Path(os.environ.get("LBA_ONNX_CACHE") or Path.home() / ".cache" / "lba_onnx")
+    tag = f"{version or 'newest'}-cp{sys.version_info.major}{sys.version_info.minor}"
+    folder = cache / "onnxruntime" / tag
+    python, complete = folder / "bin" / "python", folder / "complete"
+    if not complete.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
+        wanted = "onnxruntime" if version is None else f"onnxruntime=={version}"
+        command = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", wanted, numpy_requirement]
+        installed = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+        if installed.returncode != 0:
+            pytest.skip(f"pip cannot install {wanted}: {installed.stderr.strip().splitlines()[-1:]}")
+        complete.touch()
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_library_runs_in_this_onnxruntime(version, models):
+    python = environment(version, VERSIONS[version])
+    done = subprocess.run([python, SMOKE, get_library_path(), models], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"onnxruntime {version or ''}" in done.stdout and "16 models" in done.stdout
+
+
+def test_the_library_runs_in_the_installed_onnxruntime(models):
+    done = subprocess.run(
+        [sys.executable, SMOKE, get_library_path(), models], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
