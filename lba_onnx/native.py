@@ -107,10 +107,10 @@ class Statistics:
     Attributes:
         outputs: Output values computed.
         sampled_outputs: Output values that were looked into.
-        max_abs_product: Largest exact product.
-        max_abs_partial_sum: Largest unquantized prefix sum inside a chunk.
-        max_abs_total: Largest unquantized running total.
-        products: Events of Q_prod(x * w).
+        max_abs_product: Largest exact product of all outputs; infinite values are not counted.
+        max_abs_partial_sum: Largest unquantized prefix sum inside a chunk, of all outputs.
+        max_abs_total: Largest unquantized running total, of all outputs.
+        products: Events of Q_prod(x * w), like all that follows over the sampled outputs.
         partial_sums: Events of Q_acc(product + partial sum).
         totals: Events of Q_acc(total + partial sum of a chunk).
         products_log2: int64 [704]; bin i counts exact products v with floor(log2|v|) = i - 352.
@@ -302,7 +302,10 @@ def conv(
 
 
 def statistics_open(run: str, sampled_fraction: float) -> None:
-    """Open a statistics run: nodes with keys "run/..." sample this fraction of their rows or output positions."""
+    """Open a statistics run.
+
+    Nodes with keys "run/..." sample this fraction of their rows or output positions for histograms and events.
+    """
     _check(_library().lba_statistics_open(run.encode(), sampled_fraction))
 
 

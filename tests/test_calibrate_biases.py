@@ -18,7 +18,7 @@ M7E4 = FormatFamily(7, 4)
 
 
 def seen(product: float, partial_sum: float, total: float = 0.0) -> NodeRange:
-    return NodeRange(100, 10, product, partial_sum, total)
+    return NodeRange(100, product, partial_sum, total)
 
 
 @given(
@@ -93,7 +93,7 @@ def example() -> Calibration:
         "unused": NodeCalibration(AccumulatorSpec.parse("M7E4b10"), None, "did not run"),
     }
     versions = {"lba-onnx": "0.1.0"}
-    return Calibration(nodes, "M7E4", "max", 16, True, 0.5, 256, "ab" * 32, versions)
+    return Calibration(nodes, "M7E4", "max", 16, True, 256, "ab" * 32, versions)
 
 
 @pytest.mark.parametrize("chunk_size", [16, None])
@@ -163,6 +163,6 @@ def test_failed_save_leaves_the_old_file(tmp_path):
     example().save(path)
     before = path.read_text()
     with pytest.raises(ValueError, match="JSON compliant"):
-        replace(example(), sampled_fraction=math.nan).save(path)
+        replace(example(), samples=math.nan).save(path)
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.json"]

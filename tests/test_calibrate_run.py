@@ -32,9 +32,9 @@ def exact_ranges(x: np.ndarray, w: np.ndarray, chunk_size: int | None) -> tuple[
 @pytest.mark.parametrize("chunk_size", [1, 4, 16, None])
 def test_ranges_are_those_of_the_exact_products_and_sums(chunk_size):
     x, w = integers(50, 37), integers(37, 5, seed=1)
-    result = calibrate(matmul_model(w), {"x": x}, chunk_size=chunk_size, sampled_fraction=1.0, batch_size=7)
+    result = calibrate(matmul_model(w), {"x": x}, chunk_size=chunk_size, batch_size=7)
     node = result.nodes["matmul"]
-    assert node.range == NodeRange(250, 250, *exact_ranges(x, w, chunk_size))
+    assert node.range == NodeRange(250, *exact_ranges(x, w, chunk_size))
     assert node.spec.product_format.max_value > node.range.max_abs_product
     assert node.spec.accumulator_format.max_value > node.range.max_abs_sum
     assert node.spec.chunk_size == chunk_size
@@ -42,7 +42,7 @@ def test_ranges_are_those_of_the_exact_products_and_sums(chunk_size):
 
 
 def test_nothing_seen_overflows_and_a_narrower_range_would():
-    result = calibrate(network(), {"x": images(40)}, sampled_fraction=1.0)
+    result = calibrate(network(), {"x": images(40)})
     assert list(result.nodes) == ["conv1", "depthwise", "classifier"]
     for node in result.nodes.values():
         product, accumulator = node.spec.product_format, node.spec.accumulator_format
@@ -52,15 +52,8 @@ def test_nothing_seen_overflows_and_a_narrower_range_would():
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
 def test_result_does_not_depend_on_the_batch_size(batch_size):
-    expected = calibrate(network(), {"x": images(40)}, sampled_fraction=1.0)
-    assert calibrate(network(), {"x": images(40)}, sampled_fraction=1.0, batch_size=batch_size) == expected
-
-
-def test_sampling_looks_at_a_share_of_the_positions():
-    result = calibrate(network(), {"x": images(40)}, sampled_fraction=0.25, batch_size=40)
-    node = result.nodes["conv1"]
-    assert node.range.outputs == 40 * 8 * 64
-    assert 0.2 < node.range.sampled_outputs / node.range.outputs < 0.3
+    expected = calibrate(network(), {"x": images(40)})
+    assert calibrate(network(), {"x": images(40)}, batch_size=batch_size) == expected
 
 
 @pytest.mark.parametrize("form", ["path", "bytes", "proto"])
@@ -87,7 +80,7 @@ def test_model_too_large_for_one_message_goes_through_a_temporary_file(tmp_path,
 
 
 def test_branch_that_is_not_taken_gets_the_default_spec_and_a_note():
-    result = calibrate(branching_model(), {"x": np.ones((8, 2), np.float32)}, sampled_fraction=1.0)
+    result = calibrate(branching_model(), {"x": np.ones((8, 2), np.float32)})
     assert str(result.specs["then_matmul"]) == "M7E4b15/M7E4b15"
     assert str(result.specs["else_matmul"]) == "M7E4b12/M7E4b10"
     assert result.nodes["else_matmul"].range is None
@@ -101,13 +94,13 @@ def test_zeros_get_the_default_spec_and_a_note():
 
 
 def test_executions_in_a_loop_count_together():
-    node = calibrate(loop_model(5), [{"x": np.ones((1, 2), np.float32)}] * 3, sampled_fraction=1.0).nodes["loop_matmul"]
-    assert node.range == NodeRange(3 * 5 * 2, 3 * 5 * 2, 32.0, 32.0, 32.0)
+    node = calibrate(loop_model(5), [{"x": np.ones((1, 2), np.float32)}] * 3).nodes["loop_matmul"]
+    assert node.range == NodeRange(3 * 5 * 2, 32.0, 32.0, 32.0)
 
 
 def test_calls_of_a_function_count_together():
-    node = calibrate(function_model(), {"x": np.ones((3, 2), np.float32)}, sampled_fraction=1.0).nodes["inner_matmul"]
-    assert node.range == NodeRange(2 * 3 * 2, 2 * 3 * 2, 4.0, 4.0, 4.0)
+    node = calibrate(function_model(), {"x": np.ones((3, 2), np.float32)}).nodes["inner_matmul"]
+    assert node.range == NodeRange(2 * 3 * 2, 4.0, 4.0, 4.0)
 
 
 def test_ranges_beyond_the_family_are_noted():
@@ -170,9 +163,9 @@ def test_nan_in_the_data_is_refused_with_the_place():
 
 def test_infinite_values_do_not_count():
     x = np.ones((2, 4), np.float32)
-    expected = calibrate(matmul_model(integers(4, 4)), {"x": x}, sampled_fraction=1.0).specs
+    expected = calibrate(matmul_model(integers(4, 4)), {"x": x}).specs
     x = np.concatenate([x, np.full((1, 4), np.inf, np.float32)])
-    assert calibrate(matmul_model(integers(4, 4)), {"x": x}, sampled_fraction=1.0).specs == expected
+    assert calibrate(matmul_model(integers(4, 4)), {"x": x}).specs == expected
 
 
 @pytest.mark.parametrize(
@@ -180,8 +173,6 @@ def test_infinite_values_do_not_count():
     [
         ({"family": "M7E4b10"}, "without a bias"),
         ({"method": "best"}, "expected a method out of max, got 'best'"),
-        ({"sampled_fraction": 0.0}, "sampled_fraction"),
-        ({"sampled_fraction": 1.5}, "sampled_fraction"),
         ({"chunk_size": 0}, "chunk_size"),
         ({"batch_size": 0}, "batch_size"),
     ],

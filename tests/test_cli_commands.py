@@ -63,10 +63,10 @@ def test_calibrate_passes_its_options_on(folder):
     value = run_json(
         "calibrate", "--onnx-path", folder / "model.onnx", "--output-path", folder / "c.json",
         "--calibration-data-path", folder / "data.npz", "--format", "M6E3", "--chunk-size", "none", "--no-underflow",
-        "--sampled-fraction", "1", "--max-samples", "5", "--batch-size", "2", "--nodes-to-exclude", "conv.*",
+        "--max-samples", "5", "--batch-size", "2", "--nodes-to-exclude", "conv.*",
     )  # fmt: skip
     assert (value["family"], value["chunk_size"], value["underflow"]) == ("M6E3", None, False)
-    assert (value["sampled_fraction"], value["samples"]) == (1.0, 5)
+    assert value["samples"] == 5
     assert list(value["nodes"]) == ["depthwise", "classifier"]
 
 

@@ -206,8 +206,8 @@ def test_bad_operands_are_refused() -> None:
 
 
 def test_saturated_products_of_a_tiny_format_cancel_below_the_smallest_float(forced_path: str) -> None:
-    # Without underflow, sums below 2^-126 become zero. A random search found that the vector paths bounded the last bit
-    # of a product by its operands alone: here saturation makes it smaller, and what was left of cancelling sums was kept.
+    # Without underflow, sums below 2^-126 become zero. A random search found that the vector paths bounded the last
+    # bit of a product by its operands alone. Here saturation makes it smaller: the rest of cancelling sums was kept.
     spec = AccumulatorSpec.parse("M20E2b117/M15E2b81,chunk=14,underflow=off")
     signs = np.array([-1, -1, 1, 1, -1, -1, 1, 1, 1], np.float32)
     for scale in (1.0, 2.0**20):

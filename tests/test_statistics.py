@@ -116,6 +116,32 @@ def test_calls_merge_and_sampling_takes_the_fraction() -> None:
     assert statistics.sampled_outputs == 3 * 8 * 3
 
 
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 40), (70, 9), (33, 33)])
+def test_extremes_come_from_all_outputs_on_every_path(forced_path: str, sizes: tuple[int, int]) -> None:
+    rows, columns = sizes
+    rng = np.random.default_rng(9)
+    a, b = operand("overflow", (rows, 50), rng), operand("overflow", (50, columns), rng)
+    name = f"test{next(RUNS)}"
+    native.statistics_open(name, 1 / 1000)
+    native.matmul(a[None], b[None], AccumulatorSpec.parse("M7E4b10,chunk=7"), 2, f"{name}/node")
+    statistics = native.statistics_read(f"{name}/node")
+    native.statistics_close(name)
+    products = a.astype(np.float64)[:, :, None] * b.astype(np.float64)[None]
+    chunks = [products[:, k : k + 7] for k in range(0, 50, 7)]
+    totals = np.cumsum([np.cumsum(chunk, axis=1)[:, -1] for chunk in chunks], axis=0)
+    assert statistics.max_abs_product == np.abs(products).max(), forced_path
+    assert statistics.max_abs_partial_sum == max(np.abs(np.cumsum(chunk, axis=1)).max() for chunk in chunks)
+    assert statistics.max_abs_total == np.abs(totals).max()
+
+
+def test_extremes_of_infinite_operands_are_those_of_the_finite_values(run: str) -> None:
+    a = np.array([[[np.inf, 2.0, 3.0], [np.nan, 1.0, 4.0], [5.0, 6.0, 0.0]]], np.float32)
+    b = np.array([[[1.0], [1.0], [1.0]]], np.float32)
+    native.matmul(a, b, AccumulatorSpec.parse("M7E4b5"), 1, f"{run}/node")
+    statistics = native.statistics_read(f"{run}/node")
+    assert (statistics.max_abs_product, statistics.max_abs_partial_sum, statistics.max_abs_total) == (6.0, 11.0, 11.0)
+
+
 def test_statistics_never_change_the_result(run: str) -> None:
     rng = np.random.default_rng(8)
     a, b = rng.standard_normal((1, 9, 30)).astype(np.float32), rng.standard_normal((1, 30, 5)).astype(np.float32)

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "cpu/extremes.h"
 #include "cpu/fp_environment.h"
 #include "lba/fmaq.h"
 
@@ -18,11 +19,8 @@ int Log2Bin(double v) {
   return std::clamp(exponent + LBA_LOG2_OFFSET, 0, LBA_LOG2_BINS - 1);
 }
 
-void CountValue(double value, double* max_abs, int64_t* bins) {
-  const double magnitude = std::fabs(value);
-  if (!(magnitude > 0) || std::isinf(magnitude)) return;
-  *max_abs = std::max(*max_abs, magnitude);
-  ++bins[Log2Bin(value)];
+void CountValue(double value, int64_t* bins) {
+  if (value != 0 && std::isfinite(value)) ++bins[Log2Bin(value)];
 }
 
 void CountProduct(double exact, double quantized, const QuantizeConstants& format, LbaEvents* events) {
@@ -56,9 +54,9 @@ class ChainFollower {
     const double exact = static_cast<double>(x) * static_cast<double>(w);
     const double product = Quantize(exact, product_);
     CountProduct(exact, product, product_, &counts_.products);
-    CountValue(exact, &counts_.max_abs_product, counts_.products_log2);
+    CountValue(exact, counts_.products_log2);
     chain->exact_sum += exact;
-    CountValue(chain->exact_sum, &counts_.max_abs_partial_sum, counts_.partial_sums_log2);
+    CountValue(chain->exact_sum, counts_.partial_sums_log2);
     const double sum = QuantizedSum(product, chain->sum, accumulator_);
     CountSum(product, chain->sum, sum, accumulator_, &counts_.partial_sums);
     chain->sum = sum;
@@ -66,7 +64,7 @@ class ChainFollower {
 
   void EndChunk(Chain* chain) {
     chain->exact_total += chain->exact_sum;
-    CountValue(chain->exact_total, &counts_.max_abs_total, counts_.totals_log2);
+    CountValue(chain->exact_total, counts_.totals_log2);
     const double total = QuantizedSum(chain->sum, chain->total, accumulator_);
     CountSum(chain->sum, chain->total, total, accumulator_, &counts_.totals);
     chain->total = total;
@@ -121,6 +119,7 @@ void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, c
     }
     collector->Merge(follower.counts());
   });
+  CollectExtremes(spec.ChunkLength(moving.depth()), moving, fixed, parallel, collector);
   LbaStatistics outputs{};
   outputs.outputs = positions * fixed.vectors();
   collector->Merge(outputs);

@@ -1,4 +1,5 @@
-// Follows sampled dot products step by step and counts what happens to their intermediate values.
+// Looks at dot products while they are computed: the largest unquantized values of all of them; for sampled ones,
+// histograms and what happens to their intermediate values.
 #ifndef LBA_CPU_STATISTICS_CHAIN_H_
 #define LBA_CPU_STATISTICS_CHAIN_H_
 
@@ -11,8 +12,8 @@
 
 namespace lba {
 
-// Samples vectors of `moving` (every n-th, n from the collector's fraction, the start depending on `call`; at least
-// one) against all vectors of `fixed`, and merges what it saw.
+// Merges the extremes of all outputs, and the histograms and events of sampled vectors of `moving` (every n-th, n from
+// the collector's fraction, the start depending on `call`; at least one) against all vectors of `fixed`.
 void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, const PanelSource& fixed, int64_t call,
                        const Parallel& parallel, StatisticsCollector* collector);
 

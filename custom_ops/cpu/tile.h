@@ -2,6 +2,8 @@
 #ifndef LBA_CPU_TILE_H_
 #define LBA_CPU_TILE_H_
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "cpu/cpu_path.h"
@@ -60,14 +62,36 @@ struct DirectArgs {
   float* out;
 };
 
+// The largest finite magnitudes of unquantized values.
+struct Extremes {
+  double product = 0, partial_sum = 0, total = 0;
+
+  bool is_finite() const { return std::isfinite(product) && std::isfinite(partial_sum) && std::isfinite(total); }
+  void Merge(const Extremes& other) {
+    product = std::max(product, other.product);
+    partial_sum = std::max(partial_sum, other.partial_sum);
+    total = std::max(total, other.total);
+  }
+};
+
+// rows [depth][kRowPanel] and columns [depth][kColumnPanel], unscaled; columns past the count hold zeros.
+struct ExtremesArgs {
+  const float* rows;
+  const float* columns;
+  int64_t depth, chunk;
+  int row_count, column_count;
+};
+
 using TileKernel = void (*)(const TileArgs&);
 using DirectKernel = void (*)(const DirectArgs&);
+using ExtremesKernel = Extremes (*)(const ExtremesArgs&);
 
 struct TileKernels {
   CpuPath path;
   FpMode mode;
   TileKernel tile[kTileVariants];
   DirectKernel direct[kTileVariants];
+  ExtremesKernel extremes;  // under FpMode::kNearest
 };
 
 const TileKernels& KernelsOf(CpuPath path);

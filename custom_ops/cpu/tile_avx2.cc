@@ -69,7 +69,7 @@ class Avx2 {
 }  // namespace
 
 const TileKernels& Avx2Kernels() {
-  static const TileKernels kernels = MakeScaledKernels<Avx2>(CpuPath::kAvx2);
+  static const TileKernels kernels = MakeScaledKernels<Avx2>(CpuPath::kAvx2, TileExtremes<Doubles4>);
   return kernels;
 }
 

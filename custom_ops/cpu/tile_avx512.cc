@@ -67,7 +67,7 @@ class Avx512 {
 }  // namespace
 
 const TileKernels& Avx512Kernels() {
-  static const TileKernels kernels = MakeScaledKernels<Avx512>(CpuPath::kAvx512);
+  static const TileKernels kernels = MakeScaledKernels<Avx512>(CpuPath::kAvx512, TileExtremes<Doubles8>);
   return kernels;
 }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/extremes_kernel.h"
 #include "cpu/tile.h"
 
 namespace lba {
@@ -119,7 +120,7 @@ void RunDirect(const DirectArgs& args) {
 
 // The kernels of a scaled float32 Arithmetic for every variant, in the order of TileVariant::index().
 template <template <ProductStep, bool> class Arithmetic>
-TileKernels MakeScaledKernels(CpuPath path) {
+TileKernels MakeScaledKernels(CpuPath path, ExtremesKernel extremes) {
   using S = ProductStep;
   return TileKernels{path,
                      FpMode::kTowardZeroFlush,
@@ -130,13 +131,14 @@ TileKernels MakeScaledKernels(CpuPath path) {
                      {RunDirect<Arithmetic<S::kFused, false>>, RunDirect<Arithmetic<S::kFused, true>>,
                       RunDirect<Arithmetic<S::kExact, false>>, RunDirect<Arithmetic<S::kExact, true>>,
                       RunDirect<Arithmetic<S::kTruncate, false>>, RunDirect<Arithmetic<S::kTruncate, true>>,
-                      RunDirect<Arithmetic<S::kSaturate, false>>, RunDirect<Arithmetic<S::kSaturate, true>>}};
+                      RunDirect<Arithmetic<S::kSaturate, false>>, RunDirect<Arithmetic<S::kSaturate, true>>},
+                     extremes};
 }
 
 // The kernels of an Arithmetic that always takes every step.
 template <class Arithmetic>
 TileKernels MakeDoubleKernels(CpuPath path, FpMode mode) {
-  TileKernels kernels{path, mode, {}, {}};
+  TileKernels kernels{path, mode, {}, {}, TileExtremes<Doubles2>};
   std::fill(kernels.tile, kernels.tile + kTileVariants, RunTile<Arithmetic>);
   std::fill(kernels.direct, kernels.direct + kTileVariants, RunDirect<Arithmetic>);
   return kernels;

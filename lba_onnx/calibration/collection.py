@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lba_onnx.rewrite.report import ConversionReport
 
 WIDE_FORMAT = FloatFormat(22, 7, 63)
+_SAMPLED_FRACTION = 1e-6  # the ranges come from all outputs; histograms and events, of samples, are not needed here
 
 
 class CollectingSession:
@@ -56,7 +57,6 @@ class CollectingSession:
 def collecting_session(
     model: Any,
     chunk_size: int | None,
-    sampled_fraction: float,
     providers: Sequence[str],
     selection: Mapping[str, Any],
 ) -> Iterator[CollectingSession]:
@@ -65,7 +65,6 @@ def collecting_session(
     Args:
         model: Path, bytes or ModelProto.
         chunk_size: Chunk size of the prefix sums.
-        sampled_fraction: Share of the output positions to look at, 0 < f <= 1.
         providers: onnxruntime's execution providers.
         selection: Arguments of `convert` that select nodes.
 
@@ -79,7 +78,7 @@ def collecting_session(
     run = f"calibrate-{uuid4().hex}"
     with TemporaryDirectory(prefix="lba_onnx-") as folder:
         source, report = _convert(model, spec, selection, run, Path(folder) / "model.onnx")
-        native.statistics_open(run, sampled_fraction)
+        native.statistics_open(run, _SAMPLED_FRACTION)
         try:
             session = make_session(source, providers=providers)
             yield CollectingSession(session, run, [entry.node for entry in report.converted])

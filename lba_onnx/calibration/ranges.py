@@ -21,14 +21,12 @@ class NodeRange:
 
     Attributes:
         outputs: Output values computed, over all its executions.
-        sampled_outputs: Those whose products and sums were looked at.
         max_abs_product: Largest magnitude of an exact product.
         max_abs_partial_sum: Largest magnitude of a prefix sum inside a chunk.
         max_abs_total: Largest magnitude of a running total across chunks.
     """
 
     outputs: int
-    sampled_outputs: int
     max_abs_product: float
     max_abs_partial_sum: float
     max_abs_total: float

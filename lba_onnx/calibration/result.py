@@ -2,7 +2,7 @@
 
     {"kind": "lba_onnx.calibration", "schema": 1,
      "family": "M7E4", "method": "max", "chunk_size": 16 | null, "underflow": true,
-     "sampled_fraction": 0.0625, "samples": 256, "data_sha256": "...", "versions": {"lba_onnx": "0.1.0", ...},
+     "samples": 256, "data_sha256": "...", "versions": {"lba_onnx": "0.1.0", ...},
      "nodes": {"conv1": {"spec": {"product_format": "M7E4b12", ...},
                          "range": {"outputs": ..., "max_abs_product": ..., ...} | null,
                          "note": "" | "why the spec is not chosen by the range alone"}}}
@@ -66,7 +66,6 @@ class Calibration:
         method: How the biases were chosen.
         chunk_size: Of all specs; None for the whole depth.
         underflow: Of all specs.
-        sampled_fraction: Share of the output positions that was looked at.
         samples: Number of samples.
         data_sha256: Hash of all that the model was fed (see `calibration.run.DataHash`).
         versions: Names of packages to their versions.
@@ -77,7 +76,6 @@ class Calibration:
     method: str
     chunk_size: int | None
     underflow: bool
-    sampled_fraction: float
     samples: int
     data_sha256: str
     versions: dict[str, str]
@@ -140,7 +138,6 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "method": (str,),
     "chunk_size": (int, type(None)),
     "underflow": (bool,),
-    "sampled_fraction": (float, int),
     "samples": (int,),
     "data_sha256": (str,),
     "versions": (dict,),

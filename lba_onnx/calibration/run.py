@@ -3,9 +3,8 @@
 The data run once through a copy of the model whose accumulators have 23 significant bits and a range beyond any need
 (M22E7b63); the memory this takes does not depend on how many samples there are. Then, by the method "max", each node
 gets the smallest ranges that none of its products (product format), prefix sums and running totals (accumulator
-format) exceeds. "None" means none at the output positions that were looked at: all columns of the sampled rows of a
-matrix product, all output channels of the sampled positions of a convolution. A node that did not run, or met only
-zeros, gets an accumulator whose largest exponent is 5, and a note saying so. Infinite values do not count.
+format) exceeds, of all outputs. A node that did not run, or met only zeros, gets an accumulator whose largest exponent
+is 5, and a note saying so. Infinite values do not count.
 """
 
 import hashlib
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 METHODS = ("max",)
 
-DEFAULT_SAMPLED_FRACTION = 1 / 16
-
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done and the number in all, or None where that is not known."""
 
@@ -52,7 +49,6 @@ def calibrate(
     nodes_to_exclude: Sequence[str] = (),
     nodes_to_convert: Sequence[str] = (),
     op_types_to_convert: Sequence[str] = ("MatMul", "Gemm", "Conv"),
-    sampled_fraction: float = DEFAULT_SAMPLED_FRACTION,
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
@@ -71,7 +67,6 @@ def calibrate(
         nodes_to_exclude: Names and regular expressions of nodes to leave out.
         nodes_to_convert: Names and regular expressions of the only nodes to calibrate; all when empty.
         op_types_to_convert: Operator types to calibrate.
-        sampled_fraction: Share of the output positions to look at, 0 < f <= 1; 1.0 misses none and takes longer.
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
@@ -85,14 +80,14 @@ def calibrate(
         ValueError: The family, the method or a number is not as described.
     """
     formats = FormatFamily.parse(family)
-    _check_settings(method, sampled_fraction)
+    _check_method(method)
     selection = _Selection(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
-    with collecting_session(model, chunk_size, sampled_fraction, providers, selection._asdict()) as collecting:
+    with collecting_session(model, chunk_size, providers, selection._asdict()) as collecting:
         batches = read_batches(data, describe_inputs(collecting.session), batch_size, max_samples, preprocess)
         samples, data_sha256 = _feed(collecting, batches, progress, sample_count(data, max_samples))
         ranges = collecting.read_ranges()
     nodes = {name: _choose(seen, formats, chunk_size, underflow) for name, seen in ranges.items()}
-    settings = (str(formats), method, chunk_size, underflow, sampled_fraction)
+    settings = (str(formats), method, chunk_size, underflow)
     return Calibration(nodes, *settings, samples, data_sha256, _versions())
 
 
@@ -121,11 +116,9 @@ class DataHash:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _check_settings(method: str, sampled_fraction: float) -> None:
+def _check_method(method: str) -> None:
     if method not in METHODS:
         raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
-    if not 0 < sampled_fraction <= 1:
-        raise ValueError(f"expected a sampled_fraction above 0 and at most 1, got {sampled_fraction}")
 
 
 def _feed(

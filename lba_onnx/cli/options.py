@@ -128,11 +128,4 @@ calibration = _combine(
     click.option(
         "--method", type=click.Choice(["max"]), default="max", show_default=True, help="How the biases are chosen."
     ),
-    click.option(
-        "--sampled_fraction",
-        type=click.FloatRange(0, 1, min_open=True),
-        default=1 / 16,
-        show_default=True,
-        help="Share of the output positions that calibration looks at.",
-    ),
 )

@@ -20,19 +20,12 @@ _FIRST_IR_WITH_FUNCTIONS = 8
 _FIRST_IR_WITH_SEPARATE_INITIALIZERS = 4
 _FIRST_OPSET = 7  # from here on Gemm broadcasts without being told to
 
-_SIGNATURES = {
-    "MatMul": (("A", "B"), ()),
-    "Gemm": (("A", "B", "C"), ("alpha", "beta", "transA", "transB")),
-    "Conv": (("X", "W", "B"), ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")),
-}
 _ATTRIBUTE_TYPES = {
-    "alpha": onnx.AttributeProto.FLOAT,
-    "beta": onnx.AttributeProto.FLOAT,
-    "auto_pad": onnx.AttributeProto.STRING,
-    **dict.fromkeys(("transA", "transB", "group"), onnx.AttributeProto.INT),
-    **dict.fromkeys(("dilations", "kernel_shape", "pads", "strides"), onnx.AttributeProto.INTS),
+    "float": onnx.AttributeProto.FLOAT,
+    "int": onnx.AttributeProto.INT,
+    "ints": onnx.AttributeProto.INTS,
+    "string": onnx.AttributeProto.STRING,
 }
-_ARITHMETIC = ("product_format", "accumulator_format", "chunk_size", "underflow", "statistics")
 
 
 def add_function_bodies(model: onnx.ModelProto, op_types: Iterable[str]) -> None:
@@ -56,18 +49,19 @@ def add_function_bodies(model: onnx.ModelProto, op_types: Iterable[str]) -> None
 
 
 def _function(op_type: str, opset: int) -> onnx.FunctionProto:
-    inputs, attributes = _SIGNATURES[op_type]
-    node = onnx.helper.make_node(op_type, inputs, ["Y"])
-    for name in attributes:
-        node.attribute.add(name=name, ref_attr_name=name, type=_ATTRIBUTE_TYPES[name])
+    schema = ops.OPERATORS[ops.OP_TYPES[op_type]]
+    node = onnx.helper.make_node(op_type, schema.inputs, [schema.output])
+    for attribute in schema.attributes:
+        if attribute not in ops.ARITHMETIC_ATTRIBUTES:
+            node.attribute.add(name=attribute.name, ref_attr_name=attribute.name, type=_ATTRIBUTE_TYPES[attribute.type])
     return onnx.helper.make_function(
         ops.DOMAIN,
-        ops.OP_TYPES[op_type],
-        inputs,
-        ["Y"],
+        schema.op_type,
+        schema.inputs,
+        [schema.output],
         [node],
         [onnx.helper.make_opsetid("", opset)],
-        attributes=[*attributes, *_ARITHMETIC],
+        attributes=[attribute.name for attribute in schema.attributes],
     )
 
 

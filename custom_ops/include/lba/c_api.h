@@ -48,7 +48,7 @@ typedef struct LbaEvents {
 typedef struct LbaStatistics {
   int64_t outputs;         /* all output values computed */
   int64_t sampled_outputs; /* of which looked into */
-  double max_abs_product;  /* exact products and unquantized sums, over the sampled outputs */
+  double max_abs_product;  /* finite exact products and unquantized sums, over all outputs */
   double max_abs_partial_sum;
   double max_abs_total;
   LbaEvents products;     /* Q_prod(x * w) */
@@ -100,8 +100,8 @@ typedef struct LbaConvArgs {
 
 LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, const char* statistics);
 
-/* Statistics are kept by key "run/node". Nodes of an open run sample `sampled_fraction` (0 < f <= 1) of their rows or
-   output positions, at least one a call. */
+/* Statistics are kept by key "run/node". For histograms and events, nodes of an open run sample `sampled_fraction`
+   (0 < f <= 1) of their rows or output positions, at least one a call. */
 LBA_EXPORT int lba_statistics_open(const char* run, double sampled_fraction);
 LBA_EXPORT int lba_statistics_close(const char* run);
 LBA_EXPORT int lba_statistics_read(const char* key, LbaStatistics* out);

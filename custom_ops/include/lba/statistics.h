@@ -17,7 +17,8 @@ class StatisticsCollector {
  public:
   explicit StatisticsCollector(double sampled_fraction) : sampled_fraction_(sampled_fraction) {}
 
-  // Sampled positions (rows of a matmul, output positions of a convolution) per position, in (0, 1].
+  // Of the positions (rows of a matmul, output positions of a convolution), those sampled for histograms and events;
+  // in (0, 1].
   double sampled_fraction() const { return sampled_fraction_; }
   // A different number at each call: where the samples of the call start.
   int64_t NextCall();
