@@ -1,0 +1,150 @@
+"""What all benchmarks share: alternating measurements, the machine's description, tables and JSON."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import lba_onnx
+from lba_onnx import native
+
+Row = dict[str, Any]
+_FILE_WIDTH = 200  # of tables that are not read in a terminal
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        rounds: Samples of each function; the functions take turns.
+        sample_seconds: A sample repeats its function for at least about so long.
+    """
+
+    rounds: int = 11
+    sample_seconds: float = 0.02
+
+
+def measure(functions: Sequence[Callable[[], object]], effort: Effort) -> list[list[float]]:
+    """Seconds per call of each function: one list per function, one entry per round."""
+    repeats = [_find_repeats(function, effort.sample_seconds) for function in functions]
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(effort.rounds):
+        for function, count, samples in zip(functions, repeats, seconds, strict=True):
+            function()  # its code and data are in the caches again, its threads awake
+            samples.append(_seconds(function, count) / count)
+    return seconds
+
+
+def median_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
+    """Median of the ratios of each round: both sides of a round met the same state of the machine."""
+    return median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def _find_repeats(function: Callable[[], object], sample_seconds: float) -> int:
+    function()
+    return max(1, round(sample_seconds / max(_seconds(function, 1), 1e-7)))
+
+
+def _seconds(function: Callable[[], object], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        function()
+    return time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the printed table.
+
+    Attributes:
+        key: Entry of a row.
+        title: Heading.
+        form: Format specification of the numbers.
+    """
+
+    key: str
+    title: str
+    form: str = ""
+
+
+def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
+    """The items, with a progress bar where somebody looks."""
+    console = Console(stderr=True)
+    return track(items, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def parse_arguments(description: str, add_options: Callable[[argparse.ArgumentParser], None]) -> argparse.Namespace:
+    """Options of one benchmark and those of all; selects the CPU path."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--json_path", type=Path, help="where to write the results as JSON")
+    parser.add_argument("--rounds", type=int, default=Effort.rounds, help="samples of each function")
+    parser.add_argument("--sample_seconds", type=float, default=Effort.sample_seconds, help="length of one sample")
+    parser.add_argument("--path", choices=native.CPU_PATHS, help="CPU path; default: the fastest of this CPU")
+    arguments = parser.parse_args()
+    if arguments.path is not None:
+        os.environ["LBA_ONNX_CPU_PATH"] = arguments.path
+    return arguments
+
+
+def report(name: str, arguments: argparse.Namespace, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    """Print the table; write everything to --json_path."""
+    environment = describe_environment()
+    _print_table(name, rows, columns)
+    Console().print(", ".join(f"{key} {value}" for key, value in environment.items()), highlight=False, soft_wrap=True)
+    if arguments.json_path is None:
+        return
+    settings = {key: value for key, value in vars(arguments).items() if key != "json_path"}
+    document = {"benchmark": name, "environment": environment, "settings": settings, "results": list(rows)}
+    arguments.json_path.write_text(json.dumps(document, indent=1, default=str) + "\n")
+
+
+def describe_environment() -> Row:
+    """Machine, versions, the selected CPU path and the present load."""
+    return {
+        "cpu": _cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_path": native.cpu_path(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "lba_onnx": lba_onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "onnx": onnx.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _print_table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.form else "left")
+    for row in rows:
+        table.add_row(*(_text(row, column) for column in columns))
+    (Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)).print(table)
+
+
+def _text(row: Mapping[str, Any], column: Column) -> str:
+    value = row.get(column.key)
+    return "" if value is None else format(value, column.form)
