@@ -9,6 +9,8 @@ import numpy.typing as npt
 from lba_onnx import native
 from lba_onnx.accumulator import AccumulatorSpec
 
+_MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked before values become 64 bits wide
+
 
 def matmul(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: AccumulatorSpec, *, threads: int | None = None
@@ -25,9 +27,10 @@ def matmul(
         float32 [..., rows, columns]; without the dimension that a 1-D operand lacks.
 
     Raises:
-        TypeError: An operand is not float32.
+        TypeError: An operand is not float32, or `spec` is no AccumulatorSpec.
         ValueError: Shapes do not fit.
     """
+    _check_spec(spec)
     a, b = _float32("a", a), _float32("b", b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"expected operands of at least one dimension, got shapes {a.shape} and {b.shape}")
@@ -87,9 +90,10 @@ def conv(
         float32 [batch, out_channels, output...].
 
     Raises:
-        TypeError: An operand is not float32.
+        TypeError: An operand is not float32, or `spec` is no AccumulatorSpec.
         ValueError: Shapes or attributes do not fit.
     """
+    _check_spec(spec)
     x, w = (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
     rank = x.ndim - 2
     if not 1 <= rank <= 3 or w.ndim != x.ndim:
@@ -115,6 +119,9 @@ def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeo
         raise ValueError(
             f"expected strides, dilations and kernel sizes of at least 1 and pads of 0 or more: {geometry}"
         )
+    largest = max((*geometry.strides, *geometry.dilations, *geometry.pads_begin, *geometry.pads_end))
+    if largest > _MAX_SETTING:
+        raise ValueError(f"expected strides, dilations and pads of at most {_MAX_SETTING}, got {largest}")
     output = []
     for i in range(len(x) - 2):
         room = x[2 + i] + geometry.pads_begin[i] + geometry.pads_end[i] - (w[2 + i] - 1) * geometry.dilations[i] - 1
@@ -124,11 +131,16 @@ def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeo
     return (x[0], w[0], *output)
 
 
+def _check_spec(spec: AccumulatorSpec) -> None:
+    if not isinstance(spec, AccumulatorSpec):
+        raise TypeError(f"expected spec to be an AccumulatorSpec, got {type(spec).__name__} {spec!r}")
+
+
 def _float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:
     array = np.asarray(value)
     if array.dtype != np.float32:
         raise TypeError(f"expected {name} to be float32, got {array.dtype}")
-    return array
+    return array if array.flags.aligned else array.copy()  # the native library counts strides in values
 
 
 def _per_dimension(name: str, values: Sequence[int] | None, count: int, default: int) -> tuple[int, ...]:

@@ -153,6 +153,40 @@ def test_conv_every_path_equals_reference(forced_path: str, case: tuple) -> None
         np.testing.assert_array_equal(actual, expected, err_msg=f"{forced_path} {text} {kind} {case}")
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2**20, 2**31 - 1])
+def test_depthwise_taps_far_apart_in_wide_padding_need_no_wide_copy(axes: int, stride: int) -> None:
+    # A review found that the padded copy of a few values then took all memory, or, its size overflowing, crashed.
+    spec, far = AccumulatorSpec.parse("M7E4b10"), 2**30
+    x = np.arange(1, 2 * 2**axes + 1, dtype=np.float32).reshape(1, 2, *(2,) * axes)
+    w = np.full((2, 1, *(2,) * axes), 0.5, np.float32)
+    y = kernels.conv(x, w, spec, (stride,) * axes, (far,) * axes + (0,) * axes, (far,) * axes, group=2)
+    # Only the last tap meets the image, once per position.
+    np.testing.assert_array_equal(y, x[(slice(None), slice(None), *(slice(None, None, min(stride, 2)),) * axes)] / 2)
+
+
+def test_conv_settings_beyond_64_bits_are_refused() -> None:
+    # A review found that they reached the native library modulo 2^64, which then wrote a larger output than allocated.
+    x, w, spec = np.ones((1, 1, 8), np.float32), np.ones((1, 1, 3), np.float32), AccumulatorSpec.parse("M7E4b10")
+    for window in (
+        {"strides": [2**64 + 1]},
+        {"pads": [2**64, 0], "strides": [2**64 + 1]},
+        {"dilations": [2**64 + 1]},
+    ):
+        with pytest.raises(ValueError, match="of at most 2147483647"):
+            kernels.conv(x, w, spec, **window)
+
+
+def test_operands_without_whole_strides_equal_their_copies() -> None:
+    # A field of packed records lies at strides that are no multiple of its size.
+    records = np.zeros((5, 6), np.dtype([("value", np.float32), ("flag", np.int16)]))
+    records["value"] = np.arange(30).reshape(5, 6)
+    a, spec = records["value"], AccumulatorSpec.parse("M7E4b10")
+    np.testing.assert_array_equal(
+        kernels.matmul(a[::-1], a.T, spec), reference.matmul(a[::-1].copy(), a.T.copy(), spec)
+    )
+
+
 def test_conv_of_empty_batch_and_empty_depth() -> None:
     spec = AccumulatorSpec.parse("M7E4b10")
     assert kernels.conv(np.zeros((0, 2, 5), np.float32), np.zeros((3, 2, 3), np.float32), spec).shape == (0, 3, 3)
@@ -193,6 +227,8 @@ def test_bad_operands_are_refused() -> None:
     ones = np.ones((2, 3), np.float32)
     with pytest.raises(TypeError, match="expected a to be float32, got float64"):
         kernels.matmul(ones.astype(np.float64), ones.T, spec)
+    with pytest.raises(TypeError, match="expected spec to be an AccumulatorSpec, got str 'M7E4b10'"):
+        kernels.matmul(ones, ones.T, "M7E4b10")
     with pytest.raises(ValueError, match="same depth"):
         kernels.matmul(ones, ones, spec)
     with pytest.raises(ValueError, match="broadcast"):

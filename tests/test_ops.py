@@ -196,6 +196,20 @@ def test_the_sessions_denormal_setting_changes_no_bit(dtype):
     np.testing.assert_array_equal(y, expected_gemm(operands, SPEC, attributes))
 
 
+def test_subnormal_operands_saturate_whatever_the_sessions_denormal_setting():
+    # A random search found that such sessions took the largest operand for 0 in the proof that nothing saturates.
+    spec = AccumulatorSpec.parse("M22E1b126/M22E1b126")
+    operands = {"A": np.full((8, 16), 2.0**-137, np.float32), "B": np.full((16, 8), 2.0**36, np.float32)}
+    session_options = onnxruntime.SessionOptions()
+    session_options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    for constant in ("", "B"):
+        model = operand_model("LbaMatMul", operands, constant, spec.to_attributes())
+        fed = {key: value for key, value in operands.items() if key not in constant}
+        y = make_session(model, session_options).run(None, fed)[0]
+        np.testing.assert_array_equal(y, expected_matmul(operands, spec))
+        np.testing.assert_array_equal(y, np.full((8, 8), spec.accumulator_format.max_value, np.float32))
+
+
 def test_concurrent_sessions_and_calls_give_the_same_bits():
     operands = draw("concurrency", A=(64, 80), B=(80, 48))
     sessions = [
@@ -244,3 +258,16 @@ def test_scalar_operands_of_unknown_rank_are_an_error_when_run():
         Exception, match=r"node 'node' \(LbaMatMul\): expected operands of rank 1 or more, got a scalar"
     ):
         make_session(model).run(None, {"A": np.array(1, np.float32), "B": np.ones((1, 1), np.float32)})
+
+
+def test_a_scalar_bias_is_an_error_when_run():
+    # Its shape looks like that of an absent bias. A review found that values behind it were read.
+    model = node_model(
+        "LbaConv",
+        {"A": (np.float32, None), "C": (np.float32, None)},
+        {"B": np.ones((3, 2, 1), np.float32)},
+        SPEC.to_attributes(),
+    )
+    operands = {"A": np.ones((1, 2, 4), np.float32), "C": np.array(1, np.float32)}
+    with pytest.raises(Exception, match=r"node 'node' \(LbaConv\): expected operands of rank 1 or more, got a scalar"):
+        make_session(model).run(None, operands)

@@ -108,7 +108,7 @@ GROUPED = {"group": 2}
         (MATMUL, {"statistics": "closed/node"}, 'statistics: expected a key whose run is open, got "closed/node"'),
         (GEMM, {"alpha": 1}, "attribute alpha: expected a float, got an int"),
         (GEMM, {"transA": "yes"}, "attribute transA: expected an int, got a string"),
-        (CONV, {"group": 0}, "attribute group: expected at least 1, got 0"),
+        (CONV, {"group": 0}, "attribute group: expected 1 to 2147483647, got 0"),
         (CONV, {**GROUPED, "auto_pad": "SAME"}, 'attribute auto_pad: expected NOTSET, .* or VALID, got "SAME"'),
         (CONV, {**GROUPED, "strides": [0, 1]}, "attribute strides: expected values from 1 to 2147483647, got 0"),
         (CONV, {**GROUPED, "pads": [0, 0, -1, 0]}, "attribute pads: expected values from 0 to .*, got -1"),
@@ -151,6 +151,25 @@ def test_wrong_shapes_fail_with_the_nodes_name_and_the_reason(op_type, inputs, c
     declared = {key: (F, shape) for key, shape in inputs.items()}
     model = node_model(op_type, declared, {key: weights(*shape) for key, shape in constants.items()}, ATTRIBUTES)
     with pytest.raises(ModelError, match=rf"node 'node' \({op_type}\): .*{reason}"):
+        make_session(model)
+
+
+@pytest.mark.parametrize(
+    "op_type, a", [("LbaMatMul", [2, 4]), ("LbaGemm", [2, 4]), ("LbaConv", [1, 4, 9]), ("LbaConv", None)]
+)
+def test_constant_scalars_fail_with_the_nodes_name_and_the_reason(op_type, a):
+    # A scalar's shape looks like an unknown rank to the rules of shapes. A review found that Gemm and Conv went on to
+    # pack such a constant, and crashed.
+    model = node_model(op_type, {"A": (F, a)}, {"B": np.array(1, F)}, ATTRIBUTES)
+    with pytest.raises(
+        ModelError, match=rf"node 'node' \({op_type}\): expected operands of rank 1 or more, got a scalar"
+    ):
+        make_session(model)
+
+
+def test_spatial_sizes_beyond_every_convolution_fail_with_the_nodes_name_and_the_reason():
+    model = node_model("LbaConv", {"A": (F, [1, 4, 2**62]), "B": (F, [6, 4, 2**62])}, {}, ATTRIBUTES)
+    with pytest.raises(ModelError, match=r"node 'node' \(LbaConv\): expected spatial sizes of at most 2147483647"):
         make_session(model)
 
 

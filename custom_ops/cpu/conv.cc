@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kTargetTasks = 16;
 constexpr int64_t kMaxSize = (int64_t{1} << 31) - 1;  // of one dimension, so that products of two never overflow
 constexpr double kMaxOutputs = 0x1p48;
-constexpr int64_t kMinFilterPanels = 8;  // per task, so that packing the patches stays a small part
+constexpr int64_t kMinFilterPanels = 16;  // per task, so that packing the patches stays a small part
 
 // A 1x1 kernel that reads every position once sees the image as one long row: its patches are then consecutive values.
 ConvShape Flattened(const ConvShape& shape) {
@@ -148,7 +148,7 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
       packed = packed_now.get();
     }
     const ConvShape flat = Flattened(shape);
-    if (NeedsMask(flat, *packed)) {
+    if (NeedsMask(flat, *packed) || (IsDirect(flat) && !HasModestPlanes(flat))) {
       MaskedConv(planner, flat, x, w, y, parallel);
     } else {
       (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "cpu/strided_copy.h"
+
 namespace lba {
 namespace {
 
@@ -12,6 +14,11 @@ namespace {
 // p = o * stride + t, which is index o + t / stride of phase t % stride.
 class PhasePlanes {
  public:
+  // A piece of a row: `count` values of a channel, at offsets from + i * stride, and where they go.
+  struct Segment {
+    int64_t from, to, count;
+  };
+
   explicit PhasePlanes(const ConvShape& shape) : shape_(shape) {
     for (int d = 0; d < 3; ++d) {
       phases_[d] = std::min(shape.strides[d], (shape.kernel[d] - 1) * shape.dilations[d] + 1);
@@ -19,6 +26,12 @@ class PhasePlanes {
     }
   }
 
+  // As a double: absurd geometries overflow the integers below.
+  double count() const {
+    double product = 1;
+    for (int d = 0; d < 3; ++d) product *= static_cast<double>(phases_[d]) * static_cast<double>(extent_[d]);
+    return product;
+  }
   int64_t plane_size() const { return extent_[0] * extent_[1] * extent_[2]; }
   int64_t channel_size() const { return phases_[0] * phases_[1] * phases_[2] * plane_size(); }
 
@@ -39,42 +52,39 @@ class PhasePlanes {
   }
   int64_t RowIndex(int64_t plane, int64_t row) const { return (plane * extent_[1] + row) * extent_[2]; }
 
-  void Fill(const float* channel, float* planes) const {
+  // What of the planes lies inside the input; the rest is padding.
+  std::vector<Segment> InsideSegments() const {
+    std::vector<Segment> segments;
+    int64_t to = 0;
     for (int64_t phase0 = 0; phase0 < phases_[0]; ++phase0) {
       for (int64_t phase1 = 0; phase1 < phases_[1]; ++phase1) {
-        for (int64_t phase2 = 0; phase2 < phases_[2]; ++phase2, planes += plane_size()) {
-          FillPlane(channel, {phase0, phase1, phase2}, planes);
+        for (int64_t phase2 = 0; phase2 < phases_[2]; ++phase2, to += plane_size()) {
+          AddPlane({phase0, phase1, phase2}, to, &segments);
         }
       }
     }
+    return segments;
   }
 
  private:
-  void FillPlane(const float* channel, const std::array<int64_t, 3>& phase, float* out) const {
+  void AddPlane(const std::array<int64_t, 3>& phase, int64_t to, std::vector<Segment>* segments) const {
     const ConvShape& s = shape_;
     for (int64_t i = 0; i < extent_[0]; ++i) {
       const int64_t plane = i * s.strides[0] + phase[0] - s.pads_begin[0];
-      for (int64_t j = 0; j < extent_[1]; ++j, out += extent_[2]) {
+      for (int64_t j = 0; j < extent_[1]; ++j, to += extent_[2]) {
         const int64_t row = j * s.strides[1] + phase[1] - s.pads_begin[1];
-        const bool is_inside = plane >= 0 && plane < s.input[0] && row >= 0 && row < s.input[1];
-        FillRow(is_inside ? channel + (plane * s.input[1] + row) * s.input[2] : nullptr, phase[2], out);
+        if (plane < 0 || plane >= s.input[0] || row < 0 || row >= s.input[1]) continue;
+        AddRow((plane * s.input[1] + row) * s.input[2], phase[2], to, segments);
       }
     }
   }
 
-  void FillRow(const float* row, int64_t phase, float* out) const {
+  void AddRow(int64_t row, int64_t phase, int64_t to, std::vector<Segment>* segments) const {
     const int64_t stride = shape_.strides[2], width = shape_.input[2];
     const int64_t first = phase - shape_.pads_begin[2];
-    int64_t low = first < 0 ? CeilDiv(-first, stride) : 0;
-    int64_t high = row == nullptr || first >= width ? 0 : std::min(extent_[2], CeilDiv(width - first, stride));
-    low = std::min(low, high);
-    std::fill(out, out + low, 0.0f);
-    if (stride == 1 && high > low) {
-      std::copy(row + first + low, row + first + high, out + low);
-    } else {
-      for (int64_t i = low; i < high; ++i) out[i] = row[first + i * stride];
-    }
-    std::fill(out + high, out + extent_[2], 0.0f);
+    const int64_t low = first < 0 ? CeilDiv(-first, stride) : 0;
+    const int64_t high = first >= width ? 0 : std::min(extent_[2], CeilDiv(width - first, stride));
+    if (low < high) segments->push_back({row + first + low * stride, to + low, high - low});
   }
 
   const ConvShape& shape_;
@@ -106,9 +116,12 @@ class DirectGroup {
       : planner_(planner),
         shape_(shape),
         planes_(shape),
+        segments_(planes_.InsideSegments()),
         offsets_(TapOffsets(shape, planes_)),
         input_(shape.group_in_channels() * planes_.channel_size() + kTail),
-        output_(planes_.span() + kTail) {}
+        output_(planes_.span() + kTail) {
+    std::fill(input_.data(), input_.data() + input_.size(), 0.0f);  // the padding stays as it is from here on
+  }
 
   void Run(const float* x, const float* w, const PackedPanels& filters, float* y) {
     Load(x, filters);
@@ -124,9 +137,12 @@ class DirectGroup {
  private:
   void FillPlanes(const float* x) {
     for (int64_t channel = 0; channel < shape_.group_in_channels(); ++channel) {
-      planes_.Fill(x + channel * shape_.input_size(), input_.data() + channel * planes_.channel_size());
+      const float* image = x + channel * shape_.input_size();
+      float* planes = input_.data() + channel * planes_.channel_size();
+      for (const PhasePlanes::Segment& segment : segments_) {
+        CopyStrided(image + segment.from, shape_.strides[2], segment.count, planes + segment.to);
+      }
     }
-    std::fill(input_.data() + input_.size() - kTail, input_.data() + input_.size(), 0.0f);
   }
 
   void Load(const float* x, const PackedPanels& filters) {
@@ -170,6 +186,7 @@ class DirectGroup {
   const TilePlanner& planner_;
   const ConvShape& shape_;
   const PhasePlanes planes_;
+  const std::vector<PhasePlanes::Segment> segments_;
   const std::vector<int64_t> offsets_;
   AlignedFloats input_, output_;
   ValueRange range_;
@@ -177,6 +194,15 @@ class DirectGroup {
 };
 
 }  // namespace
+
+bool HasModestPlanes(const ConvShape& shape) {
+  constexpr double kAlwaysModest = 1 << 22;
+  constexpr double kModestRatio = 16;
+  const double channels = static_cast<double>(shape.group_in_channels());
+  const double operands = channels * static_cast<double>(shape.input_size()) +
+                          static_cast<double>(shape.group_out_channels()) * static_cast<double>(shape.output_size());
+  return channels * PhasePlanes(shape).count() <= std::max(kAlwaysModest, kModestRatio * operands);
+}
 
 void DirectConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w,
                 const PackedFilter& filter, float* y, const Parallel& parallel) {

@@ -8,6 +8,10 @@
 
 namespace lba {
 
+// Whether the padded copy is in proportion to the operands. Far apart taps in wide padding can make it arbitrarily
+// large around a few values; it must not be made then.
+bool HasModestPlanes(const ConvShape& shape);
+
 // y gets the dot products; the bias is the caller's.
 void DirectConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w,
                 const PackedFilter& filter, float* y, const Parallel& parallel);

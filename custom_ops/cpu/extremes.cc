@@ -10,7 +10,7 @@ namespace {
 // The panels of a whole operand, as they are.
 AlignedFloats PackAll(const PanelSource& source, int width, const Parallel& parallel) {
   const int64_t panels = CeilDiv(source.vectors(), width);
-  AlignedFloats packed(panels * width * source.depth());
+  AlignedFloats packed(PanelFloats(panels * width, source.depth()));
   RunTasks(parallel, panels, [&](int64_t i) {
     const int count = static_cast<int>(std::min<int64_t>(source.vectors() - i * width, width));
     source.Pack(i * width, count, width, packed.data() + i * width * source.depth());
@@ -32,7 +32,7 @@ void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource
   RunTasks(parallel, CeilDiv(columns.vectors(), kColumnPanel), [&](int64_t task) {
     const int64_t first = task * kColumnPanel;
     const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
-    AlignedFloats panel(kColumnPanel * depth);
+    AlignedFloats panel(PanelFloats(kColumnPanel, depth));
     columns.Pack(first, count, kColumnPanel, panel.data());
     Extremes extremes;
     const FpScope scope(FpMode::kNearest);

@@ -67,9 +67,10 @@ std::string CheckFormat(const FloatFormat& format) {
   if (format.exponent_bias > kMaxExponentBias) {
     return "expected exponent_bias of at most 126, got " + std::to_string(format.exponent_bias);
   }
-  if (format.max_exponent() > kMaxExponent) {
+  const int64_t max_exponent = (int64_t{1} << format.exponent_bits) - 1 - format.exponent_bias;  // of any int
+  if (max_exponent > kMaxExponent) {
     return "expected a largest exponent 2^exponent_bits - 1 - exponent_bias of at most 127, got " +
-           std::to_string(format.max_exponent());
+           std::to_string(max_exponent);
   }
   return "";
 }

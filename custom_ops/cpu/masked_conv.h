@@ -1,4 +1,5 @@
-// Convolution with infinite or NaN weights: padding then is not the same as zeros in the input.
+// Convolution one output at a time, for what the packed convolutions cannot do: with infinite or NaN weights, padding
+// is not the same as zeros in the input.
 #ifndef LBA_CPU_MASKED_CONV_H_
 #define LBA_CPU_MASKED_CONV_H_
 

@@ -5,7 +5,7 @@
 namespace lba {
 
 MovingPanel::MovingPanel(const ProductSides& sides)
-    : sides_(sides), data_(sides.moving_width() * sides.moving.depth()) {}
+    : sides_(sides), data_(PanelFloats(sides.moving_width(), sides.moving.depth())) {}
 
 void MovingPanel::Load(int64_t first, int count) {
   first_ = first;

@@ -10,7 +10,7 @@ PackedPanels::PackedPanels(const TilePlanner& planner, const PanelSource& source
       vectors_(source.vectors()),
       depth_(source.depth()),
       path_(planner.path()),
-      data_(CeilDiv(vectors_, width) * width * depth_),
+      data_(PanelFloats(CeilDiv(vectors_, width) * width, depth_)),
       ranges_(panels()) {
   const ScalePanelKernel scale_panel = ScalePanelOf(path_);
   RunTasks(parallel, panels(), [&](int64_t i) {

@@ -7,7 +7,10 @@
 namespace lba {
 namespace {
 
+// Exact whatever the calling thread's floating-point environment: one that takes float32 subnormals for zeros would
+// lose them in the conversion.
 double FromFloatBits(uint32_t bits) {
+  if (bits < 0x00800000u) return std::ldexp(static_cast<double>(bits), -149);
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
@@ -36,13 +39,6 @@ double ValueRange::chunk_norm(int64_t chunk) const {
   const double kept = 1.0 - operations * std::ldexp(1.0, -23);
   if (kept <= 0.5 || max_chunk_squares >= 0x1p126f) return std::numeric_limits<double>::infinity();
   return std::sqrt(max_chunk_squares / kept + operations * std::ldexp(1.0, -126)) * (1.0 + 1e-12);
-}
-
-void ValueRange::Merge(const ValueRange& other) {
-  max_bits = std::max(max_bits, other.max_bits);
-  min_bits_less_one = std::min(min_bits_less_one, other.min_bits_less_one);
-  any_bits |= other.any_bits;
-  max_chunk_squares = std::max(max_chunk_squares, other.max_chunk_squares);
 }
 
 namespace {

@@ -2,6 +2,7 @@
 #ifndef LBA_CPU_PANEL_H_
 #define LBA_CPU_PANEL_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -33,7 +34,12 @@ struct ValueRange {
   // An upper bound of the Euclidean norm of a chunk of `chunk` values of any one vector.
   double chunk_norm(int64_t chunk) const;
 
-  void Merge(const ValueRange& other);
+  void Merge(const ValueRange& other) {
+    max_bits = std::max(max_bits, other.max_bits);
+    min_bits_less_one = std::min(min_bits_less_one, other.min_bits_less_one);
+    any_bits |= other.any_bits;
+    max_chunk_squares = std::max(max_chunk_squares, other.max_chunk_squares);
+  }
 };
 
 // Memory for packed values, aligned for vector loads; contents undefined.
@@ -92,6 +98,16 @@ class StridedSource : public PanelSource {
 };
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Floats of `vectors` vectors of `depth` values. Throws std::bad_alloc where that overflows: operands with strides of 0
+// can be larger than any memory.
+inline int64_t PanelFloats(int64_t vectors, int64_t depth) {
+  int64_t floats = 0;
+  if (__builtin_mul_overflow(vectors, depth, &floats) || floats > std::numeric_limits<int64_t>::max() / 16) {
+    throw std::bad_alloc();
+  }
+  return floats;
+}
 
 }  // namespace lba
 

@@ -23,8 +23,8 @@ void ThreadParallel::For(int64_t count, const std::function<void(int64_t)>& task
   for (int64_t i = 0; i < wanted; ++i) {
     try {
       helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-      break;  // no more threads to be had: the ones that run do the work
+    } catch (const std::exception&) {
+      break;  // no more threads, or no memory for one: those that run do the work, and have to be joined
     }
   }
   work();

@@ -108,31 +108,19 @@ inline void DirectBlock(const Arithmetic& arithmetic, const DirectArgs& args, in
       args.out + q, 0);
 }
 
+// Blocks of kVectors vectors while they last, then of half as many: few vectors hide less of the additions' latency.
+template <class Arithmetic, int kVectors>
+inline void DirectBlocks(const Arithmetic& arithmetic, const DirectArgs& args, int64_t q) {
+  constexpr int64_t kStep = kVectors * Arithmetic::kLanes;
+  const int64_t rounded = (args.count + Arithmetic::kLanes - 1) / Arithmetic::kLanes * Arithmetic::kLanes;
+  for (; q + kStep <= rounded; q += kStep) DirectBlock<Arithmetic, kVectors>(arithmetic, args, q);
+  if constexpr (kVectors > 1) DirectBlocks<Arithmetic, kVectors / 2>(arithmetic, args, q);
+}
+
 template <class Arithmetic>
 void RunDirect(const DirectArgs& args) {
   static_assert(kDirectRounding % Arithmetic::kLanes == 0, "a vector may not pass the rounded count");
-  const Arithmetic arithmetic(*args.constants);
-  constexpr int64_t kStep = Arithmetic::kDirectVectors * Arithmetic::kLanes;
-  int64_t q = 0;
-  for (; q + kStep <= args.count; q += kStep) DirectBlock<Arithmetic, Arithmetic::kDirectVectors>(arithmetic, args, q);
-  for (; q < args.count; q += Arithmetic::kLanes) DirectBlock<Arithmetic, 1>(arithmetic, args, q);
-}
-
-// The kernels of a scaled float32 Arithmetic for every variant, in the order of TileVariant::index().
-template <template <ProductStep, bool> class Arithmetic>
-TileKernels MakeScaledKernels(CpuPath path, ExtremesKernel extremes) {
-  using S = ProductStep;
-  return TileKernels{path,
-                     FpMode::kTowardZeroFlush,
-                     {RunTile<Arithmetic<S::kFused, false>>, RunTile<Arithmetic<S::kFused, true>>,
-                      RunTile<Arithmetic<S::kExact, false>>, RunTile<Arithmetic<S::kExact, true>>,
-                      RunTile<Arithmetic<S::kTruncate, false>>, RunTile<Arithmetic<S::kTruncate, true>>,
-                      RunTile<Arithmetic<S::kSaturate, false>>, RunTile<Arithmetic<S::kSaturate, true>>},
-                     {RunDirect<Arithmetic<S::kFused, false>>, RunDirect<Arithmetic<S::kFused, true>>,
-                      RunDirect<Arithmetic<S::kExact, false>>, RunDirect<Arithmetic<S::kExact, true>>,
-                      RunDirect<Arithmetic<S::kTruncate, false>>, RunDirect<Arithmetic<S::kTruncate, true>>,
-                      RunDirect<Arithmetic<S::kSaturate, false>>, RunDirect<Arithmetic<S::kSaturate, true>>},
-                     extremes};
+  DirectBlocks<Arithmetic, Arithmetic::kDirectVectors>(Arithmetic(*args.constants), args, 0);
 }
 
 // The kernels of an Arithmetic that always takes every step.

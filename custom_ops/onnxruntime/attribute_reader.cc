@@ -78,8 +78,8 @@ bool InferenceAttributes::Read(const char* name, std::string* out) const {
   const OpAttr* attribute = Find(name);
   if (attribute == nullptr) return false;
   char text[64] = "";
-  size_t bytes = 0;  // with or without the final zero, by onnxruntime's version
-  if (!Succeeded(api_, ReadOpAttr(api_, attribute, kString, text, sizeof text, &bytes))) return false;
+  size_t bytes = 0;  // with or without the final zero, by onnxruntime's version: the last one here is never written
+  if (!Succeeded(api_, ReadOpAttr(api_, attribute, kString, text, sizeof text - 1, &bytes))) return false;
   *out = text;
   return true;
 }

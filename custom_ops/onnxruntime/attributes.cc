@@ -86,7 +86,9 @@ ConvAttributes ReadConvAttributes(const AttributeReader& attributes) {
   ConvAttributes conv;
   conv.auto_pad = ReadAutoPad(attributes);
   conv.group = ReadInt(attributes, "group", 1);
-  if (conv.group < 1) Fail("group", "expected at least 1, got " + std::to_string(conv.group));
+  if (conv.group < 1 || conv.group > kMaxWindowValue) {
+    Fail("group", "expected 1 to " + std::to_string(kMaxWindowValue) + ", got " + std::to_string(conv.group));
+  }
   conv.kernel_shape = ReadWindowValues(attributes, "kernel_shape", 1);
   conv.strides = ReadWindowValues(attributes, "strides", 1);
   conv.dilations = ReadWindowValues(attributes, "dilations", 1);

@@ -21,7 +21,9 @@ class ConvKernel : public Kernel {
     const Tensor x = call.Input(0);
     const Tensor w = call.Input(1);
     const Tensor bias = call.Input(2);
-    RequireRank(x, w);
+    RequireRank(x);
+    RequireRank(w);
+    if (bias.is_present()) RequireRank(bias);
     const Shape dimensions =
         ConvOutput(KnownShape(x.dimensions), KnownShape(w.dimensions), KnownShape(bias.dimensions), attributes_);
     const ConvShape shape = FullConvShape(x.dimensions, w.dimensions, attributes_);

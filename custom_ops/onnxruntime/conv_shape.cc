@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <cstdint>
 
 #include "onnxruntime/shape_rules.h"
 
 namespace lba::ort {
 namespace {
+
+constexpr int64_t kMaxSize = INT32_MAX;  // as of the attributes: no sum or product of two of them overflows
 
 [[noreturn]] void Fail(const std::string& expected, const std::string& got) {
   throw std::invalid_argument("expected " + expected + ", got " + got);
@@ -51,6 +54,10 @@ bool KeepsDimension(const Dimension& kernel, size_t axis, size_t axes, const Con
 
 Dimension AxisOutput(const Dimension& input, const Dimension& kernel, size_t axis, size_t axes,
                      const ConvAttributes& attributes) {
+  if (input.value > kMaxSize || kernel.value > kMaxSize) {
+    Fail("spatial sizes of at most " + std::to_string(kMaxSize),
+         std::to_string(std::max(input.value, kernel.value)) + " along spatial axis " + std::to_string(axis));
+  }
   if (!input.is_known() || !kernel.is_known()) {
     return KeepsDimension(kernel, axis, axes, attributes) ? input : Dimension{};
   }
@@ -79,9 +86,14 @@ void CheckKernelShape(const Shape& w, const ConvAttributes& attributes) {
   }
 }
 
+// Whether product == first * second, where that may overflow.
+bool IsProduct(int64_t product, int64_t first, int64_t second) {
+  return product % second == 0 && product / second == first;
+}
+
 void CheckChannels(const Shape& x, const Shape& w, const Shape& bias, const ConvAttributes& attributes) {
   const std::string group = " with group=" + std::to_string(attributes.group);
-  if (!x.empty() && x[1].is_known() && w[1].is_known() && x[1].value != w[1].value * attributes.group) {
+  if (!x.empty() && x[1].is_known() && w[1].is_known() && !IsProduct(x[1].value, w[1].value, attributes.group)) {
     Fail("as many channels in X as group times those in W", "X " + ToString(x) + " and W " + ToString(w) + group);
   }
   if (w[0].is_known() && w[0].value % attributes.group != 0) {

@@ -48,7 +48,8 @@ class GemmKernel : public Kernel {
     const Tensor a = call.Input(0);
     const Tensor b = call.Input(1);
     const Tensor c = call.Input(2);
-    RequireRank(a, b);
+    RequireRank(a);
+    RequireRank(b);
     const Shape dimensions =
         GemmOutput(KnownShape(a.dimensions), KnownShape(b.dimensions), KnownShape(c.dimensions), attributes_);
     const FloatOutput y(call, a.type, KnownDimensions(dimensions));

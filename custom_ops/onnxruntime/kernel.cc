@@ -47,10 +47,8 @@ Tensor Node::ConstantInput(size_t index) const {
   return is_constant != 0 && value != nullptr ? ReadTensor(api_, value) : Tensor{};
 }
 
-void RequireRank(const Tensor& first, const Tensor& second) {
-  if (first.dimensions.empty() || second.dimensions.empty()) {
-    throw std::invalid_argument("expected operands of rank 1 or more, got a scalar");
-  }
+void RequireRank(const Tensor& operand) {
+  if (operand.dimensions.empty()) throw std::invalid_argument("expected operands of rank 1 or more, got a scalar");
 }
 
 Floats::Floats(const Tensor& tensor) {
@@ -65,6 +63,7 @@ Floats::Floats(const Tensor& tensor) {
 
 Weights::Weights(const Node& node, size_t index) {
   const Tensor tensor = node.ConstantInput(index);
+  if (tensor.is_present()) RequireRank(tensor);
   if (tensor.data == nullptr || tensor.count() == 0) return;
   dimensions_ = tensor.dimensions;
   if (tensor.type == kFloat16) converted_ = Floats(tensor);

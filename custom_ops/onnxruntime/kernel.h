@@ -42,8 +42,8 @@ std::unique_ptr<Kernel> MakeMatMulKernel(const Node& node);
 std::unique_ptr<Kernel> MakeGemmKernel(const Node& node);
 std::unique_ptr<Kernel> MakeConvKernel(const Node& node);
 
-// Throws std::invalid_argument when an operand of a call is a scalar, which the shape rules take for an unknown rank.
-void RequireRank(const Tensor& first, const Tensor& second);
+// Throws std::invalid_argument when an operand is a scalar, which the shape rules take for an unknown rank.
+void RequireRank(const Tensor& operand);
 
 // A tensor's values as float32: its own, or a converted copy for float16.
 class Floats {

@@ -85,14 +85,15 @@ class MatMulKernel : public Kernel {
   explicit MatMulKernel(const Node& node)
       : spec_(ReadAccumulatorSpec(node.attributes())), statistics_(ReadStatistics(node.attributes())), b_(node, 1) {
     MatMulOutput(node.InputShape(0), node.InputShape(1));
-    if (b_.constant() == nullptr || b_.dimensions().empty()) return;
+    if (b_.constant() == nullptr) return;
     packed_b_ = PackMatrices(spec_, ConstantBShape(b_.dimensions()), b_.constant(), SerialParallel());
   }
 
   void Compute(const Call& call) const override {
     const Tensor a = call.Input(0);
     const Tensor b = call.Input(1);
-    RequireRank(a, b);
+    RequireRank(a);
+    RequireRank(b);
     const std::vector<int64_t> dimensions =
         KnownDimensions(MatMulOutput(KnownShape(a.dimensions), KnownShape(b.dimensions)));
     const FloatOutput y(call, a.type, dimensions);

@@ -1,0 +1,86 @@
+// Scaled float32 under FpMode::kTowardZeroFlush (docs/design.md, "The scaled float32 kernel"), written once for all
+// vector instruction sets. An Isa brings the vector type V, its kLanes, the tile that fills its registers, and
+//   Zero, Load, Set (one value), Bits (one mask), Store, And, Add, Multiply, MultiplyAdd(a, b, c) = a * b + c
+//   Saturate(value, max)     the smaller magnitude with the sign of the value
+#ifndef LBA_CPU_SCALED_ARITHMETIC_H_
+#define LBA_CPU_SCALED_ARITHMETIC_H_
+
+#include "cpu/tile_kernel.h"
+
+namespace lba {
+namespace {  // each instruction set has its own copy
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+class ScaledArithmetic {
+ public:
+  using V = typename Isa::V;
+  static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
+  static constexpr int kDirectVectors = Isa::kDirectVectors;
+
+  explicit ScaledArithmetic(const TileConstants& c)
+      : product_max_(Isa::Set(c.product_max)),
+        accumulator_max_(Isa::Set(c.accumulator_max)),
+        product_to_accumulator_(Isa::Set(c.product_to_accumulator)),
+        product_kept_(Isa::Bits(c.product_kept_bits)),
+        accumulator_kept_(Isa::Bits(c.accumulator_kept_bits)),
+        unscale0_(Isa::Set(c.unscale[0])),
+        unscale1_(Isa::Set(c.unscale[1])) {}
+
+  static V Zero() { return Isa::Zero(); }
+  static V Load(const float* p) { return Isa::Load(p); }
+  static V Broadcast(const float* p) { return Isa::Set(*p); }
+
+  V Step(V sum, V x, V w) const {
+    V next;
+    if constexpr (kProduct == ProductStep::kFused) {
+      next = Isa::MultiplyAdd(x, w, sum);
+    } else {
+      next = Isa::MultiplyAdd(Product(x, w), product_to_accumulator_, sum);
+    }
+    next = Isa::And(next, accumulator_kept_);
+    if constexpr (kSaturatesPartialSum) next = Isa::Saturate(next, accumulator_max_);
+    return next;
+  }
+
+  V Join(V total, V sum) const {
+    return Isa::Saturate(Isa::And(Isa::Add(total, sum), accumulator_kept_), accumulator_max_);
+  }
+
+  void Store(float* out, V total) const {
+    const V value = Isa::Multiply(Isa::Multiply(total, unscale0_), unscale1_);
+    Isa::Store(out, Isa::Add(value, Isa::Zero()));  // -0 + 0 = +0
+  }
+
+ private:
+  V Product(V x, V w) const {
+    V product = Isa::Multiply(x, w);
+    if constexpr (kProduct != ProductStep::kExact) product = Isa::And(product, product_kept_);
+    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
+    return product;
+  }
+
+  V product_max_, accumulator_max_, product_to_accumulator_, product_kept_, accumulator_kept_, unscale0_, unscale1_;
+};
+
+// The kernels of one instruction set for every variant, in the order of TileVariant::index().
+template <class Isa>
+TileKernels MakeScaledKernels(CpuPath path, ExtremesKernel extremes) {
+  using S = ProductStep;
+  return TileKernels{
+      path,
+      FpMode::kTowardZeroFlush,
+      {RunTile<ScaledArithmetic<Isa, S::kFused, false>>, RunTile<ScaledArithmetic<Isa, S::kFused, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kExact, false>>, RunTile<ScaledArithmetic<Isa, S::kExact, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kTruncate, false>>, RunTile<ScaledArithmetic<Isa, S::kTruncate, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kSaturate, false>>, RunTile<ScaledArithmetic<Isa, S::kSaturate, true>>},
+      {RunDirect<ScaledArithmetic<Isa, S::kFused, false>>, RunDirect<ScaledArithmetic<Isa, S::kFused, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kExact, false>>, RunDirect<ScaledArithmetic<Isa, S::kExact, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kTruncate, false>>, RunDirect<ScaledArithmetic<Isa, S::kTruncate, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kSaturate, false>>, RunDirect<ScaledArithmetic<Isa, S::kSaturate, true>>},
+      extremes};
+}
+
+}  // namespace
+}  // namespace lba
+
+#endif  // LBA_CPU_SCALED_ARITHMETIC_H_
