@@ -77,7 +77,8 @@ def run_model(
     for batch in batches:
         feeds = {INPUT: np.resize(images, (batch, *images.shape[1:]))}
         for count in threads:
-            float32, lba = (make_runner(open_session(m, count), feeds) for m in (model, converted))
+            sessions = [open_session(m, count, spins_between_runs=False) for m in (model, converted)]
+            float32, lba = (make_runner(session, feeds) for session in sessions)
             check_bits(lba()[:1], first_image, f"first image of {batch} on {count} threads")
             seconds = measure([float32, lba], effort)
             rows.append(

@@ -47,14 +47,22 @@ def make_model(
     return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
 
 
-def open_session(model: onnx.ModelProto | str, threads: int) -> onnxruntime.InferenceSession:
-    """A session with the options that every benchmark uses."""
+def open_session(
+    model: onnx.ModelProto | str, threads: int, spins_between_runs: bool = True
+) -> onnxruntime.InferenceSession:
+    """A session with the options that every benchmark uses.
+
+    Args:
+        model: A model or its path.
+        threads: Of this session.
+        spins_between_runs: onnxruntime's default. Two sessions of several threads that take turns should not: the
+            threads of the one that waits would go on for a while on the processors of the other.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # The threads of sessions that wait for their turn would otherwise go on spinning, on the processors of the other.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.force_spinning_stop", str(int(not spins_between_runs)))
     return make_session(model, options)
 
 

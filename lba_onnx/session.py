@@ -73,9 +73,11 @@ def make_session(
         LibraryError: The native library is missing, or this onnxruntime does not take it.
         ModelError: onnxruntime rejects the model, or a ModelProto has external data.
         TypeError: `model` is none of these.
+        ValueError: A provider is none of this onnxruntime's.
     """
     import onnxruntime
 
+    _check_providers(providers)
     options = _default_options() if sess_options is None else sess_options
     register_custom_ops(options)
     with _as_source(model) as source:
@@ -86,6 +88,19 @@ def make_session(
                 raise
             name = source if isinstance(source, str) else "model"
             raise ModelError(f"{name}: onnxruntime rejects it: {error}") from error
+
+
+def _check_providers(providers: Sequence[Any]) -> None:
+    """Refuse what onnxruntime would replace by its CPU provider, with no more than a line on standard output."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    names = [providers] if isinstance(providers, str) else [p if isinstance(p, str) else p[0] for p in providers]
+    for name in names:
+        if name not in available:
+            raise ValueError(f"expected execution providers out of {', '.join(available)}, got {name!r}")
+    if isinstance(providers, str):
+        raise ValueError(f"expected a list of execution providers, got the text {providers!r}")
 
 
 def _default_options() -> "onnxruntime.SessionOptions":

@@ -121,7 +121,7 @@ def test_models_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_models_benchmark_notices_that_batches_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = iter([open_session, open_session, open_with_another_spec])
-    monkeypatch.setattr(models, "open_session", lambda model, threads: next(sessions)(model, threads))
+    monkeypatch.setattr(models, "open_session", lambda *args, **keywords: next(sessions)(*args, **keywords))
     model, images = models.RECIPES["demo"].read()
     with pytest.raises(CheckFailed, match="first image of 1 on 2 threads"):
         models.run_model(model, images[:1], "M7E4b10", [1], [2], EFFORT)
@@ -207,7 +207,9 @@ def run_with_another_spec(run_node):
     return run
 
 
-def open_with_another_spec(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+def open_with_another_spec(
+    model: onnx.ModelProto, threads: int, spins_between_runs: bool = True
+) -> onnxruntime.InferenceSession:
     """As open_session, with another chunk size than the one that the model asks for."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -215,7 +217,7 @@ def open_with_another_spec(model: onnx.ModelProto, threads: int) -> onnxruntime.
         for attribute in node.attribute:
             if attribute.name == "chunk_size":
                 attribute.i = 3
-    return open_session(changed, threads)
+    return open_session(changed, threads, spins_between_runs)
 
 
 def run_script(name: str, options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict:

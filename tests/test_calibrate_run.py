@@ -150,7 +150,7 @@ def test_result_file_holds_everything(tmp_path):
 
 
 def test_model_without_candidates_is_refused():
-    with pytest.raises(ModelError, match="expected at least one MatMul, Gemm or Conv"):
+    with pytest.raises(ModelError, match=r"expected at least one MatMul.* \(3 left: operator type not in"):
         calibrate(network(), {"x": images(4)}, op_types_to_convert=["MatMul"])
 
 

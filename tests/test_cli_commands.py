@@ -149,3 +149,19 @@ def test_no_progress_bar_where_there_is_no_terminal(folder):
     )  # fmt: skip
     assert result.stderr == ""
     assert json.loads(result.stdout)["samples"] == 8
+
+
+def test_what_a_calibration_did_not_see_is_said_on_standard_error(folder):
+    # `convert` with data prints the ledger, which knows nothing of a calibration's notes.
+    np.savez(folder / "zeros.npz", x=np.zeros((4, 1, 8, 8), np.float32))
+    data = ["--calibration_data_path", folder / "zeros.npz"]
+    arguments = ["convert", "-i", folder / "model.onnx", "-o", folder / "out.onnx", *data]
+    assert "warning: node conv1: met only zeros" in run(*arguments).stderr
+    assert run(*arguments, "--log_level", "error").stderr == ""
+    assert "info: calibrated 3 nodes on 4 samples" in run(*arguments, "--log_level", "info").stderr
+
+
+def test_a_conversion_of_nothing_is_a_warning(folder):
+    for model, out in (("model", "first"), ("first", "second")):
+        result = run("convert", "-i", folder / f"{model}.onnx", "-o", folder / f"{out}.onnx", "--spec", "M7E4b10")
+        assert result.stderr.startswith("warning: 0 of 3 nodes converted") == (out == "second")

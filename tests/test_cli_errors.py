@@ -12,8 +12,11 @@ from click.testing import CliRunner
 from small_models import images, network
 
 import lba_onnx.calibration
+from lba_onnx.calibration.json_file import write_json
 from lba_onnx.cli import main
 from lba_onnx.cli.group import INTERNAL_ERROR, INTERRUPTED, USER_ERROR
+from lba_onnx.errors import ModelError
+from lba_onnx.rewrite import save_model
 
 
 @pytest.fixture
@@ -109,6 +112,22 @@ def test_bad_options_of_convert_are_one_line(folder, options, word):
     assert not (folder / "out.onnx").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "unused"),
+    [
+        (["--spec", "M7E4b10", "--family", "M4E3"], "--family plays no part with --spec"),
+        (["--spec", "M7E4b10", "--max-samples", "3"], "--max_samples plays no part with --spec"),
+        (["--calibration", "c.json", "--chunk_size", "4"], "--chunk_size plays no part with --calibration_path"),
+        (["--calibration", "c.json", "--no-underflow"], "--underflow plays no part with --calibration_path"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(folder, options, unused):
+    # They used to be ignored: a model with other accumulators than were asked for.
+    result = run("convert", "-i", folder / "model.onnx", "-o", folder / "out.onnx", *options)
+    assert_one_error_line(result, USER_ERROR, unused)
+    assert not (folder / "out.onnx").exists()
+
+
 @pytest.mark.parametrize("output", ["no/such/folder/out", "."])
 @pytest.mark.parametrize("command", ["calibrate", "convert"])
 def test_unwritable_output_is_found_before_any_work(folder, command, output, monkeypatch):
@@ -117,6 +136,22 @@ def test_unwritable_output_is_found_before_any_work(folder, command, output, mon
         command, "-i", folder / "model.onnx", "-o", folder / output, "--calibration_data_path", folder / "data.npz"
     )
     assert_one_error_line(result, USER_ERROR, "folder")
+
+
+@pytest.mark.parametrize("option", ["-o", "--report_path"])
+def test_device_as_output_is_refused_and_not_replaced(folder, option):
+    # Files take their names in one step, which put a regular file in the place of /dev/null.
+    os.mkfifo(folder / "pipe")
+    outputs = {"-o": folder / "out.onnx", option: folder / "pipe"}
+    arguments = [argument for pair in outputs.items() for argument in pair]
+    result = run("convert", "-i", folder / "model.onnx", "--spec", "M7E4b10", *arguments)
+    assert_one_error_line(result, USER_ERROR, "pipe: expected a file to write, got a folder or a device")
+    assert (folder / "pipe").is_fifo()
+    with pytest.raises(ModelError, match="got a folder or a device"):
+        save_model(network(), folder / "pipe")
+    with pytest.raises(OSError, match="got a folder or a device"):
+        write_json(folder / "pipe", {})
+    assert (folder / "pipe").is_fifo()
 
 
 def test_unwritable_report_is_found_before_the_model_is_written(folder):

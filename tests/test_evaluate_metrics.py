@@ -55,6 +55,15 @@ def test_equal_outputs_have_infinite_sqnr():
     assert similarity.sqnr_db == math.inf
 
 
+@pytest.mark.parametrize("values", [[np.inf, 1.0], [1e200, 1.0]])
+def test_infinite_differences_give_no_error(values):
+    # A model whose outputs overflow while the reference's do not: the energy of the differences is infinite.
+    similarity = Similarity()
+    similarity.update(np.array([[2.0, 1.0]]), np.array([values]))
+    assert similarity.sqnr_db == -math.inf
+    assert similarity.max_abs_difference == values[0]
+
+
 def test_nan_is_not_forgotten():
     similarity = Similarity()
     similarity.update(np.array([[1.0]]), np.array([[np.nan]]))

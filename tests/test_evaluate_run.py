@@ -116,6 +116,12 @@ def test_reference_with_other_shapes_is_refused():
         evaluate(one_hot_model(), {"x": scores(3)}, reference=other)
 
 
+def test_reference_that_does_not_take_the_data_is_named():
+    other = matmul_model(np.ones((5, 7), np.float32))
+    with pytest.raises(DataError, match="sample 0: the reference does not run on these data"):
+        evaluate(one_hot_model(), {"x": scores(3)}, reference=other)
+
+
 def test_data_that_the_model_cannot_run_on_are_named():
     reshape = model(
         [helper.make_node("Reshape", ["x", "shape"], ["y"], "reshape")],

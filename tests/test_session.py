@@ -65,6 +65,19 @@ def test_make_session_passes_options_providers_and_the_rest_on():
     assert_runs(session)
 
 
+@pytest.mark.parametrize("provider", ["NonsenseExecutionProvider", ("NonsenseExecutionProvider", {})])
+def test_an_unknown_provider_is_refused_and_nothing_printed(provider, capfd):
+    # onnxruntime itself prints to standard output, which broke --json, and goes on with the CPU.
+    with pytest.raises(ValueError, match="providers out of .*CPUExecutionProvider.*, got 'NonsenseExecutionProvider'"):
+        make_session(model(), providers=[provider])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_provider_given_as_text_is_refused():
+    with pytest.raises(ValueError, match="expected a list of execution providers"):
+        make_session(model(), providers="CPUExecutionProvider")
+
+
 def test_options_may_be_used_and_registered_again():
     options = onnxruntime.SessionOptions()
     register_custom_ops(options)

@@ -95,7 +95,11 @@ def _convert(
 
     converted, report = convert(model, spec, **selection)
     if not report.converted:
-        raise ModelError("expected at least one MatMul, Gemm or Conv to calibrate, got none that can be converted")
+        reasons = ", ".join(sorted({entry.reason for entry in report.left}))
+        raise ModelError(
+            "expected at least one MatMul, Gemm or Conv to calibrate, got none that can be converted"
+            + (f" ({len(report.left)} left: {reasons})" if reasons else "")
+        )
     is_large = isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None
     if is_large:
         converted, report = convert(model, spec, model_output=spare_path, use_external_data_format=True, **selection)

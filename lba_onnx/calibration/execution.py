@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def run_batch(
-    session: "onnxruntime.InferenceSession", batch: Batch, output_names: list[str] | None = None
+    session: "onnxruntime.InferenceSession",
+    batch: Batch,
+    output_names: list[str] | None = None,
+    name: str = "the model",
 ) -> list[NDArray[Any]]:
     """Return the outputs for one batch; samples that only fill it up are left out where outputs have their axis.
 
@@ -20,6 +23,7 @@ def run_batch(
         session: A session of a model that takes the batch's feeds.
         batch: The batch.
         output_names: The outputs wanted, [] for none (the model runs all the same); None for all.
+        name: What messages call the model.
 
     Raises:
         DataError: The model cannot run on the batch.
@@ -28,7 +32,7 @@ def run_batch(
     try:
         outputs = session.run(wanted, batch.feeds)
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise DataError(f"{batch.origin}: the model does not run on these data: {error}") from error
+        raise DataError(f"{batch.origin}: {name} does not run on these data: {error}") from error
     return [_without_filling(output, batch) for output in outputs]
 
 

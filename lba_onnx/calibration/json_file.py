@@ -1,5 +1,6 @@
 """JSON files: written whole or not at all, read with clear errors."""
 
+import errno
 import json
 import os
 import tempfile
@@ -27,6 +28,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         OSError: The file cannot be written.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():  # a device, too, would be replaced by a file
+        raise OSError(errno.EINVAL, "expected a file to write, got a folder or a device", str(target))
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

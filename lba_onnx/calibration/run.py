@@ -9,6 +9,7 @@ is 5, and a note saying so. Infinite values do not count.
 
 import hashlib
 import importlib.metadata
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,8 @@ from lba_onnx.errors import DataError
 
 if TYPE_CHECKING:
     import onnx
+
+_LOG = logging.getLogger(__name__)
 
 METHODS = ("max",)
 
@@ -87,6 +90,10 @@ def calibrate(
         samples, data_sha256 = _feed(collecting, batches, progress, sample_count(data, max_samples))
         ranges = collecting.read_ranges()
     nodes = {name: _choose(seen, formats, chunk_size, underflow) for name, seen in ranges.items()}
+    _LOG.info("calibrated %d nodes on %d samples", len(nodes), samples)
+    for name, node in nodes.items():
+        if node.note:
+            _LOG.warning("node %s: %s", name, node.note)
     settings = (str(formats), method, chunk_size, underflow)
     return Calibration(nodes, *settings, samples, data_sha256, _versions())
 

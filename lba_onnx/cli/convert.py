@@ -1,9 +1,11 @@
 """lba-onnx convert: put low-bit accumulators into a model."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lba_onnx.calibration.json_file import write_json
 from lba_onnx.cli import options
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from lba_onnx.accumulator import AccumulatorSpec
 
 _SELECTION = ("nodes_to_exclude", "nodes_to_convert", "op_types_to_convert")
+_OF_CALIBRATION = ("family", "method", "batch_size", "max_samples", "providers")
+_UNUSED = {
+    "spec_text": _OF_CALIBRATION,
+    "calibration_path": ("chunk_size", "underflow", *_OF_CALIBRATION),
+    "calibration_data_path": (),
+}
+"""Where the accumulators come from, and the options that then play no part."""
 
 
 @click.command("convert")
@@ -81,6 +90,8 @@ def convert_command(
         use_external_data_format=use_external_data_format,
         **{name: settings[name] for name in _SELECTION},
     )
+    if not report.converted:
+        logging.getLogger(__name__).warning("%s", report.summary())
     if report_path is not None:
         write_json(report_path, report.to_json())
     if as_json:
@@ -93,11 +104,23 @@ def _choose_spec(onnx_path: Path, settings: dict[str, Any]) -> "AccumulatorSpec 
     from lba_onnx.accumulator import AccumulatorSpec
     from lba_onnx.calibration import Calibration
 
-    text, file, data = (settings.pop(name) for name in ("spec_text", "calibration_path", "calibration_data_path"))
-    if [text, file, data].count(None) != 2:
+    sources = {name: settings.pop(name) for name in _UNUSED}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
         raise click.UsageError("expected one of --spec, --calibration_path and --calibration_data_path")
+    _refuse_unused(given[0])
+    text, file, data = sources.values()
     if text is not None:
         return AccumulatorSpec.parse(text, settings["chunk_size"], settings["underflow"])
     if file is not None:
         return Calibration.load(file).specs
     return run_calibration(onnx_path, data, settings).specs
+
+
+def _refuse_unused(source: str) -> None:
+    """Refuse options that were given and would change nothing."""
+    context = click.get_current_context()
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name in _UNUSED[source]:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{options[name]} plays no part with {options[source]}, which says all of it")

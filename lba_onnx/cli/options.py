@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.cli.output import StandardErrorLog
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,8 +37,10 @@ def _combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
 
 
 def _set_log_level(ctx: click.Context, param: click.Parameter, value: str) -> None:
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("lba_onnx").setLevel(value.upper())
+    logger = logging.getLogger("lba_onnx")
+    logger.setLevel(value.upper())
+    if not any(isinstance(handler, StandardErrorLog) for handler in logger.handlers):
+        logger.addHandler(StandardErrorLog())
 
 
 model_path = click.option(

@@ -1,6 +1,7 @@
 """What commands print: results to standard output, everything else to standard error."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,14 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+class StandardErrorLog(logging.Handler):
+    """Prints log records to standard error, a line each, as errors are: "warning: ..."."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        click.echo(f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}", err=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -101,7 +101,8 @@ class Similarity:
             return None
         if self._noise == 0:
             return math.inf
-        return 10 * math.log10(self._signal / self._noise) if self._signal > 0 else -math.inf
+        ratio = self._signal / self._noise  # 0 where a difference is infinite, NaN where there is a NaN
+        return -math.inf if ratio == 0 else 10 * math.log10(ratio)
 
 
 def cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

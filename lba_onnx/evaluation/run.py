@@ -73,7 +73,7 @@ def evaluate(
         outputs = dict(zip(names, run_batch(session, batch, names), strict=True))
         expected = None
         if reference_session is not None:
-            expected = dict(zip(names, run_batch(reference_session, batch, names), strict=True))
+            expected = dict(zip(names, run_batch(reference_session, batch, names, "the reference"), strict=True))
         gathering.update(batch, own_labels, outputs, expected)
         if progress is not None:
             progress(gathering.samples, total)

@@ -1,5 +1,6 @@
 """A float model in, the same model with low-bit accumulators out."""
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from lba_onnx.rewrite.provenance import import_operator_set, write_metadata
 from lba_onnx.rewrite.report import ConversionReport, LedgerEntry
 from lba_onnx.rewrite.selection import Decision, Selection, Specs, decide
 
+_LOG = logging.getLogger(__name__)
 _STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
 _SPARE_BYTES = 1 << 26  # what a model needs beside its weights
 
@@ -66,6 +68,7 @@ def convert(
     opened = open_model(model)
     decisions = decide(find_candidates(opened.proto), spec, selection)
     report = ConversionReport(tuple(_entry(decision) for decision in decisions))
+    _LOG.info("%s", report.summary())
     _apply(opened.proto, decisions, portable)
     write_metadata(opened.proto, report.specs, _options(selection, portable))
     return _deliver(opened, model_output, use_external_data_format), report

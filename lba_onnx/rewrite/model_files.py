@@ -59,9 +59,16 @@ def open_model(source: ModelSource) -> OpenModel:
         raise TypeError(f"expected a model as a path, bytes or a ModelProto, got {type(source).__name__}")
     check_model(proto, str(path or "model"))
     if path is not None:
-        for tensor in external_tensors(proto):
-            external_data.locate(tensor, path)
+        _check_external_data(proto, path)
     return OpenModel(proto, path)
+
+
+def _check_external_data(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        for tensor in external_tensors(model):
+            external_data.locate(tensor, path)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
 
 
 def load_model(source: ModelSource, *, load_external_data: bool = False) -> onnx.ModelProto:

@@ -51,8 +51,8 @@ def save_model(
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {target}: expected the folder {target.parent} to exist")
-    if target.is_dir():
-        raise ModelError(f"cannot write {target}: expected a file name, got a folder")
+    if target.exists() and not target.is_file():  # a device, too, would be replaced by a file
+        raise ModelError(f"cannot write {target}: expected a file name, got a folder or a device")
     source = Path(source_path) if source_path is not None else target
     sources = [(tensor, locate(tensor, source)) for tensor in external_tensors(model)]
     if use_external_data_format or (use_external_data_format is None and _lie_elsewhere(sources, target)):

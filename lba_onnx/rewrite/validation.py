@@ -97,7 +97,10 @@ def _callees(body: "onnx.FunctionProto | onnx.GraphProto") -> set[FunctionKey]:
 
 
 def _check_tensor(tensor: onnx.TensorProto, name: str) -> None:
-    expected = expected_bytes(tensor)
+    try:
+        expected = expected_bytes(tensor)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from None
     if is_external(tensor) or tensor.HasField("segment") or expected is None:
         return
     field = _TYPED_FIELDS.get(tensor.data_type)
