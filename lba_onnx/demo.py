@@ -107,7 +107,7 @@ def run_demo(output_path: str | PathLike[str], progress: Callable[[int, int | No
     )
     calibration = calibrate(source / _MODEL, source / _CALIBRATION_IMAGES, FAMILY, progress=progress)
     calibration.save(calibration_path)
-    _, report = convert(source / _MODEL, calibration.specs, model_output=model_path)
+    _, report = convert(source / _MODEL, calibration.specs, model_output=model_path, provenance=calibration.provenance)
     write_json(report_path, report.to_json())
     evaluation = evaluate(
         model_path, source / _TEST_IMAGES, reference=source / _MODEL, batch_size=50, progress=progress

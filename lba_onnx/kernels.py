@@ -146,9 +146,13 @@ def _float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:
 def _per_dimension(name: str, values: Sequence[int] | None, count: int, default: int) -> tuple[int, ...]:
     if values is None:
         return (default,) * count
-    if len(values) != count:
-        raise ValueError(f"expected {count} values in {name}, got {len(values)}")
-    return tuple(int(value) for value in values)
+    try:
+        integers = tuple(int(value) for value in values)
+    except TypeError:
+        raise TypeError(f"expected {name} as a sequence of {count} integers, got {values!r}") from None
+    if len(integers) != count:
+        raise ValueError(f"expected {count} values in {name}, got {len(integers)}")
+    return integers
 
 
 def _threads(threads: int | None) -> int:

@@ -216,6 +216,13 @@ def test_metadata_says_version_spec_and_options():
         "op_types_to_convert": ["MatMul"],
         "portable": False,
     }
+    assert json.loads(entries["lba_onnx.versions"])["onnx"] == onnx.__version__
+    assert "lba_onnx.provenance" not in entries
+
+
+def test_metadata_keeps_where_the_specs_come_from():
+    model, _ = convert(matmul_model(), SPEC, provenance={"method": "max", "data_sha256": "ab"})
+    assert json.loads(metadata(model)["lba_onnx.provenance"]) == {"method": "max", "data_sha256": "ab"}
 
 
 def test_metadata_lists_specs_that_differ_by_node():

@@ -239,6 +239,8 @@ def test_bad_operands_are_refused() -> None:
         kernels.conv(np.ones((1, 1, 2), np.float32), np.ones((1, 1, 3), np.float32), spec)
     with pytest.raises(ValueError, match="expected 1 values in strides"):
         kernels.conv(np.ones((1, 1, 4), np.float32), np.ones((1, 1, 3), np.float32), spec, strides=(1, 1))
+    with pytest.raises(TypeError, match="expected strides as a sequence of 1 integers, got 2"):
+        kernels.conv(np.ones((1, 1, 4), np.float32), np.ones((1, 1, 3), np.float32), spec, strides=2)  # type: ignore[arg-type]
 
 
 def test_saturated_products_of_a_tiny_format_cancel_below_the_smallest_float(forced_path: str) -> None:

@@ -86,15 +86,19 @@ class Calibration:
         return {name: node.spec for name, node in self.nodes.items()}
 
     @property
+    def provenance(self) -> dict[str, Any]:
+        """What the specs were chosen from, without the nodes; `convert` keeps it in the model."""
+        return {name: getattr(self, name) for name in _SETTINGS}
+
+    @property
     def notes(self) -> dict[str, str]:
         """Names of the nodes whose spec the data did not fully decide, to the reasons."""
         return {name: node.note for name, node in self.nodes.items() if node.note}
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object described above."""
-        settings = {name: getattr(self, name) for name in _SETTINGS}
         nodes = {name: node.to_json() for name, node in self.nodes.items()}
-        return {"kind": KIND, "schema": SCHEMA, **settings, "nodes": nodes}
+        return {"kind": KIND, "schema": SCHEMA, **self.provenance, "nodes": nodes}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON file, whole or not at all.

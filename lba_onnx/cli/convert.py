@@ -14,7 +14,7 @@ from lba_onnx.cli.files import check_writable
 from lba_onnx.cli.output import print_json, print_rich
 
 if TYPE_CHECKING:
-    from lba_onnx.accumulator import AccumulatorSpec
+    from lba_onnx.rewrite import Specs
 
 _SELECTION = ("nodes_to_exclude", "nodes_to_convert", "op_types_to_convert")
 _OF_CALIBRATION = ("family", "method", "batch_size", "max_samples", "providers")
@@ -81,13 +81,14 @@ def convert_command(
 
     check_writable(output_path)
     check_writable(report_path)
-    spec = _choose_spec(onnx_path, settings)
+    spec, provenance = _choose_spec(onnx_path, settings)
     _, report = convert(
         onnx_path,
         spec,
         portable=portable,
         model_output=output_path,
         use_external_data_format=use_external_data_format,
+        provenance=provenance,
         **{name: settings[name] for name in _SELECTION},
     )
     if not report.converted:
@@ -100,7 +101,8 @@ def convert_command(
     print_rich(report.table(), f"wrote {output_path}", *([f"wrote {report_path}"] if report_path else []))
 
 
-def _choose_spec(onnx_path: Path, settings: dict[str, Any]) -> "AccumulatorSpec | dict[str, AccumulatorSpec]":
+def _choose_spec(onnx_path: Path, settings: dict[str, Any]) -> "tuple[Specs, dict[str, Any] | None]":
+    """Return the specs, and where they come from if that is a calibration."""
     from lba_onnx.accumulator import AccumulatorSpec
     from lba_onnx.calibration import Calibration
 
@@ -111,10 +113,9 @@ def _choose_spec(onnx_path: Path, settings: dict[str, Any]) -> "AccumulatorSpec 
     _refuse_unused(given[0])
     text, file, data = sources.values()
     if text is not None:
-        return AccumulatorSpec.parse(text, settings["chunk_size"], settings["underflow"])
-    if file is not None:
-        return Calibration.load(file).specs
-    return run_calibration(onnx_path, data, settings).specs
+        return AccumulatorSpec.parse(text, settings["chunk_size"], settings["underflow"]), None
+    calibration = Calibration.load(file) if file is not None else run_calibration(onnx_path, data, settings)
+    return calibration.specs, calibration.provenance
 
 
 def _refuse_unused(source: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -34,6 +34,7 @@ def convert(
     portable: bool = False,
     model_output: str | os.PathLike[str] | None = None,
     use_external_data_format: bool | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> tuple[onnx.ModelProto, ConversionReport]:
     """Replace MatMul, Gemm and Conv by their low-bit-accumulator twins.
 
@@ -50,6 +51,7 @@ def convert(
             accumulators, where the library is not registered.
         model_output: A file to write the result to.
         use_external_data_format: As for `save_model`; takes model_output.
+        provenance: Where the specs come from, as JSON values, such as `Calibration.provenance`; kept in metadata_props.
 
     Returns:
         The converted model and the ledger of its nodes. Where the result has external data, it refers to files beside
@@ -70,7 +72,7 @@ def convert(
     report = ConversionReport(tuple(_entry(decision) for decision in decisions))
     _LOG.info("%s", report.summary())
     _apply(opened.proto, decisions, portable)
-    write_metadata(opened.proto, report.specs, _options(selection, portable))
+    write_metadata(opened.proto, report.specs, _options(selection, portable), provenance)
     return _deliver(opened, model_output, use_external_data_format), report
 
 

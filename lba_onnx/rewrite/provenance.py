@@ -1,8 +1,10 @@
 """What a converted model says about itself: operator sets and metadata_props.
 
 - lba_onnx.version: the version of this package
+- lba_onnx.versions: JSON, the versions of onnx and onnx-graphsurgeon that took part
 - lba_onnx.spec: JSON, the spec of all converted nodes as a string, or an object of node names to specs
 - lba_onnx.options: JSON, the other arguments of convert
+- lba_onnx.provenance: JSON, what the caller says of the specs: method and data hash of a calibration, a seed, ...
 """
 
 import importlib.metadata
@@ -18,6 +20,10 @@ from lba_onnx.accumulator import AccumulatorSpec
 VERSION_KEY = "lba_onnx.version"
 SPEC_KEY = "lba_onnx.spec"
 OPTIONS_KEY = "lba_onnx.options"
+VERSIONS_KEY = "lba_onnx.versions"
+PROVENANCE_KEY = "lba_onnx.provenance"
+
+_PACKAGES = ("onnx", "onnx-graphsurgeon")
 
 
 def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
@@ -26,19 +32,27 @@ def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
         owner.opset_import.add(domain=ops.DOMAIN, version=ops.VERSION)
 
 
-def write_metadata(model: onnx.ModelProto, specs: Mapping[str, AccumulatorSpec], options: Mapping[str, Any]) -> None:
-    """Write version, specs (of nodes converted now and before) and options; other entries stay as they are."""
+def write_metadata(
+    model: onnx.ModelProto,
+    specs: Mapping[str, AccumulatorSpec],
+    options: Mapping[str, Any],
+    provenance: Mapping[str, Any] | None,
+) -> None:
+    """Write versions, specs (of nodes converted now and before), options and provenance; other entries stay."""
     texts = {name: str(spec) for name, spec in specs.items()}
     single = next(iter(texts.values())) if len(set(texts.values())) == 1 else None
     _set_metadata(model, VERSION_KEY, package_version())
     _set_metadata(model, SPEC_KEY, json.dumps(single or texts))
     _set_metadata(model, OPTIONS_KEY, json.dumps(dict(options)))
+    _set_metadata(model, VERSIONS_KEY, json.dumps({name: package_version(name) for name in _PACKAGES}))
+    if provenance is not None:
+        _set_metadata(model, PROVENANCE_KEY, json.dumps(dict(provenance)))
 
 
-def package_version() -> str:
-    """Return this package's version, or "unknown" where it is not installed."""
+def package_version(name: str = "lba-onnx") -> str:
+    """Return a package's version, or "unknown" where it is not installed."""
     try:
-        return importlib.metadata.version("lba-onnx")
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
 
