@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from benchmarks import conv, harness, layer_shapes, matmul, models, node_checks, numpy_loop
+from benchmarks import conv, harness, layer_shapes, matmul, models, node_checks, numpy_loop, statistics_mode
 from benchmarks.checks import CheckFailed, check_bits, conv_patches
 from benchmarks.layer_shapes import ConvLayer, MatMulLayer, read_layers
 from benchmarks.memory import build_chain
@@ -196,6 +196,14 @@ def test_check_bits_takes_zeros_of_either_sign_as_one_value() -> None:
         check_bits(np.zeros(1), np.zeros((1, 1)), "shapes")
     with pytest.raises(CheckFailed, match="nothing: expected values of shape"):
         check_bits(np.zeros(0), np.zeros(0), "nothing")
+
+
+def test_statistics_benchmark_checks_before_it_times() -> None:
+    row = statistics_mode.run((16, 16, 16), 0.5, EFFORT)
+    assert row["times_plain"] > 0
+    ones = np.ones((1, 2, 2), np.float32)
+    with pytest.raises(CheckFailed, match="differs from the plain one"):
+        statistics_mode.check(ones, ones + 1, ones, ones)
 
 
 def run_with_another_spec(run_node):

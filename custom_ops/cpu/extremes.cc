@@ -1,22 +1,32 @@
 #include "cpu/extremes.h"
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "cpu/tile.h"
 
 namespace lba {
 namespace {
 
-// The panels of a whole operand, as they are.
-AlignedFloats PackAll(const PanelSource& source, int width, const Parallel& parallel) {
-  const int64_t panels = CeilDiv(source.vectors(), width);
-  AlignedFloats packed(PanelFloats(panels * width, source.depth()));
-  RunTasks(parallel, panels, [&](int64_t i) {
-    const int count = static_cast<int>(std::min<int64_t>(source.vectors() - i * width, width));
-    source.Pack(i * width, count, width, packed.data() + i * width * source.depth());
-  });
-  return packed;
-}
+// A panel [depth][width] in double, and the largest finite magnitude at each depth.
+struct DoublePanel {
+  std::vector<double> values, max;
+
+  void Load(const PanelSource& source, int64_t first, int width) {
+    const int64_t depth = source.depth();
+    const int count = static_cast<int>(std::min<int64_t>(source.vectors() - first, width));
+    AlignedFloats packed(PanelFloats(width, depth));
+    source.Pack(first, count, width, packed.data());
+    const FpScope scope(FpMode::kNearest);  // conversions keep subnormals
+    values.assign(packed.data(), packed.data() + width * depth);
+    max.assign(depth, 0.0);
+    for (int64_t i = 0; i < width * depth; ++i) {
+      const double magnitude = std::fabs(values[i]);
+      if (magnitude <= std::numeric_limits<float>::max()) max[i / width] = std::max(max[i / width], magnitude);
+    }
+  }
+};
 
 }  // namespace
 
@@ -26,19 +36,21 @@ void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource
   const bool moves_columns = moving.vectors() >= fixed.vectors();
   const PanelSource& columns = moves_columns ? moving : fixed;
   const PanelSource& rows = moves_columns ? fixed : moving;
-  const int64_t depth = rows.depth();
-  const AlignedFloats packed_rows = PackAll(rows, kRowPanel, parallel);
+  std::vector<DoublePanel> row_panels(CeilDiv(rows.vectors(), kRowPanel));
+  RunTasks(parallel, static_cast<int64_t>(row_panels.size()),
+           [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel); });
   const ExtremesKernel kernel = KernelsOf(SelectedCpuPath()).extremes;
   RunTasks(parallel, CeilDiv(columns.vectors(), kColumnPanel), [&](int64_t task) {
     const int64_t first = task * kColumnPanel;
     const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
-    AlignedFloats panel(PanelFloats(kColumnPanel, depth));
-    columns.Pack(first, count, kColumnPanel, panel.data());
+    DoublePanel panel;
+    panel.Load(columns, first, kColumnPanel);
     Extremes extremes;
     const FpScope scope(FpMode::kNearest);
-    for (int64_t row = 0; row < rows.vectors(); row += kRowPanel) {
-      const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - row, kRowPanel));
-      extremes.Merge(kernel({packed_rows.data() + row * depth, panel.data(), depth, chunk, row_count, count}));
+    for (size_t i = 0; i < row_panels.size(); ++i) {
+      const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
+      extremes.Merge(kernel({row_panels[i].values.data(), row_panels[i].max.data(), panel.values.data(),
+                             panel.max.data(), rows.depth(), chunk, row_count, count}));
     }
     LbaStatistics counts{};
     counts.max_abs_product = extremes.product;

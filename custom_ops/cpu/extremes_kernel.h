@@ -12,37 +12,37 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// Vectors of double, and of as many float32 values.
+// Vectors of double, and of their bits.
 struct Doubles2 {
   typedef double V __attribute__((vector_size(16)));
-  typedef float Narrow __attribute__((vector_size(8)));
+  typedef int64_t Bits __attribute__((vector_size(16)));
 };
 struct Doubles4 {
   typedef double V __attribute__((vector_size(32)));
-  typedef float Narrow __attribute__((vector_size(16)));
+  typedef int64_t Bits __attribute__((vector_size(32)));
 };
 struct Doubles8 {
   typedef double V __attribute__((vector_size(64)));
-  typedef float Narrow __attribute__((vector_size(32)));
+  typedef int64_t Bits __attribute__((vector_size(64)));
 };
 
-// Rows, one at a time, against kVectors vectors of columns. Infinite values are counted only if kCountsInfinity;
-// leaving them out costs time.
+// Rows, one at a time, against kVectors vectors of columns. Infinite sums are counted only if kCountsInfinity; leaving
+// them out costs time.
 template <class Doubles, bool kCountsInfinity>
-struct ExtremesOfRows {
+struct ExtremeSums {
   using V = typename Doubles::V;
-  using Narrow = typename Doubles::Narrow;
+  using Bits = typename Doubles::Bits;
   static constexpr int kLanes = sizeof(V) / sizeof(double);
   static constexpr int kVectors = 4;  // chains side by side hide the latency of the additions
 
-  V products[kVectors], partial_sums[kVectors], totals[kVectors];  // largest magnitudes so far
+  V partial_sums[kVectors], totals[kVectors];  // largest magnitudes so far
 
-  ExtremesOfRows() {
-    for (int v = 0; v < kVectors; ++v) products[v] = partial_sums[v] = totals[v] = V{};
+  ExtremeSums() {
+    for (int v = 0; v < kVectors; ++v) partial_sums[v] = totals[v] = V{};
   }
 
   static void Raise(const V& value, V* largest) {
-    const V magnitude = value < 0 ? -value : value;
+    const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
     if constexpr (kCountsInfinity) {
       *largest = magnitude > *largest ? magnitude : *largest;
     } else {
@@ -52,8 +52,9 @@ struct ExtremesOfRows {
   }
 
   void Follow(const ExtremesArgs& args, int row, int column) {
-    V running[kVectors];
+    V running[kVectors], largest[kVectors];
     for (int v = 0; v < kVectors; ++v) running[v] = V{};
+    for (int v = 0; v < kVectors; ++v) largest[v] = partial_sums[v];
     for (int64_t begin = 0; begin < args.depth; begin += args.chunk) {
       const int64_t end = std::min(begin + args.chunk, args.depth);
       V sums[kVectors];
@@ -62,12 +63,10 @@ struct ExtremesOfRows {
         const double x = args.rows[k * kRowPanel + row];
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          Narrow w;
+          V w;
           std::memcpy(&w, args.columns + k * kColumnPanel + column + v * kLanes, sizeof w);
-          const V product = __builtin_convertvector(w, V) * x;
-          Raise(product, &products[v]);
-          sums[v] += product;
-          Raise(sums[v], &partial_sums[v]);
+          sums[v] += w * x;
+          Raise(sums[v], &largest[v]);
         }
       }
       for (int v = 0; v < kVectors; ++v) {
@@ -75,23 +74,22 @@ struct ExtremesOfRows {
         Raise(running[v], &totals[v]);
       }
     }
+    for (int v = 0; v < kVectors; ++v) partial_sums[v] = largest[v];
   }
 
   void Reduce(Extremes* extremes) const {
     for (int v = 0; v < kVectors; ++v) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        extremes->Merge({products[v][lane], partial_sums[v][lane], totals[v][lane]});
-      }
+      for (int lane = 0; lane < kLanes; ++lane) extremes->Merge({0, partial_sums[v][lane], totals[v][lane]});
     }
   }
 };
 
 template <class Doubles, bool kCountsInfinity>
-Extremes ExtremesOfTile(const ExtremesArgs& args) {
-  using Rows = ExtremesOfRows<Doubles, kCountsInfinity>;
-  Rows largest;
+Extremes SumsOfTile(const ExtremesArgs& args) {
+  using Sums = ExtremeSums<Doubles, kCountsInfinity>;
+  Sums largest;
   for (int row = 0; row < args.row_count; ++row) {
-    for (int column = 0; column < args.column_count; column += Rows::kVectors * Rows::kLanes) {
+    for (int column = 0; column < args.column_count; column += Sums::kVectors * Sums::kLanes) {
       largest.Follow(args, row, column);
     }
   }
@@ -102,8 +100,13 @@ Extremes ExtremesOfTile(const ExtremesArgs& args) {
 
 template <class Doubles>
 Extremes TileExtremes(const ExtremesArgs& args) {
-  const Extremes extremes = ExtremesOfTile<Doubles, true>(args);
-  return extremes.is_finite() ? extremes : ExtremesOfTile<Doubles, false>(args);
+  Extremes extremes = SumsOfTile<Doubles, true>(args);
+  if (!extremes.is_finite()) extremes = SumsOfTile<Doubles, false>(args);
+  // The largest product of a tile at depth k is that of the largest row value and the largest column value.
+  for (int64_t k = 0; k < args.depth; ++k) {
+    extremes.product = std::max(extremes.product, args.row_max[k] * args.column_max[k]);
+  }
+  return extremes;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <vector>
 
 #include "cpu/moving_panel.h"
 #include "cpu/packed_panels.h"
@@ -77,16 +79,25 @@ void RunTask(const Tasks& tasks, int64_t task, const ProductSides& sides, const 
 class PackedMatrices {
  public:
   PackedMatrices(const TilePlanner& planner, const MatMulShape& shape, const float* b, const Parallel& parallel) {
-    for (const int64_t offset : shape.b_offsets) {
-      if (matrices_.count(offset) != 0) continue;
-      matrices_.emplace(offset, PackedPanels(planner, SourceOfB(shape, b, offset), kColumnPanel, parallel));
-    }
+    for (const int64_t offset : shape.b_offsets) places_.emplace(offset, places_.size());
+    std::vector<int64_t> offsets(places_.size());
+    for (const auto& [offset, place] : places_) offsets[place] = offset;
+    matrices_.resize(offsets.size());
+    // One matrix: its panels are the tasks. Many: each is one.
+    const SerialParallel serial;
+    const bool is_one = offsets.size() == 1;
+    RunTasks(is_one ? static_cast<const Parallel&>(serial) : parallel, offsets.size(), [&](int64_t i) {
+      const Parallel& inner = is_one ? parallel : static_cast<const Parallel&>(serial);
+      const StridedSource source = SourceOfB(shape, b, offsets[i]);
+      matrices_[i] = std::make_unique<const PackedPanels>(planner, source, kColumnPanel, inner);
+    });
   }
-  const PackedPanels& At(int64_t offset) const { return matrices_.at(offset); }
-  bool IsFor(CpuPath path) const { return matrices_.empty() || matrices_.begin()->second.is_for(path); }
+  const PackedPanels& At(int64_t offset) const { return *matrices_[places_.at(offset)]; }
+  bool IsFor(CpuPath path) const { return matrices_.empty() || matrices_.front()->is_for(path); }
 
  private:
-  std::map<int64_t, PackedPanels> matrices_;  // by the offset of the matrix: broadcast matrices are packed once
+  std::map<int64_t, size_t> places_;  // by the offset of the matrix: broadcast matrices are packed once
+  std::vector<std::unique_ptr<const PackedPanels>> matrices_;
 };
 
 std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape,

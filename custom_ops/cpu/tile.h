@@ -74,10 +74,13 @@ struct Extremes {
   }
 };
 
-// rows [depth][kRowPanel] and columns [depth][kColumnPanel], unscaled; columns past the count hold zeros.
+// rows [depth][kRowPanel] and columns [depth][kColumnPanel] as they are, and the largest finite magnitude of each at
+// each depth; columns past the count hold zeros.
 struct ExtremesArgs {
-  const float* rows;
-  const float* columns;
+  const double* rows;
+  const double* row_max;
+  const double* columns;
+  const double* column_max;
   int64_t depth, chunk;
   int row_count, column_count;
 };
