@@ -128,7 +128,7 @@ class DirectGroup {
     for (int64_t filter = 0; filter < filters.vectors(); ++filter) {
       const bool reads_packed = plan_.path == planner_.path() || filters.scale_log2() == 0;
       const float* weights = reads_packed ? filters.panel(filter) : w + filter * shape_.depth();
-      const TileVariant variant = planner_.Variant(range_, filters.panel_range(filter), plan_.is_fused);
+      const TileVariant variant = planner_.Variant(bounds_, filters.panel_bounds(filter), plan_.is_fused);
       Multiply(weights, variant);
       Write(y + filter * shape_.output_size());
     }
@@ -149,10 +149,11 @@ class DirectGroup {
     FillPlanes(x);
     const int moving_log2 = planner_.MovingScaleLog2(filters.scale_log2());
     const bool is_scaled = planner_.is_scaled() && std::abs(moving_log2) <= 126;
-    range_ = Scale(is_scaled ? std::ldexp(1.0f, moving_log2) : 1.0f);
+    ValueRange range = Scale(is_scaled ? std::ldexp(1.0f, moving_log2) : 1.0f);
     // Not a norm of a dot product's chunk, but of everything: no bound to be had from it.
-    range_.max_chunk_squares = std::numeric_limits<float>::infinity();
-    plan_ = planner_.Plan(range_, filters.range(), filters.scale_log2());
+    range.max_chunk_squares = std::numeric_limits<float>::infinity();
+    bounds_ = PanelBounds(range, planner_.chunk());
+    plan_ = planner_.Plan(range, filters.range(), filters.scale_log2());
     if (plan_.is_fused) {
       Scale(planner_.fused_scale());
     } else if (plan_.path != planner_.path() && is_scaled) {
@@ -189,7 +190,7 @@ class DirectGroup {
   const std::vector<PhasePlanes::Segment> segments_;
   const std::vector<int64_t> offsets_;
   AlignedFloats input_, output_;
-  ValueRange range_;
+  PanelBounds bounds_;
   PanelPlan plan_;
 };
 

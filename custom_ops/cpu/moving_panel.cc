@@ -19,8 +19,9 @@ void MovingPanel::Load(int64_t first, int count) {
   const float scale = planner.is_scaled() && std::abs(moving_log2) <= 126 ? std::ldexp(1.0f, moving_log2) : 1.0f;
   sides_.moving.Pack(first, count, width, data_.data());
   const FpScope scope(FpMode::kTowardZero);
-  range_ = scale_panel(data_.data(), depth, width, planner.chunk(), scale);
-  plan_ = planner.Plan(range_, sides_.fixed.range(), fixed_log2);
+  const ValueRange range = scale_panel(data_.data(), depth, width, planner.chunk(), scale);
+  bounds_ = PanelBounds(range, planner.chunk());
+  plan_ = planner.Plan(range, sides_.fixed.range(), fixed_log2);
   if (plan_.is_fused) {
     scale_panel(data_.data(), depth, width, planner.chunk(), planner.fused_scale());
   } else if (plan_.path != planner.path() && scale != 1.0f) {
@@ -38,7 +39,7 @@ void MovingPanel::Multiply(int64_t fixed_panel, float* tile) {
     sides_.fixed_source.Pack(fixed_panel * fixed.width(), fixed_count, fixed.width(), unscaled_fixed_.data());
     values = unscaled_fixed_.data();
   }
-  const TileVariant variant = sides_.planner.Variant(range_, fixed.panel_range(fixed_panel), plan_.is_fused);
+  const TileVariant variant = sides_.planner.Variant(bounds_, fixed.panel_bounds(fixed_panel), plan_.is_fused);
   Run(KernelsOf(plan_.path), variant, values, fixed_count, tile);
 }
 

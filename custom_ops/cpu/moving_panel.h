@@ -43,7 +43,7 @@ class MovingPanel {
   AlignedFloats unscaled_fixed_;  // allocated when a slow path first needs it
   int64_t first_ = 0;
   int count_ = 0;
-  ValueRange range_;
+  PanelBounds bounds_;
   PanelPlan plan_;
 };
 

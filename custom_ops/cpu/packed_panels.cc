@@ -11,15 +11,17 @@ PackedPanels::PackedPanels(const TilePlanner& planner, const PanelSource& source
       depth_(source.depth()),
       path_(planner.path()),
       data_(PanelFloats(CeilDiv(vectors_, width) * width, depth_)),
-      ranges_(panels()) {
+      bounds_(panels()) {
   const ScalePanelKernel scale_panel = ScalePanelOf(path_);
+  std::vector<ValueRange> ranges(panels());
   RunTasks(parallel, panels(), [&](int64_t i) {
     float* panel = data_.data() + i * width_ * depth_;
     source.Pack(i * width_, static_cast<int>(panel_vectors(i)), width_, panel);
     const FpScope scope(FpMode::kTowardZero);
-    ranges_[i] = scale_panel(panel, depth_, width_, planner.chunk(), 1.0f);
+    ranges[i] = scale_panel(panel, depth_, width_, planner.chunk(), 1.0f);
+    bounds_[i] = PanelBounds(ranges[i], planner.chunk());
   });
-  for (const ValueRange& range : ranges_) range_.Merge(range);
+  for (const ValueRange& range : ranges) range_.Merge(range);
   scale_log2_ = planner.FixedScaleLog2(range_);
   if (scale_log2_ == 0) return;
   const float scale = std::ldexp(1.0f, scale_log2_);

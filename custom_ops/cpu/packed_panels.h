@@ -21,7 +21,7 @@ class PackedPanels {
   int64_t panels() const { return CeilDiv(vectors_, width_); }
   int64_t panel_vectors(int64_t panel) const;
   const float* panel(int64_t panel) const { return data_.data() + panel * width_ * depth_; }
-  const ValueRange& panel_range(int64_t panel) const { return ranges_[panel]; }
+  const PanelBounds& panel_bounds(int64_t panel) const { return bounds_[panel]; }
   const ValueRange& range() const { return range_; }  // of all panels
   int scale_log2() const { return scale_log2_; }
   bool is_for(CpuPath path) const { return path_ == path; }
@@ -31,7 +31,7 @@ class PackedPanels {
   int64_t vectors_, depth_;
   CpuPath path_;
   AlignedFloats data_;
-  std::vector<ValueRange> ranges_;
+  std::vector<PanelBounds> bounds_;
   ValueRange range_;
   int scale_log2_ = 0;
 };

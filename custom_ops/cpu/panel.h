@@ -42,6 +42,17 @@ struct ValueRange {
   }
 };
 
+// Of a ValueRange, what decides the kernel's variant; computed once a panel, because every tile asks.
+struct PanelBounds {
+  double max_abs = 0;
+  double chunk_norm = 0;
+  int significant_bits = 0;
+
+  PanelBounds() = default;
+  PanelBounds(const ValueRange& range, int64_t chunk)
+      : max_abs(range.max_abs()), chunk_norm(range.chunk_norm(chunk)), significant_bits(range.significant_bits()) {}
+};
+
 // Memory for packed values, aligned for vector loads; contents undefined.
 class AlignedFloats {
  public:

@@ -2,6 +2,7 @@
 // vector instruction sets. An Isa brings the vector type V, its kLanes, the tile that fills its registers, and
 //   Zero, Load, Set (one value), Bits (one mask), Store, And, Add, Multiply, MultiplyAdd(a, b, c) = a * b + c
 //   Saturate(value, max)     the smaller magnitude with the sign of the value
+// and Half, the Isa of vectors of half the length, or void.
 #ifndef LBA_CPU_SCALED_ARITHMETIC_H_
 #define LBA_CPU_SCALED_ARITHMETIC_H_
 
@@ -11,9 +12,22 @@ namespace lba {
 namespace {  // each instruction set has its own copy
 
 template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+class ScaledArithmetic;
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+struct HalfOf {
+  using Type = ScaledArithmetic<Isa, kProduct, kSaturatesPartialSum>;
+};
+template <ProductStep kProduct, bool kSaturatesPartialSum>
+struct HalfOf<void, kProduct, kSaturatesPartialSum> {
+  using Type = void;
+};
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
 class ScaledArithmetic {
  public:
   using V = typename Isa::V;
+  using Half = typename HalfOf<typename Isa::Half, kProduct, kSaturatesPartialSum>::Type;
   static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
   static constexpr int kDirectVectors = Isa::kDirectVectors;
 

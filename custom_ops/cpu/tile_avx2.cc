@@ -10,6 +10,7 @@ namespace {
 
 struct Avx2 {
   using V = __m256;
+  using Half = void;
   static constexpr int kLanes = 8, kRows = 4, kVectors = 2, kDirectVectors = 8;
 
   static V Zero() { return _mm256_setzero_ps(); }

@@ -7,6 +7,7 @@ namespace {
 class Exact {
  public:
   using V = double;
+  using Half = void;
   static constexpr int kLanes = 1, kRows = 1, kVectors = 1, kDirectVectors = 1;
 
   explicit Exact(const TileConstants& c) : product_(c.product), accumulator_(c.accumulator) {}

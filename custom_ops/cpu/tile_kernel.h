@@ -3,13 +3,15 @@
 //   Step(s, x, w)            s <- Q_acc(Q_prod(x * w) + s)
 //   Join(total, s)           total <- Q_acc(total + s)
 //   Store(out, total)        to float32, zeros positive
-// and the tile that keeps its registers busy: kRows x kVectors; kDirectVectors for one row.
-// Include it only from the tile_<path>.cc files, each of which is compiled for its own instruction set.
+// and the tile that keeps its registers busy: kRows x kVectors; kDirectVectors for one row; and Half, the same
+// arithmetic with vectors of half the length, or void. Include it only from the tile_<path>.cc files, each of which is
+// compiled for its own instruction set.
 #ifndef LBA_CPU_TILE_KERNEL_H_
 #define LBA_CPU_TILE_KERNEL_H_
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "cpu/extremes_kernel.h"
 #include "cpu/tile.h"
@@ -86,7 +88,7 @@ inline void TileBlock(const Arithmetic& arithmetic, const TileArgs& args, int ro
 }
 
 template <class Arithmetic>
-void RunTile(const TileArgs& args) {
+void RunWholeVectors(const TileArgs& args) {
   const Arithmetic arithmetic(*args.constants);
   constexpr int kColumns = Arithmetic::kVectors * Arithmetic::kLanes;
   for (int column = 0; column < args.column_count; column += kColumns) {
@@ -97,6 +99,24 @@ void RunTile(const TileArgs& args) {
       TileBlock<Arithmetic, Arithmetic::kRows, Arithmetic::kVectors>(arithmetic, args, row, column, rows, vectors);
     }
   }
+}
+
+// The last columns go to vectors of half the length where these hold them: images of 7 x 7 leave 1 of 49.
+template <class Arithmetic>
+void RunTile(const TileArgs& args) {
+  TileArgs whole = args;
+  if constexpr (!std::is_void_v<typename Arithmetic::Half>) {
+    const int rest = args.column_count % Arithmetic::kLanes;
+    if (rest > 0 && rest <= Arithmetic::Half::kLanes) {
+      whole.column_count -= rest;
+      TileArgs half = args;
+      half.columns += whole.column_count;
+      half.out += whole.column_count;
+      half.column_count = rest;
+      RunWholeVectors<typename Arithmetic::Half>(half);
+    }
+  }
+  RunWholeVectors<Arithmetic>(whole);
 }
 
 template <class Arithmetic, int kVectors>

@@ -89,37 +89,37 @@ bool TilePlanner::FitsScaledWithoutUnderflow(const ValueRange& moving, const Val
          fixed.min_exponent() + fixed_log2 >= kMinNormal;
 }
 
-bool TilePlanner::HasExactProducts(const ValueRange& moving, const ValueRange& fixed) const {
-  return moving.significant_bits() + fixed.significant_bits() <= spec_.product_format.mantissa_bits + 1;
+bool TilePlanner::HasExactProducts(int moving_bits, int fixed_bits) const {
+  return moving_bits + fixed_bits <= spec_.product_format.mantissa_bits + 1;
 }
 
-bool TilePlanner::CanOverflowProduct(const ValueRange& moving, const ValueRange& fixed) const {
-  return moving.max_abs() * fixed.max_abs() >= constants_.product.max_value;
-}
+bool TilePlanner::CanOverflowProduct(double largest) const { return largest >= constants_.product.max_value; }
 
 bool TilePlanner::CanFuse(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const {
   if (moving.is_zero() || fixed.is_zero() || moving.has_subnormal() || fixed.has_subnormal()) return false;
   const int fused_log2 = moving_log2 + accumulator_scale_log2_ - product_scale_log2_;
-  return HasExactProducts(moving, fixed) && !CanOverflowProduct(moving, fixed) &&
+  return HasExactProducts(moving.significant_bits(), fixed.significant_bits()) &&
+         !CanOverflowProduct(moving.max_abs() * fixed.max_abs()) &&
          moving.min_abs() * fixed.min_abs() >= constants_.product.min_value &&
          moving.min_exponent() + std::min(moving_log2, fused_log2) >= kMinNormal &&
          moving.max_exponent() + 1 + fused_log2 <= kMaxNormal && fixed.min_exponent() + fixed_log2 >= kMinNormal;
 }
 
-TileVariant TilePlanner::Variant(const ValueRange& moving, const ValueRange& fixed, bool is_fused) const {
-  const double largest = moving.max_abs() * fixed.max_abs();
+TileVariant TilePlanner::Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const {
+  const double largest = moving.max_abs * fixed.max_abs;
   // Truncation only shrinks, so these bound every partial sum: the triangle inequality and Cauchy-Schwarz.
-  const double sum = std::min(static_cast<double>(chunk_) * largest * (1.0 + 1e-12),
-                              moving.chunk_norm(chunk_) * fixed.chunk_norm(chunk_));
+  const double sum =
+      std::min(static_cast<double>(chunk_) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
   TileVariant variant;
   // Without underflow the scaled formats saturate by themselves.
   variant.saturates_partial_sum = spec_.underflow && !(sum < constants_.accumulator.max_value);
   if (is_fused) {
     variant.product = ProductStep::kFused;
-  } else if (CanOverflowProduct(moving, fixed)) {
+  } else if (CanOverflowProduct(largest)) {
     variant.product = spec_.underflow ? ProductStep::kSaturate : ProductStep::kTruncate;
   } else {
-    variant.product = HasExactProducts(moving, fixed) ? ProductStep::kExact : ProductStep::kTruncate;
+    variant.product = HasExactProducts(moving.significant_bits, fixed.significant_bits) ? ProductStep::kExact
+                                                                                        : ProductStep::kTruncate;
   }
   return variant;
 }

@@ -34,7 +34,7 @@ class TilePlanner {
   float fused_scale() const { return constants_.product_to_accumulator; }
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const;
-  TileVariant Variant(const ValueRange& moving, const ValueRange& fixed, bool is_fused) const;
+  TileVariant Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const;
 
  private:
   bool FitsScaledWithUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
@@ -42,8 +42,8 @@ class TilePlanner {
   bool FitsScaledWithoutUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
                                   int fixed_log2) const;
   bool CanFuse(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const;
-  bool HasExactProducts(const ValueRange& moving, const ValueRange& fixed) const;
-  bool CanOverflowProduct(const ValueRange& moving, const ValueRange& fixed) const;
+  bool HasExactProducts(int moving_bits, int fixed_bits) const;
+  bool CanOverflowProduct(double largest) const;
 
   AccumulatorSpec spec_;
   int64_t chunk_;

@@ -37,6 +37,7 @@ class PairQuantizer {
 class Portable {
  public:
   using V = DoublePair;
+  using Half = void;
   static constexpr int kLanes = 2, kRows = 2, kVectors = 4, kDirectVectors = 4;
 
   explicit Portable(const TileConstants& c) : product_(c.product), accumulator_(c.accumulator) {}
