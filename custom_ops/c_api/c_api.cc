@@ -4,7 +4,6 @@
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <thread>
 
 #include "cpu/cpu_path.h"
 #include "lba/conv.h"

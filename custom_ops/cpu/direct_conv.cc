@@ -1,7 +1,6 @@
 #include "cpu/direct_conv.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "cpu/strided_copy.h"
@@ -126,7 +125,7 @@ class DirectGroup {
   void Run(const float* x, const float* w, const PackedPanels& filters, float* y) {
     Load(x, filters);
     for (int64_t filter = 0; filter < filters.vectors(); ++filter) {
-      const bool reads_packed = plan_.path == planner_.path() || filters.scale_log2() == 0;
+      const bool reads_packed = planner_.ReadsPacked(plan_, filters.scale_log2());
       const float* weights = reads_packed ? filters.panel(filter) : w + filter * shape_.depth();
       const TileVariant variant = planner_.Variant(bounds_, filters.panel_bounds(filter), plan_.is_fused);
       Multiply(weights, variant);
@@ -147,16 +146,15 @@ class DirectGroup {
 
   void Load(const float* x, const PackedPanels& filters) {
     FillPlanes(x);
-    const int moving_log2 = planner_.MovingScaleLog2(filters.scale_log2());
-    const bool is_scaled = planner_.is_scaled() && std::abs(moving_log2) <= 126;
-    ValueRange range = Scale(is_scaled ? std::ldexp(1.0f, moving_log2) : 1.0f);
+    const float scale = planner_.MovingScale(filters.scale_log2());
+    ValueRange range = Scale(scale);
     // Not a norm of a dot product's chunk, but of everything: no bound to be had from it.
     range.max_chunk_squares = std::numeric_limits<float>::infinity();
     bounds_ = PanelBounds(range, planner_.chunk());
     plan_ = planner_.Plan(range, filters.range(), filters.scale_log2());
     if (plan_.is_fused) {
       Scale(planner_.fused_scale());
-    } else if (plan_.path != planner_.path() && is_scaled) {
+    } else if (plan_.path != planner_.path() && scale != 1.0f) {
       FillPlanes(x);
     }
   }

@@ -1,7 +1,5 @@
 #include "cpu/moving_panel.h"
 
-#include <cmath>
-
 namespace lba {
 
 MovingPanel::MovingPanel(const ProductSides& sides)
@@ -15,8 +13,7 @@ void MovingPanel::Load(int64_t first, int count) {
   const int64_t depth = sides_.moving.depth();
   const ScalePanelKernel scale_panel = ScalePanelOf(planner.path());
   const int fixed_log2 = sides_.fixed.scale_log2();
-  const int moving_log2 = planner.MovingScaleLog2(fixed_log2);
-  const float scale = planner.is_scaled() && std::abs(moving_log2) <= 126 ? std::ldexp(1.0f, moving_log2) : 1.0f;
+  const float scale = planner.MovingScale(fixed_log2);
   sides_.moving.Pack(first, count, width, data_.data());
   const FpScope scope(FpMode::kTowardZero);
   const ValueRange range = scale_panel(data_.data(), depth, width, planner.chunk(), scale);
@@ -32,7 +29,7 @@ void MovingPanel::Load(int64_t first, int count) {
 void MovingPanel::Multiply(int64_t fixed_panel, float* tile) {
   const PackedPanels& fixed = sides_.fixed;
   const int fixed_count = static_cast<int>(fixed.panel_vectors(fixed_panel));
-  const bool reads_packed = plan_.path == sides_.planner.path() || fixed.scale_log2() == 0;
+  const bool reads_packed = sides_.planner.ReadsPacked(plan_, fixed.scale_log2());
   const float* values = fixed.panel(fixed_panel);
   if (!reads_packed) {
     if (unscaled_fixed_.size() == 0) unscaled_fixed_ = AlignedFloats(fixed.width() * sides_.moving.depth());

@@ -3,26 +3,16 @@
 
 #include <immintrin.h>
 
+#include "cpu/float8.h"
 #include "cpu/scaled_arithmetic.h"
 
 namespace lba {
 namespace {
 
 // Half a vector, with AVX-512's instructions and registers.
-struct Avx512Half {
-  using V = __m256;
-  using Half = void;
-  static constexpr int kLanes = 8, kRows = 8, kVectors = 1, kDirectVectors = 1;
+struct Avx512Half : Float8Operations {
+  static constexpr int kRows = 8, kVectors = 1, kDirectVectors = 1;
 
-  static V Zero() { return _mm256_setzero_ps(); }
-  static V Load(const float* p) { return _mm256_loadu_ps(p); }
-  static V Set(float value) { return _mm256_set1_ps(value); }
-  static V Bits(uint32_t bits) { return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(bits))); }
-  static void Store(float* p, V value) { _mm256_storeu_ps(p, value); }
-  static V And(V a, V b) { return _mm256_and_ps(a, b); }
-  static V Add(V a, V b) { return _mm256_add_ps(a, b); }
-  static V Multiply(V a, V b) { return _mm256_mul_ps(a, b); }
-  static V MultiplyAdd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static V Saturate(V value, V max) { return _mm256_range_ps(value, max, 2); }
 };
 

@@ -55,6 +55,11 @@ int TilePlanner::FixedScaleLog2(const ValueRange& fixed) const {
   return std::clamp(wanted, kMinNormal, kMaxNormal - 1);
 }
 
+float TilePlanner::MovingScale(int fixed_scale_log2) const {
+  const int moving_log2 = MovingScaleLog2(fixed_scale_log2);
+  return is_scaled_ && IsNormalExponent(moving_log2) ? std::ldexp(1.0f, moving_log2) : 1.0f;
+}
+
 PanelPlan TilePlanner::Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const {
   if (path_ == CpuPath::kExact || !moving.is_finite() || !fixed.is_finite()) return {CpuPath::kExact, false};
   const int moving_log2 = MovingScaleLog2(fixed_scale_log2);

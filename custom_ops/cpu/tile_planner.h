@@ -24,19 +24,24 @@ class TilePlanner {
   const TileConstants& constants() const { return constants_; }
   int64_t chunk() const { return chunk_; }
   CpuPath path() const { return path_; }  // the preferred one
-  bool is_scaled() const { return is_scaled_; }
 
   // Powers of two by which the operands are multiplied on the scaled paths. The fixed operand's is chosen from its
   // values; the moving operand's complements it, so that it is known before the moving values are.
   int FixedScaleLog2(const ValueRange& fixed) const;
-  int MovingScaleLog2(int fixed_scale_log2) const { return product_scale_log2_ - fixed_scale_log2; }
+  float MovingScale(int fixed_scale_log2) const;  // 1 where the scaled paths are out of the question
   // What takes a moving panel from the scale of the products to that of the accumulator.
   float fused_scale() const { return constants_.product_to_accumulator; }
+
+  // Whether a plan's kernel takes the packed, scaled values of the fixed operand; else it takes them as they were.
+  bool ReadsPacked(const PanelPlan& plan, int fixed_scale_log2) const {
+    return plan.path == path_ || fixed_scale_log2 == 0;
+  }
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const;
   TileVariant Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const;
 
  private:
+  int MovingScaleLog2(int fixed_scale_log2) const { return product_scale_log2_ - fixed_scale_log2; }
   bool FitsScaledWithUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
                                int fixed_log2) const;
   bool FitsScaledWithoutUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,

@@ -1,0 +1,32 @@
+// The 256-bit operations that AVX2 and the half vectors of AVX-512 share, for scaled_arithmetic.h.
+// Include it only from the tile_<path>.cc files, each of which is compiled for its own instruction set.
+#ifndef LBA_CPU_FLOAT8_H_
+#define LBA_CPU_FLOAT8_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace lba {
+namespace {  // each instruction set has its own copy
+
+struct Float8Operations {
+  using V = __m256;
+  using Half = void;
+  static constexpr int kLanes = 8;
+
+  static V Zero() { return _mm256_setzero_ps(); }
+  static V Load(const float* p) { return _mm256_loadu_ps(p); }
+  static V Set(float value) { return _mm256_set1_ps(value); }
+  static V Bits(uint32_t bits) { return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(bits))); }
+  static void Store(float* p, V value) { _mm256_storeu_ps(p, value); }
+  static V And(V a, V b) { return _mm256_and_ps(a, b); }
+  static V Add(V a, V b) { return _mm256_add_ps(a, b); }
+  static V Multiply(V a, V b) { return _mm256_mul_ps(a, b); }
+  static V MultiplyAdd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+};
+
+}  // namespace
+}  // namespace lba
+
+#endif  // LBA_CPU_FLOAT8_H_
