@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lba_onnx.calibration import Calibration, calibrate
-from lba_onnx.calibration.json_file import write_json
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation import Evaluation, evaluate
+from lba_onnx.json_file import write_json
 
 FAMILY = "M7E4"
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.calibration import Calibration, NodeCalibration
-from lba_onnx.calibration.family import FormatFamily
 from lba_onnx.calibration.ranges import NodeRange, default_spec, smallest_spec
 from lba_onnx.errors import DataError
+from lba_onnx.families import FormatFamily
 
 M7E4 = FormatFamily(7, 4)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from lba_onnx.calibration.arrays import open_npy, open_npz, read_rows, read_whole
-from lba_onnx.calibration.batches import read_batches
-from lba_onnx.calibration.inputs import ModelInput
+from lba_onnx.data.arrays import open_npy, open_npz, read_rows, read_whole
+from lba_onnx.data.batches import read_batches
+from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import DataError
 
 FREE = (ModelInput("x", "float32", (None, 3)),)

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from small_models import images, network
 
 import lba_onnx.calibration
-from lba_onnx.calibration.json_file import write_json
 from lba_onnx.cli import main
 from lba_onnx.cli.group import INTERNAL_ERROR, INTERRUPTED, USER_ERROR
 from lba_onnx.errors import ModelError
+from lba_onnx.json_file import write_json
 from lba_onnx.rewrite import save_model
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.accumulator import AccumulatorSpec, product_bias
-from lba_onnx.calibration.family import FormatFamily
+from lba_onnx.families import FormatFamily
 
 if TYPE_CHECKING:
     from lba_onnx.native import Statistics

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.calibration.json_file import read_json, write_json
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError
+from lba_onnx.json_file import read_json, write_json
 
 KIND = "lba_onnx.calibration"
 SCHEMA = 1
@@ -67,7 +67,7 @@ class Calibration:
         chunk_size: Of all specs; None for the whole depth.
         underflow: Of all specs.
         samples: Number of samples.
-        data_sha256: Hash of all that the model was fed (see `calibration.run.DataHash`).
+        data_sha256: Hash of all that the model was fed (see `data.hashing.DataHash`).
         versions: Names of packages to their versions.
     """
 

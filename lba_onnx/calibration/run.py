@@ -7,25 +7,25 @@ format) exceeds, of all outputs. A node that did not run, or met only zeros, get
 is 5, and a note saying so. Infinite values do not count.
 """
 
-import hashlib
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec
-from lba_onnx.calibration.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
-from lba_onnx.calibration.collection import CollectingSession, collecting_session
-from lba_onnx.calibration.data import sample_count
-from lba_onnx.calibration.execution import run_batch
-from lba_onnx.calibration.family import FormatFamily
-from lba_onnx.calibration.inputs import describe_inputs
 from lba_onnx.calibration.ranges import NodeRange, default_spec, smallest_spec
 from lba_onnx.calibration.result import Calibration, NodeCalibration
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.blocks import sample_count
+from lba_onnx.data.execution import Progress, run_batch
+from lba_onnx.data.hashing import DataHash
+from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError
+from lba_onnx.families import FormatFamily
+from lba_onnx.observation.collection import CollectingSession, collecting_session
 
 if TYPE_CHECKING:
     import onnx
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 METHODS = ("max",)
-
-Progress = Callable[[int, int | None], None]
-"""Called with the number of samples done and the number in all, or None where that is not known."""
 
 NOT_RUN = "did not run on these data: default spec"
 ONLY_ZEROS = "met only zeros: default spec"
@@ -62,7 +59,7 @@ def calibrate(
 
     Args:
         model: Path, bytes or ModelProto of a float model.
-        data: Samples: a path, a reader, an array, a mapping or an iterable, as `calibration.data.open_blocks` takes.
+        data: Samples: a path, a reader, an array, a mapping or an iterable, as `data.blocks.open_blocks` takes.
         family: Formats to choose the biases of, such as "M7E4".
         method: "max".
         chunk_size: Products per chunk; None for the whole depth.
@@ -88,8 +85,9 @@ def calibrate(
     with collecting_session(model, chunk_size, providers, selection._asdict()) as collecting:
         batches = read_batches(data, describe_inputs(collecting.session), batch_size, max_samples, preprocess)
         samples, data_sha256 = _feed(collecting, batches, progress, sample_count(data, max_samples))
-        ranges = collecting.read_ranges()
-    nodes = {name: _choose(seen, formats, chunk_size, underflow) for name, seen in ranges.items()}
+        seen = collecting.read_statistics()
+    ranges = {name: None if s is None else NodeRange.from_statistics(s) for name, s in seen.items()}
+    nodes = {name: _choose(range_, formats, chunk_size, underflow) for name, range_ in ranges.items()}
     _LOG.info("calibrated %d nodes on %d samples", len(nodes), samples)
     for name, node in nodes.items():
         if node.note:
@@ -102,25 +100,6 @@ class _Selection(NamedTuple):
     nodes_to_exclude: Sequence[str]
     nodes_to_convert: Sequence[str]
     op_types_to_convert: Sequence[str]
-
-
-class DataHash:
-    """SHA-256 of all that a model is fed: per input the bytes in order, then names and the hashes of the inputs."""
-
-    def __init__(self) -> None:
-        self._inputs: dict[str, Any] = {}
-
-    def update(self, batch: Batch) -> None:
-        """Add a batch."""
-        for name, array in batch.feeds.items():
-            header = f"{array.dtype}{array.shape[1:]}".encode()
-            digest = self._inputs.setdefault(name, hashlib.sha256(header))
-            digest.update(repr(array.tolist()).encode() if array.dtype.hasobject else np.ascontiguousarray(array).data)
-
-    def hexdigest(self) -> str:
-        """Return the hash so far."""
-        lines = (f"{name} {digest.hexdigest()}\n" for name, digest in sorted(self._inputs.items()))
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _check_method(method: str) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lba_onnx.calibration.json_file import write_json
 from lba_onnx.cli import options
 from lba_onnx.cli.calibrate import run_calibration
 from lba_onnx.cli.files import check_writable
 from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.json_file import write_json
 
 if TYPE_CHECKING:
     from lba_onnx.rewrite import Specs

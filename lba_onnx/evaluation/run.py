@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.calibration.arrays import open_npy, read_whole
-from lba_onnx.calibration.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
-from lba_onnx.calibration.data import check_labels, sample_count
-from lba_onnx.calibration.execution import has_sample_axis, run_batch
-from lba_onnx.calibration.inputs import describe_inputs
-from lba_onnx.calibration.run import Progress
+from lba_onnx.data.arrays import open_npy, read_whole
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.blocks import check_labels, sample_count
+from lba_onnx.data.execution import Progress, has_sample_axis, run_batch
+from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation.metrics import OutputComparison, Share, Similarity, is_in_top
 from lba_onnx.evaluation.result import Evaluation
@@ -44,7 +43,7 @@ def evaluate(
 
     Args:
         model: Path, bytes or ModelProto, converted or not.
-        data: Samples, in any form that `calibration.data.open_blocks` takes; an entry "label" or "labels" is set apart.
+        data: Samples, in any form that `data.blocks.open_blocks` takes; an entry "label" or "labels" is set apart.
         labels: Class numbers [samples], or the path of an .npy file with them; instead of labels in the data.
         reference: The float32 model; its inputs and outputs have the same names.
         batch_size: Samples per run where the model leaves it open.

@@ -1,14 +1,18 @@
 """Runs a session on one batch."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from lba_onnx.calibration.batches import Batch
+from lba_onnx.data.batches import Batch
 from lba_onnx.errors import DataError
 
 if TYPE_CHECKING:
     import onnxruntime
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of samples done and the number in all, or None where that is not known."""
 
 
 def run_batch(

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import ModelError
 from lba_onnx.formats import FloatFormat
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
+    from lba_onnx.native import Statistics
     from lba_onnx.rewrite.report import ConversionReport
 
 WIDE_FORMAT = FloatFormat(22, 7, 63)
@@ -42,15 +42,15 @@ class CollectingSession:
         self.node_names = tuple(node_names)
         self._run = run
 
-    def read_ranges(self) -> dict[str, NodeRange | None]:
+    def read_statistics(self) -> "dict[str, Statistics | None]":
         """Return what each node has seen so far; None for nodes that never ran."""
         return {name: self._read(name) for name in self.node_names}
 
-    def _read(self, name: str) -> NodeRange | None:
+    def _read(self, name: str) -> "Statistics | None":
         from lba_onnx import native
 
         statistics = native.statistics_read(f"{self._run}/{name}")
-        return NodeRange.from_statistics(statistics) if statistics.outputs else None
+        return statistics if statistics.outputs else None
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.calibration.arrays import Rows, read_rows, read_whole
-from lba_onnx.calibration.data import Block, open_blocks
-from lba_onnx.calibration.inputs import Feeds, ModelInput, check_feeds, check_names
+from lba_onnx.data.arrays import Rows, read_rows, read_whole
+from lba_onnx.data.blocks import Block, open_blocks
+from lba_onnx.data.inputs import Feeds, ModelInput, check_feeds, check_names
 from lba_onnx.errors import DataError
 
 DEFAULT_BATCH_SIZE = 16

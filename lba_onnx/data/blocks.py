@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.calibration.arrays import Rows, open_npy, open_npz, read_whole
+from lba_onnx.data.arrays import Rows, open_npy, open_npz, read_whole
 from lba_onnx.errors import DataError
 
 LABEL_NAMES = ("label", "labels")

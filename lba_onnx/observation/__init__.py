@@ -1,0 +1,1 @@
+"""Looks into the nodes of a model while it runs."""
