@@ -62,6 +62,12 @@ std::shared_ptr<lba::StatisticsCollector> CollectorOf(const char* key) {
   return collector;
 }
 
+void OpenRun(const char* run, const lba::RunOptions& options) {
+  Require(run != nullptr && *run != '\0', "expected the name of a run");
+  Require(std::string(run).find('/') == std::string::npos, "expected the name of a run without '/'");
+  Require(lba::OpenStatisticsRun(run, options), std::string("the statistics run is open already: ") + run);
+}
+
 lba::ConvShape ShapeOf(const LbaConvArgs& args) {
   Require(args.rank >= 1 && args.rank <= 3, "expected 1 to 3 spatial dimensions, got " + std::to_string(args.rank));
   lba::ConvShape shape;
@@ -131,10 +137,15 @@ int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, cons
 
 int lba_statistics_open(const char* run, double sampled_fraction) {
   return Guarded([&] {
-    Require(run != nullptr && *run != '\0', "expected the name of a run");
-    Require(std::string(run).find('/') == std::string::npos, "expected the name of a run without '/'");
     Require(sampled_fraction > 0 && sampled_fraction <= 1, "expected a sampled fraction in (0, 1]");
-    Require(lba::OpenStatisticsRun(run, sampled_fraction), std::string("the statistics run is open already: ") + run);
+    OpenRun(run, {sampled_fraction, {}});
+  });
+}
+
+int lba_observer_open(const char* run, LbaObserver observer, void* context) {
+  return Guarded([&] {
+    Require(observer != nullptr, "expected an observer, got null");
+    OpenRun(run, {1, {observer, context}});
   });
 }
 

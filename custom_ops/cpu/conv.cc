@@ -94,6 +94,26 @@ void CollectConvStatistics(const AccumulatorSpec& spec, const ConvShape& shape, 
   }
 }
 
+LbaConvArgs Described(const ConvShape& shape, const float* x, const float* w, float* y) {
+  LbaConvArgs args{};
+  args.rank = 3;
+  args.batch = shape.batch;
+  args.in_channels = shape.in_channels;
+  args.out_channels = shape.out_channels;
+  args.groups = shape.groups;
+  const auto copy = [](const std::array<int64_t, 3>& from, int64_t* to) { std::copy(from.begin(), from.end(), to); };
+  copy(shape.input, args.input);
+  copy(shape.kernel, args.kernel);
+  copy(shape.strides, args.strides);
+  copy(shape.dilations, args.dilations);
+  copy(shape.pads_begin, args.pads_begin);
+  copy(shape.pads_end, args.pads_end);
+  args.x = x;
+  args.w = w;
+  args.y = y;
+  return args;
+}
+
 }  // namespace
 
 std::string CompleteConvShape(ConvShape* shape) {
@@ -153,7 +173,12 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
     } else {
       (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);
     }
-    if (statistics != nullptr) CollectConvStatistics(spec, flat, x, w, parallel, statistics);
+    if (statistics != nullptr && statistics->is_observed()) {
+      const LbaConvArgs args = Described(shape, x, w, y);
+      statistics->Observe(spec, nullptr, &args);
+    } else if (statistics != nullptr) {
+      CollectConvStatistics(spec, flat, x, w, parallel, statistics);
+    }
   }
   if (bias != nullptr) AddBias(shape, bias, y, parallel);
 }

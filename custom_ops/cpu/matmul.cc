@@ -74,6 +74,22 @@ void RunTask(const Tasks& tasks, int64_t task, const ProductSides& sides, const 
   }
 }
 
+LbaMatMulArgs Described(const MatMulShape& shape, const float* a, const float* b, float* y) {
+  return {shape.batch(),
+          shape.rows,
+          shape.columns,
+          shape.depth,
+          a,
+          shape.a_offsets.data(),
+          shape.a_row_stride,
+          shape.a_depth_stride,
+          b,
+          shape.b_offsets.data(),
+          shape.b_depth_stride,
+          shape.b_column_stride,
+          y};
+}
+
 }  // namespace
 
 class PackedMatrices {
@@ -127,6 +143,11 @@ void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* 
     RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
   });
   if (statistics == nullptr) return;
+  if (statistics->is_observed()) {
+    const LbaMatMulArgs args = Described(shape, a, b, y);
+    statistics->Observe(spec, &args, nullptr);
+    return;
+  }
   const int64_t call = statistics->NextCall();
   for (int64_t entry = 0; entry < shape.batch(); ++entry) {
     CollectStatistics(spec, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]), call + entry,

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
 namespace lba {
 namespace {
 
 struct Run {
-  double sampled_fraction;
+  RunOptions options;
   std::map<std::string, std::shared_ptr<StatisticsCollector>> collectors;  // by whole key
 };
 
@@ -28,7 +29,20 @@ void Add(const LbaEvents& from, LbaEvents* to) {
   to->swamped += from.swamped;
 }
 
+LbaFormat Described(const FloatFormat& format) {
+  return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
+}
+
 }  // namespace
+
+void StatisticsCollector::Observe(const AccumulatorSpec& spec, const LbaMatMulArgs* matmul,
+                                  const LbaConvArgs* conv) const {
+  const LbaSpec described{Described(spec.product_format), Described(spec.accumulator_format), spec.chunk_size,
+                          spec.underflow};
+  const LbaObservation observation{key_.c_str(), &described, matmul, conv};
+  if (options_.observer.call(&observation, options_.observer.context) == 0) return;
+  throw std::runtime_error("its observer stopped the run");
+}
 
 int64_t StatisticsCollector::NextCall() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -57,10 +71,10 @@ LbaStatistics StatisticsCollector::Read() const {
   return counts_;
 }
 
-bool OpenStatisticsRun(const std::string& run, double sampled_fraction) {
+bool OpenStatisticsRun(const std::string& run, const RunOptions& options) {
   Registry& registry = TheRegistry();
   const std::lock_guard<std::mutex> lock(registry.mutex);
-  return registry.runs.emplace(run, Run{sampled_fraction, {}}).second;
+  return registry.runs.emplace(run, Run{options, {}}).second;
 }
 
 bool CloseStatisticsRun(const std::string& run) {
@@ -75,7 +89,7 @@ std::shared_ptr<StatisticsCollector> FindStatistics(const std::string& key) {
   const auto run = registry.runs.find(key.substr(0, key.find('/')));
   if (run == registry.runs.end()) return nullptr;
   std::shared_ptr<StatisticsCollector>& collector = run->second.collectors[key];
-  if (!collector) collector = std::make_shared<StatisticsCollector>(run->second.sampled_fraction);
+  if (!collector) collector = std::make_shared<StatisticsCollector>(key, run->second.options);
   return collector;
 }
 

@@ -103,6 +103,23 @@ LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t th
 /* Statistics are kept by key "run/node". For histograms and events, nodes of an open run sample `sampled_fraction`
    (0 < f <= 1) of their rows or output positions, at least one a call. */
 LBA_EXPORT int lba_statistics_open(const char* run, double sampled_fraction);
+
+/* What a node has just computed: exactly one of `matmul` and `conv` is not null, with y filled in; a convolution's bias
+   (null here), and what a Gemm does after the dot products, follow later. Valid during the call only. */
+typedef struct LbaObservation {
+  const char* key;
+  const LbaSpec* spec;
+  const LbaMatMulArgs* matmul;
+  const LbaConvArgs* conv;
+} LbaObservation;
+
+/* Returns 0, or anything else to make the node fail. It may write y: the node goes on with what it finds there. */
+typedef int32_t (*LbaObserver)(const LbaObservation* observation, void* context);
+
+/* Nodes with keys "run/..." call the observer after each of their executions, in the thread that runs them, instead of
+   collecting. lba_statistics_close ends the run; the observer must outlive sessions that still have such nodes. */
+LBA_EXPORT int lba_observer_open(const char* run, LbaObserver observer, void* context);
+
 LBA_EXPORT int lba_statistics_close(const char* run);
 LBA_EXPORT int lba_statistics_read(const char* key, LbaStatistics* out);
 

@@ -1,4 +1,4 @@
-// What a dot product's intermediate values look like: collected while computing, for calibration and diagnosis.
+// What dot products' operands and intermediate values look like: collected, or shown to an observer, while computing.
 #ifndef LBA_STATISTICS_H_
 #define LBA_STATISTICS_H_
 
@@ -6,35 +6,53 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "lba/c_api.h"
 #include "lba/format.h"
 
 namespace lba {
 
-// Counters of one node. Merge may be called from several threads at once.
+// Whom the nodes of a run show what they computed; none where `call` is null.
+struct Observer {
+  LbaObserver call = nullptr;
+  void* context = nullptr;
+};
+
+// How a run looks into its nodes.
+struct RunOptions {
+  double sampled_fraction = 1;
+  Observer observer;
+};
+
+// Counters of one node, or its observer. Merge may be called from several threads at once.
 class StatisticsCollector {
  public:
-  explicit StatisticsCollector(double sampled_fraction) : sampled_fraction_(sampled_fraction) {}
+  StatisticsCollector(std::string key, const RunOptions& options) : key_(std::move(key)), options_(options) {}
 
+  // Whether the node shows its operands and results to an observer instead of counting.
+  bool is_observed() const { return options_.observer.call != nullptr; }
+  // Throws std::runtime_error when the observer makes the node fail.
+  void Observe(const AccumulatorSpec& spec, const LbaMatMulArgs* matmul, const LbaConvArgs* conv) const;
   // Of the positions (rows of a matmul, output positions of a convolution), those sampled for histograms and events;
   // in (0, 1].
-  double sampled_fraction() const { return sampled_fraction_; }
+  double sampled_fraction() const { return options_.sampled_fraction; }
   // A different number at each call: where the samples of the call start.
   int64_t NextCall();
   void Merge(const LbaStatistics& counts);
   LbaStatistics Read() const;
 
  private:
-  const double sampled_fraction_;
+  const std::string key_;
+  const RunOptions options_;
   mutable std::mutex mutex_;
   int64_t calls_ = 0;
   LbaStatistics counts_{};
 };
 
-// Collectors by key "run/node". A run is opened with the fraction that its nodes sample; closing it forgets its keys.
+// Collectors by key "run/node". Closing a run forgets its keys.
 // Opening an open run, or closing one that is not open, returns false.
-bool OpenStatisticsRun(const std::string& run, double sampled_fraction);
+bool OpenStatisticsRun(const std::string& run, const RunOptions& options);
 bool CloseStatisticsRun(const std::string& run);
 // The collector of a key (made at first use), or null when the run before the first '/' is not open.
 std::shared_ptr<StatisticsCollector> FindStatistics(const std::string& key);

@@ -1,0 +1,32 @@
+"""The one place that knows the C entry points of the native library (custom_ops/include/lba/c_api.h)."""
+
+from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFFSET, cpu_path, library_path, version
+from lba_onnx.native.library import path_counts as path_counts
+from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
+from lba_onnx.native.products import ConvGeometry, conv, matmul
+from lba_onnx.native.statistics import Events, Statistics, statistics_close, statistics_open, statistics_read
+
+__all__ = [
+    "CPU_PATHS",
+    "LIBRARY_NAME",
+    "LOG2_BINS",
+    "LOG2_OFFSET",
+    "ConvGeometry",
+    "Events",
+    "ObservedCall",
+    "ObservedConv",
+    "ObservedMatMul",
+    "Observer",
+    "Statistics",
+    "conv",
+    "cpu_path",
+    "library_path",
+    "matmul",
+    "observer_close",
+    "observer_open",
+    "path_counts",
+    "statistics_close",
+    "statistics_open",
+    "statistics_read",
+    "version",
+]

@@ -1,0 +1,294 @@
+"""What a node shows to an observer: the call it has just computed, which can be computed again in other formats.
+
+key "run/node" -> the observer that is open as "run" gets an ObservedMatMul or an ObservedConv
+"""
+
+import ctypes
+import itertools
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.formats import FloatFormat
+from lba_onnx.native.library import (
+    ConvArgs,
+    Format,
+    MatMulArgs,
+    Observation,
+    ObserverFunction,
+    Spec,
+    check,
+    load_library,
+    spec_struct,
+)
+
+Floats = npt.NDArray[np.float32]
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedCall(ABC):
+    """One execution of one node; valid only while the observer runs.
+
+    Attributes:
+        node: The part of the node's key behind "run/".
+        spec: The formats that the node computed in.
+        y: The dot products, before any bias. Writing to them changes what the node goes on with, except in samples of
+            several images or matrices, which are copies.
+    """
+
+    node: str
+    spec: AccumulatorSpec
+    y: Floats
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """Products per dot product."""
+
+    @abstractmethod
+    def compute(self, spec: AccumulatorSpec, threads: int | None = None) -> Floats:
+        """Return the same dot products in other formats, float32 in the shape of `y`.
+
+        Args:
+            spec: The formats.
+            threads: Threads to use; None for one per processor that this process may use.
+        """
+
+    @abstractmethod
+    def sample(self, max_products: int, position: int = 0) -> "ObservedCall":
+        """Return a part of the call with all its columns (all channels): some rows of a matmul, a part of one image.
+
+        Args:
+            max_products: Products that computing the part may take; at least one row or output line is taken anyway.
+            position: A different number for each part wanted of calls alike.
+        """
+
+    @property
+    def products(self) -> int:
+        """Products that computing the call takes."""
+        return self.y.size * self.depth
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedMatMul(ObservedCall):
+    """A MatMul or Gemm; y is [batch, rows, columns], with a batch that shares one matrix B counted as rows.
+
+    Attributes:
+        args: What the kernel was called with.
+        a_offsets: int64 [batch], where the matrices A begin.
+        b_offsets: int64 [batch], likewise.
+    """
+
+    args: MatMulArgs
+    a_offsets: npt.NDArray[np.int64]
+    b_offsets: npt.NDArray[np.int64]
+
+    @property
+    def depth(self) -> int:
+        """Products per dot product."""
+        return int(self.args.depth)
+
+    def compute(self, spec: AccumulatorSpec, threads: int | None = None) -> Floats:
+        """Return the same dot products in other formats, float32 [batch, rows, columns]."""
+        y = np.empty(self.y.shape, np.float32)
+        args = _copy(self.args)
+        args.a_offsets, args.b_offsets, args.y = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data, y.ctypes.data
+        check(load_library().lba_matmul(spec_struct(spec), args, threads or _processors(), None))
+        return y
+
+    def sample(self, max_products: int, position: int = 0) -> "ObservedMatMul":
+        """Return some rows: whole matrices far apart while they fit, then rows far apart of one matrix."""
+        batch, rows, columns = self.y.shape
+        wanted = max(1, max_products // max(columns * self.depth, 1))
+        entries = _spread(batch, max(1, wanted // rows), position)
+        lines = _spread(rows, wanted, position // max(batch, 1))
+        args = _copy(self.args)
+        args.batch, args.rows = len(entries), len(lines)
+        args.a = self.args.a + lines.start * self.args.a_row_stride * _FLOAT_BYTES
+        args.a_row_stride = self.args.a_row_stride * lines.step
+        every = slice(entries.start, entries.stop, entries.step)
+        y = self.y[every, lines.start : lines.stop : lines.step]
+        offsets = (np.ascontiguousarray(o[every]) for o in (self.a_offsets, self.b_offsets))
+        return ObservedMatMul(self.node, self.spec, y, args, *offsets)
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedConv(ObservedCall):
+    """A Conv; y is [batch, channels, depth, height, width], with sizes of 1 for the axes that the node lacks.
+
+    Attributes:
+        args: What the kernel was called with; its rank is 3.
+        x: float32 [batch, channels, depth, height, width].
+    """
+
+    args: ConvArgs
+    x: Floats
+
+    @property
+    def depth(self) -> int:
+        """Products per dot product."""
+        return int(self.args.in_channels // self.args.groups * math.prod(self.args.kernel))
+
+    def compute(self, spec: AccumulatorSpec, threads: int | None = None) -> Floats:
+        """Return the same dot products in other formats, float32 in the shape of `y`."""
+        y = np.empty(self.y.shape, np.float32)
+        args = _copy(self.args)
+        args.x, args.y = self.x.ctypes.data, y.ctypes.data
+        check(load_library().lba_conv(spec_struct(spec), args, threads or _processors(), None))
+        return y
+
+    def sample(self, max_products: int, position: int = 0) -> "ObservedConv":
+        """Return whole images far apart while they fit, then a band of output lines of one image."""
+        batch = len(self.y)
+        per_image = max(self.products // batch, 1)
+        images = _spread(batch, max(1, max_products // per_image), position)
+        every = slice(images.start, images.stop, images.step)
+        part = self._with(self.x[every], self.y[every], _copy(self.args))
+        if max_products >= per_image:
+            return part
+        axis = int(np.argmax(self.y.shape[2:]))
+        lines = self.y.shape[2 + axis]
+        count = max(1, max_products * lines // per_image)
+        return part._band(axis, _scattered(position // batch, lines - count + 1), count)
+
+    def _band(self, axis: int, first: int, count: int) -> "ObservedConv":
+        """Return output lines first ... first + count - 1 along a spatial axis, from the input lines that they need."""
+        args = _copy(self.args)
+        size, stride = args.input[axis], args.strides[axis]
+        begin = first * stride - args.pads_begin[axis]
+        end = begin + (count - 1) * stride + (args.kernel[axis] - 1) * args.dilations[axis] + 1
+        start, stop = min(max(begin, 0), size), max(min(end, size), 0)
+        if start >= stop:  # lines of nothing but padding, which the kernel takes no input for
+            return self
+        args.pads_begin[axis], args.pads_end[axis] = max(-begin, 0), max(end - size, 0)
+        args.input[axis] = stop - start
+        return self._with(_along(self.x, axis, start, stop), _along(self.y, axis, first, first + count), args)
+
+    def _with(self, x: Floats, y: Floats, args: ConvArgs) -> "ObservedConv":
+        args.batch = len(x)
+        return ObservedConv(self.node, self.spec, y, args, np.ascontiguousarray(x))
+
+
+Observer = Callable[[ObservedCall], None]
+
+
+class OpenObserver:
+    """An observer that nodes call.
+
+    Attributes:
+        error: What it raised; the node that called it failed.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self.error: BaseException | None = None
+        self._observer = observer
+
+    def observe(self, observation: Any) -> int:
+        """Show a call to the observer; return nonzero to make the node fail."""
+        try:
+            self._observer(_read(observation))
+        except BaseException as error:  # raised again where the session was asked to run
+            self.error = error
+            return 1
+        return 0
+
+
+_open: dict[int, OpenObserver] = {}
+_handles = itertools.count(1)
+
+
+def observer_open(run: str, observer: Observer) -> OpenObserver:
+    """Let nodes with keys "run/..." call an observer, until `observer_close`."""
+    handle = next(_handles)
+    _open[handle] = OpenObserver(observer)
+    try:
+        check(load_library().lba_observer_open(run.encode(), _dispatch, handle))
+    except ValueError:
+        del _open[handle]
+        raise
+    return _open[handle]
+
+
+def observer_close(run: str, opened: OpenObserver) -> None:
+    """Forget an observer; nodes that still know it fail."""
+    check(load_library().lba_statistics_close(run.encode()))
+    for handle in [handle for handle, other in _open.items() if other is opened]:
+        del _open[handle]
+
+
+def _call_open_observer(observation: Any, handle: int | None) -> int:
+    opened = _open.get(handle or 0)
+    return 1 if opened is None else opened.observe(observation.contents)
+
+
+_dispatch = ObserverFunction(_call_open_observer)  # the one function that the library calls, alive as long as sessions
+
+
+def _read(observation: Observation) -> ObservedCall:
+    node = observation.key.decode().partition("/")[2]
+    spec = _spec_of(observation.spec.contents)
+    if observation.matmul:
+        args = _copy(observation.matmul.contents)
+        y = _floats(args.y, (args.batch, args.rows, args.columns))
+        offsets = (_array(pointer, ctypes.c_int64, (args.batch,)) for pointer in (args.a_offsets, args.b_offsets))
+        return ObservedMatMul(node, spec, y, args, *offsets)
+    conv = _copy(observation.conv.contents)
+    x = _floats(conv.x, (conv.batch, conv.in_channels, *conv.input))
+    y = _floats(conv.y, (conv.batch, conv.out_channels, *map(_output_size, *_windows(conv))))
+    return ObservedConv(node, spec, y, conv, x)
+
+
+def _windows(args: ConvArgs) -> tuple[Any, ...]:
+    return args.input, args.kernel, args.strides, args.dilations, args.pads_begin, args.pads_end
+
+
+def _output_size(size: int, kernel: int, stride: int, dilation: int, begin: int, end: int) -> int:
+    return (size + begin + end - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def _spec_of(spec: Spec) -> AccumulatorSpec:
+    product, accumulator = _format_of(spec.product_format), _format_of(spec.accumulator_format)
+    return AccumulatorSpec(product, accumulator, spec.chunk_size or None, bool(spec.underflow))
+
+
+def _format_of(value: Format) -> FloatFormat:
+    return FloatFormat(value.mantissa_bits, value.exponent_bits, value.exponent_bias)
+
+
+def _array(pointer: int, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    return np.ctypeslib.as_array((kind * math.prod(shape)).from_address(pointer)).reshape(shape)
+
+
+def _along(values: Floats, spatial_axis: int, start: int, stop: int) -> Floats:
+    return np.moveaxis(np.moveaxis(values, 2 + spatial_axis, 0)[start:stop], 0, 2 + spatial_axis)
+
+
+def _floats(pointer: int, shape: tuple[int, ...]) -> Floats:
+    return _array(pointer, ctypes.c_float, shape)
+
+
+def _copy(args: Any) -> Any:
+    return type(args).from_buffer_copy(args)
+
+
+def _spread(size: int, count: int, position: int) -> range:
+    """Return `count` indexes of `size` evenly far apart, moved along by `position`."""
+    step = -(-size // max(min(count, size), 1))
+    return range(position % step, size, step)
+
+
+def _scattered(position: int, count: int) -> int:
+    """Return one of `count` places, far from that of the position before (the golden section)."""
+    return int(count * math.modf(position * 0.6180339887498949)[0])
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,90 @@
+"""Matrix products and convolutions of numpy arrays by the native library."""
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library, spec_struct
+
+
+def matmul(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    spec: AccumulatorSpec,
+    threads: int,
+    statistics: str | None = None,
+) -> npt.NDArray[np.float32]:
+    """Product of batches of matrices.
+
+    Args:
+        a: float32 [batch, rows, depth], any strides that are multiples of 4 bytes.
+        b: float32 [batch, depth, columns], likewise; a broadcast dimension has stride 0.
+        spec: The arithmetic.
+        threads: Threads to use, at least 1.
+        statistics: Key "run/node" of an open statistics run.
+
+    Returns:
+        float32 [batch, rows, columns].
+    """
+    batch, rows, depth = a.shape
+    columns = b.shape[2]
+    y = np.empty((batch, rows, columns), np.float32)
+    a_strides, b_strides = ([s // 4 for s in x.strides] for x in (a, b))
+    a_offsets, b_offsets = (np.arange(batch, dtype=np.int64) * s[0] for s in (a_strides, b_strides))
+    args = MatMulArgs(
+        batch, rows, columns, depth,
+        a.ctypes.data, a_offsets.ctypes.data, a_strides[1], a_strides[2],
+        b.ctypes.data, b_offsets.ctypes.data, b_strides[1], b_strides[2],
+        y.ctypes.data,
+    )  # fmt: skip
+    check(load_library().lba_matmul(spec_struct(spec), args, threads, key_bytes(statistics)))
+    return y
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Attributes of a convolution, one entry per spatial dimension (1 to 3)."""
+
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads_begin: tuple[int, ...]
+    pads_end: tuple[int, ...]
+    group: int
+
+
+def conv(
+    x: npt.NDArray[np.float32],
+    w: npt.NDArray[np.float32],
+    spec: AccumulatorSpec,
+    geometry: ConvGeometry,
+    output_shape: tuple[int, ...],
+    threads: int,
+    statistics: str | None = None,
+) -> npt.NDArray[np.float32]:
+    """Convolution of contiguous arrays.
+
+    Args:
+        x: float32 [batch, channels, spatial...], C-contiguous.
+        w: float32 [out_channels, channels / group, kernel...], C-contiguous.
+        spec: The arithmetic.
+        geometry: Strides, dilations, pads and group.
+        output_shape: [batch, out_channels, output...] that follows from the rest.
+        threads: Threads to use, at least 1.
+        statistics: Key "run/node" of an open statistics run.
+
+    Returns:
+        float32 of output_shape.
+    """
+    y = np.empty(output_shape, np.float32)
+    sizes = ctypes.c_int64 * 3
+    args = ConvArgs(
+        x.ndim - 2, x.shape[0], x.shape[1], w.shape[0], geometry.group,
+        sizes(*x.shape[2:]), sizes(*w.shape[2:]), sizes(*geometry.strides), sizes(*geometry.dilations),
+        sizes(*geometry.pads_begin), sizes(*geometry.pads_end),
+        x.ctypes.data, w.ctypes.data, None, y.ctypes.data,
+    )  # fmt: skip
+    check(load_library().lba_conv(spec_struct(spec), args, threads, key_bytes(statistics)))
+    return y
