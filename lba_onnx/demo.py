@@ -10,7 +10,7 @@ from typing import Any
 
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.errors import ModelError
-from lba_onnx.evaluation import Evaluation, evaluate
+from lba_onnx.evaluation import Comparison, Proportion, compare
 from lba_onnx.json_file import write_json
 
 FAMILY = "M7E4"
@@ -26,30 +26,30 @@ class DemoResult:
 
     Attributes:
         calibration: The accumulator of every layer.
-        evaluation: The converted model on the test images, against the float32 model.
+        comparison: The converted model beside the float32 model, on the test images.
         files: What was written: the converted model, the calibration, the ledger, and these figures.
         seconds: How long it took.
     """
 
     calibration: Calibration
-    evaluation: Evaluation
+    comparison: Comparison
     files: tuple[Path, ...]
     seconds: float
 
     @property
     def float32_top1(self) -> float:
         """Percent of the test images that the float32 model gets right."""
-        return self.evaluation.reference_top1 or 0.0
+        return _percent(self.comparison.reference.top1)
 
     @property
     def lba_top1(self) -> float:
         """Percent of the test images that the converted model gets right."""
-        return self.evaluation.top1 or 0.0
+        return _percent(self.comparison.candidate.top1)
 
     @property
     def agreement(self) -> float:
         """Percent of the test images that both models put into the same class."""
-        return self.evaluation.agreement or 0.0
+        return _percent(self.comparison.agreement)
 
     def widest_layers(self, count: int) -> Calibration:
         """Return the calibration of only the layers with the largest sums."""
@@ -59,18 +59,22 @@ class DemoResult:
         return replace(self.calibration, nodes=dict(ranked[: -count - 1 : -1]))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON object; accuracies are percentages, 0 to 100."""
+        """Return the figures as a JSON object; the first three are percentages, 0 to 100."""
         return {
             "float32_top1": self.float32_top1,
             "lba_top1": self.lba_top1,
             "agreement": self.agreement,
-            "samples": self.evaluation.samples,
+            "samples": self.comparison.samples,
+            "comparison": self.comparison.to_json(),
             "family": self.calibration.family,
             "specs": {name: str(spec) for name, spec in self.calibration.specs.items()},
-            "outputs": self.evaluation.to_json()["outputs"],
             "files": [str(path) for path in self.files],
             "seconds": round(self.seconds, 3),
         }
+
+
+def _percent(proportion: Proportion | None) -> float:
+    return 0.0 if proportion is None else proportion.percent
 
 
 def demo_data_path() -> Path:
@@ -109,9 +113,7 @@ def run_demo(output_path: str | PathLike[str], progress: Callable[[int, int | No
     calibration.save(calibration_path)
     _, report = convert(source / _MODEL, calibration.specs, model_output=model_path, provenance=calibration.provenance)
     write_json(report_path, report.to_json())
-    evaluation = evaluate(
-        model_path, source / _TEST_IMAGES, reference=source / _MODEL, batch_size=50, progress=progress
-    )
-    result = DemoResult(calibration, evaluation, files, time.perf_counter() - start)
+    comparison = compare(source / _MODEL, model_path, source / _TEST_IMAGES, batch_size=50, progress=progress)
+    result = DemoResult(calibration, comparison, files, time.perf_counter() - start)
     write_json(result_path, result.to_json())
     return result

@@ -1,13 +1,15 @@
 """Figures gathered in batches equal those of all samples at once."""
 
-import json
+import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from lba_onnx.evaluation import Evaluation, OutputComparison
+from lba_onnx.evaluation import Proportion
 from lba_onnx.evaluation.metrics import Share, Similarity, cosines, is_in_top
+from lba_onnx.evaluation.sums import ExactSum, Moments
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
@@ -26,23 +28,29 @@ def test_top_k_never_holds_for_nan_or_unknown_labels():
 
 def test_share_counts_over_batches():
     share = Share()
-    assert share.percent is None
+    assert share.proportion is None
     share.update(np.array([True, False]))
     share.update(np.array([True, True]))
-    assert (share.hits, share.samples, share.percent) == (3, 4, 75.0)
+    assert share.proportion == Proportion(3, 4)
+    assert share.proportion.percent == 75.0
 
 
 def test_similarity_of_batches_is_that_of_the_whole():
     random = np.random.default_rng(1)
     reference = random.standard_normal((10, 6)).astype(np.float32)
     values = reference + np.float32(0.01) * random.standard_normal((10, 6)).astype(np.float32)
-    whole, parts = Similarity(), Similarity()
+    whole, parts, merged = Similarity(), Similarity(), Similarity()
     whole.update(reference, values)
     for start in range(0, 10, 3):
-        parts.update(reference[start : start + 3], values[start : start + 3])
-    assert parts.samples == whole.samples == 10
-    assert parts.max_abs_difference == whole.max_abs_difference == float(np.abs(values - reference.astype(float)).max())
-    assert parts.mean_cosine == pytest.approx(whole.mean_cosine, rel=1e-12)
+        part = Similarity()
+        for target in (parts, part):
+            target.update(reference[start : start + 3], values[start : start + 3])
+        merged.merge(part)
+    assert parts.samples == merged.samples == whole.samples == 10
+    assert whole.max_abs_difference == float(np.abs(values - reference.astype(float)).max())
+    for same in (parts, merged):
+        assert same.max_abs_difference == whole.max_abs_difference
+        assert (same.mean_cosine, same.sqnr_db) == (whole.mean_cosine, whole.sqnr_db)
     difference = values.astype(float) - reference
     expected_db = 10 * math.log10(np.square(reference.astype(float)).sum() / np.square(difference).sum())
     assert parts.sqnr_db == pytest.approx(expected_db, rel=1e-12)
@@ -81,8 +89,51 @@ def test_cosines_of_zero_rows_are_one_or_zero():
     np.testing.assert_array_equal(cosines(a, b), [1.0, 0.0, 1.0])
 
 
-def test_evaluation_json_has_null_for_what_json_cannot_hold():
-    outputs = (OutputComparison("y", math.nan, math.inf, 0.0),)
-    value = Evaluation(10, 10, 90.0, None, 91.0, None, 99.0, outputs).to_json()
-    assert value["outputs"] == [{"name": "y", "mean_cosine": None, "sqnr_db": None, "max_abs_difference": 0.0}]
-    assert json.loads(json.dumps(value, allow_nan=False))["top1"] == 90.0
+@pytest.mark.parametrize("seed", range(5))
+def test_exact_sum_depends_on_no_order(seed):
+    random = np.random.default_rng(seed)
+    values = (random.standard_normal(50) * 2.0 ** random.integers(-1060, 1000, 50)).tolist()
+    expected = float(sum(map(Fraction, values)))
+    for order in (values, values[::-1], sorted(values), sorted(values, key=abs)):
+        first, second = ExactSum(), ExactSum()
+        first.update(order[:20])
+        second.update(order[20:])
+        second.merge(first)
+        assert second.value == expected
+
+
+@pytest.mark.parametrize("values", list(itertools.permutations([math.inf, -math.inf, 1.0])))
+def test_exact_sum_of_opposite_infinities_is_nan(values):
+    total = ExactSum()
+    total.update(values)
+    assert math.isnan(total.value)
+
+
+@pytest.mark.parametrize(("values", "expected"), [([math.inf, 1e308], math.inf), ([-1e308] * 2, -math.inf)])
+def test_exact_sum_beyond_the_range_is_infinite(values, expected):
+    total = ExactSum()
+    total.update(values)
+    assert total.value == expected
+
+
+def test_moments_are_those_of_exact_fractions():
+    values = (1e6 + np.random.default_rng(0).standard_normal(100)).tolist()
+    moments, other = Moments(), Moments()
+    moments.update(values[:30])
+    other.update(values[30:])
+    moments.merge(other)
+    exact = [Fraction(v) for v in values]
+    mean = sum(exact) / 100
+    assert moments.mean == float(mean)
+    assert moments.variance == float(sum((v - mean) ** 2 for v in exact) / 99)
+
+
+def test_moments_without_a_variance():
+    moments = Moments()
+    assert math.isnan(moments.mean)
+    moments.update([0.1])
+    assert (moments.mean, math.isnan(moments.variance)) == (0.1, True)
+    moments.update([0.1, 0.1])
+    assert moments.variance == 0
+    moments.update([math.nan])
+    assert math.isnan(moments.mean) and math.isnan(moments.variance)

@@ -6,6 +6,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.calibrate import calibration_table
+from lba_onnx.cli.figures import difference_text
 from lba_onnx.cli.output import print_json, print_rich, progress_bar
 
 
@@ -32,11 +33,13 @@ def demo_command(output_path: Path, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
         return
+    points, interval, finding = difference_text(result.comparison.top1_difference)
     print_rich(
         calibration_table(result.widest_layers(5)),
-        f"test images:   {result.evaluation.samples}",
+        f"test images:   {result.comparison.samples}",
         f"float32 top-1: {result.float32_top1:.1f} %",
         f"LBA top-1:     {result.lba_top1:.1f} %  (formats {result.calibration.family}, chosen per layer)",
+        f"difference:    {points} points (95 % interval {interval}): {finding}",
         f"agreement:     {result.agreement:.1f} % of the images get the same class",
         f"time:          {result.seconds:.1f} s",
         *(f"wrote {path}" for path in result.files),

@@ -1,4 +1,4 @@
-"""lba-onnx evaluate: accuracy, and likeness to the float32 model."""
+"""lba-onnx evaluate: the accuracy of one model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lba_onnx.cli import options
+from lba_onnx.cli.figures import estimate_text
 from lba_onnx.cli.output import print_json, print_rich, progress_bar
 
 if TYPE_CHECKING:
@@ -16,64 +17,35 @@ if TYPE_CHECKING:
 
 @click.command("evaluate")
 @options.model_path
-@click.option(
-    "--data_path",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help='Samples: .npz (an entry "label" or "labels" holds the classes), .npy, a folder of .npz or of '
-    "test_data_set_*/input_*.pb.",
-)
-@click.option(
-    "--labels_path", type=click.Path(path_type=Path), metavar="FILE", help="Class numbers as .npy, if not in the data."
-)
-@click.option(
-    "--reference_path", type=click.Path(path_type=Path), metavar="FILE", help="The float32 model to compare with."
-)
+@options.test_data
+@options.metric
 @options.batching
 @options.common
 def evaluate_command(
-    onnx_path: Path,
-    data_path: Path,
-    labels_path: Path | None,
-    reference_path: Path | None,
-    as_json: bool,
-    **settings: Any,
+    onnx_path: Path, data_path: Path, labels_path: Path | None, as_json: bool, **settings: Any
 ) -> None:
-    """Measure accuracy, and likeness to the float32 model.
+    """Measure the accuracy of one model.
 
-    Top-1 and top-5 need labels; agreement, cosine, SQNR and the largest difference need --reference_path.
+    Top-1 and top-5 need labels. Ranges are 95 % confidence intervals. To measure a converted model beside the float32
+    one, use `lba-onnx compare`.
     """
     from lba_onnx.evaluation import evaluate
 
     with progress_bar("evaluating") as progress:
-        result = evaluate(onnx_path, data_path, labels_path, reference_path, progress=progress, **settings)
+        result = evaluate(onnx_path, data_path, labels_path, progress=progress, **settings)
     if as_json:
         print_json(result.to_json())
         return
-    print_rich(f"{result.samples} samples", _shares(result), *([_outputs(result)] if result.outputs else []))
+    print_rich(f"{result.samples} samples", _table(result))
 
 
-def _shares(result: "Evaluation") -> "Table":
-    from rich.table import Table
-
-    table = Table("figure", "model", "reference")
-    table.add_row("top-1 %", _number(result.top1), _number(result.reference_top1))
-    table.add_row("top-5 %", _number(result.top5), _number(result.reference_top5))
-    table.add_row("same top-1 as the reference %", _number(result.agreement), "-")
-    return table
-
-
-def _outputs(result: "Evaluation") -> "Table":
+def _table(result: "Evaluation") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("output", "mean cosine", "SQNR dB", "largest difference")
-    for output in result.outputs:
-        figures = (_number(output.mean_cosine, ".6f"), _number(output.sqnr_db), f"{output.max_abs_difference:.4g}")
-        table.add_row(escape(output.name), *figures)
+    table = Table("figure", "value", "95 % interval")
+    table.add_row("top-1 %", *estimate_text(result.top1))
+    table.add_row("top-5 %", *estimate_text(result.top5))
+    if result.metric_name is not None:
+        table.add_row(escape(result.metric_name), *estimate_text(result.metric))
     return table
-
-
-def _number(value: float | None, form: str = ".2f") -> str:
-    return "-" if value is None else format(value, form)

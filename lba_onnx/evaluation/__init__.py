@@ -1,7 +1,18 @@
-"""Measures what a model is worth on data: accuracy, and likeness to a reference."""
+"""Measures what a model is worth on data: accuracy, the user's metric, and likeness to a reference."""
 
-from lba_onnx.evaluation.metrics import OutputComparison
-from lba_onnx.evaluation.result import Evaluation
-from lba_onnx.evaluation.run import evaluate
+from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, Proportion
+from lba_onnx.evaluation.judge import Judge
+from lba_onnx.evaluation.result import Comparison, Evaluation, OutputComparison
+from lba_onnx.evaluation.run import compare, evaluate
 
-__all__ = ["Evaluation", "OutputComparison", "evaluate"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Judge",
+    "MeanEstimate",
+    "OutputComparison",
+    "PairedDifference",
+    "Proportion",
+    "compare",
+    "evaluate",
+]

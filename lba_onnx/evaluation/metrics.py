@@ -1,11 +1,13 @@
 """Figures that are gathered a batch at a time; what they keep does not grow with the number of samples."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lba_onnx.evaluation.estimates import Proportion
+from lba_onnx.evaluation.sums import ExactSum
 
 _Numbers = NDArray[Any]
 
@@ -50,10 +52,15 @@ class Share:
         self.hits += int(holds.sum())
         self.samples += holds.size
 
+    def merge(self, other: "Share") -> None:
+        """Add all that another share has counted."""
+        self.hits += other.hits
+        self.samples += other.samples
+
     @property
-    def percent(self) -> float | None:
-        """The share in percent; None without samples."""
-        return 100.0 * self.hits / self.samples if self.samples else None
+    def proportion(self) -> Proportion | None:
+        """The counts so far; None without samples."""
+        return Proportion(self.hits, self.samples) if self.samples else None
 
 
 class Similarity:
@@ -67,9 +74,9 @@ class Similarity:
     def __init__(self) -> None:
         self.samples = 0
         self.max_abs_difference = 0.0
-        self._cosine_sum = 0.0
-        self._signal = 0.0
-        self._noise = 0.0
+        self._cosines = ExactSum()
+        self._signal = ExactSum()
+        self._noise = ExactSum()
 
     def update(self, reference: _Numbers, values: _Numbers) -> None:
         """Add samples.
@@ -81,27 +88,42 @@ class Similarity:
         expected, got = reference.astype(np.float64), values.astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             difference = np.where(expected == got, 0.0, got - expected)  # equal infinities do not differ
-            self._cosine_sum += float(cosines(expected, got).sum())
-            self._signal += float(np.square(expected).sum())
-            self._noise += float(np.square(difference).sum())
+            self._cosines.update(cosines(expected, got).tolist())
+            self._signal.update(np.square(expected).sum(axis=1).tolist())
+            self._noise.update(np.square(difference).sum(axis=1).tolist())
             largest = float(np.abs(difference).max(initial=0.0))
         self.samples += len(expected)
+        self._see_difference(largest)
+
+    def merge(self, other: "Similarity") -> None:
+        """Add all that another object has gathered; parts give the same figures as the whole, to the last bit."""
+        self.samples += other.samples
+        for own, others in zip(self._sums, other._sums, strict=True):
+            own.merge(others)
+        self._see_difference(other.max_abs_difference)
+
+    @property
+    def _sums(self) -> tuple[ExactSum, ...]:
+        return self._cosines, self._signal, self._noise
+
+    def _see_difference(self, largest: float) -> None:
         # Not max(): that would forget a NaN, depending on the order.
         self.max_abs_difference = float(np.maximum(self.max_abs_difference, largest))
 
     @property
     def mean_cosine(self) -> float | None:
         """Mean over samples of the cosine between reference and values; None without samples."""
-        return self._cosine_sum / self.samples if self.samples else None
+        return self._cosines.value / self.samples if self.samples else None
 
     @property
     def sqnr_db(self) -> float | None:
         """Energy of the reference over that of the differences, in dB; infinite without differences."""
         if not self.samples:
             return None
-        if self._noise == 0:
+        signal, noise = self._signal.value, self._noise.value
+        if noise == 0:
             return math.inf
-        ratio = self._signal / self._noise  # 0 where a difference is infinite, NaN where there is a NaN
+        ratio = signal / noise  # 0 where a difference is infinite, NaN where there is a NaN
         return -math.inf if ratio == 0 else 10 * math.log10(ratio)
 
 
@@ -114,25 +136,3 @@ def cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
     both_zero = (norms[0] == 0) & (norms[1] == 0)
     result: NDArray[np.float64] = np.where(is_zero, both_zero, dots / np.where(is_zero, 1.0, products))
     return result
-
-
-@dataclass(frozen=True)
-class OutputComparison:
-    """How one output of a model compares with the reference's.
-
-    Attributes:
-        name: The output.
-        mean_cosine: Mean over samples of the cosine with the reference.
-        sqnr_db: Signal-to-quantization-noise ratio; infinite where nothing differs.
-        max_abs_difference: Largest difference of two values.
-    """
-
-    name: str
-    mean_cosine: float | None
-    sqnr_db: float | None
-    max_abs_difference: float
-
-    @classmethod
-    def of(cls, name: str, similarity: Similarity) -> "OutputComparison":
-        """Return the figures gathered so far."""
-        return cls(name, similarity.mean_cosine, similarity.sqnr_db, similarity.max_abs_difference)

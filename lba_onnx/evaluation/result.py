@@ -1,43 +1,97 @@
-"""What an evaluation found, and its JSON form."""
+"""What an evaluation and a comparison found, and their JSON forms."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lba_onnx.evaluation.metrics import OutputComparison
+from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, Proportion, finite_or_none
+from lba_onnx.evaluation.metrics import Similarity
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model on data.
+    """Figures of one model on data.
 
     Attributes:
         samples: How many samples ran.
-        labelled_samples: How many of them have labels.
-        top1: Percent of labelled samples whose label has the highest score; None without labels.
-        top5: Percent whose label is among the five highest; None without labels or with five classes or fewer.
-        reference_top1: As `top1`, of the reference; None without one.
-        reference_top5: As `top5`, of the reference.
-        agreement: Percent of samples whose highest score is that of the reference; None without a reference, or where
-            no output is [samples, classes].
-        outputs: Per output, how it compares with the reference; empty without one.
+        top1: Labelled samples whose label has the highest score; None without labels or scores.
+        top5: Labelled samples whose label is among the five highest; None without, or with five classes or fewer.
+        metric_name: The user's metric; None without one.
+        metric: Its mean; None without one.
     """
 
     samples: int
-    labelled_samples: int
-    top1: float | None
-    top5: float | None
-    reference_top1: float | None
-    reference_top5: float | None
-    agreement: float | None
-    outputs: tuple[OutputComparison, ...]
+    top1: Proportion | None
+    top5: Proportion | None
+    metric_name: str | None
+    metric: MeanEstimate | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
+        figures = {name: _json(getattr(self, name)) for name in ("top1", "top5", "metric")}
+        return {"samples": self.samples, "metric_name": self.metric_name, **figures}
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """How one output of a model compares with the reference's.
+
+    Attributes:
+        name: The output.
+        mean_cosine: Mean over samples of the cosine with the reference.
+        sqnr_db: Signal-to-quantization-noise ratio; infinite where nothing differs.
+        max_abs_difference: Largest difference of two values.
+    """
+
+    name: str
+    mean_cosine: float | None
+    sqnr_db: float | None
+    max_abs_difference: float
+
+    @classmethod
+    def of(cls, name: str, similarity: Similarity) -> "OutputComparison":
+        """Return the figures gathered so far."""
+        return cls(name, similarity.mean_cosine, similarity.sqnr_db, similarity.max_abs_difference)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; numbers that JSON cannot hold (an infinite sqnr_db, NaN) become null."""
-        values = asdict(self)
-        values["outputs"] = [{key: _finite(value) for key, value in output.items()} for output in values["outputs"]]
-        return values
+        return {name: finite_or_none(value) for name, value in asdict(self).items()}
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+@dataclass(frozen=True)
+class Comparison:
+    """Figures of a candidate beside a reference, on the same data.
+
+    Attributes:
+        reference: The reference alone.
+        candidate: The candidate alone.
+        top1_difference: By how much the candidate's top-1 is higher; None without labels or scores.
+        top5_difference: The same for top-5; None without, or with five classes or fewer.
+        metric_difference: Mean over samples of the candidate's metric minus the reference's; None without a metric.
+        agreement: Samples whose highest score is the reference's; None where no output is [samples, classes].
+        outputs: Per output, how its values compare.
+    """
+
+    reference: Evaluation
+    candidate: Evaluation
+    top1_difference: PairedDifference | None
+    top5_difference: PairedDifference | None
+    metric_difference: MeanEstimate | None
+    agreement: Proportion | None
+    outputs: tuple[OutputComparison, ...]
+
+    @property
+    def samples(self) -> int:
+        """How many samples ran."""
+        return self.reference.samples
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
+        names = ("reference", "candidate", "top1_difference", "top5_difference", "metric_difference", "agreement")
+        values = {name: _json(getattr(self, name)) for name in names}
+        if self.metric_difference is not None:
+            values["metric_difference"]["is_significant"] = self.metric_difference.is_significant
+        return {**values, "outputs": [output.to_json() for output in self.outputs]}
+
+
+def _json(value: Evaluation | Proportion | PairedDifference | MeanEstimate | None) -> Any:
+    return None if value is None else value.to_json()

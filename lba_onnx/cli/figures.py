@@ -1,0 +1,34 @@
+"""Figures with their intervals, as tables show them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lba_onnx.evaluation import MeanEstimate, PairedDifference, Proportion
+
+
+def estimate_text(estimate: "Proportion | MeanEstimate | None") -> tuple[str, str]:
+    """Return the value and its interval; - where there is none."""
+    from lba_onnx.evaluation import Proportion
+
+    if estimate is None:
+        return "-", "-"
+    if isinstance(estimate, Proportion):
+        low, high = estimate.interval
+        return f"{estimate.percent:.2f}", f"{low:.2f} to {high:.2f}"
+    return f"{estimate.mean:.5g}", "-" if estimate.interval is None else "{:.5g} to {:.5g}".format(*estimate.interval)
+
+
+def difference_text(difference: "PairedDifference | MeanEstimate | None") -> tuple[str, str, str]:
+    """Return the difference, its interval and what it shows; - where there is none."""
+    from lba_onnx.evaluation import PairedDifference
+
+    if difference is None:
+        return "-", "-", "-"
+    if isinstance(difference, PairedDifference):
+        value, form = difference.points, "+.2f"
+    else:
+        value, form = difference.mean, "+.5g"
+    interval = difference.interval
+    ranged = "-" if interval is None else f"{interval[0]:{form}} to {interval[1]:{form}}"
+    finding = "candidate better" if value > 0 else "candidate worse"
+    return f"{value:{form}}", ranged, finding if difference.is_significant else "no difference shown"

@@ -1,0 +1,206 @@
+"""All figures of an evaluation or comparison, gathered batch by batch.
+
+Only counts and sums are kept, and sums are exact: figures of parts of the data merge, in any order, into those of one
+pass over the same batches, to the last bit.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.data.batches import Batch
+from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference
+from lba_onnx.evaluation.metrics import Share, Similarity, is_in_top
+from lba_onnx.evaluation.outputs import Outputs, as_rows, class_scores
+from lba_onnx.evaluation.result import Comparison, Evaluation, OutputComparison
+from lba_onnx.evaluation.sums import Moments
+from lba_onnx.evaluation.user_metric import Metric, measure
+
+_TOP = (1, 5)
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What one model gave on one batch, per sample.
+
+    Attributes:
+        samples: How many samples.
+        scores: [samples, classes]; None where no output has them.
+        is_right: For 1, and 5 where there are more classes: whether the label is among so many highest scores,
+            [samples]; empty without labels or scores.
+        metric: The user's metric, bool or float64 [samples]; None without one.
+    """
+
+    samples: int
+    scores: NDArray[Any] | None
+    is_right: dict[int, NDArray[np.bool_]]
+    metric: NDArray[Any] | None
+
+    @classmethod
+    def of(cls, batch: Batch, outputs: Outputs, metric: Metric | None) -> "BatchResult":
+        """Return the results of a batch.
+
+        Raises:
+            ValueError: The metric returned something else than a number per sample.
+        """
+        scores, labels = class_scores(outputs, batch), batch.labels
+        is_right = {}
+        if scores is not None and labels is not None:
+            is_right = {k: is_in_top(scores, labels, k) for k in _TOP if k < scores.shape[1]}
+        values = None if metric is None else measure(metric, outputs, labels, batch.samples)
+        return cls(batch.samples, scores, is_right, values)
+
+
+class ModelFigures:
+    """Figures of one model.
+
+    Attributes:
+        metric_name: The user's metric; None without one.
+        samples: How many samples there were.
+    """
+
+    def __init__(self, metric_name: str | None = None) -> None:
+        self.metric_name = metric_name
+        self.samples = 0
+        self._right = {k: Share() for k in _TOP}
+        self._metric = Moments()
+        self._true = Share()  # of a metric that gives truths; its samples stay behind where one gives numbers
+
+    def update(self, result: BatchResult) -> None:
+        """Add a batch."""
+        self.samples += result.samples
+        for k, is_right in result.is_right.items():
+            self._right[k].update(is_right)
+        if result.metric is not None:
+            self._metric.update(result.metric.astype(np.float64).tolist())
+            if result.metric.dtype == bool:
+                self._true.update(result.metric)
+
+    def merge(self, other: "ModelFigures") -> None:
+        """Add all that was gathered from another part of the data."""
+        self.samples += other.samples
+        for k, share in self._right.items():
+            share.merge(other._right[k])
+        self._metric.merge(other._metric)
+        self._true.merge(other._true)
+
+    def result(self) -> Evaluation:
+        """Return the figures so far."""
+        top1, top5 = (self._right[k].proportion for k in _TOP)
+        return Evaluation(self.samples, top1, top5, self.metric_name, self._mean())
+
+    def _mean(self) -> MeanEstimate | None:
+        truths = self._true.proportion
+        if truths is not None and truths.samples == self._metric.samples:
+            return MeanEstimate.of_truths(truths)
+        return MeanEstimate.of_numbers(self._metric) if self._metric.samples else None
+
+
+class PairCounts:
+    """Counts on which samples two models are right: both, one of them, none."""
+
+    def __init__(self) -> None:
+        self._counts = [0, 0, 0, 0]
+
+    def update(self, reference: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> None:
+        """Add truths [samples] of both."""
+        for index, (of_reference, of_candidate) in enumerate(((True, True), (True, False), (False, True))):
+            self._counts[index] += int(((reference == of_reference) & (candidate == of_candidate)).sum())
+        self._counts[3] += int((~reference & ~candidate).sum())
+
+    def merge(self, other: "PairCounts") -> None:
+        """Add all that another object has counted."""
+        self._counts = [own + others for own, others in zip(self._counts, other._counts, strict=True)]
+
+    @property
+    def difference(self) -> PairedDifference | None:
+        """The counts so far; None without samples."""
+        return PairedDifference(*self._counts) if any(self._counts) else None
+
+
+class ComparisonFigures:
+    """Figures of a candidate beside a reference.
+
+    Attributes:
+        reference: Figures of the reference alone.
+        candidate: Figures of the candidate alone.
+    """
+
+    def __init__(self, metric_name: str | None = None) -> None:
+        self.reference = ModelFigures(metric_name)
+        self.candidate = ModelFigures(metric_name)
+        self._right = {k: PairCounts() for k in _TOP}
+        self._metric = Moments()  # of the differences
+        self._true = PairCounts()
+        self._agreement = Share()
+        self._similarities: dict[str, Similarity] = {}
+
+    @property
+    def samples(self) -> int:
+        """How many samples there were."""
+        return self.reference.samples
+
+    def update(self, batch: Batch, expected: Outputs, outputs: Outputs, metric: Metric | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            batch: What was run.
+            expected: The reference's outputs.
+            outputs: The candidate's.
+            metric: The user's metric.
+
+        Raises:
+            ModelError: An output has another shape than the reference's.
+            ValueError: The metric returned something else than a number per sample.
+        """
+        for name, values in expected.items():
+            self._similarities.setdefault(name, Similarity()).update(*as_rows(name, values, outputs[name], batch))
+        reference, candidate = BatchResult.of(batch, expected, metric), BatchResult.of(batch, outputs, metric)
+        self.reference.update(reference)
+        self.candidate.update(candidate)
+        self._pair(reference, candidate)
+
+    def _pair(self, reference: BatchResult, candidate: BatchResult) -> None:
+        for k, is_right in reference.is_right.items():
+            self._right[k].update(is_right, candidate.is_right[k])
+        if reference.scores is not None and candidate.scores is not None:
+            self._agreement.update(is_in_top(candidate.scores, reference.scores.argmax(axis=1), 1))
+        if reference.metric is not None and candidate.metric is not None:
+            with np.errstate(invalid="ignore", over="ignore"):  # infinite minus infinite
+                differences = candidate.metric.astype(np.float64) - reference.metric.astype(np.float64)
+            self._metric.update(differences.tolist())
+            if reference.metric.dtype == candidate.metric.dtype == bool:
+                self._true.update(reference.metric, candidate.metric)
+
+    def merge(self, other: "ComparisonFigures") -> None:
+        """Add all that was gathered from another part of the data."""
+        self.reference.merge(other.reference)
+        self.candidate.merge(other.candidate)
+        for k, counts in self._right.items():
+            counts.merge(other._right[k])
+        self._metric.merge(other._metric)
+        self._true.merge(other._true)
+        self._agreement.merge(other._agreement)
+        for name, similarity in other._similarities.items():
+            self._similarities.setdefault(name, Similarity()).merge(similarity)
+
+    def result(self) -> Comparison:
+        """Return the figures so far."""
+        top1_difference, top5_difference = (self._right[k].difference for k in _TOP)
+        return Comparison(
+            reference=self.reference.result(),
+            candidate=self.candidate.result(),
+            top1_difference=top1_difference,
+            top5_difference=top5_difference,
+            metric_difference=self._mean_difference(),
+            agreement=self._agreement.proportion,
+            outputs=tuple(OutputComparison.of(name, s) for name, s in self._similarities.items()),
+        )
+
+    def _mean_difference(self) -> MeanEstimate | None:
+        truths = self._true.difference
+        if truths is not None and truths.samples == self._metric.samples:
+            return MeanEstimate.of_truths(truths)
+        return MeanEstimate.of_numbers(self._metric) if self._metric.samples else None

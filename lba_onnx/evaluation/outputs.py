@@ -1,0 +1,93 @@
+"""What the outputs of a model are: tensors of numbers, scores among them, and the same as another model's."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.data.batches import Batch
+from lba_onnx.data.execution import has_sample_axis, run_batch
+from lba_onnx.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Outputs = dict[str, NDArray[Any]]
+
+
+def tensor_outputs(session: "onnxruntime.InferenceSession") -> list[str]:
+    """Return the names of the outputs that are tensors of numbers.
+
+    Raises:
+        ModelError: There are none.
+    """
+    types = {output.name: output.type for output in session.get_outputs()}
+    names = [name for name, kind in types.items() if kind.startswith("tensor(") and kind != "tensor(string)"]
+    if not names:
+        raise ModelError(f"expected a model with an output that is a tensor of numbers, got {sorted(types.values())}")
+    return names
+
+
+def run_by_name(session: "onnxruntime.InferenceSession", batch: Batch, names: list[str], model: str) -> Outputs:
+    """Return the outputs for one batch by name.
+
+    Args:
+        session: A session of the model.
+        batch: The batch.
+        names: The outputs wanted.
+        model: What messages call the model.
+
+    Raises:
+        DataError: The model cannot run on the batch.
+    """
+    return dict(zip(names, run_batch(session, batch, names, model), strict=True))
+
+
+def check_same_interface(reference: "onnxruntime.InferenceSession", candidate: "onnxruntime.InferenceSession") -> None:
+    """Refuse two models whose inputs or outputs have other names.
+
+    Raises:
+        ModelError: They have.
+    """
+    check_same_names("inputs", reference.get_inputs(), candidate.get_inputs())
+    check_same_names("outputs", reference.get_outputs(), candidate.get_outputs())
+
+
+def check_same_names(what: str, expected: Iterable[Any], got: Iterable[Any]) -> None:
+    """Refuse inputs or outputs, as a session describes them, that have other names than the reference's.
+
+    Raises:
+        ModelError: They have.
+    """
+    wanted, present = sorted(value.name for value in expected), sorted(value.name for value in got)
+    if wanted != present:
+        raise ModelError(f"expected the {what} of the reference, {', '.join(wanted)}, got {', '.join(present)}")
+
+
+def as_rows(name: str, expected: NDArray[Any], values: NDArray[Any], batch: Batch) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two models' values of one output as [samples, values]; one row where there is no axis for samples.
+
+    Raises:
+        ModelError: Their shapes differ.
+    """
+    if expected.shape != values.shape:
+        raise ModelError(
+            f"output {name}: expected the reference's shape {list(expected.shape)}, got {list(values.shape)}"
+        )
+    rows = batch.samples if has_sample_axis(expected, batch) else 1
+    return expected.reshape(rows, -1), values.reshape(rows, -1)
+
+
+def class_scores(outputs: Outputs, batch: Batch) -> NDArray[Any] | None:
+    """Return the first output [samples, classes], or None; a feed without an axis for samples may give [classes]."""
+    for output in outputs.values():
+        if (
+            output.ndim == 2
+            and output.shape[1] > 1
+            and (has_sample_axis(output, batch) or len(output) == batch.samples)
+        ):
+            return output
+        if output.ndim == 1 and batch.rows is None and output.shape[0] > 1:
+            return output[np.newaxis]
+    return None
