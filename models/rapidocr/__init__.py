@@ -1,0 +1,1 @@
+"""RapidOCR's three networks, and images of text."""
