@@ -10,8 +10,6 @@ compute the call again in other formats, and may write the result that the node 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -52,12 +50,12 @@ class ObservingSession:
 
 @contextmanager
 def observing_session(
-    model: "ModelSource", observer: "Observer", providers: Sequence[str] = ("CPUExecutionProvider",)
+    model: "ModelSource | OpenModel", observer: "Observer", providers: Sequence[str] = ("CPUExecutionProvider",)
 ) -> Iterator[ObservingSession]:
     """Open a session of a converted model whose nodes call the observer while the block runs.
 
     Args:
-        model: Path, bytes or ModelProto of a converted model; it is not changed.
+        model: Path, bytes, ModelProto or OpenModel of a converted model; it is not changed.
         observer: Called with each execution of each converted node, in the thread that runs the node.
         providers: onnxruntime's execution providers.
 
@@ -65,17 +63,18 @@ def observing_session(
         ModelError: The model cannot be read, or has no converted node.
     """
     from lba_onnx import native
-    from lba_onnx.rewrite.model_files import open_model
+    from lba_onnx.rewrite.model_files import OpenModel, open_model
+    from lba_onnx.rewrite.model_writer import runnable
     from lba_onnx.session import make_session
 
     run = f"observe-{uuid4().hex}"
-    source = open_model(model)
+    source = OpenModel(open_model(model.proto).proto, model.path) if isinstance(model, OpenModel) else open_model(model)
     request_observation(source.proto, run)
     opened = native.observer_open(run, observer)
     try:
-        with TemporaryDirectory(prefix="lba_onnx-") as folder:
-            session = make_session(_runnable(source, Path(folder) / "model.onnx"), providers=providers)
-            yield ObservingSession(session, opened)
+        with runnable(source) as file:
+            session = make_session(file, providers=providers)
+        yield ObservingSession(session, opened)
     finally:
         native.observer_close(run, opened)
 
@@ -95,14 +94,3 @@ def request_observation(model: "onnx.ModelProto", run: str) -> None:
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
     for name, node in nodes:
         set_attributes(node, {"statistics": f"{run}/{name}"})
-
-
-def _runnable(source: "OpenModel", spare_path: Path) -> "onnx.ModelProto | Path":
-    """Return the model in memory, or written to `spare_path` beside its external data where it has any."""
-    from lba_onnx.rewrite.model_files import external_tensors
-    from lba_onnx.rewrite.model_writer import save_model
-
-    if next(external_tensors(source.proto), None) is None:
-        return source.proto
-    save_model(source.proto, spare_path, use_external_data_format=True, source_path=source.path)
-    return spare_path

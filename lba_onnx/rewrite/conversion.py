@@ -73,7 +73,7 @@ def convert(
     _LOG.info("%s", report.summary())
     _apply(opened.proto, decisions, portable)
     write_metadata(opened.proto, report.specs, _options(selection, portable), provenance)
-    return _deliver(opened, model_output, use_external_data_format), report
+    return deliver(opened, model_output, use_external_data_format), report
 
 
 def list_candidates(model: ModelSource) -> ConversionReport:
@@ -145,10 +145,16 @@ def _options(selection: Selection, portable: bool) -> dict[str, Any]:
     return {**vars(selection), "portable": portable}
 
 
-def _deliver(
+def deliver(
     opened: OpenModel, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
 ) -> onnx.ModelProto:
-    """Write the model where asked to, and return it with its values, or with references that lead to them."""
+    """Write a model where asked to, and return it with its values, or with references that lead to them.
+
+    Args:
+        opened: The model, and the file beside which its external data lies.
+        model_output: The file to write; None for none.
+        use_external_data_format: As for `save_model`.
+    """
     model = opened.proto
     if model_output is None:
         if opened.path and model_files.external_bytes(opened) + _SPARE_BYTES < model_files.MAX_PROTOBUF_BYTES:

@@ -6,6 +6,7 @@ before the model; a failure leaves nothing behind.
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from google.protobuf.message import EncodeError
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import external_data, model_files
 from lba_onnx.rewrite.external_data import DataRange, is_external
-from lba_onnx.rewrite.model_files import external_tensors, locate
+from lba_onnx.rewrite.model_files import OpenModel, external_tensors, locate
 from lba_onnx.rewrite.outline import copy_outline, describe
 
 EXTERNAL_MIN_BYTES = 1024
@@ -62,6 +63,18 @@ def save_model(
     with _replacing(target) as file:
         file.write(_serialize(written, target))
     return written
+
+
+@contextmanager
+def runnable(opened: OpenModel) -> Iterator[onnx.ModelProto | Path]:
+    """Yield what a session can be made of: the model, or a temporary file beside which its external data lies."""
+    if next(external_tensors(opened.proto), None) is None:
+        yield opened.proto
+        return
+    with tempfile.TemporaryDirectory(prefix="lba_onnx-") as folder:
+        path = Path(folder) / "model.onnx"
+        save_model(opened.proto, path, use_external_data_format=True, source_path=opened.path)
+        yield path
 
 
 def _lie_elsewhere(sources: list[tuple[onnx.TensorProto, DataRange]], target: Path) -> bool:

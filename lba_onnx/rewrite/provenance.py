@@ -41,12 +41,12 @@ def write_metadata(
     """Write versions, specs (of nodes converted now and before), options and provenance; other entries stay."""
     texts = {name: str(spec) for name, spec in specs.items()}
     single = next(iter(texts.values())) if len(set(texts.values())) == 1 else None
-    _set_metadata(model, VERSION_KEY, package_version())
-    _set_metadata(model, SPEC_KEY, json.dumps(single or texts))
-    _set_metadata(model, OPTIONS_KEY, json.dumps(dict(options)))
-    _set_metadata(model, VERSIONS_KEY, json.dumps({name: package_version(name) for name in _PACKAGES}))
+    set_metadata(model, VERSION_KEY, package_version())
+    set_metadata(model, SPEC_KEY, json.dumps(single or texts))
+    set_metadata(model, OPTIONS_KEY, json.dumps(dict(options)))
+    set_metadata(model, VERSIONS_KEY, json.dumps({name: package_version(name) for name in _PACKAGES}))
     if provenance is not None:
-        _set_metadata(model, PROVENANCE_KEY, json.dumps(dict(provenance)))
+        set_metadata(model, PROVENANCE_KEY, json.dumps(dict(provenance)))
 
 
 def package_version(name: str = "lba-onnx") -> str:
@@ -57,6 +57,12 @@ def package_version(name: str = "lba-onnx") -> str:
         return "unknown"
 
 
-def _set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
+def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return a model's metadata_props."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
+    """Give an entry of a model's metadata_props a value."""
     entry = next((entry for entry in model.metadata_props if entry.key == key), None) or model.metadata_props.add()
     entry.key, entry.value = key, value

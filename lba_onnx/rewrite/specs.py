@@ -1,6 +1,6 @@
 """The specs of a converted model, changed in place of converting again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import onnx
 
@@ -36,7 +36,7 @@ def change_specs(model: onnx.ModelProto, change: Callable[[str, AccumulatorSpec]
     return changed
 
 
-def set_attributes(node: onnx.NodeProto, values: "dict[str, int | str]") -> None:
+def set_attributes(node: onnx.NodeProto, values: "Mapping[str, int | float | str]") -> None:
     """Give attributes of a node new values; the others stay."""
     for index in reversed(range(len(node.attribute))):
         if node.attribute[index].name in values:

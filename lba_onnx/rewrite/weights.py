@@ -6,6 +6,7 @@ import onnx_graphsurgeon as gs
 from lba_onnx.rewrite.analysis import Site
 
 DYNAMIC = "dynamic"
+FUNCTION_INPUT = "function input"
 UNKNOWN = "unknown"
 
 
@@ -17,12 +18,20 @@ def weight_source(site: Site) -> str:
         constants" for a chain such as DequantizeLinear and Transpose; "function input"; "dynamic"; or "unknown",
         where the graph could not be analysed.
     """
-    if not site.images:
-        return UNKNOWN
-    image = site.images[0]
-    sources = [_source(image.inputs[index], site) for index in (1, 0) if index < len(image.inputs)]
-    constant = [source for source in sources if source not in (DYNAMIC, "function input")]
-    return (constant or sources or [UNKNOWN])[0]
+    sources = _sources(site)
+    index = constant_operand(site)
+    return sources[index] if index is not None else sources.get(1, UNKNOWN)
+
+
+def constant_operand(site: Site) -> int | None:
+    """Return which operand, 1 or else 0, follows from constants alone; None where neither does."""
+    sources = _sources(site)
+    return next((index for index in (1, 0) if sources.get(index, DYNAMIC) not in (DYNAMIC, FUNCTION_INPUT)), None)
+
+
+def _sources(site: Site) -> dict[int, str]:
+    inputs = site.images[0].inputs[:2] if site.images else []
+    return {index: _source(tensor, site) for index, tensor in enumerate(inputs)}
 
 
 def _source(tensor: gs.Tensor, site: Site) -> str:
@@ -34,7 +43,7 @@ def _source(tensor: gs.Tensor, site: Site) -> str:
     if _is_constant(tensor):
         return "derived from constants"
     is_function_input = isinstance(site.body, onnx.FunctionProto) and tensor.name in site.body.input
-    return "function input" if is_function_input else DYNAMIC
+    return FUNCTION_INPUT if is_function_input else DYNAMIC
 
 
 def _is_initializer(name: str, graph: onnx.GraphProto) -> bool:

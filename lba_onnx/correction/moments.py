@@ -1,0 +1,84 @@
+"""Sums over the values of each output channel: all that the estimators need, however many samples there are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Sums = NDArray[np.float64]
+_Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelSums:
+    """Sums over the values of each channel.
+
+    Attributes:
+        count: Values per channel.
+        total: float64 [channels].
+        squares: float64 [channels], sums of squares.
+    """
+
+    count: int
+    total: Sums
+    squares: Sums
+
+    @classmethod
+    def of(cls, values: _Values, channel_axis: int) -> "ChannelSums":
+        """Return the sums over an array; infinite values and NaN count as zero."""
+        values = _finite(values)
+        count = values.size // max(values.shape[channel_axis], 1)
+        return cls(count, _total(values, channel_axis), _total(values * values, channel_axis))
+
+    def __add__(self, other: "ChannelSums") -> "ChannelSums":
+        """Return the sums over the values of both."""
+        return ChannelSums(self.count + other.count, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> Sums:
+        """Mean of each channel, float64 [channels]."""
+        return self.total / self.count
+
+    @property
+    def variance(self) -> Sums:
+        """Variance of each channel, float64 [channels]."""
+        variance: Sums = np.maximum(self.squares / self.count - self.mean**2, 0)
+        return variance
+
+
+@dataclass(frozen=True, eq=False)
+class PairedSums:
+    """Sums over pairs of values: what a node gives and what it should.
+
+    Attributes:
+        q: Of the values given.
+        y: Of those that it should give.
+        products: float64 [channels], sums of q * y; None where the values were not seen in pairs.
+    """
+
+    q: ChannelSums
+    y: ChannelSums
+    products: Sums | None
+
+    @classmethod
+    def of(cls, q: _Values, y: _Values, channel_axis: int) -> "PairedSums":
+        """Return the sums over two arrays of the same shape."""
+        products = _total(_finite(q) * _finite(y), channel_axis)
+        return cls(ChannelSums.of(q, channel_axis), ChannelSums.of(y, channel_axis), products)
+
+    def __add__(self, other: "PairedSums") -> "PairedSums":
+        """Return the sums over the pairs of both."""
+        products = None
+        if self.products is not None and other.products is not None:
+            products = self.products + other.products
+        return PairedSums(self.q + other.q, self.y + other.y, products)
+
+
+def _total(values: _Values, channel_axis: int) -> Sums:
+    axes = tuple(axis for axis in range(values.ndim) if axis != channel_axis % values.ndim)
+    total: Sums = values.sum(axes, dtype=np.float64)
+    return total
+
+
+def _finite(values: _Values) -> _Values:
+    return values if np.isfinite(values).all() else np.nan_to_num(values, nan=0, posinf=0, neginf=0)

@@ -1,0 +1,70 @@
+"""What a correction did, and its JSON form."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NONE = "none"
+"""The choice to leave the model as it is."""
+
+
+@dataclass(frozen=True)
+class NodeCorrection:
+    """What happened to one node.
+
+    Attributes:
+        node: What the ledger calls it.
+        mean_scale: Mean of the scales over channels; None for a node that was left.
+        max_abs_offset: Largest magnitude of an offset; None for a node that was left.
+        reason: Why it was left, or "".
+    """
+
+    node: str
+    mean_scale: float | None
+    max_abs_offset: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CorrectionReport:
+    """How a converted model was corrected, and what was gained.
+
+    Attributes:
+        estimator: The one chosen (`correction.estimators`); "none" where none was better than no correction.
+        scores: Estimators, and "none", to the scores on samples kept apart; larger is better.
+        unit: What scores count: "dB" (SQNR of the outputs against float32), "%" or a metric's name.
+        samples: How many samples the estimates come from.
+        held_out_samples: How many were kept apart to choose by.
+        is_held_out: False where there was only one sample, which served for both.
+        nodes: One a converted node, in the model's order.
+    """
+
+    estimator: str
+    scores: dict[str, float]
+    unit: str
+    samples: int
+    held_out_samples: int
+    is_held_out: bool
+    nodes: tuple[NodeCorrection, ...]
+
+    @property
+    def gain(self) -> float:
+        """What the chosen estimator's score is above that of no correction; at least 0."""
+        return self.scores[self.estimator] - self.scores[NONE] if self.estimator != NONE else 0.0
+
+    @property
+    def corrected(self) -> tuple[NodeCorrection, ...]:
+        """The nodes that were changed."""
+        return tuple(node for node in self.nodes if not node.reason)
+
+    def summary(self) -> str:
+        """Return one line: the choice, and what it gains."""
+        tried = ", ".join(f"{name} {score:.4g}" for name, score in self.scores.items())
+        where = f"on {self.held_out_samples} samples{' kept apart' if self.is_held_out else ''}"
+        if self.estimator == NONE:
+            return f"not corrected: nothing tried is better {where} ({self.unit}: {tried})"
+        return f"corrected by {self.estimator}: {len(self.corrected)} nodes; {where}, {self.unit}: {tried}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; a score that is not finite becomes null."""
+        scores = {name: score if abs(score) != float("inf") else None for name, score in self.scores.items()}
+        return {**asdict(self), "scores": scores, "nodes": [asdict(node) for node in self.nodes]}

@@ -1,0 +1,192 @@
+"""The correction of a converted model: estimators are tried, and what its own outputs say is best is folded in."""
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from lba_onnx.correction.estimation import estimate, widened
+from lba_onnx.correction.estimators import ESTIMATORS
+from lba_onnx.correction.result import NONE, CorrectionReport, NodeCorrection
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.execution import Progress
+from lba_onnx.data.inputs import ModelInput, describe_inputs
+from lba_onnx.data.split import hold_out
+from lba_onnx.errors import ModelError
+from lba_onnx.evaluation.judge import Judge
+from lba_onnx.rewrite.conversion import converted_nodes, deliver
+from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
+from lba_onnx.rewrite.model_writer import runnable
+from lba_onnx.rewrite.provenance import read_metadata, set_metadata
+from lba_onnx.session import make_session
+
+if TYPE_CHECKING:
+    import onnx
+
+    from lba_onnx.evaluation.user_metric import Metric
+
+_LOG = logging.getLogger(__name__)
+
+DEFAULT_MAX_SAMPLES = 96
+CORRECTION_KEY = "lba_onnx.correction"
+NOT_RUN = "did not run on these data"
+
+
+def correct(
+    model: ModelSource,
+    data: Any,
+    *,
+    estimators: Sequence[str] = tuple(ESTIMATORS),
+    metric: "Metric | str | None" = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    max_samples: int = DEFAULT_MAX_SAMPLES,
+    preprocess: Preprocess | None = None,
+    progress: Progress | None = None,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    model_output: str | PathLike[str] | None = None,
+    use_external_data_format: bool | None = None,
+) -> "tuple[onnx.ModelProto, CorrectionReport]":
+    """Undo, without training, what truncation systematically takes away from a converted model's dot products.
+
+    Per output channel a scale and, where it helps, an offset are estimated layer after layer and folded into weights
+    and biases. Every estimator is tried; the choice between them and no correction is made by the model's outputs on
+    one sample in four, kept apart, so that there the corrected model is never worse. See `correction.estimators`.
+
+    Args:
+        model: Path, bytes or ModelProto of a converted model that has not been corrected.
+        data: Samples, in any form that `data.blocks.open_blocks` takes; labels are needed by a metric only.
+        estimators: Which to try: "scale", "affine", "chain".
+        metric: What to choose by, as `evaluate` takes it; by default the SQNR of the outputs against float32.
+        batch_size: Samples per run where the model leaves it open.
+        max_samples: How many samples to use, from the start of the data; they stay in memory.
+        preprocess: Called with the arrays of each feed; returns what the model is fed.
+        progress: Called with the samples run so far and those to run in all, over all estimators.
+        providers: onnxruntime's execution providers.
+        model_output: A file to write the result to, as for `convert`.
+        use_external_data_format: As for `convert`.
+
+    Returns:
+        The corrected model (a copy of the model where none is better) and what was done.
+
+    Raises:
+        DataError: The data cannot be read or do not fit the model.
+        ModelError: The model cannot be read, has no converted node, or has been corrected before.
+        ValueError: An estimator or a number is not as described.
+    """
+    _check_estimators(estimators)
+    opened = open_model(model)
+    _check_correctable(opened.proto)
+    with runnable(opened) as file:
+        inputs = describe_inputs(make_session(file, providers=providers))
+    batches = read_batches(data, inputs, batch_size, max_samples, preprocess)
+    samples = _Samples(batches, inputs)
+    trials = _Trials(opened, samples, metric, providers, progress, len(estimators))
+    for estimator in estimators:
+        trials.run(estimator)
+    report = trials.report()
+    _LOG.info("%s", report.summary())
+    corrected = trials.fold(report.estimator)
+    set_metadata(corrected.proto, CORRECTION_KEY, json.dumps(_provenance(report)))
+    return deliver(corrected, model_output, use_external_data_format), report
+
+
+class _Samples:
+    """The samples to estimate from, and those kept apart."""
+
+    def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput]) -> None:
+        split = hold_out(batches, inputs)
+        self.estimation = list(split)
+        self.held_out = split.kept
+        self.is_held_out = not split.is_shared
+        self.estimation = self.estimation if self.is_held_out else self.held_out
+
+
+class _Trials:
+    """What the estimators tried so far have found, and how it scores."""
+
+    def __init__(
+        self,
+        opened: OpenModel,
+        samples: _Samples,
+        metric: "Metric | str | None",
+        providers: Sequence[str],
+        progress: Progress | None,
+        count: int,
+    ) -> None:
+        self._opened = opened
+        self._nodes, self._reasons = scalable_nodes(opened.proto)
+        self._samples = samples
+        self._providers = providers
+        self._progress = progress
+        self._done = 0
+        self._total = count * _count(samples.estimation)
+        with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
+            self._judge = Judge(reference, samples.held_out, metric=metric, providers=providers)
+        self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
+        self._scores = {NONE: self._score(opened)}
+
+    def run(self, estimator: str) -> None:
+        """Try an estimator."""
+        batches = self._samples.estimation
+        found = estimate(self._opened, self._nodes, batches, estimator, self._providers, self._advance)
+        self._corrections[estimator] = found
+        self._scores[estimator] = self._score(self.fold(estimator))
+
+    def fold(self, estimator: str) -> OpenModel:
+        """Return a copy of the model, corrected as an estimator says."""
+        copy = open_model(self._opened.proto).proto
+        fold(copy, self._corrections[estimator])
+        return OpenModel(copy, self._opened.path)
+
+    def report(self) -> CorrectionReport:
+        """Return the verdict: the first of the highest scores, so that no correction wins where nothing is gained."""
+        best = max(self._scores, key=lambda name: self._scores[name])
+        return CorrectionReport(
+            estimator=best,
+            scores=dict(self._scores),
+            unit=self._judge.unit,
+            samples=_count(self._samples.estimation),
+            held_out_samples=_count(self._samples.held_out),
+            is_held_out=self._samples.is_held_out,
+            nodes=tuple(self._describe(name, best) for name, _ in converted_nodes(self._opened.proto)),
+        )
+
+    def _describe(self, name: str, estimator: str) -> NodeCorrection:
+        affine = self._corrections[estimator].get(name)
+        if affine is None:
+            reason = self._reasons.get(name) or ("no estimator is better" if estimator == NONE else NOT_RUN)
+            return NodeCorrection(name, None, None, reason)
+        return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)))
+
+    def _score(self, model: OpenModel) -> float:
+        with runnable(model) as file:
+            return self._judge.score(file)
+
+    def _advance(self, samples: int) -> None:
+        self._done += samples
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _check_estimators(estimators: Sequence[str]) -> None:
+    for estimator in estimators:
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"expected estimators out of {', '.join(ESTIMATORS)}, got {estimator!r}")
+
+
+def _check_correctable(model: "onnx.ModelProto") -> None:
+    if not converted_nodes(model):
+        raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
+    if CORRECTION_KEY in read_metadata(model):
+        raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
+
+
+def _count(batches: Sequence[Batch]) -> int:
+    return sum(batch.samples for batch in batches)
+
+
+def _provenance(report: CorrectionReport) -> dict[str, Any]:
+    described = report.to_json()
+    return {name: described[name] for name in ("estimator", "scores", "unit", "samples", "held_out_samples")}
