@@ -1,0 +1,187 @@
+"""lba-onnx sweep: a model measured over families, biases and chunk sizes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lba_onnx.cli import options
+from lba_onnx.cli.figures import estimate_text
+from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.output import print_json, print_rich, progress_bar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lba_onnx.sweeping import Sweep
+
+_Parse = Callable[[str], Any]
+
+
+def _listed(parse: _Parse) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """Return a callback that reads values with commas between them."""
+    return lambda context, parameter, text: tuple(parse(part.strip()) for part in text.split(","))
+
+
+def _bias(text: str) -> int | str:
+    """Read a number, or the name of a method."""
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise click.BadParameter(f"expected on or off, got {text!r}")
+    return text == "on"
+
+
+_grid = (
+    click.option(
+        "--families",
+        callback=_listed(str),
+        default="M7E4",
+        show_default=True,
+        metavar="LIST",
+        help="Formats without their bias, with commas between them.",
+    ),
+    click.option(
+        "--biases",
+        callback=_listed(_bias),
+        default="max",
+        show_default=True,
+        metavar="LIST",
+        help="Exponent biases of the accumulator, for all nodes alike, or methods of calibration, such as max.",
+    ),
+    click.option(
+        "--chunk_sizes",
+        callback=_listed(options.parse_chunk_size),
+        default="16",
+        show_default=True,
+        metavar="LIST",
+        help="Products summed before their sum joins the total; none for the whole depth.",
+    ),
+    click.option(
+        "--underflow",
+        callback=_listed(_switch),
+        default="on",
+        show_default=True,
+        metavar="LIST",
+        help="on, off or both: whether values below the smallest of a format become zero.",
+    ),
+    click.option(
+        "--calibration_data_path",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="Samples for methods of calibration, in the same forms as --data_path.",
+    ),
+)
+
+_files = (
+    click.option(
+        "-o", "--output_path", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The JSON to write."
+    ),
+    click.option("--csv_path", type=click.Path(path_type=Path), metavar="FILE", help="A table to write."),
+    click.option("--plot_path", type=click.Path(path_type=Path), metavar="FILE", help="A plot to write, .png or .svg."),
+    click.option(
+        "--plot_over",
+        type=click.Choice(["mantissa_bits", "exponent_bias", "chunk_size"]),
+        help="The plot's horizontal axis; by default the one with the most values.",
+    ),
+)
+
+_work = (
+    click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine; by default this one alone."),
+    click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers do the work: tcp://host:8786."),
+    click.option(
+        "--shard_size",
+        type=click.IntRange(min=1),
+        default=128,
+        show_default=True,
+        help="Samples per unit of work; never changes the result.",
+    ),
+)
+
+
+@click.command("sweep")
+@options.model_path
+@options.test_data
+@options.combine(*_grid)
+@click.option(
+    "--reference_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The model to compare with; by default the float32 model itself.",
+)
+@options.combine(*_files)
+@options.combine(*_work)
+@options.metric
+@options.selection
+@options.batching
+@options.common
+def sweep_command(
+    onnx_path: Path,
+    data_path: Path,
+    labels_path: Path | None,
+    output_path: Path,
+    csv_path: Path | None,
+    plot_path: Path | None,
+    plot_over: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Measure a model over families, biases and chunk sizes.
+
+    What is found is kept in OUTPUT_PATH.journal until the sweep is complete: a sweep that was interrupted and is
+    started again goes on from there.
+    """
+    from lba_onnx.sweeping import sweep
+    from lba_onnx.sweeping.plot import check_plot, plot_sweep
+
+    for path in (output_path, csv_path, plot_path):
+        check_writable(path)
+    if plot_path is not None:
+        check_plot(plot_path, plot_over)
+    journal_path = output_path.with_name(f"{output_path.name}.journal")
+    settings["reference"] = settings.pop("reference_path")
+    settings["calibration_data"] = settings.pop("calibration_data_path")
+    with progress_bar("sweeping") as progress:
+        result = sweep(onnx_path, data_path, labels_path, journal_path=journal_path, progress=progress, **settings)
+    result.save(output_path)
+    journal_path.unlink(missing_ok=True)
+    if csv_path is not None:
+        result.save_csv(csv_path)
+    if plot_path is not None:
+        plot_sweep(result, plot_path, plot_over)
+    _print(result, as_json, [path for path in (output_path, csv_path, plot_path) if path is not None])
+
+
+def _print(result: "Sweep", as_json: bool, files: list[Path]) -> None:
+    if as_json:
+        print_json({"files": [str(path) for path in files], **result.to_json()})
+        return
+    float32 = f"{result.samples} samples; float32: top-1 {' %, '.join(estimate_text(result.float32.top1))}"
+    print_rich(_table(result), float32, *(f"wrote {path}" for path in files))
+
+
+def _table(result: "Sweep") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    metric = result.float32.metric_name
+    names = ["family", "bias", "chunk", "underflow", "top-1 %", "95 % interval", "as float32 %", "cosine", "SQNR dB"]
+    table = Table(*names, *([escape(metric)] if metric else []))
+    for point in result.points:
+        comparison, grid = point.comparison, point.grid
+        output = comparison.outputs[0]
+        table.add_row(
+            grid.family,
+            str(grid.bias),
+            "none" if grid.chunk_size is None else str(grid.chunk_size),
+            "on" if grid.underflow else "off",
+            *estimate_text(comparison.candidate.top1),
+            estimate_text(comparison.agreement)[0],
+            "-" if output.mean_cosine is None else f"{output.mean_cosine:.5f}",
+            "-" if output.sqnr_db is None else f"{output.sqnr_db:.2f}",
+            *([estimate_text(comparison.candidate.metric)[0]] if metric else []),
+        )
+    return table

@@ -1,0 +1,88 @@
+"""What all parts of a sweep share: the models, which nodes to convert, the metric."""
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lba_onnx.data.hooks import Hook, function_name
+from lba_onnx.evaluation.user_metric import Metric
+from lba_onnx.rewrite.model_files import ModelSource
+from lba_onnx.rewrite.provenance import package_version
+from lba_onnx.rewrite.selection import Selection
+from lba_onnx.sweeping.models import Packed, pack
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all parts of a sweep share.
+
+    Attributes:
+        model: The model to convert.
+        reference: The model to compare with.
+        selection: Which nodes to convert.
+        metric: The user's metric, or None.
+        providers: onnxruntime's execution providers.
+        digest: Hash of all of these and of what computes: equal where parts find the same.
+        version: Of this package.
+        threads: Threads of each session; 0 for one per processor.
+    """
+
+    model: Packed = field(repr=False)
+    reference: Packed = field(repr=False)
+    selection: Selection
+    metric: Metric | None
+    providers: tuple[str, ...]
+    digest: str
+    version: str
+    threads: int = 0
+
+
+def make_job(
+    model: ModelSource,
+    reference: "ModelSource | None",
+    selection: Selection,
+    metric: Metric | None,
+    providers: Sequence[str],
+) -> Job:
+    """Read the models.
+
+    Args:
+        model: The model to convert.
+        reference: The model to compare with; None for the same.
+        selection: Which nodes to convert.
+        metric: The user's metric, or None.
+        providers: onnxruntime's execution providers.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelError: A model cannot be read.
+    """
+    packed = pack(model)
+    expected = packed if reference is None else pack(reference)
+    parts = (digest(packed), digest(expected), selection, _metric_source(metric), tuple(providers))
+    versions = tuple(package_version(name) for name in ("lba-onnx", "onnxruntime"))
+    job_digest = hashlib.sha256(repr((parts, versions)).encode()).hexdigest()
+    return Job(packed, expected, selection, metric, tuple(providers), job_digest, versions[0])
+
+
+def digest(model: Packed) -> str:
+    """Return the hash of a model's bytes, or of its path, size and time of change where it travels as a path."""
+    if isinstance(model, bytes):
+        return hashlib.sha256(model).hexdigest()
+    status = Path(model).stat()
+    return hashlib.sha256(f"{model} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
+
+
+def _metric_source(metric: Metric | None) -> Any:
+    """Return the name of a metric and the hash of the file that defines it, as far as there is one."""
+    if metric is None:
+        return None
+    function = metric.function if isinstance(metric, Hook) else metric
+    try:
+        content = Path(inspect.getfile(function)).read_bytes()
+    except (OSError, TypeError):  # built in, typed in, or an object that can be called
+        content = b""
+    return function_name(metric), hashlib.sha256(content).hexdigest()

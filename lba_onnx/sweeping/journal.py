@@ -1,0 +1,71 @@
+"""What the parts of an unfinished sweep have found, kept in a file beside the result: a JSON object a line.
+
+    {"key": "<hash of all that decides what the part finds>", "figures": {...}}
+
+A sweep that starts again looks its parts up by their keys; a change of the models, the metric, the data or the
+arithmetic makes other keys. A last line without an end, cut short as it was
+written, does not count.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lba_onnx.errors import DataError
+from lba_onnx.evaluation.figures import ComparisonFigures
+from lba_onnx.rewrite.selection import Specs
+from lba_onnx.sweeping.figures_json import figures_from_json, figures_to_json
+from lba_onnx.sweeping.shards import Shard
+
+
+class Journal:
+    """A file of figures, or nothing where there is no path."""
+
+    def __init__(self, path: Path | None, job_digest: str) -> None:
+        """Read what is there, and cut off a last line without an end.
+
+        Args:
+            path: The file; it need not exist.
+            job_digest: Hash of all that parts share.
+
+        Raises:
+            DataError: The file cannot be read, or is no journal.
+        """
+        self._path = path
+        self._job_digest = job_digest
+        self._known: dict[str, Any] = {} if path is None or not path.exists() else dict(_read(path))
+
+    def find(self, spec: Specs, shard: Shard) -> ComparisonFigures | None:
+        """Return what a part was found to give; None where it is not known."""
+        known = self._known.get(self._key(spec, shard))
+        return None if known is None else figures_from_json(known)
+
+    def add(self, spec: Specs, shard: Shard, figures: ComparisonFigures) -> None:
+        """Write down what a part has given.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        if self._path is None:
+            return
+        line = json.dumps({"key": self._key(spec, shard), "figures": figures_to_json(figures)})
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _key(self, spec: Specs, shard: Shard) -> str:
+        return hashlib.sha256(f"{self._job_digest} {spec!r} {shard.digest}".encode()).hexdigest()
+
+
+def _read(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        text = path.read_bytes()
+        end = text.rfind(b"\n") + 1
+        os.truncate(path, end)
+        for line in text[:end].splitlines():
+            entry = json.loads(line)
+            yield entry["key"], entry["figures"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: expected what an unfinished sweep has left; remove the file: {error!r}") from error
