@@ -15,7 +15,7 @@ from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.observation.observer import observing_session
-from lba_onnx.rewrite.folding import NO_CONSTANT, scalable_nodes
+from lba_onnx.rewrite.folding import NO_CONSTANT, ChannelAffine, scalable_nodes
 from lba_onnx.rewrite.model_files import OpenModel
 
 
@@ -82,6 +82,26 @@ def test_each_node_sees_the_inputs_that_the_corrected_model_gives_it():
     np.testing.assert_allclose(found["conv1"].scale, expected, rtol=0.02)  # the prior draws them together a little
     later = (first["classifier"] * given["classifier"]).sum() / np.square(given["classifier"]).sum()
     assert found["classifier"].scale.mean() < later  # the plain model's classifier also makes up for the nodes before
+
+
+def test_an_estimator_that_levels_the_deciding_scores_is_out(monkeypatch):
+    """Closer to float32 on the whole, but with all images in one class: SQNR alone would take it."""
+    plain = converted(network(), "M7E5b16")
+
+    def shrunk(opened, nodes, batches, estimator, providers, progress):
+        affine = ChannelAffine(np.full(10, 0.5, np.float32), np.zeros(10, np.float32))
+        affine.offset[3] = 1000
+        return {"classifier": affine}
+
+    monkeypatch.setattr("lba_onnx.correction.run.estimate", shrunk)
+    monkeypatch.setattr("lba_onnx.evaluation.judge.Judge.score", lambda self, model: next(scores))
+    scores = iter([1.0, 2.0])
+    _, report = correct(plain, images(16), estimators=["scale"])
+    assert report.estimator == "none"
+    assert report.scores == {"none": 1.0, "scale": 2.0}
+    assert report.rejected == ("scale",)
+    assert report.divergences["scale"] > 1.5 * report.divergences["none"]
+    assert "out: " in report.summary()
 
 
 def test_dynamic_products_are_left_and_say_so():

@@ -13,6 +13,7 @@ from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation import Judge, compare, judge
+from lba_onnx.evaluation.judge import class_divergence
 from lba_onnx.rewrite import convert
 from lba_onnx.session import make_session
 
@@ -125,3 +126,18 @@ def test_model_with_other_outputs_is_refused():
         own.score(two_outputs(1.0))
     with pytest.raises(ModelError, match="output y: expected the reference's shape"):
         own.score(matmul_model(np.ones((3, 2), np.float32)))
+
+
+def test_divergence_ignores_the_size_of_scores_but_not_levelled_ones():
+    expected = np.random.default_rng(0).standard_normal((16, 10)) * 5 + 3
+    assert class_divergence(expected, expected / 3) < 1e-12
+    clipped = np.minimum(expected, np.sort(expected, axis=1)[:, -3:-2])  # the three largest become equal
+    noisy = expected + 0.3 * np.random.default_rng(1).standard_normal(expected.shape)
+    assert class_divergence(expected, clipped) > 3 * class_divergence(expected, noisy) > 0
+
+
+def test_divergence_of_constant_or_broken_scores_is_a_number():
+    expected = np.random.default_rng(0).standard_normal((4, 3))
+    assert class_divergence(np.ones((4, 3)), expected) == 0
+    assert class_divergence(expected, np.full((4, 3), np.nan)) == np.inf
+    assert 0 < class_divergence(expected, np.zeros((4, 3))) < np.inf

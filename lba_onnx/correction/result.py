@@ -1,5 +1,6 @@
 """What a correction did, and its JSON form."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,6 +32,9 @@ class CorrectionReport:
     Attributes:
         estimator: The one chosen (`correction.estimators`); "none" where none was better than no correction.
         scores: Estimators, and "none", to the scores on samples kept apart; larger is better.
+        divergences: The same to the divergence of class scores from float32's, over all samples
+            (`evaluation.judge.class_divergence`); None where no output is [samples, classes].
+        rejected: Estimators that take class scores clearly further from float32's; they are out.
         unit: What scores count: "dB" (SQNR of the outputs against float32), "%" or a metric's name.
         samples: How many samples the estimates come from.
         held_out_samples: How many were kept apart to choose by.
@@ -40,6 +44,8 @@ class CorrectionReport:
 
     estimator: str
     scores: dict[str, float]
+    divergences: dict[str, float | None]
+    rejected: tuple[str, ...]
     unit: str
     samples: int
     held_out_samples: int
@@ -58,13 +64,23 @@ class CorrectionReport:
 
     def summary(self) -> str:
         """Return one line: the choice, and what it gains."""
-        tried = ", ".join(f"{name} {score:.4g}" for name, score in self.scores.items())
+        tried = ", ".join(f"{name} {score:.4g}{self._remark(name)}" for name, score in self.scores.items())
         where = f"on {self.held_out_samples} samples{' kept apart' if self.is_held_out else ''}"
         if self.estimator == NONE:
             return f"not corrected: nothing tried is better {where} ({self.unit}: {tried})"
         return f"corrected by {self.estimator}: {len(self.corrected)} nodes; {where}, {self.unit}: {tried}"
 
+    def _remark(self, name: str) -> str:
+        if name not in self.rejected:
+            return ""
+        return f" (out: class scores diverge by {self.divergences[name]:.3g}, {self.divergences[NONE]:.3g} before)"
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; a score that is not finite becomes null."""
-        scores = {name: score if abs(score) != float("inf") else None for name, score in self.scores.items()}
-        return {**asdict(self), "scores": scores, "nodes": [asdict(node) for node in self.nodes]}
+        scores = {name: _finite(value) for name, value in self.scores.items()}
+        divergences = {name: _finite(value) for name, value in self.divergences.items()}
+        return {**asdict(self), "scores": scores, "divergences": divergences}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -14,7 +14,7 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.split import hold_out
 from lba_onnx.errors import ModelError
-from lba_onnx.evaluation.judge import Judge
+from lba_onnx.evaluation.judge import Assessment, Judge
 from lba_onnx.rewrite.conversion import converted_nodes, deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
@@ -52,7 +52,8 @@ def correct(
 
     Per output channel a scale and, where it helps, an offset are estimated layer after layer and folded into weights
     and biases. Every estimator is tried; the choice between them and no correction is made by the model's outputs on
-    one sample in four, kept apart, so that there the corrected model is never worse. See `correction.estimators`.
+    one sample in four, kept apart, so that there the corrected model is never worse. An estimator that takes class
+    scores clearly further from float32's, over all samples, is out. See `correction.estimators`.
 
     Args:
         model: Path, bytes or ModelProto of a converted model that has not been corrected.
@@ -93,7 +94,7 @@ def correct(
 
 
 class _Samples:
-    """The samples to estimate from, and those kept apart."""
+    """The samples to estimate from, those kept apart, and both."""
 
     def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput]) -> None:
         split = hold_out(batches, inputs)
@@ -101,6 +102,7 @@ class _Samples:
         self.held_out = split.kept
         self.is_held_out = not split.is_shared
         self.estimation = self.estimation if self.is_held_out else self.held_out
+        self.all = [*self.estimation, *self.held_out] if self.is_held_out else self.held_out
 
 
 class _Trials:
@@ -124,15 +126,18 @@ class _Trials:
         self._total = count * _count(samples.estimation)
         with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
             self._judge = Judge(reference, samples.held_out, metric=metric, providers=providers)
+            self._arbiter = Judge(reference, samples.all, metric=metric, providers=providers)
         self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
-        self._scores = {NONE: self._score(opened)}
+        self._scores: dict[str, float] = {}
+        self._on_all: dict[str, Assessment] = {}
+        self._assess(NONE)
 
     def run(self, estimator: str) -> None:
         """Try an estimator."""
         batches = self._samples.estimation
         found = estimate(self._opened, self._nodes, batches, estimator, self._providers, self._advance)
         self._corrections[estimator] = found
-        self._scores[estimator] = self._score(self.fold(estimator))
+        self._assess(estimator)
 
     def fold(self, estimator: str) -> OpenModel:
         """Return a copy of the model, corrected as an estimator says."""
@@ -142,10 +147,13 @@ class _Trials:
 
     def report(self) -> CorrectionReport:
         """Return the verdict: the first of the highest scores, so that no correction wins where nothing is gained."""
-        best = max(self._scores, key=lambda name: self._scores[name])
+        rejected = [n for n, found in self._on_all.items() if found.decides_worse_than(self._on_all[NONE])]
+        best = max(self._scores.keys() - rejected, key=lambda name: (self._scores[name], name == NONE))
         return CorrectionReport(
             estimator=best,
             scores=dict(self._scores),
+            rejected=tuple(rejected),
+            divergences={name: found.divergence for name, found in self._on_all.items()},
             unit=self._judge.unit,
             samples=_count(self._samples.estimation),
             held_out_samples=_count(self._samples.held_out),
@@ -160,9 +168,10 @@ class _Trials:
             return NodeCorrection(name, None, None, reason)
         return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)))
 
-    def _score(self, model: OpenModel) -> float:
-        with runnable(model) as file:
-            return self._judge.score(file)
+    def _assess(self, estimator: str) -> None:
+        with runnable(self.fold(estimator)) as file:
+            self._scores[estimator] = self._judge.score(file)
+            self._on_all[estimator] = self._arbiter.assess(file)
 
     def _advance(self, samples: int) -> None:
         self._done += samples

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,14 @@ from lba_onnx.data.batches import Batch
 from lba_onnx.data.hooks import function_name
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.metrics import Share, Similarity
-from lba_onnx.evaluation.outputs import Outputs, as_rows, check_same_names, run_by_name, tensor_outputs
+from lba_onnx.evaluation.outputs import (
+    Outputs,
+    as_rows,
+    check_same_names,
+    class_scores,
+    run_by_name,
+    tensor_outputs,
+)
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.evaluation.user_metric import Metric, load_metric, measure
 from lba_onnx.session import make_session
@@ -22,6 +30,30 @@ if TYPE_CHECKING:
     from lba_onnx.rewrite.model_files import ModelSource
 
 MAX_SQNR_DB = 200.0
+_CLEARLY_MORE = 1.5
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a Judge says of a model.
+
+    Attributes:
+        score: Larger is better; minus infinity where something is not a number.
+        divergence: How far its class scores are from the reference's (`class_divergence`); None where no output is
+            [samples, classes], or where a user's metric decides.
+    """
+
+    score: float
+    divergence: float | None
+
+    def decides_worse_than(self, other: "Assessment") -> bool:
+        """Return whether its class scores are clearly further from the reference's than another model's: by half more.
+
+        Clipping can bring outputs closer to the reference on the whole, and yet level the few scores that decide.
+        """
+        if self.divergence is None or other.divergence is None:
+            return False
+        return not self.divergence <= _CLEARLY_MORE * other.divergence
 
 
 class Judge:
@@ -80,10 +112,15 @@ class Judge:
             ModelError: The model cannot be read, or has other outputs than the reference.
             ValueError: The metric returned something else than a number per sample.
         """
+        return self.assess(model).score
+
+    def assess(self, model: "ModelSource") -> Assessment:
+        """Return the score of a model, and whether it decides as the reference does; raises as `score`."""
         session = make_session(model, providers=self._providers)
         check_same_names("outputs", self._outputs, session.get_outputs())
-        value = self._likeness(session) if self._metric is None else self._mean(session, self._metric)
-        return -math.inf if math.isnan(value) else value
+        if self._metric is not None:
+            return Assessment(_number(self._mean(session, self._metric)), None)
+        return self._likeness(session)
 
     def _mean(self, session: "onnxruntime.InferenceSession", metric: Metric) -> float:
         moments, names = Moments(), tensor_outputs(session)
@@ -92,14 +129,17 @@ class Judge:
             moments.update(measure(metric, outputs, batch.labels, batch.samples).tolist())
         return moments.mean
 
-    def _likeness(self, session: "onnxruntime.InferenceSession") -> float:
+    def _likeness(self, session: "onnxruntime.InferenceSession") -> Assessment:
         names = list(self._expected[0])
         figures: dict[str, Similarity | Share] = {name: _figure(self._expected[0][name]) for name in names}
+        pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
         for batch, expected in zip(self._batches, self._expected, strict=True):
             outputs = run_by_name(session, batch, names, "the model")
             for name, figure in figures.items():
                 _compare(figure, *as_rows(name, expected[name], outputs[name], batch))
-        return sum(_score(figure) for figure in figures.values()) / len(figures)
+            pairs += _class_scores(expected, outputs, batch)
+        mean = sum(_score(figure) for figure in figures.values()) / len(figures)
+        return Assessment(_number(mean), _divergence(pairs))
 
 
 def _comparable(outputs: Outputs) -> Outputs:
@@ -121,6 +161,48 @@ def _compare(figure: Similarity | Share, expected: NDArray[Any], values: NDArray
         figure.update(expected, values)
     else:
         figure.update(expected == values)
+
+
+def class_divergence(expected: NDArray[Any], scores: NDArray[Any]) -> float:
+    """Return the mean divergence of class distributions, in nats, whatever the unit of the scores.
+
+    Both are turned into distributions by a softmax whose temperature is a quarter of the standard deviation of the
+    expected scores around each sample's mean; before, one factor for all samples brings `scores` to the size of
+    `expected`. So a model that only shrinks its scores does not diverge.
+
+    Args:
+        expected: Numbers [samples, classes].
+        scores: Numbers of the same shape.
+    """
+    expected, scores = expected.astype(np.float64), scores.astype(np.float64)
+    temperature = float((expected - expected.mean(axis=1, keepdims=True)).std()) / 4
+    energy = float(np.square(scores).sum())
+    if temperature == 0 or not math.isfinite(energy):
+        return 0.0 if temperature == 0 else math.inf
+    factor = float((expected * scores).sum()) / energy if energy > 0 else 0.0
+    wanted, given = _log_softmax(expected / temperature), _log_softmax(factor * scores / temperature)
+    return float((np.exp(wanted) * (wanted - given)).sum(axis=1).mean())
+
+
+def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def _class_scores(expected: Outputs, outputs: Outputs, batch: Batch) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    wanted, given = class_scores(expected, batch), class_scores(outputs, batch)
+    return [] if wanted is None or given is None else [(wanted, given)]
+
+
+def _divergence(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float | None:
+    if len({wanted.shape[1] for wanted, _ in pairs}) != 1:
+        return None
+    return class_divergence(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+
+
+def _number(score: float) -> float:
+    return -math.inf if math.isnan(score) else score
 
 
 def _score(figure: Similarity | Share) -> float:

@@ -1,0 +1,191 @@
+"""lba-onnx debug: which layer of a converted model hurts, why, and which to promote."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lba_onnx.cli import options
+from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.output import print_json, print_rich, progress_bar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lba_onnx.diagnosis import Diagnosis, Promotion
+
+_OF_BOTH = ("batch_size", "preprocess", "providers")
+_SENTENCES = 3
+
+
+@click.command("debug")
+@options.model_path
+@options.test_data
+@click.option(
+    "--reference_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The float32 model that it was made from; needed where its weights were corrected.",
+)
+@click.option(
+    "--samples_alone",
+    type=click.IntRange(min=0),
+    default=16,
+    show_default=True,
+    help="Samples to try each node on as the only converted one, in whole batches; 0 to skip it.",
+)
+@click.option(
+    "--promote_until",
+    "condition",
+    metavar="CONDITION",
+    help='Find the fewest layers to promote until it holds: "sqnr>=20", "cosine>=0.99", "agreement>=99", "top1>=93", '
+    '"top5>=99", "top1_difference>=-0.5" or "metric>=0.9".',
+)
+@click.option("--wider", metavar="M<m>E<e>", help="Promote to this family; to float32 where not given.")
+@click.option(
+    "-o",
+    "--output_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The promoted model to write, if the condition is fulfilled.",
+)
+@options.metric
+@options.batching
+@options.common
+def debug_command(
+    onnx_path: Path,
+    data_path: Path,
+    labels_path: Path | None,
+    reference_path: Path | None,
+    as_json: bool,
+    samples_alone: int,
+    max_samples: int | None,
+    **settings: Any,
+) -> None:
+    """Show which layer of a converted model hurts, and why.
+
+    Looks at 64 samples (256 for --promote_until) unless --max_samples says otherwise. Labels and --metric are for
+    --promote_until alone.
+    """
+    from lba_onnx.diagnosis import debug
+
+    limit = {} if max_samples is None else {"max_samples": max_samples}
+    common = {name: settings.pop(name) for name in _OF_BOTH} | limit
+    _check_promotion({**settings, "labels_path": labels_path})
+    with progress_bar("looking at layers") as progress:
+        diagnosis = debug(
+            onnx_path, data_path, reference_path, samples_alone=samples_alone, progress=progress, **common
+        )
+    promotion = None
+    if settings["condition"] is not None:
+        order = [layer.node for layer in diagnosis.ranking] if diagnosis.samples_alone else None
+        paths = onnx_path, data_path, reference_path, labels_path
+        promotion = _promote(*paths, order, {**settings, **common})
+    if as_json:
+        print_json({**diagnosis.to_json(), **({"promotion": promotion.to_json()} if promotion else {})})
+        return
+    print_rich(_errors(diagnosis), _causes(diagnosis), _events(diagnosis), *diagnosis.sentences(_SENTENCES))
+    if promotion is not None:
+        print_rich(_steps(promotion), *_outcome(promotion, settings["output_path"]))
+
+
+def _check_promotion(settings: dict[str, Any]) -> None:
+    check_writable(settings["output_path"])
+    for name in ("wider", "output_path", "metric", "labels_path"):
+        if settings["condition"] is None and settings[name] is not None:
+            raise click.UsageError(f"--{name} plays no part without --promote_until")
+
+
+def _promote(
+    onnx_path: Path,
+    data_path: Path,
+    reference_path: Path | None,
+    labels_path: Path | None,
+    order: list[str] | None,
+    settings: dict[str, Any],
+) -> "Promotion":
+    from lba_onnx.diagnosis import promote_until
+
+    condition, output_path = settings.pop("condition"), settings.pop("output_path")
+    with progress_bar("promoting layers") as progress:
+        return promote_until(
+            onnx_path,
+            data_path,
+            condition,
+            reference_path,
+            labels=labels_path,
+            order=order,
+            model_output=output_path,
+            progress=progress,
+            **settings,
+        )
+
+
+def _errors(diagnosis: "Diagnosis") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{diagnosis.samples} samples ({diagnosis.samples_alone} for the model's output), the worst layer first, dB"
+    table = Table("node", "operator", "spec", "output alone", "exact inputs", "own error", "cross-model", title=title)
+    for layer in diagnosis.ranking:
+        values = layer.output_sqnr_alone, layer.exact_input_err, layer.qdq_err, layer.xmodel_err
+        table.add_row(escape(layer.node), layer.op_type, str(layer.spec), *map(_decibels, values))
+    return table
+
+
+def _causes(diagnosis: "Diagnosis") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lba_onnx.diagnosis.causes import CHUNK_SIZE, KINDS
+
+    table = Table("node", *KINDS, CHUNK_SIZE, title="share of the layer's error, %: of products / of sums / of both")
+    for layer in diagnosis.ranking:
+        groups = [(f"product_{kind}", f"accumulator_{kind}", kind) for kind in KINDS]
+        cells = [" / ".join(_share(layer.shares[cause]) for cause in group) for group in groups]
+        table.add_row(escape(layer.node), *cells, _share(layer.shares[CHUNK_SIZE]))
+    return table
+
+
+def _events(diagnosis: "Diagnosis") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    names = ("product_overflow", "product_underflow", "accumulator_overflow", "accumulator_underflow", "swamping")
+    table = Table("node", *names, title="how often it happens in the converted model, %")
+    for layer in diagnosis.ranking:
+        cells = ["-" if layer.events is None else f"{100 * getattr(layer.events, name):.2g}" for name in names]
+        table.add_row(escape(layer.node), *cells)
+    return table
+
+
+def _steps(promotion: "Promotion") -> "Table":
+    from rich.table import Table
+
+    title = f"{promotion.condition} on {promotion.samples} samples"
+    table = Table("promoted layers", promotion.condition.split(">")[0], "holds", title=title)
+    for step in promotion.steps:
+        table.add_row(str(len(step.promoted)), f"{step.value:.4g}", "yes" if step.holds else "no")
+    return table
+
+
+def _outcome(promotion: "Promotion", output_path: Path | None) -> list[str]:
+    target = "float32" if promotion.wider is None else promotion.wider
+    if not promotion.is_fulfilled:
+        line = f"{promotion.condition} does not hold even with all layers in {target}: {promotion.value:.4g}"
+        return [line, *([f"wrote nothing to {output_path}"] if output_path else [])]
+    if not promotion.promoted:
+        line = f"{promotion.condition} holds as it is: {promotion.value:.4g}"
+    else:
+        listed = ", ".join(promotion.promoted)
+        line = f"{promotion.condition} holds with these layers in {target}: {listed}"
+    return [line, *([f"wrote {output_path}"] if output_path else [])]
+
+
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None or not math.isfinite(share) else str(round(100 * share))

@@ -1,0 +1,41 @@
+"""What each converted node does to the model's own output, all others being float32."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lba_onnx.data.batches import Batch
+from lba_onnx.data.execution import Progress
+from lba_onnx.diagnosis.variants import Variants
+from lba_onnx.evaluation.judge import Judge
+
+if TYPE_CHECKING:
+    import onnx
+
+    from lba_onnx.accumulator import AccumulatorSpec
+
+
+def score_alone(
+    variants: Variants, batches: Sequence[Batch], providers: Sequence[str], progress: Progress | None = None
+) -> dict[str, float]:
+    """Return by node the score of the model in which it is the only converted one.
+
+    Args:
+        variants: The models.
+        batches: Few samples; they run once through the reference, and once a node through a variant.
+        providers: onnxruntime's execution providers.
+        progress: Called after each node with the nodes done and in all.
+    """
+    judge = Judge(variants.reference, batches, providers=providers)
+    scores: dict[str, float] = {}
+    for name in variants.specs:
+        scores[name] = judge.score(_only(variants, name))
+        if progress is not None:
+            progress(len(scores), len(variants.specs))
+    return scores
+
+
+def _only(variants: Variants, name: str) -> "onnx.ModelProto":
+    def keep(other: str, spec: "AccumulatorSpec") -> "AccumulatorSpec | None":
+        return spec if other == name else None
+
+    return variants.make(keep)

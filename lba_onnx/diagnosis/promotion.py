@@ -1,0 +1,237 @@
+"""The fewest layers to leave in float32, or to give a wider family, until a condition holds.
+
+    order the layers by what each alone does to the model's output
+    no layer promoted: holds?  ->  done
+    all promoted: does not hold?  ->  no promotion fulfils the condition
+    bisect the number k of promoted layers, taken from the most harmful on
+    for each promoted layer, the least harmful first: take it back if the condition holds without it
+
+What remains is fewest in the sense that no layer of it can be taken back alone; a smaller set of other layers is not
+ruled out.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.correction import correct
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.execution import Progress
+from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.diagnosis.alone import score_alone
+from lba_onnx.diagnosis.condition import Condition
+from lba_onnx.diagnosis.promotion_result import Promotion, Step
+from lba_onnx.diagnosis.variants import Variants, open_variants
+from lba_onnx.diagnosis.widening import widen
+from lba_onnx.evaluation.labels import Labels, with_labels
+from lba_onnx.evaluation.outputs import check_same_interface
+from lba_onnx.evaluation.run import gather_comparison
+from lba_onnx.evaluation.user_metric import Metric, load_metric
+from lba_onnx.families import FormatFamily
+from lba_onnx.rewrite import convert
+from lba_onnx.session import make_session
+
+if TYPE_CHECKING:
+    import onnx
+
+    from lba_onnx.rewrite.model_files import ModelSource
+
+_LOG = logging.getLogger(__name__)
+
+DEFAULT_SAMPLES = 256
+DEFAULT_SAMPLES_ALONE = 16
+
+
+def promote_until(
+    model: "ModelSource",
+    data: Any,
+    condition: str,
+    reference: "ModelSource | None" = None,
+    *,
+    wider: str | None = None,
+    labels: Labels | None = None,
+    metric: Metric | str | None = None,
+    order: Sequence[str] | None = None,
+    max_samples: int = DEFAULT_SAMPLES,
+    samples_alone: int = DEFAULT_SAMPLES_ALONE,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    preprocess: Preprocess | None = None,
+    progress: Progress | None = None,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    model_output: "str | os.PathLike[str] | None" = None,
+) -> Promotion:
+    """Find the fewest layers to leave in float32, or to give a wider family, until a condition holds.
+
+    Where `correct` corrected the converted model, each model tried is corrected too, by the same estimator, on the
+    samples at hand. These are kept in memory, since they run once for each model tried: about log2 of the number of
+    layers, and one more for each layer that is promoted in between.
+
+    Args:
+        model: As in `debug`.
+        data: As in `debug`.
+        condition: Such as "sqnr>=20", as `Condition` describes.
+        reference: As in `debug`.
+        wider: A family such as "M10E5" for the promoted nodes, at least as wide as any format of the model, with the
+            smallest ranges in which nothing overflows on these samples; None for float32.
+        labels: As in `evaluate`.
+        metric: As in `evaluate`.
+        order: All nodes, the most harmful first, as in `Diagnosis.ranking`; None to find it out.
+        max_samples: As in `debug`.
+        samples_alone: How many of them to order the layers by, in whole batches.
+        batch_size: As in `debug`.
+        preprocess: As in `debug`.
+        progress: Called, where there is no order, after each node with the nodes done and in all; then after each model
+            tried with their number and None.
+        providers: As in `debug`.
+        model_output: A file to write the promoted model to, where the condition is fulfilled.
+
+    Raises:
+        DataError: As `debug`, or the data do not tell the figure of the condition.
+        ModelError: As `debug`.
+        ValueError: The condition, the family, the order or a number is not as described.
+    """
+    wanted, family = Condition.parse(condition), None if wider is None else FormatFamily.parse(wider)
+    with open_variants(model, reference) as variants:
+        inputs = describe_inputs(make_session(variants.reference, providers=providers))
+        read = read_batches(data, inputs, batch_size, max_samples, preprocess)
+        batches = list(with_labels(read, labels, is_whole=False))
+        specs = {} if family is None else widen(variants, batches, family, providers)
+        trial = _Trial(variants, specs, batches, wanted, load_metric(metric), progress, providers)
+        ordered = _order(variants, batches, samples_alone, providers, progress) if order is None else list(order)
+        promotion = _promote(trial, ordered, wider)
+        if model_output is not None and promotion.is_fulfilled:
+            _write(trial, promotion, model_output)
+    return promotion
+
+
+def _promote(trial: "_Trial", ordered: Sequence[str], wider: str | None) -> Promotion:
+    names = trial.variants.specs
+    if sorted(ordered) != sorted(names):
+        raise ValueError(f"expected an order of all converted nodes, {sorted(names)}, got {sorted(ordered)}")
+    if trial.variants.is_corrected and trial.variants.estimator is None:
+        _LOG.warning("the model's weights are not the reference's: promotion takes the reference's")
+    found = _search(trial, ordered)
+    specs = {name: trial.spec(name, found.promoted) for name in names}
+    return Promotion(
+        condition=str(trial.condition),
+        is_fulfilled=found.holds,
+        promoted=found.promoted,
+        value=found.value,
+        specs={name: spec for name, spec in specs.items() if spec is not None},
+        wider=wider,
+        samples=sum(batch.samples for batch in trial.batches),
+        steps=tuple(trial.steps),
+    )
+
+
+class _Trial:
+    """Tries models with some nodes promoted.
+
+    Attributes:
+        variants: The models.
+        batches: The samples that they run on.
+        condition: What they should fulfil.
+        steps: What was tried.
+    """
+
+    def __init__(
+        self,
+        variants: Variants,
+        wider_specs: Mapping[str, AccumulatorSpec],
+        batches: Sequence[Batch],
+        condition: Condition,
+        metric: Metric | None,
+        progress: Progress | None,
+        providers: Sequence[str],
+    ) -> None:
+        self.variants = variants
+        self.batches = batches
+        self.condition = condition
+        self.steps: list[Step] = []
+        self._wider_specs = wider_specs
+        self._metric = metric
+        self._progress = progress
+        self._providers = providers
+        self._reference = make_session(variants.reference, providers=providers)
+
+    def spec(self, name: str, promoted: Sequence[str]) -> AccumulatorSpec | None:
+        """Return a node's spec; None for float32."""
+        return self._wider_specs.get(name) if name in promoted else self.variants.specs[name]
+
+    def correct(self, model: "ModelSource", path: "str | os.PathLike[str] | None" = None) -> "onnx.ModelProto":
+        """Return a converted model corrected as that of the user was; write it where there is a path."""
+        feeds, estimators = [dict(batch.feeds) for batch in self.batches], [self.variants.estimator or ""]
+        return correct(model, feeds, estimators=estimators, providers=self._providers, model_output=path)[0]
+
+    def run(self, promoted: Sequence[str]) -> Step:
+        """Try the model with these nodes promoted."""
+        model: ModelSource = self.variants.make(lambda name, _: self.spec(name, promoted))
+        if self.variants.estimator is not None and any(self.spec(name, promoted) for name in self.variants.specs):
+            model = self.correct(model)
+        candidate = make_session(model, providers=self._providers)
+        check_same_interface(self._reference, candidate)
+        figures = gather_comparison(self._reference, candidate, self.batches, self._metric).result()
+        value = self.condition.value(figures)
+        self.steps.append(Step(tuple(promoted), value, self.condition.holds(value)))
+        if self._progress is not None:
+            self._progress(len(self.steps), None)
+        return self.steps[-1]
+
+
+def _search(trial: _Trial, ordered: Sequence[str]) -> Step:
+    """Return the step whose promoted nodes are to be taken."""
+    none = trial.run(())
+    if none.holds:
+        return none
+    best = trial.run(ordered)
+    if not best.holds:
+        return best
+    fails, holds = 0, len(ordered)
+    while holds - fails > 1:
+        middle = (fails + holds) // 2
+        step = trial.run(ordered[:middle])
+        if step.holds:
+            best, holds = step, middle
+        else:
+            fails = middle
+    return _prune(trial, best)
+
+
+def _prune(trial: _Trial, best: Step) -> Step:
+    """Take promoted nodes back one at a time, the least harmful first, but for the last that was found needed."""
+    for name in best.promoted[-2::-1]:
+        step = trial.run([other for other in best.promoted if other != name])
+        best = step if step.holds else best
+    return best
+
+
+def _order(
+    variants: Variants,
+    batches: Sequence[Batch],
+    samples_alone: int,
+    providers: Sequence[str],
+    progress: Progress | None,
+) -> list[str]:
+    few: list[Batch] = []
+    for batch in batches:
+        if sum(other.samples for other in few) < max(samples_alone, 1):
+            few.append(batch)
+    scores = score_alone(variants, few, providers, progress)
+    return sorted(scores, key=lambda name: scores[name])
+
+
+def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") -> None:
+    variants = trial.variants
+    said = {"condition": promotion.condition, "promoted": list(promotion.promoted), "wider": promotion.wider}
+    provenance = {**variants.provenance, "promotion": said}
+    if variants.estimator is None or not promotion.specs:
+        convert(variants.reference, promotion.specs, model_output=path, provenance=provenance)
+        return
+    with TemporaryDirectory(prefix="lba_onnx-") as folder:
+        plain = Path(folder) / "converted.onnx"
+        convert(variants.reference, promotion.specs, model_output=plain, provenance=provenance)
+        trial.correct(plain, path)

@@ -1,0 +1,67 @@
+"""What a promotion found, and its JSON form."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from lba_onnx.accumulator import AccumulatorSpec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model that was tried.
+
+    Attributes:
+        promoted: The promoted nodes.
+        value: The figure of the condition.
+        holds: Whether it fulfils the condition.
+    """
+
+    promoted: tuple[str, ...]
+    value: float
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Which layers to promote.
+
+    Attributes:
+        condition: The condition, as text.
+        is_fulfilled: Whether it holds for the model with these nodes promoted; False where it does not even with all.
+        promoted: The promoted nodes, the most harmful first; all nodes where the condition is not fulfilled.
+        value: The figure of the condition with these nodes promoted.
+        specs: Specs by node, for `convert`: without the promoted nodes where they stay in float32, all where they get
+            a wider family.
+        wider: The wider family; None for float32.
+        samples: How many samples the figures come from.
+        steps: What was tried, in that order.
+    """
+
+    condition: str
+    is_fulfilled: bool
+    promoted: tuple[str, ...]
+    value: float
+    specs: dict[str, AccumulatorSpec]
+    wider: str | None
+    samples: int
+    steps: tuple[Step, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; numbers that JSON cannot hold (an infinite SQNR, NaN) become null."""
+        return {
+            "condition": self.condition,
+            "is_fulfilled": self.is_fulfilled,
+            "promoted": list(self.promoted),
+            "value": _finite(self.value),
+            "specs": {name: str(spec) for name, spec in self.specs.items()},
+            "wider": self.wider,
+            "samples": self.samples,
+            "steps": [
+                {**vars(step), "promoted": list(step.promoted), "value": _finite(step.value)} for step in self.steps
+            ],
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,171 @@
+"""Runs both models over samples and tells of each layer how much it loses and why."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.blocks import sample_count
+from lba_onnx.data.execution import Progress, run_batch
+from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.diagnosis.alone import score_alone
+from lba_onnx.diagnosis.causes import CAUSES, balanced_chunk_size, limit_note
+from lba_onnx.diagnosis.events import EventRates
+from lba_onnx.diagnosis.layers import ModelPair, open_pair
+from lba_onnx.diagnosis.result import Diagnosis, LayerDiagnosis
+from lba_onnx.diagnosis.sums import LayerSums
+from lba_onnx.diagnosis.variants import Variants, open_variants
+from lba_onnx.observation.collection import CollectingSession, collecting_session
+
+if TYPE_CHECKING:
+    from lba_onnx.rewrite.model_files import ModelSource
+
+DEFAULT_SAMPLES = 64
+DEFAULT_SAMPLES_ALONE = 16
+
+_COUNTED_SAMPLES = 16  # counting takes several times as long as computing
+_COUNTED_PRODUCTS = 1 << 23  # of all samples; they are followed one by one
+
+
+def debug(
+    model: "ModelSource",
+    data: Any,
+    reference: "ModelSource | None" = None,
+    *,
+    max_samples: int = DEFAULT_SAMPLES,
+    samples_alone: int = DEFAULT_SAMPLES_ALONE,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    preprocess: Preprocess | None = None,
+    progress: Progress | None = None,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> Diagnosis:
+    """Tell of each converted node how much it loses, how often something goes wrong in it, and which cause counts.
+
+    Each batch runs through the reference, then through the converted model, and the first 16 samples through the
+    converted model again to count events; each time parts of the executions are looked at, so that what is kept grows
+    neither with the number of samples nor with their size. Then each node is tried as the only converted one.
+
+    Args:
+        model: Path, bytes or ModelProto of a converted model.
+        data: Samples, in any form that `data.blocks.open_blocks` takes.
+        reference: The float32 model it was made from. None takes the converted model's own weights, which will not do
+            where they were corrected.
+        max_samples: How many samples to take, from the first on.
+        samples_alone: How many of them to use for `output_sqnr_alone`, in whole batches; 0 to skip it.
+        batch_size: Samples per run where the model leaves it open.
+        preprocess: Called with the arrays of each feed; returns what the model is fed.
+        progress: Called after each batch with the samples done and in all (None where unknown), then after each node
+            with the nodes done and in all.
+        providers: onnxruntime's execution providers.
+
+    Raises:
+        DataError: The data cannot be read or do not fit the model.
+        ModelError: A model cannot be read, the first has no converted node, the reference lacks one of its nodes, or
+            there is none although the first was corrected.
+        ValueError: A number is not as described.
+    """
+    if samples_alone < 0:
+        raise ValueError(f"expected samples_alone of at least 0, got {samples_alone}")
+    with open_variants(model, reference) as variants:
+        with open_pair(model, variants, providers) as pair, ExitStack() as stack:
+            batches = read_batches(data, describe_inputs(pair.inputs), batch_size, max_samples, preprocess)
+            counting = _Counting(stack, model, providers)
+            seen = _run(pair, counting, batches, samples_alone, progress, sample_count(data, max_samples))
+        del pair, counting  # and their sessions
+        scores = score_alone(variants, seen.kept, providers, progress) if seen.kept else {}
+    layers = _layers(variants, seen, scores)
+    return Diagnosis(layers, seen.samples, sum(batch.samples for batch in seen.kept), variants.is_corrected)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the pass over the samples leaves.
+
+    Attributes:
+        sums: By node.
+        rates: By node.
+        samples: How many there were.
+        kept: The first batches.
+    """
+
+    sums: Mapping[str, LayerSums]
+    rates: Mapping[str, EventRates | None]
+    samples: int
+    kept: list[Batch]
+
+
+class _Counting:
+    """Counts events in the converted model: of the first samples, and of as large a part of the outputs as is cheap."""
+
+    def __init__(self, stack: ExitStack, model: "ModelSource", providers: Sequence[str]) -> None:
+        self._stack = stack
+        self._model = model
+        self._providers = providers
+        self._samples = 0
+        self._session: CollectingSession | None = None
+
+    def run(self, batch: Batch, products: int) -> None:
+        """Run a batch, in which nodes compute so many products; pass over it where enough samples have been counted."""
+        if self._samples >= _COUNTED_SAMPLES:
+            return
+        self._samples += batch.samples
+        if self._session is None:
+            expected = products * max(1, _COUNTED_SAMPLES // batch.samples)
+            fraction = min(1.0, _COUNTED_PRODUCTS / max(expected, 1))
+            self._session = self._stack.enter_context(collecting_session(self._model, self._providers, fraction))
+        run_batch(self._session.session, batch, [])
+
+    def rates(self) -> dict[str, EventRates | None]:
+        """Return the rates so far, by node."""
+        seen = {} if self._session is None else self._session.read_statistics()
+        return {name: EventRates.of(statistics) for name, statistics in seen.items()}
+
+
+def _run(
+    pair: ModelPair,
+    counting: _Counting,
+    batches: Iterator[Batch],
+    samples_alone: int,
+    progress: Progress | None,
+    total: int | None,
+) -> _Seen:
+    kept: list[Batch] = []
+    samples = 0
+    for batch in batches:
+        pair.run(batch)
+        counting.run(batch, pair.observer.products)
+        if samples < samples_alone:
+            kept.append(batch)
+        samples += batch.samples
+        if progress is not None:
+            progress(samples, total)
+    return _Seen(pair.observer.layers, counting.rates(), samples, kept)
+
+
+def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tuple[LayerDiagnosis, ...]:
+    return tuple(
+        LayerDiagnosis(
+            node=name,
+            op_type=variants.op_types[name],
+            spec=spec,
+            output_sqnr_alone=scores.get(name),
+            exact_input_err=seen.sums[name].exact_input.sqnr_db,
+            qdq_err=seen.sums[name].qdq.sqnr_db,
+            xmodel_err=seen.sums[name].xmodel.sqnr_db,
+            shares={cause: seen.sums[name].share(cause) for cause in CAUSES},
+            events=seen.rates.get(name),
+            balanced_chunk_size=balanced_chunk_size(seen.sums[name].depth),
+            outputs=seen.sums[name].exact_input.values,
+            notes=_notes(spec, seen.sums[name]),
+        )
+        for name, spec in variants.specs.items()
+    )
+
+
+def _notes(spec: AccumulatorSpec, sums: LayerSums) -> tuple[str, ...]:
+    notes = [note for note in (limit_note(spec, cause) for cause in CAUSES) if note]
+    if sums.unmatched_calls:
+        notes.append(f"executions in the converted model without an equal in the reference: {sums.unmatched_calls}")
+    return tuple(notes)

@@ -1,0 +1,145 @@
+"""Models derived from one converted model: nodes with other specs, or back in float32.
+
+LbaConv "conv1" (product_format="M7E4b12", ...)   ->   LbaConv "conv1" (product_format="M22E7b63", ...)
+                                                  ->   Conv "conv1"
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+
+from lba_onnx import ops
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.correction.result import NONE
+from lba_onnx.correction.run import CORRECTION_KEY
+from lba_onnx.errors import ModelError, SelectionError
+from lba_onnx.rewrite.conversion import convert, converted_nodes
+from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
+from lba_onnx.rewrite.model_writer import save_model
+from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_metadata
+from lba_onnx.rewrite.specs import read_specs, set_attributes
+
+Change = Callable[[str, AccumulatorSpec], AccumulatorSpec | None]
+"""Called with a node's name and spec; returns another spec, or None for a node in float32."""
+
+_STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
+_OWN_ATTRIBUTES = {"product_format", "accumulator_format", "chunk_size", "underflow", "statistics"}
+
+
+class Variants:
+    """A converted model and its variants.
+
+    Attributes:
+        specs: The specs of the converted model's nodes, in the model's order.
+        op_types: Their standard operators, such as "Conv".
+        reference: The float32 model: as given, or the converted model with all nodes back in float32.
+        is_corrected: Whether the converted model has other weights than the reference.
+        estimator: What `correct` corrected the converted model by, as its metadata say; None where it did not.
+        provenance: What the metadata say of the specs.
+    """
+
+    def __init__(self, model: ModelSource, reference: "ModelSource | None", folder: Path) -> None:
+        """Open both; see `open_variants`."""
+        opened = open_model(model)
+        self.specs = read_specs(opened.proto)
+        self.op_types = {name: _STANDARD_TYPES[node.op_type] for name, node in converted_nodes(opened.proto)}
+        metadata = read_metadata(opened.proto)
+        self.provenance = _read_json(metadata, PROVENANCE_KEY)
+        estimator = _read_json(metadata, CORRECTION_KEY).get("estimator", NONE)
+        self.estimator: str | None = None if estimator == NONE else estimator
+        if self.estimator is not None and reference is None:
+            raise ModelError(
+                "expected the float32 reference beside a corrected model, whose weights are others, got none"
+            )
+        self._folder = folder
+        self._count = 0
+        self._base = _in_memory_or_in(opened if reference is None else self._convert(reference), folder)
+        self.is_corrected = reference is not None and _weights(opened.proto) != _weights(self._base.proto)
+        self.reference: ModelSource = self.make(lambda name, spec: None) if reference is None else reference
+
+    def make(self, change: Change) -> "onnx.ModelProto | Path":
+        """Return a variant: in memory, or, where weights are external data, a file that lives as long as all this."""
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self._base.proto)
+        for name, node in converted_nodes(proto):
+            spec = change(name, self.specs[name])
+            if spec is None:
+                _restore(node)
+            else:
+                set_attributes(node, dict(spec.to_attributes()))
+        if self._base.path is None:
+            return proto
+        self._count += 1
+        path = self._folder / f"variant_{self._count}.onnx"
+        save_model(proto, path, source_path=self._base.path)
+        return path
+
+    def _convert(self, reference: ModelSource) -> OpenModel:
+        opened = open_model(reference)
+        path = self._folder / "converted.onnx" if next(external_tensors(opened.proto), None) is not None else None
+        try:
+            proto, report = convert(
+                reference, self.specs, model_output=path, use_external_data_format=True if path else None
+            )
+        except SelectionError as error:
+            raise ModelError(f"expected a reference with the nodes of the converted model: {error}") from None
+        converted = {entry.node for entry in report.converted}
+        missing = [name for name in self.specs if name not in converted]
+        if missing:
+            raise ModelError(f"expected a float32 reference, got one in which {missing[0]!r} cannot be converted")
+        return open_model(path) if path else OpenModel(proto, None)
+
+
+@contextmanager
+def open_variants(model: ModelSource, reference: "ModelSource | None") -> Iterator[Variants]:
+    """Open a converted model and the float32 model that it comes from while the block runs.
+
+    Args:
+        model: The converted model, as path, bytes or ModelProto.
+        reference: The float32 model; None for the converted model with its nodes back in float32.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelError: A model cannot be read, the first has no converted node, the reference lacks one of its nodes, or
+            there is none although the first was corrected.
+    """
+    with TemporaryDirectory(prefix="lba_onnx-") as folder:
+        yield Variants(model, reference, Path(folder))
+
+
+def _in_memory_or_in(opened: OpenModel, folder: Path) -> OpenModel:
+    """Write a model with external data into a folder, where variants refer to the same data."""
+    if next(external_tensors(opened.proto), None) is None:
+        return OpenModel(opened.proto, None)
+    if opened.path is not None and opened.path.parent == folder:
+        return opened
+    path = folder / "converted.onnx"
+    save_model(opened.proto, path, use_external_data_format=True, source_path=opened.path)
+    return open_model(path)
+
+
+def _restore(node: onnx.NodeProto) -> None:
+    """Make a converted node the standard operator again."""
+    node.domain, node.op_type = "", _STANDARD_TYPES[node.op_type]
+    for index in reversed(range(len(node.attribute))):
+        if node.attribute[index].name in _OWN_ATTRIBUTES:
+            del node.attribute[index]
+
+
+def _read_json(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata.get(key, "{}"))
+    except json.JSONDecodeError:  # somebody else's entry
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _weights(model: onnx.ModelProto) -> dict[str, bytes]:
+    """Return the values of the main graph's initializers that are in the model itself."""
+    tensors = (tensor for tensor in model.graph.initializer if tensor.data_location != onnx.TensorProto.EXTERNAL)
+    return {tensor.name: tensor.SerializeToString(deterministic=True) for tensor in tensors}
