@@ -62,10 +62,12 @@ class FormatFamily:
         """The smallest legal bias, with the widest range."""
         return (1 << self.exponent_bits) - 1 - MAX_EXPONENT
 
-    def narrowest_above(self, magnitude: float) -> FloatFormat:
-        """Return the format of the smallest range whose max_value exceeds a magnitude.
+    def max_exponent(self, number_format: FloatFormat) -> int:
+        """Return the exponent of a format's largest values, as `with_max_exponent` takes it."""
+        return (1 << self.exponent_bits) - 1 - number_format.exponent_bias
 
-        Where even the least bias does not (or the largest bias is reached first), that one is returned.
+    def exponent_above(self, magnitude: float) -> int:
+        """Return the least exponent with which max_value exceeds a magnitude, legal or not.
 
         Args:
             magnitude: A positive, finite number.
@@ -77,4 +79,17 @@ class FormatFamily:
             raise ValueError(f"expected a positive, finite magnitude, got {magnitude}")
         fraction, exponent = math.frexp(magnitude)  # magnitude = 2 * fraction * 2^(exponent - 1)
         is_below = 2 * fraction < 2 - 2.0**-self.mantissa_bits
-        return self.with_max_exponent(exponent - 1 if is_below else exponent)
+        return exponent - 1 if is_below else exponent
+
+    def narrowest_above(self, magnitude: float) -> FloatFormat:
+        """Return the format of the smallest range whose max_value exceeds a magnitude.
+
+        Where even the least bias does not (or the largest bias is reached first), that one is returned.
+
+        Args:
+            magnitude: A positive, finite number.
+
+        Raises:
+            ValueError: It is zero, negative or not finite.
+        """
+        return self.with_max_exponent(self.exponent_above(magnitude))

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.calibration import Calibration, NodeCalibration
-from lba_onnx.calibration.ranges import NodeRange, default_spec, smallest_spec
+from lba_onnx.calibration import Calibration, EventRates, NodeCalibration, Verdict
+from lba_onnx.calibration.advice import warning_of
+from lba_onnx.calibration.fit import fit_max, fit_percentile
+from lba_onnx.calibration.histogram import Log2Histogram
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.settings import Settings
 from lba_onnx.errors import DataError
 from lba_onnx.families import FormatFamily
 
@@ -18,7 +22,7 @@ M7E4 = FormatFamily(7, 4)
 
 
 def seen(product: float, partial_sum: float, total: float = 0.0) -> NodeRange:
-    return NodeRange(100, product, partial_sum, total)
+    return NodeRange(100, 0, product, partial_sum, total)
 
 
 @given(
@@ -63,37 +67,106 @@ def test_family_text_round_trips():
     assert str(FormatFamily.parse("M10E5")) == "M10E5"
 
 
+def fitted(seen_range: NodeRange, method=fit_max, **settings) -> str:
+    chosen = Settings(M7E4, **settings)
+    return str(chosen.spec(method({"node": seen_range}, chosen)["node"]))
+
+
 def test_products_as_large_as_sums_are_not_saturated():
-    spec = smallest_spec(seen(13.3, 13.7), M7E4, 16, True)
-    assert str(spec) == "M7E4b12/M7E4b12"
+    assert fitted(seen(13.3, 13.7)) == "M7E4b12/M7E4b12"
+
+
+def test_tied_products_may_saturate():
+    assert fitted(seen(13.3, 13.7), is_tied=True) == "M7E4b14/M7E4b12"
 
 
 def test_accumulator_holds_running_totals_too():
-    spec = smallest_spec(seen(1.0, 3.0, 100.0), M7E4, 32, False)
-    assert spec.product_format.max_value == 2 - 2**-7
-    assert spec.accumulator_format.max_value == 128 - 0.5
-    assert (spec.chunk_size, spec.underflow) == (32, False)
-
-
-def test_zeros_alone_choose_nothing():
-    assert smallest_spec(seen(0.0, 0.0), M7E4, 16, True) is None
+    assert fitted(seen(1.0, 3.0, 100.0), chunk_size=32, underflow=False) == "M7E4b15/M7E4b9,chunk=32,underflow=off"
 
 
 @pytest.mark.parametrize(
     ("family", "chunk_size", "expected"),
     [("M7E4", 16, "M7E4b12/M7E4b10"), ("M7E3", 16, "M7E3b4/M7E3b2"), ("M7E4", None, "M7E4b10/M7E4b10,chunk=none")],
 )
-def test_default_spec_has_the_range_of_the_paper(family, chunk_size, expected):
-    assert str(default_spec(FormatFamily.parse(family), chunk_size, True)) == expected
+def test_zeros_get_the_default_spec_with_the_range_of_the_paper(family, chunk_size, expected):
+    settings = Settings(FormatFamily.parse(family), chunk_size=chunk_size)
+    for nothing in (None, seen(0.0, 0.0)):
+        assert str(settings.spec(fit_max({"node": nothing}, settings)["node"])) == expected
+
+
+def spread_range(*bins: tuple[int, int]) -> NodeRange:
+    histogram = Log2Histogram.of(bins)
+    largest = 1.9 * 2.0 ** max(log2 for log2, _ in bins)
+    return NodeRange(100, 100, largest, largest, 0.0, histogram, histogram, Log2Histogram())
+
+
+@pytest.mark.parametrize(
+    ("percentile", "expected"),
+    [(100, "M7E4b11"), (99.9, "M7E4b11"), (99, "M7E4b13"), (98.9, "M7E4b13"), (50, "M7E4b15")],
+)
+def test_percentile_is_the_smallest_range_that_holds_it(percentile, expected):
+    values = spread_range((0, 900), (2, 90), (4, 10))
+    assert fitted(values, fit_percentile, percentile=percentile) == f"{expected}/{expected}"
+
+
+def test_percentile_without_sampled_values_is_max():
+    assert fitted(seen(1.0, 3.0), fit_percentile) == fitted(seen(1.0, 3.0))
+
+
+def test_one_pair_for_the_model_holds_all_nodes():
+    settings = Settings(M7E4, granularity="model")
+    choice = fit_max({"a": seen(100.0, 1.0), "b": seen(1.0, 50.0), "never": None}, settings)
+    assert len(set(choice.values())) == 1
+    assert str(settings.spec(choice["never"])) == "M7E4b9/M7E4b10"
+
+
+def test_histogram_shares():
+    histogram = Log2Histogram.of([(3, 1), (0, 2), (-5, 7)])
+    assert (histogram.share_above(3), histogram.share_above(2), histogram.share_below(0)) == (0, 0.1, 0.7)
+    assert histogram.lost_above(2) == pytest.approx((1.5 * 8 - 8) / histogram.magnitude)
+    assert histogram.lost_below(0) == pytest.approx(7 * 1.5 / 32 / histogram.magnitude)
+    assert (histogram + histogram).count == 20
+    empty = Log2Histogram()
+    assert (empty.share_above(0), empty.lost_below(0), empty.exponent_of_share(0.5)) == (0, 0, None)
+
+
+@pytest.mark.parametrize("exponent", [-3, 0, 5])
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1 - 2.0**-8, 1 - 2.0**-20])
+def test_values_in_the_top_binade_are_as_good_as_truncated(exponent, fraction):
+    value, top = math.ldexp(1 + fraction, exponent), M7E4.with_max_exponent(exponent)
+    assert top.quantize(value) == M7E4.with_max_exponent(exponent + 3).quantize(value)
+
+
+def test_family_too_narrow_is_named_with_the_one_that_would_do():
+    settings, rates = Settings(FormatFamily(7, 3)), EventRates(0, 0, 0, 0, 0, 0, 0.0, 0.0)
+    assert warning_of(spread_range((0, 100)), rates, settings) == ""
+    wide = spread_range(*((log2, 2 ** (10 - log2)) for log2 in range(-4, 11)))
+    text = warning_of(wide, rates, settings)
+    assert "products lose at least" in text and "sums lose at least" in text and text.endswith("M7E4 would do")
+
+
+def test_swamped_products_ask_for_more_mantissa_bits():
+    settings = Settings(M7E4)
+    values = replace(spread_range((-12, 500), (0, 500)), partial_sums_log2=Log2Histogram.of([(0, 1000)]))
+    assert warning_of(values, EventRates(0, 0, 0, 0, 0, 0, 0.2, 0.0), settings) == ""
+    text = warning_of(values, EventRates(0, 0, 0, 0, 0, 0, 0.5, 0.0), settings)
+    assert text == "50 % of the products are swamped: M12E4 would do"
 
 
 def example() -> Calibration:
     nodes = {
-        "conv/1": NodeCalibration(AccumulatorSpec.parse("M7E4b12/M7E4b9"), seen(0.5, 12.25, 13.0)),
-        "unused": NodeCalibration(AccumulatorSpec.parse("M7E4b10"), None, "did not run"),
+        "conv/1": NodeCalibration(
+            AccumulatorSpec.parse("M7E4b12/M7E4b9"),
+            spread_range((-2, 5), (3, 1)),
+            EventRates(0.0, 0.25, 0.0, 0.125, 0.0, 0.0, 0.5, None),
+            "",
+            "too narrow",
+        ),
+        "unused": NodeCalibration(AccumulatorSpec.parse("M7E4b10"), None, None, "did not run"),
     }
     versions = {"lba-onnx": "0.1.0"}
-    return Calibration(nodes, "M7E4", "max", 16, True, 256, "ab" * 32, versions)
+    verdict = Verdict("dB", 64, False, {"max": 20.5, "mse": -math.inf}, "max", 3)
+    return Calibration(nodes, "M7E4", "mse", 16, True, 256, "ab" * 32, versions, percentile=99.99, verdict=verdict)
 
 
 @pytest.mark.parametrize("chunk_size", [16, None])
@@ -107,6 +180,8 @@ def test_calibration_file_round_trips(tmp_path, chunk_size):
 def test_calibration_gives_specs_and_notes():
     assert [str(spec) for spec in example().specs.values()] == ["M7E4b12/M7E4b9", "M7E4b12/M7E4b10"]
     assert example().notes == {"unused": "did not run"}
+    assert example().warnings == {"conv/1": "too narrow"}
+    json.dumps(example().provenance, allow_nan=False)
 
 
 def _without(value, *path):
@@ -126,7 +201,7 @@ def _with(value, replacement, *path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: _with(v, 2, "schema"), "schema 2"),
+        (lambda v: _with(v, 1, "schema"), "schema 1"),
         (lambda v: _with(v, "other", "kind"), "kind 'other'"),
         (lambda v: _without(v, "nodes"), "entry 'nodes'"),
         (lambda v: _with(v, [], "nodes"), "'nodes' as Mapping"),
@@ -135,7 +210,11 @@ def _with(value, replacement, *path):
         (lambda v: _with(v, "M7E4", "nodes", "conv/1", "spec", "product_format"), "node conv/1: .*bias"),
         (lambda v: _with(v, 1.5, "nodes", "conv/1", "spec", "chunk_size"), "node conv/1: .*chunk_size"),
         (lambda v: _with(v, "wide", "nodes", "conv/1", "range", "max_abs_product"), "node conv/1: .*max_abs_product"),
+        (lambda v: _with(v, [[1]], "nodes", "conv/1", "range", "totals_log2"), "node conv/1: totals_log2: .*pairs"),
+        (lambda v: _with(v, 2.0, "nodes", "conv/1", "rates", "product_overflow"), "node conv/1: .*product_overflow"),
         (lambda v: _with(v, 3, "nodes", "conv/1"), "node conv/1: "),
+        (lambda v: _with(v, "first", "verdict", "samples"), "'samples' as int"),
+        (lambda v: _without(v, "verdict"), "entry 'verdict'"),
     ],
 )
 def test_malformed_calibration_is_refused_with_the_place(tmp_path, change, message):

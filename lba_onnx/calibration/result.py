@@ -1,11 +1,16 @@
 """What a calibration found, and its JSON form.
 
-    {"kind": "lba_onnx.calibration", "schema": 1,
-     "family": "M7E4", "method": "max", "chunk_size": 16 | null, "underflow": true,
-     "samples": 256, "data_sha256": "...", "versions": {"lba_onnx": "0.1.0", ...},
+    {"kind": "lba_onnx.calibration", "schema": 2,
+     "family": "M7E4", "method": "mse", "granularity": "layer" | "model", "tied": false,
+     "percentile": 99.99 | null, "evaluations": 12 | null, "layer_evaluations": 0 | null,
+     "chunk_size": 16 | null, "underflow": true,
+     "samples": 256, "data_sha256": "...", "versions": {"lba-onnx": "0.1.0", ...},
+     "verdict": {"unit": "dB", "samples": 64, "scores": {"max": 23.5, "mse": 24.1}, "chosen": "mse", ...} | null,
      "nodes": {"conv1": {"spec": {"product_format": "M7E4b12", ...},
-                         "range": {"outputs": ..., "max_abs_product": ..., ...} | null,
-                         "note": "" | "why the spec is not chosen by the range alone"}}}
+                         "range": {"outputs": ..., "max_abs_product": ..., "products_log2": [[-7, 104], ...]} | null,
+                         "rates": {"product_overflow": 0.0, ..., "partial_sum_swamped": 0.03, ...} | null,
+                         "note": "" | "why the spec is not chosen by the data alone",
+                         "warning": "" | "where the family is too narrow, and which would do"}}}
 
 Readers refuse other kinds and schemas; unknown entries are ignored.
 """
@@ -16,12 +21,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.calibration.json_entry import read_entry
 from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.rates import EventRates
+from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
 from lba_onnx.json_file import read_json, write_json
 
 KIND = "lba_onnx.calibration"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -31,17 +39,22 @@ class NodeCalibration:
     Attributes:
         spec: The accumulator to convert the node with.
         range: The values seen; None where the node never ran.
-        note: Empty where the range alone decided; otherwise what did.
+        rates: What becomes of the values with this accumulator; None where there were none.
+        note: Empty where the data decided; otherwise what did.
+        warning: Empty where the family is wide enough; otherwise where it is not, and which would be.
     """
 
     spec: AccumulatorSpec
     range: NodeRange | None
+    rates: EventRates | None = None
     note: str = ""
+    warning: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of one entry of "nodes"."""
         seen = None if self.range is None else self.range.to_json()
-        return {"spec": self.spec.to_json(), "range": seen, "note": self.note}
+        rates = None if self.rates is None else self.rates.to_json()
+        return {"spec": self.spec.to_json(), "range": seen, "rates": rates, "note": self.note, "warning": self.warning}
 
     @classmethod
     def from_json(cls, value: Any) -> "NodeCalibration":
@@ -51,9 +64,15 @@ class NodeCalibration:
             TypeError: An entry has the wrong type.
             ValueError: An entry is missing or out of range.
         """
-        spec = AccumulatorSpec.from_json(_entry(value, "spec", Mapping))
-        seen = _entry(value, "range", Mapping, type(None))
-        return cls(spec, None if seen is None else NodeRange.from_json(seen), _entry(value, "note", str))
+        spec = AccumulatorSpec.from_json(read_entry(value, "spec", Mapping))
+        seen, rates = (read_entry(value, name, Mapping, type(None)) for name in ("range", "rates"))
+        return cls(
+            spec,
+            None if seen is None else NodeRange.from_json(seen),
+            None if rates is None else EventRates.from_json(rates),
+            read_entry(value, "note", str),
+            read_entry(value, "warning", str),
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,12 @@ class Calibration:
         samples: Number of samples.
         data_sha256: Hash of all that the model was fed (see `data.hashing.DataHash`).
         versions: Names of packages to their versions.
+        granularity: "layer" for biases of each node's own, "model" for the same everywhere.
+        tied: Whether the product's bias follows from the accumulator's.
+        percentile: Percent of the sampled values that method "percentile" holds; None where it plays no part.
+        evaluations: Budget of method "zero_shot" for changes to all nodes; None for other methods.
+        layer_evaluations: Its budget for changes to single nodes; None for other methods.
+        verdict: How the choices fared by the model's own output; None for methods that do not look at it.
     """
 
     nodes: dict[str, NodeCalibration]
@@ -79,6 +104,12 @@ class Calibration:
     samples: int
     data_sha256: str
     versions: dict[str, str]
+    granularity: str = "layer"
+    tied: bool = False
+    percentile: float | None = None
+    evaluations: int | None = None
+    layer_evaluations: int | None = None
+    verdict: Verdict | None = None
 
     @property
     def specs(self) -> dict[str, AccumulatorSpec]:
@@ -88,12 +119,18 @@ class Calibration:
     @property
     def provenance(self) -> dict[str, Any]:
         """What the specs were chosen from, without the nodes; `convert` keeps it in the model."""
-        return {name: getattr(self, name) for name in _SETTINGS}
+        verdict = None if self.verdict is None else self.verdict.to_json()
+        return {**{name: getattr(self, name) for name in _SETTINGS}, "verdict": verdict}
 
     @property
     def notes(self) -> dict[str, str]:
         """Names of the nodes whose spec the data did not fully decide, to the reasons."""
         return {name: node.note for name, node in self.nodes.items() if node.note}
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """Names of the nodes for which the family is too narrow, to what is lost and which family would do."""
+        return {name: node.warning for name, node in self.nodes.items() if node.warning}
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object described above."""
@@ -132,30 +169,26 @@ class Calibration:
         if (value.get("kind"), value.get("schema")) != (KIND, SCHEMA):
             found = f"kind {value.get('kind')!r}, schema {value.get('schema')!r}"
             raise ValueError(f"expected a calibration (kind {KIND!r}, schema {SCHEMA}), got {found}")
-        nodes = {name: _read_node(name, node) for name, node in _entry(value, "nodes", Mapping).items()}
-        settings = {name: _entry(value, name, *types) for name, types in _SETTINGS.items()}
-        return cls(nodes=nodes, **settings)
+        nodes = {name: _read_node(name, node) for name, node in read_entry(value, "nodes", Mapping).items()}
+        settings = {name: read_entry(value, name, *types) for name, types in _SETTINGS.items()}
+        verdict = read_entry(value, "verdict", Mapping, type(None))
+        return cls(nodes=nodes, **settings, verdict=None if verdict is None else Verdict.from_json(verdict))
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {
     "family": (str,),
     "method": (str,),
+    "granularity": (str,),
+    "tied": (bool,),
+    "percentile": (float, int, type(None)),
+    "evaluations": (int, type(None)),
+    "layer_evaluations": (int, type(None)),
     "chunk_size": (int, type(None)),
     "underflow": (bool,),
     "samples": (int,),
     "data_sha256": (str,),
     "versions": (dict,),
 }
-
-
-def _entry(value: Any, name: str, *types: type) -> Any:
-    if not isinstance(value, Mapping) or name not in value:
-        raise ValueError(f"expected an object with the entry {name!r}, got {type(value).__name__}")
-    entry = value[name]
-    if not isinstance(entry, types) or (isinstance(entry, bool) and bool not in types):
-        expected = " or ".join("null" if t is type(None) else t.__name__ for t in types)
-        raise TypeError(f"expected {name!r} as {expected}, got {entry!r}")
-    return entry
 
 
 def _read_node(name: str, value: Any) -> NodeCalibration:

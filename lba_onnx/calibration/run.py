@@ -1,38 +1,41 @@
-"""One pass of the data through the model, and the accumulators that it asks for.
+"""From data to the accumulators of every node.
 
-The data run once through a copy of the model whose accumulators have 23 significant bits and a range beyond any need
-(M22E7b63); the memory this takes does not depend on how many samples there are. Then, by the method "max", each node
-gets the smallest ranges that none of its products (product format), prefix sums and running totals (accumulator
-format) exceeds, of all outputs. A node that did not run, or met only zeros, gets an accumulator whose largest exponent
-is 5, and a note saying so. Infinite values do not count.
+data_pass                 one pass of the data: ranges of every node, hash, a few samples kept
+fit, least_error, search  the method: exponents of every node
+rates, advice             a run on some samples kept: what happens with these accumulators
 """
 
 import importlib.metadata
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec
-from lba_onnx.calibration.ranges import NodeRange, default_spec, smallest_spec
+from lba_onnx.calibration.advice import warning_of
+from lba_onnx.calibration.choice import choose
+from lba_onnx.calibration.data_pass import DataPass, DataSeen, sampled_fraction
+from lba_onnx.calibration.progress_file import ProgressFile
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.rates import count_events, rates_of
 from lba_onnx.calibration.result import Calibration, NodeCalibration
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.calibration.settings import DEFAULT_EVALUATIONS, DEFAULT_PERCENTILE, Settings
+from lba_onnx.calibration.trial_model import model_hash, open_trial_model
+from lba_onnx.calibration.verdict import Verdict
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess, read_batches
 from lba_onnx.data.blocks import sample_count
-from lba_onnx.data.execution import Progress, run_batch
-from lba_onnx.data.hashing import DataHash
+from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import describe_inputs
-from lba_onnx.errors import DataError
+from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
-from lba_onnx.observation.collection import CollectingSession, collecting_session
+from lba_onnx.observation.collection import collecting_session
 
 if TYPE_CHECKING:
     import onnx
 
-_LOG = logging.getLogger(__name__)
+    from lba_onnx.native import Statistics
 
-METHODS = ("max",)
+_LOG = logging.getLogger(__name__)
 
 NOT_RUN = "did not run on these data: default spec"
 ONLY_ZEROS = "met only zeros: default spec"
@@ -44,6 +47,12 @@ def calibrate(
     family: str = "M7E4",
     method: str = "max",
     *,
+    granularity: str = "layer",
+    tied: bool = False,
+    percentile: float = DEFAULT_PERCENTILE,
+    evaluations: int = DEFAULT_EVALUATIONS,
+    layer_evaluations: int = 0,
+    metric: Metric | str | None = None,
     chunk_size: int | None = DEFAULT_CHUNK_SIZE,
     underflow: bool = True,
     nodes_to_exclude: Sequence[str] = (),
@@ -53,15 +62,24 @@ def calibrate(
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
     progress: Progress | None = None,
+    resume_path: str | PathLike[str] | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
 ) -> Calibration:
-    """Choose the exponent biases of every node from the ranges of its products and sums on sample data.
+    """Choose the exponent biases of every node from sample data.
 
     Args:
         model: Path, bytes or ModelProto of a float model.
         data: Samples: a path, a reader, an array, a mapping or an iterable, as `data.blocks.open_blocks` takes.
         family: Formats to choose the biases of, such as "M7E4".
-        method: "max".
+        method: "max", "percentile", "mse" or "zero_shot"; see docs/calibration.md.
+        granularity: "layer" for biases of each node's own, "model" for the same everywhere.
+        tied: Whether the product's bias follows from the accumulator's by `accumulator.product_bias`.
+        percentile: Percent of the sampled products and sums that "percentile" holds.
+        evaluations: Most evaluations of the model that "zero_shot" spends on changes to all nodes at once.
+        layer_evaluations: Further ones that it spends on changes to single nodes.
+        metric: What "mse" and "zero_shot" judge the model's output by, as a function or as "module:function": called
+            with outputs by name and labels, returns a number per sample, larger is better. None for the likeness to the
+            float32 outputs.
         chunk_size: Products per chunk; None for the whole depth.
         underflow: Whether the specs let small values underflow.
         nodes_to_exclude: Names and regular expressions of nodes to leave out.
@@ -70,70 +88,84 @@ def calibrate(
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
-        progress: Called after each feed with the samples done and the samples in all (None where unknown).
+        progress: Called after each feed with the samples done and the samples in all (None where unknown); then again
+            from 1 up for what the method does on top, in samples or evaluations.
+        resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
         providers: onnxruntime's execution providers.
 
     Raises:
-        DataError: The data cannot be read, do not fit the model's inputs, or hold NaN.
+        DataError: The data cannot be read, do not fit the model's inputs, or hold NaN; or the file at `resume_path`
+            belongs to another model, other data or other settings.
         ModelError: The model cannot be read, or has nothing to calibrate.
         SelectionError: A name or pattern selects nothing.
         ValueError: The family, the method or a number is not as described.
     """
-    formats = FormatFamily.parse(family)
-    _check_method(method)
-    selection = _Selection(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
-    with collecting_session(model, chunk_size, providers, selection._asdict()) as collecting:
-        batches = read_batches(data, describe_inputs(collecting.session), batch_size, max_samples, preprocess)
-        samples, data_sha256 = _feed(collecting, batches, progress, sample_count(data, max_samples))
-        seen = collecting.read_statistics()
-    ranges = {name: None if s is None else NodeRange.from_statistics(s) for name, s in seen.items()}
-    nodes = {name: _choose(range_, formats, chunk_size, underflow) for name, range_ in ranges.items()}
-    _LOG.info("calibrated %d nodes on %d samples", len(nodes), samples)
-    for name, node in nodes.items():
-        if node.note:
-            _LOG.warning("node %s: %s", name, node.note)
-    settings = (str(formats), method, chunk_size, underflow)
-    return Calibration(nodes, *settings, samples, data_sha256, _versions())
+    settings = Settings(
+        FormatFamily.parse(family),
+        method,
+        granularity,
+        tied,
+        percentile,
+        evaluations,
+        layer_evaluations,
+        chunk_size,
+        underflow,
+    )
+    metric = load_metric(metric)
+    selection = {
+        "nodes_to_exclude": list(nodes_to_exclude),
+        "nodes_to_convert": list(nodes_to_convert),
+        "op_types_to_convert": list(op_types_to_convert),
+    }
+    total = sample_count(data, max_samples)
+    reading = {"batch_size": batch_size, "sampled_fraction": sampled_fraction(total)}
+    progress_file = _open_progress(resume_path, model, {**settings.to_json(), **selection, **reading})
+    with open_trial_model(model, chunk_size, selection) as trial:
+        with collecting_session(trial.wide(), providers, sampled_fraction(total)) as collecting:
+            inputs = describe_inputs(collecting.session)
+            batches = read_batches(data, inputs, batch_size, max_samples, preprocess)
+            data_pass = DataPass(collecting, trial.node_names, progress_file, progress, total)
+            seen = data_pass.run(batches, inputs, method)
+        specs, verdict = choose(model, trial, seen, settings, metric, providers, progress)
+        events = count_events(trial.with_specs(specs), seen.event_samples(inputs), providers)
+    result = _result(specs, seen, events, settings, verdict)
+    progress_file.remove()
+    _report(result)
+    return result
 
 
-class _Selection(NamedTuple):
-    nodes_to_exclude: Sequence[str]
-    nodes_to_convert: Sequence[str]
-    op_types_to_convert: Sequence[str]
+def _open_progress(path: str | PathLike[str] | None, model: Any, settings: dict[str, Any]) -> ProgressFile:
+    return ProgressFile(path, {} if path is None else {**settings, "model_sha256": model_hash(model)})
 
 
-def _check_method(method: str) -> None:
-    if method not in METHODS:
-        raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
+def _result(
+    specs: dict[str, AccumulatorSpec],
+    seen: DataSeen,
+    events: "dict[str, Statistics | None]",
+    settings: Settings,
+    verdict: Verdict | None,
+) -> Calibration:
+    nodes = {name: _node(spec, seen.ranges[name], events[name], settings) for name, spec in specs.items()}
+    of_settings = settings.to_json()
+    return Calibration(
+        nodes=nodes,
+        samples=seen.samples,
+        data_sha256=seen.data_sha256,
+        versions=_versions(),
+        verdict=verdict,
+        **of_settings,
+    )
 
 
-def _feed(
-    collecting: CollectingSession, batches: Iterable[Batch], progress: Progress | None, total: int | None
-) -> tuple[int, str]:
-    """Run all batches; return the number of samples and the hash of the data."""
-    samples, data_hash = 0, DataHash()
-    for batch in batches:
-        _refuse_nan(batch)
-        run_batch(collecting.session, batch, [])
-        data_hash.update(batch)
-        samples += batch.samples
-        if progress is not None:
-            progress(samples, total)
-    return samples, data_hash.hexdigest()
-
-
-def _refuse_nan(batch: Batch) -> None:
-    for name, array in batch.feeds.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise DataError(f"{batch.origin}: expected numbers as {name}, got NaN")
-
-
-def _choose(seen: NodeRange | None, family: FormatFamily, chunk_size: int | None, underflow: bool) -> NodeCalibration:
-    spec = None if seen is None else smallest_spec(seen, family, chunk_size, underflow)
-    if seen is None or spec is None:
+def _node(
+    spec: AccumulatorSpec, seen: NodeRange | None, events: "Statistics | None", settings: Settings
+) -> NodeCalibration:
+    if seen is None or seen.max_abs_product == 0:
         note = NOT_RUN if seen is None else ONLY_ZEROS
-        return NodeCalibration(default_spec(family, chunk_size, underflow), seen, note)
-    return NodeCalibration(spec, seen, _range_note(spec, seen))
+        return NodeCalibration(spec, seen, None, note if settings.granularity == "layer" else note.partition(":")[0])
+    rates = rates_of(seen, spec, settings, events)
+    warning = warning_of(seen, rates, settings)
+    return NodeCalibration(spec, seen, rates, _range_note(spec, seen), warning)
 
 
 def _range_note(spec: AccumulatorSpec, seen: NodeRange) -> str:
@@ -143,6 +175,15 @@ def _range_note(spec: AccumulatorSpec, seen: NodeRange) -> str:
     )
     beyond = ((what, seen_max, f.max_value) for what, seen_max, f in pairs if seen_max >= f.max_value)
     return "; ".join(f"{what} up to {seen_max:.3g} saturate at {limit:.3g}" for what, seen_max, limit in beyond)
+
+
+def _report(result: Calibration) -> None:
+    _LOG.info("calibrated %d nodes on %d samples", len(result.nodes), result.samples)
+    if result.verdict is not None:
+        _LOG.info("%s", result.verdict)
+    for name, node in result.nodes.items():
+        if node.warning or (node.note and node.rates is None):
+            _LOG.warning("node %s: %s", name, node.warning or node.note)
 
 
 def _versions() -> dict[str, str]:

@@ -3,12 +3,16 @@
 import click
 
 from lba_onnx.cli.calibrate import calibrate_command
+from lba_onnx.cli.compare import compare_command
 from lba_onnx.cli.convert import convert_command
+from lba_onnx.cli.debug import debug_command
 from lba_onnx.cli.demo import demo_command
 from lba_onnx.cli.doctor import doctor_command
 from lba_onnx.cli.evaluate import evaluate_command
 from lba_onnx.cli.group import GuardedGroup
 from lba_onnx.cli.inspect import inspect_command
+from lba_onnx.cli.plot import plot_command
+from lba_onnx.cli.sweep import sweep_command
 
 __all__ = ["main"]
 
@@ -35,6 +39,10 @@ for _command in (
     calibrate_command,
     convert_command,
     evaluate_command,
+    compare_command,
+    debug_command,
+    sweep_command,
+    plot_command,
     doctor_command,
 ):
     main.add_command(_command)

@@ -12,7 +12,7 @@ from lba_onnx.cli.output import print_json, print_rich, progress_bar
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lba_onnx.calibration import Calibration
+    from lba_onnx.calibration import Calibration, EventRates
 
 
 @click.command("calibrate")
@@ -37,15 +37,17 @@ def calibrate_command(
 ) -> None:
     """Choose an accumulator per node from sample data.
 
-    The data run through the model once; the result is a JSON file for `lba-onnx convert --calibration_path`.
+    The result is a JSON file for `lba-onnx convert --calibration_path`.
     """
     check_writable(output_path)
+    check_writable(settings["resume_path"])
     result = run_calibration(onnx_path, calibration_data_path, settings)
     result.save(output_path)
     if as_json:
         print_json({"output_path": str(output_path), **result.to_json()})
         return
-    print_rich(calibration_table(result), f"wrote {output_path}")
+    lines = [] if result.verdict is None else [str(result.verdict)]
+    print_rich(calibration_table(result), *lines, f"wrote {output_path}")
 
 
 def run_calibration(onnx_path: Path, data_path: Path, settings: dict[str, Any]) -> "Calibration":
@@ -57,15 +59,27 @@ def run_calibration(onnx_path: Path, data_path: Path, settings: dict[str, Any]) 
 
 
 def calibration_table(calibration: "Calibration") -> "Table":
-    """Return a table with one row per node."""
+    """Return a table with one row per node; overflow, underflow and swamping as percentages, the largest of each."""
     from rich.markup import escape
     from rich.table import Table
 
     title = f"{calibration.family}, method {calibration.method}, {calibration.samples} samples"
-    table = Table("node", "product", "accumulator", "largest product", "largest sum", "note", title=title)
+    headings = ("node", "product", "accumulator", "largest product", "largest sum", "over %", "under %", "swamped %")
+    table = Table(*headings, "remark", title=title)
     for name, node in calibration.nodes.items():
         seen = node.range
         largest = ("-", "-") if seen is None else (f"{seen.max_abs_product:.4g}", f"{seen.max_abs_sum:.4g}")
         formats = str(node.spec.product_format), str(node.spec.accumulator_format)
-        table.add_row(escape(name), *formats, *largest, node.note)
+        remark = "; ".join(text for text in (node.note, node.warning) if text)
+        table.add_row(escape(name), *formats, *largest, *_percentages(node.rates), remark)
     return table
+
+
+def _percentages(rates: "EventRates | None") -> tuple[str, str, str]:
+    if rates is None:
+        return ("-", "-", "-")
+    values = rates.to_json()
+    kinds = ("overflow", "underflow", "swamped")
+    found = ([v for name, v in values.items() if name.endswith(kind) and v is not None] for kind in kinds)
+    over, under, swamped = (f"{100 * max(shares):.2g}" if shares else "-" for shares in found)
+    return over, under, swamped

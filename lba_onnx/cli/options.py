@@ -9,6 +9,7 @@ import click
 
 from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
 from lba_onnx.cli.output import StandardErrorLog
+from lba_onnx.data.hooks import Hook, load_function
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,7 +17,7 @@ OP_TYPES = ("MatMul", "Gemm", "Conv")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def _parse_chunk_size(value: str | int | None) -> int | None:
+def parse_chunk_size(value: str | int | None) -> int | None:
     """Read a number of products, or "none" for the whole depth; values that are no text pass."""
     if not isinstance(value, str):
         return value
@@ -27,13 +28,19 @@ def _parse_chunk_size(value: str | int | None) -> int | None:
     return int(value)
 
 
-def _combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return a decorator that adds several options to a command, in this order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
         return command
 
     return decorate
+
+
+def _load_function(ctx: click.Context, param: click.Parameter, value: str | None) -> Hook | None:
+    return None if value is None else load_function(value)
 
 
 def _set_log_level(ctx: click.Context, param: click.Parameter, value: str) -> None:
@@ -60,9 +67,9 @@ log_level = click.option(
     help="How much to say on standard error; debug shows where errors come from.",
 )
 
-common = _combine(as_json, log_level)
+common = combine(as_json, log_level)
 
-selection = _combine(
+selection = combine(
     click.option(
         "--nodes_to_exclude",
         multiple=True,
@@ -82,10 +89,10 @@ selection = _combine(
     ),
 )
 
-arithmetic = _combine(
+arithmetic = combine(
     click.option(
         "--chunk_size",
-        type=_parse_chunk_size,
+        type=parse_chunk_size,
         metavar="NUMBER|none",
         default=DEFAULT_CHUNK_SIZE,
         show_default=True,
@@ -99,7 +106,7 @@ arithmetic = _combine(
     ),
 )
 
-batching = _combine(
+batching = combine(
     click.option(
         "--batch_size",
         type=click.IntRange(min=1),
@@ -108,6 +115,13 @@ batching = _combine(
         help="Samples per run, where the model leaves it open.",
     ),
     click.option("--max_samples", type=click.IntRange(min=1), default=None, help="Stop after so many samples."),
+    click.option(
+        "--preprocess",
+        callback=_load_function,
+        metavar="MODULE:FUNCTION",
+        help="Called with a dict of the arrays of each feed; returns what the model is fed. Modules of this folder are "
+        "found.",
+    ),
     click.option(
         "--provider",
         "providers",
@@ -118,7 +132,32 @@ batching = _combine(
     ),
 )
 
-calibration = _combine(
+test_data = combine(
+    click.option(
+        "--data_path",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="PATH",
+        help='Samples: .npz (an entry "label" or "labels" holds the classes), .npy, a folder of .npz or of '
+        "test_data_set_*/input_*.pb.",
+    ),
+    click.option(
+        "--labels_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Class numbers as .npy, if not in the data.",
+    ),
+)
+
+metric = click.option(
+    "--metric",
+    callback=_load_function,
+    metavar="MODULE:FUNCTION",
+    help="Called with a dict of the outputs and the labels (or None) of each batch; returns a number per sample, "
+    "larger is better. Modules of this folder are found.",
+)
+
+calibration = combine(
     click.option(
         "--family",
         "--format",
@@ -129,6 +168,47 @@ calibration = _combine(
         help="Format of products and sums; calibration chooses the exponent biases.",
     ),
     click.option(
-        "--method", type=click.Choice(["max"]), default="max", show_default=True, help="How the biases are chosen."
+        "--method",
+        type=click.Choice(["max", "percentile", "mse", "zero_shot"]),
+        default="max",
+        show_default=True,
+        help="How the biases are chosen: ranges of all values, ranges of most, least output error of each layer, or a "
+        "search by the model's output.",
     ),
+    click.option(
+        "--granularity",
+        type=click.Choice(["layer", "model"]),
+        default="layer",
+        show_default=True,
+        help="Biases of each layer's own, or the same for the whole model.",
+    ),
+    click.option("--tied", is_flag=True, help="Derive the product's bias from the accumulator's."),
+    click.option(
+        "--percentile",
+        type=click.FloatRange(min=0, max=100, min_open=True),
+        default=99.99,
+        show_default=True,
+        help="Percent of the products and sums that method percentile holds.",
+    ),
+    click.option(
+        "--evaluations",
+        type=click.IntRange(min=1),
+        default=12,
+        show_default=True,
+        help="Evaluations of the model that method zero_shot spends on changes to all layers at once.",
+    ),
+    click.option(
+        "--layer_evaluations",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Further ones that it spends on changes to single layers.",
+    ),
+    click.option(
+        "--resume_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Note the progress in this file, and go on from it where it exists.",
+    ),
+    metric,
 )

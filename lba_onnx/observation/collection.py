@@ -1,21 +1,19 @@
-"""A session in which every converted node collects the range of its products and sums.
+"""A session in which every converted node collects statistics of its products and sums.
 
-    LbaConv "conv1" (product_format="M22E7b63", accumulator_format="M22E7b63", statistics="calibrate-4f.../conv1", ...)
+    LbaConv "conv1" (product_format="M22E7b63", accumulator_format="M22E7b63", statistics="collect-4f.../conv1", ...)
 
 M22E7b63 stands for float32: 23 significant bits, and magnitudes from 2^-63 up to 2^65 (what is smaller becomes zero,
 what is larger saturates), so the ranges are those of a model that no narrow accumulator has disturbed yet.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.errors import ModelError
 from lba_onnx.formats import FloatFormat
 
 if TYPE_CHECKING:
@@ -23,28 +21,68 @@ if TYPE_CHECKING:
     import onnxruntime
 
     from lba_onnx.native import Statistics
-    from lba_onnx.rewrite.report import ConversionReport
+    from lba_onnx.rewrite.model_files import ModelSource
 
 WIDE_FORMAT = FloatFormat(22, 7, 63)
-_SAMPLED_FRACTION = 1e-6  # the ranges come from all outputs; histograms and events, of samples, are not needed here
+DEFAULT_SAMPLED_FRACTION = 1 / 256
+
+
+def wide_spec(chunk_size: int | None) -> AccumulatorSpec:
+    """Return the spec that stands for float32."""
+    return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, chunk_size)
 
 
 class CollectingSession:
-    """A model under observation.
+    """A model whose nodes collect.
 
     Attributes:
         session: Runs the model.
         node_names: The nodes that collect, in the model's order.
     """
 
-    def __init__(self, session: "onnxruntime.InferenceSession", run: str, node_names: Sequence[str]) -> None:
-        self.session = session
+    def __init__(
+        self,
+        source: "onnx.ModelProto | Path",
+        run: str,
+        node_names: Sequence[str],
+        sampled_fraction: float,
+        providers: Sequence[str],
+    ) -> None:
         self.node_names = tuple(node_names)
+        self._source = source
         self._run = run
+        self._sampled_fraction = sampled_fraction
+        self._providers = tuple(providers)
+        self.session = self._open()
 
     def read_statistics(self) -> "dict[str, Statistics | None]":
         """Return what each node has seen so far; None for nodes that never ran."""
         return {name: self._read(name) for name in self.node_names}
+
+    def restart(self) -> None:
+        """Forget what was collected, and where the sampling had come to, by opening the session anew."""
+        from lba_onnx import native
+
+        del self.session
+        native.statistics_close(self._run)
+        self.session = self._open()
+
+    def close(self) -> None:
+        """Forget what was collected."""
+        from lba_onnx import native
+
+        native.statistics_close(self._run)
+
+    def _open(self) -> "onnxruntime.InferenceSession":
+        from lba_onnx import native
+        from lba_onnx.session import make_session
+
+        native.statistics_open(self._run, self._sampled_fraction)
+        try:
+            return make_session(self._source, providers=self._providers)
+        except BaseException:
+            native.statistics_close(self._run)
+            raise
 
     def _read(self, name: str) -> "Statistics | None":
         from lba_onnx import native
@@ -55,67 +93,37 @@ class CollectingSession:
 
 @contextmanager
 def collecting_session(
-    model: Any,
-    chunk_size: int | None,
-    providers: Sequence[str],
-    selection: Mapping[str, Any],
+    model: "ModelSource",
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    sampled_fraction: float = DEFAULT_SAMPLED_FRACTION,
 ) -> Iterator[CollectingSession]:
-    """Open a session that collects while the block runs; what it collected is gone afterwards.
+    """Open a session of a converted model that collects while the block runs; what it collected is gone afterwards.
 
     Args:
-        model: Path, bytes or ModelProto.
-        chunk_size: Chunk size of the prefix sums.
+        model: Path, bytes or ModelProto of a converted model; it is not changed.
         providers: onnxruntime's execution providers.
-        selection: Arguments of `convert` that select nodes.
+        sampled_fraction: Share of the rows or output positions that histograms and events are taken from, in (0, 1];
+            the largest values come from all of them.
 
     Raises:
-        ModelError: No node is selected and convertible, or the model cannot be read.
+        ModelError: The model cannot be read, or has no converted node.
     """
-    from lba_onnx import native
-    from lba_onnx.session import make_session
-
-    spec = AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, chunk_size)
-    run = f"calibrate-{uuid4().hex}"
-    with TemporaryDirectory(prefix="lba_onnx-") as folder:
-        source, report = _convert(model, spec, selection, run, Path(folder) / "model.onnx")
-        native.statistics_open(run, _SAMPLED_FRACTION)
-        try:
-            session = make_session(source, providers=providers)
-            yield CollectingSession(session, run, [entry.node for entry in report.converted])
-        finally:
-            native.statistics_close(run)
-
-
-def _convert(
-    model: Any, spec: AccumulatorSpec, selection: Mapping[str, Any], run: str, spare_path: Path
-) -> "tuple[onnx.ModelProto | Path, ConversionReport]":
-    """Return the model that collects: in memory, or at `spare_path` where its weights are too large for one message."""
-    from lba_onnx.rewrite.conversion import convert
-    from lba_onnx.rewrite.model_files import external_tensors
-
-    converted, report = convert(model, spec, **selection)
-    if not report.converted:
-        reasons = ", ".join(sorted({entry.reason for entry in report.left}))
-        raise ModelError(
-            "expected at least one MatMul, Gemm or Conv to calibrate, got none that can be converted"
-            + (f" ({len(report.left)} left: {reasons})" if reasons else "")
-        )
-    is_large = isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None
-    if is_large:
-        converted, report = convert(model, spec, model_output=spare_path, use_external_data_format=True, **selection)
-    _request_statistics(converted, report, run)
-    if not is_large:
-        return converted, report
-    spare_path.write_bytes(converted.SerializeToString())
-    return spare_path, report
-
-
-def _request_statistics(model: "onnx.ModelProto", report: "ConversionReport", run: str) -> None:
-    import onnx
-
+    from lba_onnx.observation.observer import request_observation
     from lba_onnx.rewrite.conversion import converted_nodes
+    from lba_onnx.rewrite.model_files import external_tensors, open_model
+    from lba_onnx.rewrite.model_writer import save_model
 
-    entries = [entry for entry in report if entry.spec is not None]
-    for (_, node), entry in zip(converted_nodes(model), entries, strict=True):  # both in the model's order
-        if entry.converted:
-            node.attribute.append(onnx.helper.make_attribute("statistics", f"{run}/{entry.node}"))
+    run = f"collect-{uuid4().hex}"
+    opened = open_model(model)
+    request_observation(opened.proto, run)
+    names = [name for name, _ in converted_nodes(opened.proto)]
+    with TemporaryDirectory(prefix="lba_onnx-") as folder:
+        source: onnx.ModelProto | Path = opened.proto
+        if next(external_tensors(opened.proto), None) is not None:
+            source = Path(folder) / "model.onnx"
+            save_model(opened.proto, source, use_external_data_format=True, source_path=opened.path)
+        collecting = CollectingSession(source, run, names, sampled_fraction, providers)
+        try:
+            yield collecting
+        finally:
+            collecting.close()

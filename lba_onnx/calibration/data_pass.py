@@ -1,0 +1,177 @@
+"""The one pass of the data: every node's ranges, the hash of the data, and a few samples for what comes after.
+
+The data run once through the model with accumulators so wide (M22E7b63) that its results are those of float32 to about
+six digits. The memory this takes does not depend on how many samples there are.
+
+Statistics are gathered a stretch of samples at a time, each with a session of its own: where a node's sampling has come
+to dies with its session, so that a run that goes on from a saved stretch samples what an uninterrupted run would have.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lba_onnx.calibration.progress_file import Counted, ProgressFile
+from lba_onnx.calibration.ranges import NodeRange, add_ranges
+from lba_onnx.data.batches import Batch
+from lba_onnx.data.execution import Progress, run_batch
+from lba_onnx.data.hashing import DataHash
+from lba_onnx.data.inputs import ModelInput
+from lba_onnx.data.split import DEFAULT_MAX_SAMPLES, SpreadSample, hold_out
+from lba_onnx.errors import DataError
+from lba_onnx.observation.collection import CollectingSession
+
+_STRETCH_SAMPLES = 128
+_EVENT_EVERY = 16
+_EVENT_SAMPLES = 8
+
+
+def sampled_fraction(samples: int | None) -> float:
+    """Return which share of the rows or positions histograms are taken from: less the more samples there are.
+
+    Args:
+        samples: Number of samples; None where unknown.
+    """
+    return 1 / 256 if samples is None else 1 / min(max(2 * samples, 256), 1024)
+
+
+@dataclass(frozen=True)
+class DataSeen:
+    """What is left of the data after the pass.
+
+    Attributes:
+        ranges: What each node has seen; None for nodes that never ran.
+        samples: Number of samples.
+        data_sha256: Hash of all that the model was fed.
+        judged: Samples to judge the model's output by; for methods that do not, a few to count events on.
+        fitted: Other samples, to fit to; empty where the method does not.
+        is_shared: Whether there was only one sample, so that both are the same.
+    """
+
+    ranges: dict[str, NodeRange | None]
+    samples: int
+    data_sha256: str
+    judged: list[Batch]
+    fitted: list[Batch]
+    is_shared: bool
+
+    def event_samples(self, inputs: tuple[ModelInput, ...]) -> list[Batch]:
+        """Return a few samples to count events on."""
+        sample = SpreadSample(inputs, max(1, min(_EVENT_SAMPLES, self.samples // _EVENT_EVERY)))
+        for batch in self.judged:
+            sample.offer(batch)
+        return sample.batches()
+
+
+class DataPass:
+    """The pass, its settings and its progress."""
+
+    def __init__(
+        self,
+        collecting: CollectingSession,
+        node_names: Iterable[str],
+        progress_file: ProgressFile,
+        report: Progress | None,
+        total: int | None,
+    ) -> None:
+        """Prepare the pass.
+
+        Args:
+            collecting: A session of the wide model.
+            node_names: The nodes whose ranges are wanted.
+            progress_file: Where to go on, and where to note how far the pass has come.
+            report: Called after each feed with the samples done and `total`.
+            total: Number of samples in all; None where unknown.
+        """
+        self._collecting = collecting
+        self._file = progress_file
+        self._report = report
+        self._total = total
+        self._samples = 0
+        self._hash = DataHash()
+        self._stretch = 0  # samples in it
+        self._is_over = False
+        self._ranges: dict[str, NodeRange | None] = {name: progress_file.saved.ranges.get(name) for name in node_names}
+
+    def run(self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], method: str) -> DataSeen:
+        """Run all batches.
+
+        Args:
+            batches: The data.
+            inputs: The model's inputs.
+            method: Decides which samples are kept: "mse" fits to some and judges by others, "zero_shot" searches on
+                some of all.
+
+        Raises:
+            DataError: The data do not fit the model, hold NaN, or are not those of the interrupted run.
+        """
+        try:
+            judged, fitted, is_shared = self._keep(self._watch(batches), inputs, method)
+        except BaseException:
+            self._file.write()
+            raise
+        digest = self._hash.hexdigest()
+        if self._samples < self._file.saved.samples:
+            self._file.check_data(self._file.saved.samples, digest)
+        self._end_stretch()
+        self._file.write()
+        return DataSeen(self._ranges, self._samples, digest, judged, fitted, is_shared)
+
+    def _keep(
+        self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], method: str
+    ) -> tuple[list[Batch], list[Batch], bool]:
+        if method == "mse":
+            held = hold_out(batches, inputs)
+            fitted = _spread(held, inputs, DEFAULT_MAX_SAMPLES)
+            return held.kept, fitted, held.is_shared
+        limit = DEFAULT_MAX_SAMPLES if method == "zero_shot" else _EVENT_SAMPLES
+        return _spread(batches, inputs, limit), [], False
+
+    def _watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches, each after it has run, or was found to be one that the interrupted run has counted."""
+        for batch in batches:
+            _refuse_nan(batch)
+            self._hash.update(batch)
+            is_counted = self._samples < self._file.saved.samples
+            self._samples += batch.samples
+            if is_counted:
+                self._file.check_data(self._samples, self._hash.hexdigest())
+            else:
+                self._count(batch)
+            if self._report is not None:
+                self._report(self._samples, self._total)
+            yield batch
+
+    def _count(self, batch: Batch) -> None:
+        if self._is_over:
+            self._collecting.restart()
+            self._is_over = False
+        run_batch(self._collecting.session, batch, [])
+        self._stretch += batch.samples
+        if self._stretch >= _STRETCH_SAMPLES:
+            self._end_stretch()
+
+    def _end_stretch(self) -> None:
+        if not self._stretch:
+            return
+        statistics = self._collecting.read_statistics()
+        seen = {name: statistics[name] for name in self._ranges}
+        stretch = {name: None if s is None else NodeRange.from_statistics(s) for name, s in seen.items()}
+        self._ranges = add_ranges(self._ranges, stretch)
+        self._stretch = 0
+        self._is_over = True
+        self._file.update(Counted(self._samples, self._hash.hexdigest(), self._ranges))
+
+
+def _spread(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], max_samples: int) -> list[Batch]:
+    sample = SpreadSample(inputs, max_samples)
+    for batch in batches:
+        sample.offer(batch)
+    return sample.batches()
+
+
+def _refuse_nan(batch: Batch) -> None:
+    for name, array in batch.feeds.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise DataError(f"{batch.origin}: expected numbers as {name}, got NaN")

@@ -1,0 +1,104 @@
+"""One node of a calibration as a figure: where its products and sums lie, and what the chosen formats hold of them.
+
+upper   products:      share of them by floor(log2|.|), the product format's range shaded
+lower   partial sums in chunks, totals across chunks: the same with the accumulator format
+"""
+
+import difflib
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lba_onnx.calibration.histogram import Log2Histogram
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.rates import EventRates, least_exponent
+from lba_onnx.calibration.result import Calibration, NodeCalibration
+from lba_onnx.errors import DataError, SelectionError
+from lba_onnx.families import FormatFamily
+from lba_onnx.figure_file import figure_kind, write_figure
+from lba_onnx.formats import FloatFormat
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOURS = ("tab:blue", "tab:orange")
+_LEAST_SHARE = 1e-5
+"""Where the vertical axis begins; rarer binades belong to the tail that no figure can show."""
+
+
+def plot_node(calibration: Calibration, node: str, path: str | os.PathLike[str]) -> None:
+    """Draw how the values of a node are spread over binades, and what lies outside the formats chosen for it.
+
+    Bars count sampled values; a dotted line is the largest of all values. The file is written whole or not at all.
+
+    Args:
+        calibration: With histograms, as `calibrate` makes it.
+        node: A node's name.
+        path: The file; its suffix, .png or .svg, says what to write.
+
+    Raises:
+        DataError: The node had no values.
+        LbaError: matplotlib is not installed.
+        OSError: The file cannot be written.
+        SelectionError: There is no such node.
+        ValueError: The suffix is another.
+    """
+    figure_kind(path)
+    found, seen, rates = _values_of(calibration, node)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    figure.suptitle(f"{node}: {found.spec}, method {calibration.method}")
+    upper, lower = figure.subplots(2, sharex=True)
+    products = [("products", seen.products_log2, rates.product_overflow, rates.product_underflow)]
+    _draw(upper, products, found.spec.product_format, calibration, seen.max_abs_product)
+    sums = [
+        ("partial sums", seen.partial_sums_log2, rates.partial_sum_overflow, rates.partial_sum_underflow),
+        ("totals", seen.totals_log2, rates.total_overflow, rates.total_underflow),
+    ]
+    _draw(lower, sums, found.spec.accumulator_format, calibration, seen.max_abs_sum)
+    lower.set_xlabel("log2 of the magnitude")
+    write_figure(figure, path)
+
+
+def _values_of(calibration: Calibration, name: str) -> tuple[NodeCalibration, NodeRange, EventRates]:
+    found = calibration.nodes.get(name)
+    if found is None:
+        nearest = difflib.get_close_matches(name, calibration.nodes, n=3, cutoff=0.0)
+        raise SelectionError(f"no node is called {name!r}; the nearest names are {', '.join(map(repr, nearest))}")
+    if found.range is None or found.rates is None:
+        raise DataError(f"node {name!r}: expected values to draw, got none; it {found.note or 'has none'}")
+    return found, found.range, found.rates
+
+
+def _draw(
+    axes: "Axes",
+    kinds: Sequence[tuple[str, Log2Histogram, float, float]],
+    number_format: FloatFormat,
+    calibration: Calibration,
+    largest: float,
+) -> None:
+    least = least_exponent(number_format, calibration.underflow)
+    end = FormatFamily.parse(calibration.family).max_exponent(number_format) + 1
+    axes.axvspan(least, end, color="0.9", label=f"range of {number_format}")
+    for (name, values, over, under), colour in zip(kinds, _COLOURS, strict=False):
+        label = f"{name}: {_percent(over)} above, {_percent(under)} below"
+        edges, heights = _outline(values)
+        axes.stairs(heights, edges, fill=len(kinds) == 1, color=colour, label=label, baseline=_LEAST_SHARE)
+    axes.axvline(math.log2(largest), linestyle=":", color="black", label=f"largest of all: {largest:.4g}")
+    axes.set_yscale("log")
+    axes.set_ylim(_LEAST_SHARE, 3)
+    axes.set_ylabel("share of the values")
+    axes.legend(fontsize="small", loc="upper left")
+
+
+def _outline(values: Log2Histogram) -> tuple[list[int], list[float]]:
+    """Return the edges of the binades that are used, and each one's share; empty ones in between have 0."""
+    counts = dict(values.bins)
+    binades = range(min(counts), max(counts) + 1)
+    return [*binades, binades.stop], [counts.get(binade, 0) / values.count for binade in binades]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"

@@ -1,0 +1,127 @@
+"""What becomes of a node's values at the biases that were chosen.
+
+Overflow and underflow are read from the histograms of the data pass. Swamping depends on the order of the values: it is
+counted while the model runs a few samples with the accumulators chosen.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lba_onnx.calibration.histogram import Log2Histogram
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.settings import Settings
+from lba_onnx.data.batches import Batch
+from lba_onnx.data.execution import run_batch
+from lba_onnx.formats import FloatFormat
+from lba_onnx.observation.collection import collecting_session
+
+if TYPE_CHECKING:
+    from lba_onnx.accumulator import AccumulatorSpec
+    from lba_onnx.native import Statistics
+    from lba_onnx.rewrite.model_files import ModelSource
+
+_SAMPLED_FRACTION = 1 / 256
+
+_NAMES = (
+    "product_overflow",
+    "product_underflow",
+    "partial_sum_overflow",
+    "partial_sum_underflow",
+    "total_overflow",
+    "total_underflow",
+    "partial_sum_swamped",
+    "total_swamped",
+)
+
+
+@dataclass(frozen=True)
+class EventRates:
+    """Shares of a node's values to which something happens, 0 to 1.
+
+    Attributes:
+        product_overflow: Of the nonzero exact products, those above the binades of the product format.
+        product_underflow: Of the same, those below.
+        partial_sum_overflow: The same of prefix sums and the accumulator format.
+        partial_sum_underflow: Likewise.
+        total_overflow: The same of running totals.
+        total_underflow: Likewise.
+        partial_sum_swamped: Of the nonzero products, those that left the partial sum as it was; None where not counted.
+        total_swamped: Of the chunks' sums, those that were not zero and left the total as it was.
+    """
+
+    product_overflow: float
+    product_underflow: float
+    partial_sum_overflow: float
+    partial_sum_underflow: float
+    total_overflow: float
+    total_underflow: float
+    partial_sum_swamped: float | None = None
+    total_swamped: float | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "EventRates":
+        """Read the object that `to_json` returns.
+
+        Raises:
+            ValueError: An entry is missing, or no share.
+        """
+        rates = {name: value.get(name) for name in _NAMES}
+        for name, rate in rates.items():
+            is_number = isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 <= rate <= 1
+            if not (is_number or (rate is None and name.endswith("swamped"))):
+                raise ValueError(f"expected a number from 0 to 1 as {name}, got {rate!r}")
+        return cls(**rates)  # type: ignore[arg-type]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+
+def rates_of(
+    seen: NodeRange, spec: "AccumulatorSpec", settings: Settings, statistics: "Statistics | None"
+) -> EventRates:
+    """Return the rates of one node.
+
+    Args:
+        seen: What the data pass saw.
+        spec: The accumulator chosen.
+        settings: The family, and whether small values underflow.
+        statistics: Those of a run with the accumulators chosen; None where the node did not run.
+    """
+    product, accumulator = spec.product_format, spec.accumulator_format
+    swamped = (None, None) if statistics is None else _swamped(statistics)
+    return EventRates(
+        *_shares(seen.products_log2, product, settings),
+        *_shares(seen.partial_sums_log2, accumulator, settings),
+        *_shares(seen.totals_log2, accumulator, settings),
+        *swamped,
+    )
+
+
+def count_events(
+    model: "ModelSource", batches: Sequence[Batch], providers: Sequence[str]
+) -> "dict[str, Statistics | None]":
+    """Run a model with the accumulators chosen, and return each node's statistics."""
+    with collecting_session(model, providers, _SAMPLED_FRACTION) as collecting:
+        for batch in batches:
+            run_batch(collecting.session, batch, [])
+        return collecting.read_statistics()
+
+
+def least_exponent(number_format: FloatFormat, underflow: bool) -> int:
+    """Return the exponent of the smallest value that does not become zero."""
+    return math.frexp(number_format.smallest_kept(underflow))[1] - 1
+
+
+def _shares(values: Log2Histogram, number_format: FloatFormat, settings: Settings) -> tuple[float, float]:
+    largest = settings.family.max_exponent(number_format)
+    return values.share_above(largest), values.share_below(least_exponent(number_format, settings.underflow))
+
+
+def _swamped(statistics: "Statistics") -> tuple[float, float]:
+    products, sums = int(statistics.products_log2.sum()), statistics.totals.values
+    pairs = (statistics.partial_sums.swamped, products), (statistics.totals.swamped, sums)
+    partial_sums, totals = (min(swamped / max(count, 1), 1.0) for swamped, count in pairs)
+    return partial_sums, totals

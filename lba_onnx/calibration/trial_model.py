@@ -1,0 +1,103 @@
+"""A model converted once, whose accumulators change from trial to trial by their attributes alone."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.errors import ModelError
+from lba_onnx.observation.collection import wide_spec
+
+if TYPE_CHECKING:
+    import onnx
+
+    from lba_onnx.rewrite.report import ConversionReport
+
+
+class TrialModel:
+    """The converted model.
+
+    Attributes:
+        node_names: The nodes that were converted, in the model's order.
+    """
+
+    def __init__(self, converted: "onnx.ModelProto", node_names: tuple[str, ...], folder: Path | None) -> None:
+        self.node_names = node_names
+        self._converted = converted
+        self._folder = folder
+
+    def wide(self) -> "onnx.ModelProto | Path":
+        """Return the model with accumulators that stand for float32."""
+        return self._stored(self._converted, "wide.onnx")
+
+    def with_specs(self, specs: Mapping[str, AccumulatorSpec]) -> "onnx.ModelProto | Path":
+        """Return the model with these accumulators; nodes that are not named keep the wide one.
+
+        Where it is a path, the next call overwrites the file.
+        """
+        from lba_onnx.rewrite.specs import change_specs
+
+        changed = change_specs(self._converted, lambda name, present: specs.get(name, present))
+        return self._stored(changed, "trial.onnx")
+
+    def _stored(self, model: "onnx.ModelProto", name: str) -> "onnx.ModelProto | Path":
+        if self._folder is None:
+            return model
+        path = self._folder / name
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+@contextmanager
+def open_trial_model(model: Any, chunk_size: int | None, selection: Mapping[str, Any]) -> Iterator[TrialModel]:
+    """Convert a model to wide accumulators, in memory or, where its weights are too large for that, on disk.
+
+    Args:
+        model: Path, bytes or ModelProto.
+        chunk_size: Of all accumulators.
+        selection: Arguments of `convert` that select nodes.
+
+    Raises:
+        ModelError: No node is selected and convertible, or the model cannot be read.
+    """
+    from lba_onnx.rewrite.conversion import convert
+    from lba_onnx.rewrite.model_files import external_tensors
+
+    spec = wide_spec(chunk_size)
+    converted, report = convert(model, spec, **selection)
+    names = _converted_names(report)
+    if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
+        yield TrialModel(converted, names, None)
+        return
+    with TemporaryDirectory(prefix="lba_onnx-") as folder:
+        path = Path(folder) / "converted.onnx"
+        converted, _ = convert(model, spec, model_output=path, use_external_data_format=True, **selection)
+        yield TrialModel(converted, names, Path(folder))
+
+
+def model_hash(model: Any) -> str:
+    """Return the SHA-256 of a model: of its file, or of the bytes of a ModelProto, and of its external data."""
+    from lba_onnx.rewrite.model_files import external_tensors, locate, open_model
+
+    opened = open_model(model)
+    digest = hashlib.sha256(opened.proto.SerializeToString(deterministic=True))
+    for tensor in external_tensors(opened.proto):
+        data = locate(tensor, opened.path)
+        with data.path.open("rb") as file:
+            file.seek(data.offset)
+            digest.update(file.read(data.size_bytes))
+    return digest.hexdigest()
+
+
+def _converted_names(report: "ConversionReport") -> tuple[str, ...]:
+    if report.converted:
+        return tuple(entry.node for entry in report.converted)
+    reasons = ", ".join(sorted({entry.reason for entry in report.left}))
+    raise ModelError(
+        "expected at least one MatMul, Gemm or Conv to calibrate, got none that can be converted"
+        + (f" ({len(report.left)} left: {reasons})" if reasons else "")
+    )
