@@ -105,7 +105,7 @@ def parse_arguments(description: str, add_options: Callable[[argparse.ArgumentPa
 def report(name: str, arguments: argparse.Namespace, rows: Sequence[Row], columns: Sequence[Column]) -> None:
     """Print the table; write everything to --json_path."""
     environment = describe_environment()
-    _print_table(name, rows, columns)
+    print_table(name, rows, columns)
     Console().print(", ".join(f"{key} {value}" for key, value in environment.items()), highlight=False, soft_wrap=True)
     if arguments.json_path is None:
         return
@@ -136,7 +136,8 @@ def _cpu_name() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def _print_table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+def print_table(title: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    """Print rows as a table."""
     table = Table(title=title)
     for column in columns:
         table.add_column(column.title, justify="right" if column.form else "left")

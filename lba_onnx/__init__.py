@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from lba_onnx.accumulator import AccumulatorSpec as AccumulatorSpec
     from lba_onnx.calibration import Calibration as Calibration
     from lba_onnx.calibration import calibrate as calibrate
+    from lba_onnx.correction import CorrectionReport as CorrectionReport
+    from lba_onnx.correction import correct as correct
+    from lba_onnx.diagnosis import Diagnosis as Diagnosis
+    from lba_onnx.diagnosis import debug as debug
+    from lba_onnx.diagnosis import promote_until as promote_until
     from lba_onnx.errors import LbaError as LbaError
+    from lba_onnx.evaluation import Comparison as Comparison
     from lba_onnx.evaluation import Evaluation as Evaluation
+    from lba_onnx.evaluation import compare as compare
     from lba_onnx.evaluation import evaluate as evaluate
     from lba_onnx.formats import FloatFormat as FloatFormat
     from lba_onnx.kernels import conv as conv
@@ -21,24 +28,35 @@ if TYPE_CHECKING:
     from lba_onnx.session import get_library_path as get_library_path
     from lba_onnx.session import make_session as make_session
     from lba_onnx.session import register_custom_ops as register_custom_ops
+    from lba_onnx.sweeping import Sweep as Sweep
+    from lba_onnx.sweeping import sweep as sweep
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AccumulatorSpec": "accumulator",
     "Calibration": "calibration",
+    "Comparison": "evaluation",
     "ConversionReport": "rewrite",
+    "CorrectionReport": "correction",
+    "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
     "FloatFormat": "formats",
     "LbaError": "errors",
+    "Sweep": "sweeping",
     "calibrate": "calibration",
+    "compare": "evaluation",
     "conv": "kernels",
     "convert": "rewrite",
+    "correct": "correction",
+    "debug": "diagnosis",
     "evaluate": "evaluation",
     "get_library_path": "session",
     "make_session": "session",
     "matmul": "kernels",
+    "promote_until": "diagnosis",
     "register_custom_ops": "session",
+    "sweep": "sweeping",
 }
 _MODULES = {"reference"}
 

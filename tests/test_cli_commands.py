@@ -103,16 +103,22 @@ def test_convert_to_external_data(folder):
     assert run_json("evaluate", "-i", folder / "out.onnx", "--data_path", folder / "data.npz")["samples"] == 8
 
 
-def test_evaluate_prints_accuracy_and_likeness(folder):
+def test_evaluate_prints_accuracy(folder):
+    arguments = ["evaluate", "-i", folder / "model.onnx", "--data_path", folder / "data.npz"]
+    value = run_json(*arguments)
+    assert value["samples"] == value["top1"]["samples"] == 8
+    low, high = value["top1"]["interval"]
+    assert low <= value["top1"]["percent"] <= high and low < high
+    assert "top-1" in run(*arguments).stdout
+
+
+def test_compare_prints_likeness(folder):
     run("convert", "-i", folder / "model.onnx", "-o", folder / "out.onnx", "--spec", "M22E7b63/M22E7b63")
-    arguments = ["evaluate", "-i", folder / "out.onnx", "--data_path", folder / "data.npz"]
-    value = run_json(*arguments, "--reference_path", folder / "model.onnx")
-    assert value["samples"] == value["labelled_samples"] == 8
-    assert value["top1"] == value["reference_top1"]
-    assert value["agreement"] == 100.0
+    arguments = ["compare", "-r", folder / "model.onnx", "-i", folder / "out.onnx", "--data_path", folder / "data.npz"]
+    value = run_json(*arguments)
+    assert value["candidate"]["top1"] == value["reference"]["top1"]
+    assert value["agreement"]["percent"] == 100.0
     assert value["outputs"][0]["sqnr_db"] > 100
-    text = run(*arguments, "--reference_path", folder / "model.onnx").stdout
-    assert "top-1" in text and "SQNR" in text
 
 
 def test_tables_show_the_nodes(folder):
@@ -136,7 +142,7 @@ def test_help_is_quick_to_import():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["demo", "inspect", "calibrate", "convert", "evaluate", "doctor"])
+@pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_explains_itself(command):
     assert "--json" in run(command, "--help").stdout
 
@@ -165,3 +171,28 @@ def test_a_conversion_of_nothing_is_a_warning(folder):
     for model, out in (("model", "first"), ("first", "second")):
         result = run("convert", "-i", folder / f"{model}.onnx", "-o", folder / f"{out}.onnx", "--spec", "M7E4b10")
         assert result.stderr.startswith("warning: 0 of 3 nodes converted") == (out == "second")
+
+
+def test_convert_corrects_where_there_are_data(folder):
+    arguments = ["convert", "-i", folder / "model.onnx", "--calibration_data_path", folder / "data.npz"]
+    family = ["--family", "M4E4"]
+    value = run_json(*arguments, "-o", folder / "corrected.onnx", *family)
+    scores = value["correction"]["scores"]
+    assert scores[value["correction"]["estimator"]] == max(scores.values()) > scores["none"]
+    plain = run_json(*arguments, "-o", folder / "plain.onnx", *family, "--no_correct")
+    assert plain["correction"] is None
+    assert plain["report"] == value["report"]
+    sqnr = {}
+    for name in ("plain", "corrected"):
+        compared = ["compare", "-r", folder / "model.onnx", "-i", folder / f"{name}.onnx"]
+        sqnr[name] = run_json(*compared, "--data_path", folder / "data.npz")["outputs"][0]["sqnr_db"]
+    assert sqnr["corrected"] > sqnr["plain"]
+    assert "corrected by" in run(*arguments, "-o", folder / "corrected.onnx", *family).stdout
+    assert not list(folder.glob(".lba_onnx*"))
+
+
+def test_convert_corrects_at_a_given_spec(folder):
+    data = ["--calibration_data_path", folder / "data.npz"]
+    out = ["convert", "-i", folder / "model.onnx", "-o", folder / "out.onnx", "--spec", "M4E5b16"]
+    assert run_json(*out, *data, "--max_samples", "4")["correction"]["samples"] == 3
+    assert run_json(*out)["correction"] is None

@@ -43,16 +43,37 @@ def assert_one_error_line(result, code, *words):
         assert word in line
 
 
-@pytest.mark.parametrize("command", ["inspect", "calibrate", "convert", "evaluate"])
-def test_missing_model_is_one_line(folder, command):
-    out = ["-o", folder / "out"] if command in ("calibrate", "convert") else []
-    data = {"calibrate": ["--calibration_data_path"], "evaluate": ["--data_path"], "convert": ["--spec=M7E4b10"]}
-    options = data.get(command, [])
-    options = [*options, folder / "data.npz"] if command in ("calibrate", "evaluate") else options
+OPTIONS = {
+    "inspect": [],
+    "calibrate": ["-o", "out", "--calibration_data_path", "data.npz"],
+    "convert": ["-o", "out", "--spec", "M7E4b10"],
+    "evaluate": ["--data_path", "data.npz"],
+    "compare": ["-r", "model.onnx", "--data_path", "data.npz"],
+    "debug": ["--reference_path", "model.onnx", "--data_path", "data.npz"],
+    "sweep": ["-o", "out", "--data_path", "data.npz", "--biases", "10"],
+}
+"""What each command that takes a model needs beside it."""
+
+
+def test_every_command_that_takes_a_model_is_listed():
+    with_model = {name for name, c in main.commands.items() if any("-i" in p.opts for p in c.params)}
+    assert with_model == OPTIONS.keys()
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_missing_model_is_one_line(folder, command, monkeypatch):
+    monkeypatch.chdir(folder)
     before = listing(folder)
-    result = run(command, "-i", folder / "missing.onnx", *out, *options)
+    result = run(command, "-i", "missing.onnx", *OPTIONS[command])
     assert_one_error_line(result, USER_ERROR, "missing.onnx")
     assert listing(folder) == before
+
+
+def test_missing_or_wrong_calibration_is_one_line(folder):
+    arguments = ["plot", "--node", "conv1", "-o", folder / "plot.svg", "--calibration"]
+    assert_one_error_line(run(*arguments, folder / "missing.json"), USER_ERROR, "missing.json")
+    (folder / "wrong.json").write_text("{}")
+    assert_one_error_line(run(*arguments, folder / "wrong.json"), USER_ERROR, "expected a calibration")
 
 
 @pytest.mark.parametrize("kept", [0, 10, 500])
@@ -73,6 +94,8 @@ def test_wrong_data_key_is_one_line(folder):
         ["calibrate", "-o", folder / "c.json", "--calibration_data_path", data],
         ["convert", "-o", folder / "c.onnx", "--calibration_data_path", data],
         ["evaluate", "--data_path", data],
+        ["compare", "-r", model, "--data_path", data],
+        ["sweep", "-o", folder / "s.json", "--data_path", data, "--biases", "10"],
     ):
         result = run(command[0], "-i", model, *command[1:])
         assert_one_error_line(result, USER_ERROR, "data.npz", "'x'", "'image'")
@@ -117,6 +140,7 @@ def test_bad_options_of_convert_are_one_line(folder, options, word):
     [
         (["--spec", "M7E4b10", "--family", "M4E3"], "--family plays no part with --spec"),
         (["--spec", "M7E4b10", "--max-samples", "3"], "--max_samples plays no part with --spec"),
+        (["--spec", "M7E4b10", "--correct"], "--correct takes samples"),
         (["--calibration", "c.json", "--chunk_size", "4"], "--chunk_size plays no part with --calibration_path"),
         (["--calibration", "c.json", "--no-underflow"], "--underflow plays no part with --calibration_path"),
     ],

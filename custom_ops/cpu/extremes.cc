@@ -1,7 +1,7 @@
 #include "cpu/extremes.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "cpu/tile.h"
@@ -9,22 +9,39 @@
 namespace lba {
 namespace {
 
+constexpr int64_t kMostTasks = 64;
+
+// Magnitudes of floats order like their bits; those of infinity and NaN come last.
+double LargestFinite(const float* values, int width) {
+  constexpr uint32_t kInfinity = 0x7f800000u;
+  uint32_t largest = 0;
+  for (int i = 0; i < width; ++i) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, values + i, sizeof bits);
+    bits &= 0x7fffffffu;
+    bits = bits < kInfinity ? bits : 0;
+    largest = bits > largest ? bits : largest;
+  }
+  float value = 0;
+  std::memcpy(&value, &largest, sizeof value);
+  return value;
+}
+
 // A panel [depth][width] in double, and the largest finite magnitude at each depth.
 struct DoublePanel {
+  AlignedFloats packed;
   std::vector<double> values, max;
 
   void Load(const PanelSource& source, int64_t first, int width) {
     const int64_t depth = source.depth();
     const int count = static_cast<int>(std::min<int64_t>(source.vectors() - first, width));
-    AlignedFloats packed(PanelFloats(width, depth));
+    if (packed.size() != PanelFloats(width, depth)) packed = AlignedFloats(PanelFloats(width, depth));
     source.Pack(first, count, width, packed.data());
     const FpScope scope(FpMode::kNearest);  // conversions keep subnormals
-    values.assign(packed.data(), packed.data() + width * depth);
-    max.assign(depth, 0.0);
-    for (int64_t i = 0; i < width * depth; ++i) {
-      const double magnitude = std::fabs(values[i]);
-      if (magnitude <= std::numeric_limits<float>::max()) max[i / width] = std::max(max[i / width], magnitude);
-    }
+    values.resize(width * depth);
+    max.resize(depth);
+    for (int64_t i = 0; i < width * depth; ++i) values[i] = packed.data()[i];
+    for (int64_t k = 0; k < depth; ++k) max[k] = LargestFinite(packed.data() + k * width, width);
   }
 };
 
@@ -40,23 +57,23 @@ void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource
   RunTasks(parallel, static_cast<int64_t>(row_panels.size()),
            [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel); });
   const ExtremesKernel kernel = KernelsOf(SelectedCpuPath()).extremes;
-  RunTasks(parallel, CeilDiv(columns.vectors(), kColumnPanel), [&](int64_t task) {
-    const int64_t first = task * kColumnPanel;
-    const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
+  const int64_t panels = CeilDiv(columns.vectors(), kColumnPanel);
+  const int64_t tasks = std::min(panels, kMostTasks);
+  RunTasks(parallel, tasks, [&](int64_t task) {
     DoublePanel panel;
-    panel.Load(columns, first, kColumnPanel);
     Extremes extremes;
-    const FpScope scope(FpMode::kNearest);
-    for (size_t i = 0; i < row_panels.size(); ++i) {
-      const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
-      extremes.Merge(kernel({row_panels[i].values.data(), row_panels[i].max.data(), panel.values.data(),
-                             panel.max.data(), rows.depth(), chunk, row_count, count}));
+    for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
+      const int64_t first = p * kColumnPanel;
+      const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
+      panel.Load(columns, first, kColumnPanel);
+      const FpScope scope(FpMode::kNearest);
+      for (size_t i = 0; i < row_panels.size(); ++i) {
+        const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
+        extremes.Merge(kernel({row_panels[i].values.data(), row_panels[i].max.data(), panel.values.data(),
+                               panel.max.data(), rows.depth(), chunk, row_count, count}));
+      }
     }
-    LbaStatistics counts{};
-    counts.max_abs_product = extremes.product;
-    counts.max_abs_partial_sum = extremes.partial_sum;
-    counts.max_abs_total = extremes.total;
-    collector->Merge(counts);
+    collector->MergeLargest(extremes.product, extremes.partial_sum, extremes.total);
   });
 }
 

@@ -3,6 +3,10 @@
 #ifndef LBA_CPU_EXTREMES_KERNEL_H_
 #define LBA_CPU_EXTREMES_KERNEL_H_
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -12,19 +16,42 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// Vectors of double, and of their bits.
+// Vectors of double, and of their bits. Products of float32 values are exact in double, so that a fused multiply-add
+// rounds as a multiplication and an addition do.
 struct Doubles2 {
   typedef double V __attribute__((vector_size(16)));
   typedef int64_t Bits __attribute__((vector_size(16)));
+
+  static V MultiplyAdd(V w, double x, V sum) { return sum + w * x; }
+  // The larger of the magnitude of `value` and `largest`; `largest` where value is NaN.
+  static V Largest(V value, V largest) {
+    const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
+    return magnitude > largest ? magnitude : largest;
+  }
 };
+#if defined(__AVX2__)
 struct Doubles4 {
   typedef double V __attribute__((vector_size(32)));
   typedef int64_t Bits __attribute__((vector_size(32)));
+
+  static V MultiplyAdd(V w, double x, V sum) { return _mm256_fmadd_pd(w, _mm256_set1_pd(x), sum); }
+  static V Largest(V value, V largest) {
+    return _mm256_max_pd(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX), largest);
+  }
 };
+#endif
+#if defined(__AVX512DQ__)
 struct Doubles8 {
   typedef double V __attribute__((vector_size(64)));
   typedef int64_t Bits __attribute__((vector_size(64)));
+
+  static V MultiplyAdd(V w, double x, V sum) { return _mm512_fmadd_pd(w, _mm512_set1_pd(x), sum); }
+  static V Largest(V value, V largest) {
+    constexpr int kLargerMagnitude = 3, kWithoutSign = 2 << 2;
+    return _mm512_range_pd(value, largest, kLargerMagnitude | kWithoutSign);
+  }
 };
+#endif
 
 // Rows, one at a time, against kVectors vectors of columns. Infinite sums are counted only if kCountsInfinity; leaving
 // them out costs time.
@@ -42,12 +69,11 @@ struct ExtremeSums {
   }
 
   static void Raise(const V& value, V* largest) {
-    const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
     if constexpr (kCountsInfinity) {
-      *largest = magnitude > *largest ? magnitude : *largest;
+      *largest = Doubles::Largest(value, *largest);
     } else {
-      const V finite = magnitude <= std::numeric_limits<double>::max() ? magnitude : V{};
-      *largest = finite > *largest ? finite : *largest;
+      const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
+      *largest = Doubles::Largest(magnitude <= std::numeric_limits<double>::max() ? magnitude : V{}, *largest);
     }
   }
 
@@ -65,7 +91,7 @@ struct ExtremeSums {
         for (int v = 0; v < kVectors; ++v) {
           V w;
           std::memcpy(&w, args.columns + k * kColumnPanel + column + v * kLanes, sizeof w);
-          sums[v] += w * x;
+          sums[v] = Doubles::MultiplyAdd(w, x, sums[v]);
           Raise(sums[v], &largest[v]);
         }
       }

@@ -24,9 +24,10 @@ struct Segment {
 
 // Lanes whose input column, column * stride + shift, lies inside [0, width): [low, high).
 void InsideLanes(const Run& run, int64_t stride, int64_t shift, int64_t width, int* low, int* high) {
+  const auto steps = [stride](int64_t distance) { return stride == 1 ? distance : CeilDiv(distance, stride); };
   const int64_t first = run.column * stride + shift;
-  const int64_t before = first < 0 ? CeilDiv(-first, stride) : 0;
-  const int64_t inside = first >= width ? 0 : CeilDiv(width - first, stride);
+  const int64_t before = first < 0 ? steps(-first) : 0;
+  const int64_t inside = first >= width ? 0 : steps(width - first);
   *high = static_cast<int>(std::clamp<int64_t>(inside, 0, run.length));
   *low = static_cast<int>(std::clamp<int64_t>(before, 0, *high));
 }
@@ -48,11 +49,15 @@ void AddSegment(const Run& run, const ConvShape& s, int64_t i, int64_t j, int64_
 struct PatchPlan {
   std::vector<Segment> segments;
   std::vector<int> first;
-  std::vector<bool> is_full;  // whether all lanes of the position are inside
+  std::vector<char> is_full;  // whether all lanes of the position are inside
 };
 
 PatchPlan PlanPatches(const ConvShape& s, const Run* runs, int run_count, int width) {
   PatchPlan plan;
+  const int64_t positions = s.kernel[0] * s.kernel[1] * s.kernel[2];
+  plan.segments.reserve(positions * run_count);
+  plan.first.reserve(positions + 1);
+  plan.is_full.reserve(positions);
   for (int64_t i = 0; i < s.kernel[0]; ++i) {
     for (int64_t j = 0; j < s.kernel[1]; ++j) {
       for (int64_t l = 0; l < s.kernel[2]; ++l) {

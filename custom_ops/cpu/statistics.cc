@@ -49,13 +49,18 @@ int64_t StatisticsCollector::NextCall() {
   return calls_++;
 }
 
+void StatisticsCollector::MergeLargest(double product, double partial_sum, double total) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  counts_.max_abs_product = std::max(counts_.max_abs_product, product);
+  counts_.max_abs_partial_sum = std::max(counts_.max_abs_partial_sum, partial_sum);
+  counts_.max_abs_total = std::max(counts_.max_abs_total, total);
+}
+
 void StatisticsCollector::Merge(const LbaStatistics& counts) {
+  MergeLargest(counts.max_abs_product, counts.max_abs_partial_sum, counts.max_abs_total);
   const std::lock_guard<std::mutex> lock(mutex_);
   counts_.outputs += counts.outputs;
   counts_.sampled_outputs += counts.sampled_outputs;
-  counts_.max_abs_product = std::max(counts_.max_abs_product, counts.max_abs_product);
-  counts_.max_abs_partial_sum = std::max(counts_.max_abs_partial_sum, counts.max_abs_partial_sum);
-  counts_.max_abs_total = std::max(counts_.max_abs_total, counts.max_abs_total);
   Add(counts.products, &counts_.products);
   Add(counts.partial_sums, &counts_.partial_sums);
   Add(counts.totals, &counts_.totals);

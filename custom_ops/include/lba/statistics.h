@@ -40,6 +40,8 @@ class StatisticsCollector {
   // A different number at each call: where the samples of the call start.
   int64_t NextCall();
   void Merge(const LbaStatistics& counts);
+  // The largest magnitudes alone: cheap enough to be called for every few outputs.
+  void MergeLargest(double product, double partial_sum, double total);
   LbaStatistics Read() const;
 
  private:

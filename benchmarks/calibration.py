@@ -1,0 +1,145 @@
+"""What calibration costs: time of each method in runs of the float32 model over the same samples, and peak memory.
+
+Times are those of whole calibrations, opening of sessions and all, against a float32 session that runs the same
+batches; both take turns. Memory is that of a process that calibrates on images read from an .npz, a few at a time.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+import lba_onnx
+from benchmarks.checks import CheckFailed
+from benchmarks.harness import Column, Row, median_ratio, parse_arguments, progress, report
+from benchmarks.memory import MEGABYTE, peak_bytes
+from benchmarks.models import INPUT, RECIPES
+from lba_onnx.calibration import Calibration
+from lba_onnx.calibration.settings import METHODS
+from lba_onnx.rewrite.conversion import list_candidates
+from lba_onnx.session import make_session
+
+BATCH_SIZE = 16
+TARGETS = {"max": 10.0, "percentile": 10.0, "mse": 30.0}
+COLUMNS = (
+    Column("model", "model"),
+    Column("method", "method"),
+    Column("samples", "samples", "d"),
+    Column("seconds", "seconds", ".2f"),
+    Column("float32_passes", "float32 passes a sample", ".1f"),
+    Column("target", "target", ".0f"),
+    Column("peak_mb", "peak MB", ".0f"),
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and the samples to calibrate it on.
+
+    Attributes:
+        name: Its name in the table.
+        model: It.
+        images: float32 [samples, ...].
+    """
+
+    name: str
+    model: onnx.ModelProto
+    images: NDArray[np.float32]
+
+
+def main() -> None:
+    """Measure what the command line asks for; with --calibrate_path, only that calibration, in this process."""
+    arguments = parse_arguments(__doc__, _add_options)
+    if arguments.calibrate_path is not None:
+        model_path, data_path = arguments.calibrate_path
+        lba_onnx.calibrate(model_path, data_path, batch_size=BATCH_SIZE)
+        print(json.dumps({"peak_bytes": peak_bytes()}))
+        return
+    rows: list[Row] = []
+    for name in arguments.models:
+        model, images = RECIPES[name].read()
+        subject = Subject(name, model, np.resize(images, (arguments.samples, *images.shape[1:])))
+        for method in progress(arguments.methods, len(arguments.methods)):
+            rows.append(run_method(subject, method, arguments.rounds))
+    if arguments.memory_samples:
+        rows += run_memory(arguments.memory_samples)
+    report("calibration", arguments, rows, COLUMNS)
+
+
+def run_method(subject: Subject, method: str, rounds: int) -> Row:
+    """Check and time one method on one model."""
+    session = make_session(subject.model)
+    calibrate = _calibration(subject, method)
+    if len(calibrate().nodes) != len(list_candidates(subject.model).convertible):
+        raise CheckFailed(f"{subject.name}: the calibration misses nodes")
+    float32, seconds = [], []
+    for _ in range(rounds):
+        float32.append(_seconds(lambda: _run_all(session, subject.images)))
+        seconds.append(_seconds(calibrate))
+    return {
+        "model": subject.name,
+        "method": method,
+        "samples": len(subject.images),
+        "seconds": median(seconds),
+        "float32_passes": median_ratio(seconds, float32),
+        "target": TARGETS.get(method),
+    }
+
+
+def run_memory(sample_counts: list[int]) -> list[Row]:
+    """Peak memory of method "max" on MobileNetV2, a process for each number of images."""
+    model, images = RECIPES["mobilenet_v2"].read()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        model_path, data_path = Path(folder) / "model.onnx", Path(folder) / "images.npz"
+        onnx.save(model, model_path)
+        for samples in sample_counts:
+            np.savez(data_path, **{INPUT: np.resize(images, (samples, *images.shape[1:]))})
+            row = {"model": "mobilenet_v2", "method": "max", "samples": samples}
+            rows.append({**row, "peak_mb": _measure_process(model_path, data_path) / MEGABYTE})
+    return rows
+
+
+def _calibration(subject: Subject, method: str) -> Callable[[], Calibration]:
+    return lambda: lba_onnx.calibrate(subject.model, {INPUT: subject.images}, method=method, batch_size=BATCH_SIZE)
+
+
+def _run_all(session: object, images: NDArray[np.float32]) -> None:
+    for start in range(0, len(images), BATCH_SIZE):
+        session.run(None, {INPUT: images[start : start + BATCH_SIZE]})  # type: ignore[attr-defined]
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def _measure_process(model_path: Path, data_path: Path) -> float:
+    command = [sys.executable, "-m", "benchmarks.calibration", "--calibrate_path", str(model_path), str(data_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True)
+    return float(json.loads(done.stdout)["peak_bytes"])
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", nargs="*", choices=[*RECIPES], default=[*RECIPES])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--samples", type=int, default=256, help="to calibrate on, the model's images over and over")
+    parser.add_argument(
+        "--memory_samples", nargs="*", type=int, default=[100, 1000], help="images to measure memory with"
+    )
+    parser.add_argument("--calibrate_path", nargs=2, type=Path, metavar=("MODEL", "DATA"), help=argparse.SUPPRESS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Accuracy on real models: every family and calibration method, plain and corrected, against float32.
+
+Each model is calibrated and corrected on its calibration samples, and measured on its test samples (models/zoo.py).
+Results are added to --json_path model by model, replacing older ones of the same settings; --render prints the tables
+of docs/results.md from that file and measures nothing.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lba_onnx
+from benchmarks.harness import Column, Row, describe_environment, print_table
+from lba_onnx.json_file import write_json
+from models import zoo
+
+METHODS = ("max", "percentile", "mse", "zero_shot")
+FAMILIES = ("M7E4", "M6E4", "M5E4", "M6E3")
+PLAIN, CORRECTED = "plain", "corrected"
+_KEYS = ("model", "family", "method", "variant")
+COLUMNS = (
+    Column("model", "model"),
+    Column("family", "family"),
+    Column("method", "method"),
+    Column("variant", "variant"),
+    Column("right", "right"),
+    Column("float32_right", "float32"),
+    Column("likeness_name", "likeness"),
+    Column("likeness", "value", ".4f"),
+    Column("estimator", "estimator"),
+    Column("seconds", "seconds", ".1f"),
+)
+
+
+def main() -> None:
+    """Measure, or render, what the command line asks for."""
+    arguments = _parse_arguments()
+    if arguments.render:
+        print(render(json.loads(arguments.json_path.read_text())["results"]))
+        return
+    rows: list[Row] = []
+    for name in arguments.models:
+        for row in measure_model(name, arguments.families, arguments.methods):
+            rows.append(row)
+            print_table("results", [row], COLUMNS)
+            if arguments.json_path is not None:
+                _add(arguments.json_path, row)
+    print_table("results", rows, COLUMNS)
+
+
+def measure_model(name: str, families: Sequence[str], methods: Sequence[str]) -> Iterator[Row]:
+    """Yield a row for each family, method and variant."""
+    model = zoo.load(name)
+    float32 = zoo.run(model.model_path, model.test)
+    for family in families:
+        for method in methods:
+            start = time.perf_counter()
+            calibration = lba_onnx.calibrate(model.model_path, model.calibration, family, method)
+            plain, report = lba_onnx.convert(model.model_path, calibration.specs)
+            calibrated = time.perf_counter()
+            corrected, correction = lba_onnx.correct(plain, model.calibration)
+            seconds = {PLAIN: calibrated - start, CORRECTED: time.perf_counter() - calibrated}
+            for variant, proto in ((PLAIN, plain), (CORRECTED, corrected)):
+                yield {
+                    "model": name,
+                    "family": family,
+                    "method": method,
+                    "variant": variant,
+                    "converted": len(report.converted),
+                    "left": len(report.left),
+                    "estimator": correction.estimator if variant == CORRECTED else None,
+                    "seconds": seconds[variant],
+                    **_figures(model, float32, zoo.run(proto, model.test)),
+                }
+
+
+def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
+    samples = sum(len(next(iter(outputs.values()))) for outputs in float32.outputs)
+    figures: Row = {
+        "samples": samples,
+        "likeness_name": model.likeness.name,
+        "likeness": model.likeness.mean(result, float32),
+    }
+    if model.metric is not None:
+        figures["right"] = _share(model.metric.mean(result), samples)
+        figures["float32_right"] = _share(model.metric.mean(float32), samples)
+    return figures
+
+
+def _share(mean: float, samples: int) -> str:
+    """Return "18/20" where a metric counts samples, else the mean."""
+    count = mean * samples
+    return f"{round(count)}/{samples}" if abs(count - round(count)) < 1e-6 else f"{mean:.4f}"
+
+
+def _add(path: Path, row: Row) -> None:
+    known: list[Row] = json.loads(path.read_text())["results"] if path.exists() else []
+    kept = [other for other in known if any(other[key] != row[key] for key in _KEYS)]
+    rows = sorted([*kept, row], key=_order)
+    write_json(path, {"benchmark": "results", "environment": describe_environment(), "results": rows})
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    known = (zoo.NAMES, FAMILIES, METHODS, (PLAIN, CORRECTED))
+    places = (
+        names.index(row[key]) if row[key] in names else len(names) for key, names in zip(_KEYS, known, strict=True)
+    )
+    return (*places, *(row[key] for key in _KEYS))
+
+
+def render(rows: Sequence[Row]) -> str:
+    """Return a Markdown table per model: a line per family and method, plain and corrected side by side."""
+    tables = []
+    for name in dict.fromkeys(row["model"] for row in rows):
+        own = [row for row in rows if row["model"] == name]
+        first = own[0]
+        left = f", {first['left']} left" if first["left"] else ""
+        lines = [
+            f"### {name}",
+            "",
+            f"{first['samples']} test samples, {first['converted']} nodes converted{left}"
+            + (f", float32 {first['float32_right']}" if "float32_right" in first else "")
+            + f". Likeness to float32: {first['likeness_name']}.",
+            "",
+            "| family | method | plain: right | likeness | corrected: right | likeness | by |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        plain = {(row["family"], row["method"]): row for row in own if row["variant"] == PLAIN}
+        corrected = {(row["family"], row["method"]): row for row in own if row["variant"] == CORRECTED}
+        lines += [_line(row, corrected[key]) for key, row in plain.items() if key in corrected]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def _line(plain: Row, corrected: Row) -> str:
+    cells = [plain["family"], plain["method"]]
+    for row in (plain, corrected):
+        cells += [row.get("right") or "-", f"{row['likeness']:.4f}"]
+    return f"| {' | '.join([*cells, corrected['estimator']])} |"
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=zoo.NAMES, default=list(zoo.NAMES))
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--json_path", type=Path, help="where to add the results")
+    parser.add_argument("--render", action="store_true", help="print the tables of --json_path as Markdown")
+    arguments = parser.parse_args()
+    if arguments.render and arguments.json_path is None:
+        parser.error("--render takes --json_path")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()
