@@ -4,6 +4,7 @@ The least error of each layer need not be the least error of the model: mse ends
 on samples kept apart, and is taken only if no plain range does better there. zero_shot looks at nothing else.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,10 +52,21 @@ def choose(
         start = fit_max(seen.ranges, settings)
         errors = {"mse": fit_errors(trial.wide(), seen.fitted, start, settings, providers, progress)}
     judge = Judge(model, seen.judged, metric=metric, providers=providers)
-    scores = Scores(lambda choice: judge.score(trial.with_specs(_specs(choice, settings))), settings)
+    scores = Scores(_score_of(judge, trial, fit_max(seen.ranges, settings), settings), settings)
     if settings.method == "mse":
         return _best_of(errors, seen, settings, scores, judge)
     return _searched(seen, settings, scores, judge, progress)
+
+
+def _score_of(judge: Judge, trial: TrialModel, start: Choice, settings: Settings) -> Callable[[Choice], float]:
+    """Return what scores a choice; one that decides worse than the ranges of `max` does scores minus infinity."""
+    assessed = judge.assess(trial.with_specs(_specs(start, settings)))
+
+    def score(choice: Choice) -> float:
+        found = judge.assess(trial.with_specs(_specs(choice, settings)))
+        return -math.inf if found.decides_worse_than(assessed) else found.score
+
+    return score
 
 
 def _best_of(

@@ -1,7 +1,8 @@
 """Method "zero_shot": a search by the model's own output.
 
     1. the starting points: ranges that hold the largest values, per node and one for all; ranges that hold most values
-    2. from the best: all nodes together, both formats, products or accumulators by one binade, while one is better
+    2. from the better of the first two, with half of the evaluations, then from the other: all nodes together, both
+       formats, products or accumulators by one binade, while one is better
     3. if asked: node after node, the same moves of that node alone, round after round
 
 Every step costs one evaluation of the model on a few samples; the numbers of evaluations are bounded. What was
@@ -56,11 +57,9 @@ class Scores:
             self.listener(self.evaluations)
         return score
 
-    def is_better(self, choice: Choice) -> bool:
-        """Return whether a choice is new, and better than all before."""
-        before = self.evaluations
-        self.score(choice)
-        return self.evaluations > before and self.best is choice
+    def known(self, choice: Choice) -> float:
+        """Return the score of a choice that has been scored; minus infinity for others."""
+        return self._known.get(self._key(choice), -math.inf)
 
     def _key(self, choice: Choice) -> tuple[str, ...]:
         return tuple(str(self._settings.spec(exponents)) for exponents in choice.values())
@@ -88,14 +87,20 @@ def search_zero_shot(ranges: Ranges, settings: Settings, scores: Scores) -> None
         scores: Where choices are evaluated; choices scored before count as starting points too.
     """
     budget = Budget(scores, scores.evaluations + settings.evaluations)
-    for start in _starts(ranges, settings):
+    starts = _starts(ranges, settings)
+    for start in starts:
         if budget.is_left:
             scores.score(start)
-    _climb(scores, None, settings, budget)
+    better, other = sorted(starts[:2], key=scores.known, reverse=True)
+    half = (scores.evaluations + budget.evaluations) // 2
+    _climb(scores, better, None, settings, Budget(scores, half))
+    _climb(scores, other, None, settings, budget)
     layer_budget = Budget(scores, scores.evaluations + settings.layer_evaluations)
-    is_better = True
-    while is_better and layer_budget.is_left:
-        is_better = any([_climb(scores, name, settings, layer_budget) for name in ranges])
+    before: Choice | None = None
+    while scores.best is not before and layer_budget.is_left:
+        before = scores.best
+        for name in ranges:
+            _climb(scores, scores.best, name, settings, layer_budget)
 
 
 def _starts(ranges: Ranges, settings: Settings) -> list[Choice]:
@@ -105,20 +110,18 @@ def _starts(ranges: Ranges, settings: Settings) -> list[Choice]:
     return [fit_max(ranges, settings), fit_max(ranges, of_model), fit_percentile(ranges, settings)]
 
 
-def _climb(scores: Scores, node: str | None, settings: Settings, budget: Budget) -> bool:
-    """Move one node, or all, by single binades as long as that helps; return whether it did."""
-    has_helped = False
+def _climb(scores: Scores, start: Choice, node: str | None, settings: Settings, budget: Budget) -> None:
+    """Move one node, or all, by single binades as long as that helps."""
+    best = start
     directions = _directions(settings)
     while budget.is_left:
-        for product, accumulator in directions:
-            nodes: Iterable[str] = scores.best if node is None else [node]
-            if budget.is_left and scores.is_better(_moved(scores.best, nodes, (product, accumulator), settings)):
-                directions = _directions_from((product, accumulator), settings)
-                has_helped = True
+        for move in directions:
+            choice = _moved(best, best if node is None else [node], move, settings)
+            if budget.is_left and scores.score(choice) > scores.score(best):
+                best, directions = choice, _directions_from(move, settings)
                 break
         else:
-            return has_helped
-    return has_helped
+            return
 
 
 def _directions(settings: Settings) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ METHODS = ("max", "percentile", "mse", "zero_shot")
 GRANULARITIES = ("layer", "model")
 
 DEFAULT_PERCENTILE = 99.99
-DEFAULT_EVALUATIONS = 12
+DEFAULT_EVALUATIONS = 20
 DEFAULT_MAX_EXPONENT = 5
 """Largest exponent of the accumulator of a node of which nothing is known: M7E4b10, range ±128, as for ResNets."""
 

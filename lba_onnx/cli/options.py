@@ -193,7 +193,7 @@ calibration = combine(
     click.option(
         "--evaluations",
         type=click.IntRange(min=1),
-        default=12,
+        default=20,
         show_default=True,
         help="Evaluations of the model that method zero_shot spends on changes to all layers at once.",
     ),

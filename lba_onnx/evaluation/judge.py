@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from lba_onnx.rewrite.model_files import ModelSource
 
 MAX_SQNR_DB = 200.0
-_CLEARLY_MORE = 1.5
+_CLEARLY_MORE = 1.1
+_LEAST_CLASSES = 3
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class Assessment:
     Attributes:
         score: Larger is better; minus infinity where something is not a number.
         divergence: How far its class scores are from the reference's (`class_divergence`); None where no output is
-            [samples, classes], or where a user's metric decides.
+            [samples, 3 classes or more], or where a user's metric decides.
     """
 
     score: float
     divergence: float | None
 
     def decides_worse_than(self, other: "Assessment") -> bool:
-        """Return whether its class scores are clearly further from the reference's than another model's: by half more.
+        """Return whether its class scores are further from the reference's than another model's, by more than a tenth.
 
         Clipping can bring outputs closer to the reference on the whole, and yet level the few scores that decide.
         """
@@ -196,7 +197,8 @@ def _class_scores(expected: Outputs, outputs: Outputs, batch: Batch) -> list[tup
 
 
 def _divergence(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float | None:
-    if len({wanted.shape[1] for wanted, _ in pairs}) != 1:
+    classes = {wanted.shape[1] for wanted, _ in pairs}
+    if len(classes) != 1 or classes.pop() < _LEAST_CLASSES:
         return None
     return class_divergence(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
 
