@@ -182,3 +182,32 @@ def test_mistakes_are_named():
         correct(correct(plain, images(8))[0], images(8))
     with pytest.raises(DataError, match="x"):
         correct(plain, np.zeros((4, 2), np.float32))
+    with pytest.raises(DataError, match="expected numbers as x, got NaN"):
+        correct(plain, np.full((4, 1, 8, 8), np.nan, np.float32))
+
+
+def test_huge_values_are_passed_over():
+    plain, data = converted(network()), images(16)
+    data[5, 0, 0, 0] = np.inf
+    _, report = correct(plain, data)
+    assert report.scores[report.estimator] >= report.scores["none"]
+
+
+@pytest.mark.parametrize("estimators", [("scale", "affine", "chain"), ("chain", "affine", "scale")])
+def test_of_equal_estimators_the_first_is_taken(estimators):
+    uncorrected = []
+
+    def metric(outputs, labels):  # 0 for the model that is judged first, which is not corrected, 1 for all others
+        uncorrected.append(outputs["y"])
+        return np.full(len(outputs["y"]), float(not np.array_equal(outputs["y"], uncorrected[0])))
+
+    _, report = correct(converted(network()), images(16), estimators=estimators, metric=metric)
+    assert report.scores == {"none": 0, **dict.fromkeys(estimators, 1)}
+    assert report.estimator == estimators[0]
+
+
+def test_a_model_left_as_it_is_may_be_tried_again():
+    plain = converted(network(), "M22E7b63/M22E7b63")
+    left, report = correct(plain, images(8), metric=lambda outputs, labels: np.zeros(len(outputs["y"])))
+    assert report.estimator == "none"
+    assert correct(left, images(16))[1].samples == 12

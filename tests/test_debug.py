@@ -268,6 +268,7 @@ def test_models_with_external_data_are_diagnosed(tmp_path, is_given):
     convert(source, AccumulatorSpec.parse("M5E5b16"), model_output=target, use_external_data_format=True)
     expected = debug(convert(chain(), AccumulatorSpec.parse("M5E5b16"))[0], samples(), chain())
     assert debug(target, samples(), source if is_given else None).layers == expected.layers
+    assert not debug(target, samples(), chain(), samples_alone=0).is_corrected  # the same weights, elsewhere
 
 
 def test_json_holds_everything():

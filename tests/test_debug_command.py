@@ -88,3 +88,10 @@ def test_mistakes_end_in_one_line(folder, arguments, message):
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["sqnr>>40"], ["sqnr>=40", "--wider", "M10"]])
+def test_conditions_and_families_are_read_before_any_work_is_done(folder, arguments):
+    (folder / "data.npz").unlink()
+    message = invoke(folder, "--promote_until", *arguments).stderr
+    assert "expected a condition" in message or "expected a family" in message

@@ -140,4 +140,5 @@ def test_divergence_of_constant_or_broken_scores_is_a_number():
     expected = np.random.default_rng(0).standard_normal((4, 3))
     assert class_divergence(np.ones((4, 3)), expected) == 0
     assert class_divergence(expected, np.full((4, 3), np.nan)) == np.inf
+    assert class_divergence(np.full((4, 3), np.nan), expected) == np.inf
     assert 0 < class_divergence(expected, np.zeros((4, 3))) < np.inf

@@ -212,3 +212,49 @@ def test_weights_passed_to_a_function_are_left_with_the_reason():
         [*OPSET, helper.make_opsetid("mine", 1)],
     )  # fmt: skip
     assert scalable_nodes(converted(proto)) == ({}, {"inner": FUNCTION_WEIGHTS})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights", "x", "y"),
+    [
+        (["w", "x"], (3, 4), (4,), (3,)),
+        (["w", "x"], (4,), (4, 5), (5,)),
+        (["x", "w"], (4,), (4,), ()),
+        (["x", "w"], (4,), (2, 3, 4), (2, 3)),
+        (["x", "w"], (4, 3), (4,), (3,)),
+    ],
+)
+def test_vectors_keep_the_shape_of_the_product(inputs, weights, x, y):
+    node = helper.make_node("MatMul", inputs, ["y"], "matmul")
+    proto = single(node, [tensor("x", *x)], tensor("y", *y), {"w": integers(*weights)})
+    values = integers(*x, seed=1)
+    a = affine(3 if 3 in weights else 1)
+    scale, offset = (a.scale, a.offset) if 3 in weights else (a.scale[0], a.offset[0])
+    expected = np.asarray(run(proto, x=values) * scale + offset)
+    found = run(folded(proto, matmul=a), x=values)
+    assert found.shape == y
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_matrices_on_the_left_take_no_offset_where_the_shape_of_the_product_is_not_known():
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["r"]), helper.make_node("MatMul", ["w", "r"], ["y"], "left")]
+    inputs = [tensor("x", 4), tensor("shape", "rank", kind=TensorProto.INT64)]
+    proto = converted(model(nodes, inputs, [tensor("y", 3)], {"w": integers(3, 4)}))
+    assert not scalable_nodes(proto)[0]["left"].takes_offset
+
+
+def test_weights_that_the_calls_of_a_function_give_are_scaled_in_the_function():
+    weights = helper.make_node("Constant", [], ["w"], "weight")
+    weights.attribute.add(name="value", ref_attr_name="of_call", type=onnx.AttributeProto.TENSOR)
+    nodes = [weights, helper.make_node("MatMul", ["a", "w"], ["b"], "inner")]
+    function = helper.make_function("mine", "Scale", ["a"], ["b"], nodes, OPSET, attributes=["of_call"])
+    first, second = integers(3, 3), integers(3, 3, seed=2)
+    calls = [
+        helper.make_node("Scale", ["x"], ["h"], "first", domain="mine", of_call=constant("", first)),
+        helper.make_node("Scale", ["h"], ["y"], "second", domain="mine", of_call=constant("", second)),
+    ]
+    opsets = [*OPSET, helper.make_opsetid("mine", 1)]
+    proto = converted(model(calls, [tensor("x", 2, 3)], [tensor("y", 2, 3)], {}, [function], opsets))
+    a = ChannelAffine(affine(3).scale, np.zeros(3, np.float32))
+    x = integers(2, 3, seed=1)
+    np.testing.assert_array_equal(run(folded(proto, inner=a), x=x), (x @ (first * a.scale)) @ (second * a.scale))

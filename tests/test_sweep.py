@@ -166,9 +166,25 @@ def test_journal_of_something_else_plays_no_part(tmp_path, monkeypatch):
         ran.clear()
         sweep_models.run(journal_path=journal, **settings)
         assert len(ran) == 32
-    journal.write_text("[]\n")
+
+
+@pytest.mark.parametrize("content", [b"[]\n", b'{"some": "settings"}', b"\x08\x09 a model\n of somebody", b"a\nb"])
+def test_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, content):
+    journal = tmp_path / "journal"
+    journal.write_bytes(content)
     with pytest.raises(DataError, match="journal: expected what an unfinished sweep has left"):
         sweep_models.run(journal_path=journal)
+    assert journal.read_bytes() == content
+
+
+@pytest.mark.parametrize("is_converted", [True, False])
+def test_model_without_nodes_to_convert_is_refused(is_converted):
+    without = convert(MODEL, AccumulatorSpec.parse("M7E4b10"))[0] if is_converted else small_models.model(
+        [small_models.helper.make_node("Relu", ["x"], ["y"])],
+        [small_models.tensor("x", "batch", 1, 8, 8)], [small_models.tensor("y", "batch", 1, 8, 8)],
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="expected at least one MatMul, Gemm or Conv to convert, got none"):
+        sweep(without, {"x": small_models.images(2)}, biases=10)
 
 
 def count_parts(monkeypatch) -> list[int]:
@@ -214,7 +230,7 @@ def test_plot_is_a_figure_with_a_line_per_setting(tmp_path, over):
     labels = {None: families, "exponent_bias": families, "mantissa_bits": ("bias 8", "bias 10", "bias 11"),
               "chunk_size": ("M7E4, bias 8", "M5E4, bias 11")}  # fmt: skip
     for text in (*labels[over], "float32", "top-1 %", "SQNR dB of y"):
-        assert f"<!-- {text} -->" in first
+        assert f">{text}</text>" in first
     plot_sweep(result, tmp_path / "plot.png", over)
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
@@ -224,7 +240,7 @@ def test_plot_without_labels_shows_agreement_or_the_metric(tmp_path):
     for metric, label in ((None, "same top-1 as float32 %"), (sweep_models.first, "sweep_models:first")):
         result = sweep(MODEL, images, metric=metric, biases=8)
         plot_sweep(result, tmp_path / "plot.svg")
-        assert f"<!-- {label} -->" in (tmp_path / "plot.svg").read_text()
+        assert f">{label}</text>" in (tmp_path / "plot.svg").read_text()
 
 
 def test_missing_extras_are_named(tmp_path, monkeypatch):

@@ -126,13 +126,8 @@ Extremes SumsOfTile(const ExtremesArgs& args) {
 
 template <class Doubles>
 Extremes TileExtremes(const ExtremesArgs& args) {
-  Extremes extremes = SumsOfTile<Doubles, true>(args);
-  if (!extremes.is_finite()) extremes = SumsOfTile<Doubles, false>(args);
-  // The largest product of a tile at depth k is that of the largest row value and the largest column value.
-  for (int64_t k = 0; k < args.depth; ++k) {
-    extremes.product = std::max(extremes.product, args.row_max[k] * args.column_max[k]);
-  }
-  return extremes;
+  const Extremes extremes = SumsOfTile<Doubles, true>(args);
+  return extremes.is_finite() ? extremes : SumsOfTile<Doubles, false>(args);
 }
 
 }  // namespace

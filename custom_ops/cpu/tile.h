@@ -74,13 +74,11 @@ struct Extremes {
   }
 };
 
-// rows [depth][kRowPanel] and columns [depth][kColumnPanel] as they are, and the largest finite magnitude of each at
-// each depth; columns past the count hold zeros.
+// rows [depth][kRowPanel] and columns [depth][kColumnPanel] as they are; columns past the count hold zeros. Products
+// are the caller's.
 struct ExtremesArgs {
   const double* rows;
-  const double* row_max;
   const double* columns;
-  const double* column_max;
   int64_t depth, chunk;
   int row_count, column_count;
 };

@@ -10,16 +10,13 @@ to dies with its session, so that a run that goes on from a saved stretch sample
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from lba_onnx.calibration.progress_file import Counted, ProgressFile
 from lba_onnx.calibration.ranges import NodeRange, add_ranges
-from lba_onnx.data.batches import Batch
+from lba_onnx.data.batches import Batch, refuse_nan
 from lba_onnx.data.execution import Progress, run_batch
 from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import DEFAULT_MAX_SAMPLES, SpreadSample, hold_out
-from lba_onnx.errors import DataError
 from lba_onnx.observation.collection import CollectingSession
 
 _STRETCH_SAMPLES = 128
@@ -131,7 +128,7 @@ class DataPass:
     def _watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches, each after it has run, or was found to be one that the interrupted run has counted."""
         for batch in batches:
-            _refuse_nan(batch)
+            refuse_nan(batch)
             self._hash.update(batch)
             is_counted = self._samples < self._file.saved.samples
             self._samples += batch.samples
@@ -169,9 +166,3 @@ def _spread(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], max_sample
     for batch in batches:
         sample.offer(batch)
     return sample.batches()
-
-
-def _refuse_nan(batch: Batch) -> None:
-    for name, array in batch.feeds.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise DataError(f"{batch.origin}: expected numbers as {name}, got NaN")

@@ -16,7 +16,8 @@ class Verdict:
         unit: What scores count: "dB", "%", or the name of the user's metric.
         samples: Samples that the choices were judged by.
         is_shared: Whether these also took part in fitting to layers, because there was only one sample.
-        scores: Names of choices to scores; minus infinity where the output was not a number.
+        scores: Names of choices to scores; minus infinity where the output was not a number, or where it decides
+            clearly worse than with the ranges of "max" (`evaluation.judge.Assessment`).
         chosen: The name of the one taken.
         evaluations: Evaluations of the model in all.
     """
@@ -30,7 +31,8 @@ class Verdict:
 
     def __str__(self) -> str:
         """Return one line for people."""
-        listed = ", ".join(f"{name} {score:.4g}" for name, score in self.scores.items())
+        texts = {name: f"{score:.4g}" if math.isfinite(score) else "out" for name, score in self.scores.items()}
+        listed = ", ".join(f"{name} {text}" for name, text in texts.items())
         return f"{self.chosen} is best of {listed} ({self.unit}, {self.samples} samples)"
 
     def to_json(self) -> dict[str, Any]:

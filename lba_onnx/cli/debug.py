@@ -91,7 +91,15 @@ def debug_command(
 
 
 def _check_promotion(settings: dict[str, Any]) -> None:
+    """Refuse, before any work is done, what cannot be promoted to."""
+    from lba_onnx.diagnosis.condition import Condition
+    from lba_onnx.families import FormatFamily
+
     check_writable(settings["output_path"])
+    if settings["condition"] is not None:
+        Condition.parse(settings["condition"])
+    if settings["wider"] is not None:
+        FormatFamily.parse(settings["wider"])
     for name in ("wider", "output_path", "metric", "labels_path"):
         if settings["condition"] is None and settings[name] is not None:
             raise click.UsageError(f"--{name} plays no part without --promote_until")

@@ -28,7 +28,7 @@ class ChannelSums:
         """Return the sums over an array; infinite values and NaN count as zero."""
         values = _finite(values)
         count = values.size // max(values.shape[channel_axis], 1)
-        return cls(count, _total(values, channel_axis), _total(values * values, channel_axis))
+        return cls(count, _total(values, channel_axis), _total(_products(values, values), channel_axis))
 
     def __add__(self, other: "ChannelSums") -> "ChannelSums":
         """Return the sums over the values of both."""
@@ -63,7 +63,7 @@ class PairedSums:
     @classmethod
     def of(cls, q: _Values, y: _Values, channel_axis: int) -> "PairedSums":
         """Return the sums over two arrays of the same shape."""
-        products = _total(_finite(q) * _finite(y), channel_axis)
+        products = _total(_products(_finite(q), _finite(y)), channel_axis)
         return cls(ChannelSums.of(q, channel_axis), ChannelSums.of(y, channel_axis), products)
 
     def __add__(self, other: "PairedSums") -> "PairedSums":
@@ -78,6 +78,12 @@ def _total(values: _Values, channel_axis: int) -> Sums:
     axes = tuple(axis for axis in range(values.ndim) if axis != channel_axis % values.ndim)
     total: Sums = values.sum(axes, dtype=np.float64)
     return total
+
+
+def _products(a: _Values, b: _Values) -> _Values:
+    """Return a * b; infinite beyond float32, which estimators take for nothing known."""
+    with np.errstate(over="ignore"):
+        return a * b
 
 
 def _finite(values: _Values) -> _Values:

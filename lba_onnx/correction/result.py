@@ -1,8 +1,9 @@
 """What a correction did, and its JSON form."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from lba_onnx.evaluation.estimates import finite_or_none
 
 NONE = "none"
 """The choice to leave the model as it is."""
@@ -77,10 +78,6 @@ class CorrectionReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; a score that is not finite becomes null."""
-        scores = {name: _finite(value) for name, value in self.scores.items()}
-        divergences = {name: _finite(value) for name, value in self.divergences.items()}
+        scores = {name: finite_or_none(value) for name, value in self.scores.items()}
+        divergences = {name: finite_or_none(value) for name, value in self.divergences.items()}
         return {**asdict(self), "scores": scores, "divergences": divergences}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.result import NONE, CorrectionReport, NodeCorrection
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches, refuse_nan
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.split import hold_out
@@ -72,7 +72,7 @@ def correct(
         The corrected model (a copy of the model where none is better) and what was done.
 
     Raises:
-        DataError: The data cannot be read or do not fit the model.
+        DataError: The data cannot be read, do not fit the model, or hold NaN.
         ModelError: The model cannot be read, has no converted node, or has been corrected before.
         ValueError: An estimator or a number is not as described.
     """
@@ -103,6 +103,8 @@ class _Samples:
         self.is_held_out = not split.is_shared
         self.estimation = self.estimation if self.is_held_out else self.held_out
         self.all = [*self.estimation, *self.held_out] if self.is_held_out else self.held_out
+        for batch in self.all:
+            refuse_nan(batch)
 
 
 class _Trials:
@@ -148,7 +150,8 @@ class _Trials:
     def report(self) -> CorrectionReport:
         """Return the verdict: the first of the highest scores, so that no correction wins where nothing is gained."""
         rejected = [n for n, found in self._on_all.items() if found.decides_worse_than(self._on_all[NONE])]
-        best = max(self._scores.keys() - rejected, key=lambda name: (self._scores[name], name == NONE))
+        left = [name for name in self._scores if name not in rejected]  # no correction is the first of them
+        best = max(left, key=lambda name: self._scores[name])
         return CorrectionReport(
             estimator=best,
             scores=dict(self._scores),
@@ -188,7 +191,7 @@ def _check_estimators(estimators: Sequence[str]) -> None:
 def _check_correctable(model: "onnx.ModelProto") -> None:
     if not converted_nodes(model):
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
-    if CORRECTION_KEY in read_metadata(model):
+    if json.loads(read_metadata(model).get(CORRECTION_KEY, "{}")).get("estimator", NONE) != NONE:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
 
 

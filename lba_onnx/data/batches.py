@@ -85,6 +85,17 @@ def read_batches(
         raise DataError("expected at least one sample, got none")
 
 
+def refuse_nan(batch: Batch) -> None:
+    """Refuse a feed of which nothing can be learned.
+
+    Raises:
+        DataError: It holds NaN.
+    """
+    for name, array in batch.feeds.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise DataError(f"{batch.origin}: expected numbers as {name}, got NaN")
+
+
 def _cut_block(
     block: Block, inputs: tuple[ModelInput, ...], batch_size: int, preprocess: Preprocess | None
 ) -> Iterator[Batch]:

@@ -11,7 +11,7 @@
 import math
 
 from lba_onnx.diagnosis.causes import CHUNK_SIZE
-from lba_onnx.diagnosis.result import LayerDiagnosis
+from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 
 _RANGES = {
     "overflow": "a range of {place} that reaches further up would help: a smaller bias, or more exponent bits",

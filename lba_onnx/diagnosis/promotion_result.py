@@ -1,10 +1,10 @@
 """What a promotion found, and its JSON form."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.evaluation.estimates import finite_or_none
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,10 @@ class Step:
     promoted: tuple[str, ...]
     value: float
     holds: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; null for a value that JSON cannot hold."""
+        return {"promoted": list(self.promoted), "value": finite_or_none(self.value), "holds": self.holds}
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,9 @@ class Promotion:
             "condition": self.condition,
             "is_fulfilled": self.is_fulfilled,
             "promoted": list(self.promoted),
-            "value": _finite(self.value),
+            "value": finite_or_none(self.value),
             "specs": {name: str(spec) for name, spec in self.specs.items()},
             "wider": self.wider,
             "samples": self.samples,
-            "steps": [
-                {**vars(step), "promoted": list(step.promoted), "value": _finite(step.value)} for step in self.steps
-            ],
+            "steps": [step.to_json() for step in self.steps],
         }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -13,8 +13,9 @@ from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.causes import CAUSES, balanced_chunk_size, limit_note
 from lba_onnx.diagnosis.events import EventRates
+from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 from lba_onnx.diagnosis.layers import ModelPair, open_pair
-from lba_onnx.diagnosis.result import Diagnosis, LayerDiagnosis
+from lba_onnx.diagnosis.result import Diagnosis
 from lba_onnx.diagnosis.sums import LayerSums
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.observation.collection import CollectingSession, collecting_session

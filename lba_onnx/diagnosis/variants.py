@@ -59,7 +59,7 @@ class Variants:
         self._folder = folder
         self._count = 0
         self._base = _in_memory_or_in(opened if reference is None else self._convert(reference), folder)
-        self.is_corrected = reference is not None and _weights(opened.proto) != _weights(self._base.proto)
+        self.is_corrected = self.estimator is not None or _differ(opened.proto, self._base.proto)
         self.reference: ModelSource = self.make(lambda name, spec: None) if reference is None else reference
 
     def make(self, change: Change) -> "onnx.ModelProto | Path":
@@ -137,6 +137,12 @@ def _read_json(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     except json.JSONDecodeError:  # somebody else's entry
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _differ(first: onnx.ModelProto, second: onnx.ModelProto) -> bool:
+    """Return whether a weight that both models hold has other values; those in external data are not looked at."""
+    own, others = _weights(first), _weights(second)
+    return any(own[name] != others[name] for name in own.keys() & others.keys())
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, bytes]:

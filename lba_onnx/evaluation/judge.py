@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_SQNR_DB = 200.0
 _CLEARLY_MORE = 1.1
+_NEGLIGIBLE_NATS = 0.01
 _LEAST_CLASSES = 3
 
 
@@ -48,13 +49,14 @@ class Assessment:
     divergence: float | None
 
     def decides_worse_than(self, other: "Assessment") -> bool:
-        """Return whether its class scores are further from the reference's than another model's, by more than a tenth.
+        """Return whether its class scores are further from the reference's than another model's.
 
+        By more than a tenth, that is, and by more than 0.01 nats in all: what is less changes next to no class.
         Clipping can bring outputs closer to the reference on the whole, and yet level the few scores that decide.
         """
         if self.divergence is None or other.divergence is None:
             return False
-        return not self.divergence <= _CLEARLY_MORE * other.divergence
+        return not self.divergence <= max(_CLEARLY_MORE * other.divergence, _NEGLIGIBLE_NATS)
 
 
 class Judge:
@@ -174,12 +176,17 @@ def class_divergence(expected: NDArray[Any], scores: NDArray[Any]) -> float:
     Args:
         expected: Numbers [samples, classes].
         scores: Numbers of the same shape.
+
+    Returns:
+        0 where the expected scores are all alike; infinity where a number is infinite or NaN.
     """
     expected, scores = expected.astype(np.float64), scores.astype(np.float64)
     temperature = float((expected - expected.mean(axis=1, keepdims=True)).std()) / 4
     energy = float(np.square(scores).sum())
-    if temperature == 0 or not math.isfinite(energy):
-        return 0.0 if temperature == 0 else math.inf
+    if temperature == 0:
+        return 0.0
+    if not (math.isfinite(temperature) and math.isfinite(energy)):
+        return math.inf
     factor = float((expected * scores).sum()) / energy if energy > 0 else 0.0
     wanted, given = _log_softmax(expected / temperature), _log_softmax(factor * scores / temperature)
     return float((np.exp(wanted) * (wanted - given)).sum(axis=1).mean())

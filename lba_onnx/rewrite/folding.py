@@ -58,6 +58,7 @@ class ScalableNode:
         scope: Where it lives.
         operand: Which operand is constant: 0 or 1.
         rank: Number of axes of that operand.
+        other_rank: Number of axes of the other one; None where it is not known.
         dtype: Of its operands and its output.
     """
 
@@ -66,6 +67,7 @@ class ScalableNode:
     scope: Scope = field(repr=False)
     operand: int
     rank: int
+    other_rank: int | None
     dtype: np.dtype[Any]
 
     @property
@@ -75,8 +77,11 @@ class ScalableNode:
 
     @property
     def takes_offset(self) -> bool:
-        """Whether an offset can be folded; not where only a node of its own would do, in a function's body."""
-        return self.node.op_type != "LbaMatMul" or not isinstance(self.scope.body, onnx.FunctionProto)
+        """Whether an offset can be folded; behind a MatMul not in a function's body, nor in a shape not known."""
+        if self.node.op_type != "LbaMatMul":
+            return True
+        is_shape_known = self.operand == 1 or self.rank == 1 or self.other_rank is not None
+        return is_shape_known and not isinstance(self.scope.body, onnx.FunctionProto)
 
 
 def scalable_nodes(model: onnx.ModelProto) -> tuple[dict[str, ScalableNode], dict[str, str]]:
@@ -125,7 +130,8 @@ def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode
         return UNKNOWN_RANK
     if operand == 0 and rank > 2:
         return STACKED_MATRICES
-    return ScalableNode(candidate.name, site.node, scope, operand, rank, _DTYPES[candidate.element_type])
+    dtype = _DTYPES[candidate.element_type]
+    return ScalableNode(candidate.name, site.node, scope, operand, rank, site.rank(1 - operand), dtype)
 
 
 def _known_rank(site: Site, operand: int) -> int | None:
@@ -178,7 +184,11 @@ def _add_offset(place: ScalableNode, offset: NDArray[np.float32], names: FreshNa
 
 
 def _offset_shape(place: ScalableNode, offset: NDArray[np.float32]) -> NDArray[np.float32]:
-    return offset.reshape(-1, 1) if place.operand == 0 and place.rank == 2 else offset
+    """Return offsets in a shape that broadcasts to the node's output and leaves its number of axes alone."""
+    if place.rank == 1:  # the output has no axis for the one channel
+        return offset.reshape(())
+    has_columns = place.node.op_type == "LbaGemm" or place.other_rank != 1
+    return offset.reshape(-1, 1) if place.operand == 0 and has_columns else offset
 
 
 def _number(node: onnx.NodeProto, name: str, default: float) -> float:

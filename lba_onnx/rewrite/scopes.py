@@ -39,7 +39,8 @@ class Scope:
     def constant(self, name: str) -> onnx.TensorProto | None:
         """Return the values of an initializer or a Constant node that is defined here, or None.
 
-        An initializer that is an input too is none: its value may be fed.
+        An initializer that is an input too is none: its value may be fed. Neither is a Constant node of a function
+        whose value each call gives.
         """
         if isinstance(self.body, onnx.GraphProto) and not any(value.name == name for value in self.body.input):
             for tensor in self.body.initializer:
@@ -47,7 +48,7 @@ class Scope:
                     return tensor
         for node in self.body.node:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and name in node.output:
-                return next((a.t for a in node.attribute if a.name == "value"), None)
+                return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
         return None
 
     def uses(self, name: str) -> int:

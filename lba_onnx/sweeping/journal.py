@@ -3,14 +3,12 @@
     {"key": "<hash of all that decides what the part finds>", "figures": {...}}
 
 A sweep that starts again looks its parts up by their keys; a change of the models, the metric, the data or the
-arithmetic makes other keys. A last line without an end, cut short as it was
-written, does not count.
+arithmetic makes other keys. A last line without an end, cut short as it was written, does not count.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.rewrite.selection import Specs
 from lba_onnx.sweeping.figures_json import figures_from_json, figures_to_json
 from lba_onnx.sweeping.shards import Shard
+
+_BEGINNING = b'{"key": "'
 
 
 class Journal:
@@ -36,7 +36,7 @@ class Journal:
         """
         self._path = path
         self._job_digest = job_digest
-        self._known: dict[str, Any] = {} if path is None or not path.exists() else dict(_read(path))
+        self._known: dict[str, Any] = {} if path is None or not path.exists() else _read(path)
 
     def find(self, spec: Specs, shard: Shard) -> ComparisonFigures | None:
         """Return what a part was found to give; None where it is not known."""
@@ -59,13 +59,15 @@ class Journal:
         return hashlib.sha256(f"{self._job_digest} {spec!r} {shard.digest}".encode()).hexdigest()
 
 
-def _read(path: Path) -> Iterator[tuple[str, Any]]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
         end = text.rfind(b"\n") + 1
-        os.truncate(path, end)
-        for line in text[:end].splitlines():
-            entry = json.loads(line)
-            yield entry["key"], entry["figures"]
+        entries = [json.loads(line) for line in text[:end].splitlines()]
+        known = {str(entry["key"]): entry["figures"] for entry in entries}
+        if not _BEGINNING.startswith(text[end : end + len(_BEGINNING)]):
+            raise ValueError(f"its last line begins otherwise than {_BEGINNING!r}")
+        os.truncate(path, end)  # only now that it is known to be a journal
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: expected what an unfinished sweep has left; remove the file: {error!r}") from error
+    return known

@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import convert
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, ModelSource, external_bytes, load_data, open_model
 from lba_onnx.rewrite.selection import Selection, Specs
@@ -44,10 +45,12 @@ def convert_packed(model: Packed, spec: Specs, selection: Selection, folder: str
 
     Raises:
         FileNotFoundError: The model's file is missing, on this machine.
-        ModelError: The model cannot be converted.
+        ModelError: The model cannot be converted, or has no node that can.
     """
     path = Path(folder) / "model.onnx" if isinstance(model, str) else None
-    converted, _ = convert(model, spec, model_output=path, **vars(selection))
+    converted, report = convert(model, spec, model_output=path, **vars(selection))
+    if not report.converted:
+        raise ModelError(f"expected at least one MatMul, Gemm or Conv to convert, got none: {report.summary()}")
     if path is not None:
         return path
     serialized: bytes = converted.SerializeToString()

@@ -1,14 +1,12 @@
 """A sweep as a figure: accuracy and SQNR over mantissa bits, biases or chunk sizes, a line for each other setting."""
 
-import io
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.errors import LbaError
 from lba_onnx.evaluation import Evaluation, MeanEstimate, Proportion
 from lba_onnx.families import FormatFamily
+from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.result import Sweep, SweepPoint
 
@@ -40,40 +38,29 @@ def plot_sweep(sweep: Sweep, path: str | os.PathLike[str], over: str | None = No
         OSError: The file cannot be written.
         ValueError: The suffix or `over` is another.
     """
-    kind = check_plot(path, over)
+    check_plot(path, over)
     axis = over or max(AXES, key=lambda name: len(_values(sweep, name)))
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": "lba_onnx"}):  # so that the same figure has the same bytes
-        figure = Figure(figsize=(7, 7), layout="constrained")
-        upper, lower = figure.subplots(2, sharex=True)
-        _draw_accuracy(upper, sweep, axis)
-        _draw_sqnr(lower, sweep, axis)
-        lower.set_xlabel(AXES[axis])
-        lower.set_xticks(range(len(_values(sweep, axis))), [str(v) for v in _values(sweep, axis)])
-        content = io.BytesIO()
-        figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    _write_bytes(Path(path), content.getvalue())
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    _draw_accuracy(upper, sweep, axis)
+    _draw_sqnr(lower, sweep, axis)
+    lower.set_xlabel(AXES[axis])
+    lower.set_xticks(range(len(_values(sweep, axis))), [str(v) for v in _values(sweep, axis)])
+    write_figure(figure, path)
 
 
-def check_plot(path: str | os.PathLike[str], over: str | None = None) -> str:
-    """Check, before any work is done, what `plot_sweep` needs; return the kind of file, "png" or "svg".
+def check_plot(path: str | os.PathLike[str], over: str | None = None) -> None:
+    """Check, before any work is done, what `plot_sweep` needs.
 
     Raises:
         LbaError: matplotlib is not installed.
         ValueError: The suffix or `over` is none of those that `plot_sweep` takes.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise LbaError(f"{error}; a plot needs: pip install 'lba-onnx[report]'") from None
+    figure_kind(path)
     if over is not None and over not in AXES:
         raise ValueError(f"expected to plot over {', '.join(AXES)}, got {over!r}")
-    suffix = Path(path).suffix
-    if suffix not in (".png", ".svg"):
-        raise ValueError(f"{path}: expected a file .png or .svg for the plot")
-    return suffix[1:]
 
 
 def _draw_accuracy(axes: "Axes", sweep: Sweep, axis: str) -> None:
@@ -157,12 +144,3 @@ def _values(sweep: Sweep, axis: str) -> list[int | str]:
 
 def _place(sweep: Sweep, axis: str, point: SweepPoint) -> int:
     return _values(sweep, axis).index(_value(point.grid, axis))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
