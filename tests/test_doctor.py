@@ -36,9 +36,9 @@ def test_wrong_bits_are_found(monkeypatch):
 
 
 def test_missing_library_is_found_with_advice(monkeypatch, tmp_path):
-    from lba_onnx import native
+    from lba_onnx.native import library
 
-    monkeypatch.setattr(native, "LIBRARY_NAME", "missing.so")
+    monkeypatch.setattr(library, "LIBRARY_NAME", "missing.so")
     check = next(c for c in doctor.diagnose().checks if c.name == "native library")
     assert not check.is_right
     assert "install" in check.advice

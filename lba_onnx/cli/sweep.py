@@ -159,8 +159,10 @@ def _print(result: "Sweep", as_json: bool, files: list[Path]) -> None:
     if as_json:
         print_json({"files": [str(path) for path in files], **result.to_json()})
         return
-    float32 = f"{result.samples} samples; float32: top-1 {' %, '.join(estimate_text(result.float32.top1))}"
-    print_rich(_table(result), float32, *(f"wrote {path}" for path in files))
+    lines = [f"{result.samples} samples"]
+    if result.float32.top1 is not None:
+        lines.append(f"float32: top-1 {' %, '.join(estimate_text(result.float32.top1))}")
+    print_rich(_table(result), "; ".join(lines), *(f"wrote {path}" for path in files))
 
 
 def _table(result: "Sweep") -> "Table":
