@@ -1,6 +1,5 @@
 """Matrix multiplication and convolution of numpy arrays with a low bit-width accumulator."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy.typing as npt
 
 from lba_onnx import native
 from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.native.processors import processors
 
 _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked before values become 64 bits wide
 
@@ -157,7 +157,7 @@ def _per_dimension(name: str, values: Sequence[int] | None, count: int, default:
 
 def _threads(threads: int | None) -> int:
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors()
     if threads < 1:
         raise ValueError(f"expected at least one thread, got {threads}")
     return threads

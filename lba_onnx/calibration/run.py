@@ -5,7 +5,6 @@ fit, least_error, search  the method: exponents of every node
 rates, advice             a run on some samples kept: what happens with these accumulators
 """
 
-import importlib.metadata
 import logging
 from collections.abc import Sequence
 from os import PathLike
@@ -29,6 +28,7 @@ from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
 from lba_onnx.observation.collection import collecting_session
+from lba_onnx.rewrite.provenance import package_version
 
 if TYPE_CHECKING:
     import onnx
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+_PACKAGES = ("lba-onnx", "onnx", "onnxruntime", "numpy")
 NOT_RUN = "did not run on these data: default spec"
 ONLY_ZEROS = "met only zeros: default spec"
 
@@ -151,7 +152,7 @@ def _result(
         nodes=nodes,
         samples=seen.samples,
         data_sha256=seen.data_sha256,
-        versions=_versions(),
+        versions={name: package_version(name) for name in _PACKAGES},
         verdict=verdict,
         **of_settings,
     )
@@ -184,13 +185,3 @@ def _report(result: Calibration) -> None:
     for name, node in result.nodes.items():
         if node.warning or (node.note and node.rates is None):
             _LOG.warning("node %s: %s", name, node.warning or node.note)
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for distribution in ("lba-onnx", "onnx", "onnxruntime", "numpy"):
-        try:
-            versions[distribution] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:  # onnxruntime-gpu, for one, goes by another name
-            versions[distribution] = "unknown"
-    return versions

@@ -13,12 +13,11 @@ from contextlib import ExitStack
 import numpy as np
 import onnx
 
-from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.moments import ChannelSums, PairedSums
 from lba_onnx.data.batches import Batch
 from lba_onnx.native import ObservedCall
-from lba_onnx.observation.collection import WIDE_FORMAT
+from lba_onnx.observation.collection import wide_spec
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode
 from lba_onnx.rewrite.model_files import OpenModel
@@ -63,7 +62,7 @@ def estimate(
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a converted model that stands for float32: all its formats are M22E7b63."""
-    return change_specs(model, lambda _, spec: _wide(spec))
+    return change_specs(model, lambda _, spec: wide_spec(spec.chunk_size, spec.underflow))
 
 
 class _Corrector:
@@ -88,7 +87,7 @@ class _Corrector:
             call.y[...] = call.y * affine.scale.reshape(shape) + affine.offset.reshape(shape)
 
     def _updated(self, call: ObservedCall, channel_axis: int) -> PairedSums:
-        sums = PairedSums.of(call.y, call.compute(_wide(call.spec)), channel_axis)
+        sums = PairedSums.of(call.y, call.compute(wide_spec(call.spec.chunk_size, call.spec.underflow)), channel_axis)
         known = self._sums.get(call.node)
         self._sums[call.node] = sums if known is None else known + sums
         return self._sums[call.node]
@@ -117,7 +116,3 @@ def _add(sums: dict[str, ChannelSums], call: ObservedCall, channel_axis: int) ->
     seen = ChannelSums.of(call.y, channel_axis)
     sums[call.node] = sums[call.node] + seen if call.node in sums else seen
     return sums[call.node]
-
-
-def _wide(spec: AccumulatorSpec) -> AccumulatorSpec:
-    return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, spec.chunk_size, spec.underflow)

@@ -6,7 +6,6 @@ key "run/node" -> the observer that is open as "run" gets an ObservedMatMul or a
 import ctypes
 import itertools
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from lba_onnx.native.library import (
     load_library,
     spec_struct,
 )
+from lba_onnx.native.processors import processors
 
 Floats = npt.NDArray[np.float32]
 _FLOAT_BYTES = 4
@@ -101,7 +101,7 @@ class ObservedMatMul(ObservedCall):
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
         args.a_offsets, args.b_offsets, args.y = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data, y.ctypes.data
-        check(load_library().lba_matmul(spec_struct(spec), args, threads or _processors(), None))
+        check(load_library().lba_matmul(spec_struct(spec), args, threads or processors(), None))
         return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedMatMul":
@@ -142,7 +142,7 @@ class ObservedConv(ObservedCall):
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
         args.x, args.y = self.x.ctypes.data, y.ctypes.data
-        check(load_library().lba_conv(spec_struct(spec), args, threads or _processors(), None))
+        check(load_library().lba_conv(spec_struct(spec), args, threads or processors(), None))
         return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedConv":
@@ -288,7 +288,3 @@ def _spread(size: int, count: int, position: int) -> range:
 def _scattered(position: int, count: int) -> int:
     """Return one of `count` places, far from that of the position before (the golden section)."""
     return int(count * math.modf(position * 0.6180339887498949)[0])
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

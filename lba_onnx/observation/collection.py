@@ -9,7 +9,6 @@ what is larger saturates), so the ranges are those of a model that no narrow acc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -27,9 +26,9 @@ WIDE_FORMAT = FloatFormat(22, 7, 63)
 DEFAULT_SAMPLED_FRACTION = 1 / 256
 
 
-def wide_spec(chunk_size: int | None) -> AccumulatorSpec:
+def wide_spec(chunk_size: int | None, underflow: bool = True) -> AccumulatorSpec:
     """Return the spec that stands for float32."""
-    return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, chunk_size)
+    return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, chunk_size, underflow)
 
 
 class CollectingSession:
@@ -110,18 +109,14 @@ def collecting_session(
     """
     from lba_onnx.observation.observer import request_observation
     from lba_onnx.rewrite.conversion import converted_nodes
-    from lba_onnx.rewrite.model_files import external_tensors, open_model
-    from lba_onnx.rewrite.model_writer import save_model
+    from lba_onnx.rewrite.model_files import open_model
+    from lba_onnx.rewrite.model_writer import runnable
 
     run = f"collect-{uuid4().hex}"
     opened = open_model(model)
     request_observation(opened.proto, run)
     names = [name for name, _ in converted_nodes(opened.proto)]
-    with TemporaryDirectory(prefix="lba_onnx-") as folder:
-        source: onnx.ModelProto | Path = opened.proto
-        if next(external_tensors(opened.proto), None) is not None:
-            source = Path(folder) / "model.onnx"
-            save_model(opened.proto, source, use_external_data_format=True, source_path=opened.path)
+    with runnable(opened) as source:
         collecting = CollectingSession(source, run, names, sampled_fraction, providers)
         try:
             yield collecting

@@ -5,7 +5,6 @@ error that `is_loss` knows, and the part may be submitted again.
 """
 
 import multiprocessing
-import os
 import pickle
 import signal
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 
 from lba_onnx.data.hooks import function_name
 from lba_onnx.errors import LbaError
+from lba_onnx.native.processors import processors
 from lba_onnx.rewrite.selection import Specs
 from lba_onnx.sweeping.job import Job
 from lba_onnx.sweeping.parts import run_part
@@ -137,11 +137,6 @@ class ProcessPool:
         # Not forked: onnxruntime's threads would not live in the copy.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._workers, context, initializer=_set_job, initargs=(self._job,))
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _JOBS: list[Job] = []
