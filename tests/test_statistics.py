@@ -161,3 +161,15 @@ def test_a_run_must_be_open_once() -> None:
     with pytest.raises(ValueError, match="open already"):
         native.statistics_open("twice", 0.5)
     native.statistics_close("twice")
+
+
+def test_sums_before_a_nan_count_though_all_else_is_small() -> None:
+    spec = AccumulatorSpec.parse("M7E4b10")
+    b = np.ones((1, 2, 1), np.float32)
+    native.statistics_open("nan-run", 1.0)
+    try:
+        for rows in ([[1, 1], [1, 1]], [[100, np.nan], [0.1, 0.1]]):
+            native.matmul(np.array([rows], np.float32), b, spec, 1, "nan-run/node")
+        assert native.statistics_read("nan-run/node").max_abs_partial_sum == 100
+    finally:
+        native.statistics_close("nan-run")

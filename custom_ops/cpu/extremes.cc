@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "cpu/tile.h"
@@ -51,14 +52,17 @@ struct DoublePanel {
     }
   }
 
-  // Not finite where a value is not.
+  // Infinite where a value is infinite or NaN.
   static double LargestNorm(const double* values, int64_t depth, int width) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
     std::array<double, kColumnPanel> squares{};
     for (int64_t k = 0; k < depth; ++k) {
       for (int i = 0; i < width; ++i) squares[i] += values[k * width + i] * values[k * width + i];
     }
     double largest = 0;
-    for (int i = 0; i < width; ++i) largest = squares[i] <= largest ? largest : squares[i];
+    for (int i = 0; i < width; ++i) {
+      if (!(squares[i] <= largest)) largest = std::isnan(squares[i]) ? kInfinity : squares[i];
+    }
     return std::sqrt(largest);
   }
 };
