@@ -170,21 +170,67 @@ def truncated_sum(a: _Float64s, b: _Float64s) -> _Float64s:
     return np.where(went_up, np.nextafter(rounded, 0.0), rounded)
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One addition of a dot product, for an array of outputs; arrays are float64 and broadcast to the outputs' shape.
+
+    Attributes:
+        start: First k of the chunk.
+        stop: One more than the last k that has entered the chunk's partial sum.
+        product: The exact product k = stop - 1, which this step adds; None where the chunk's sum joins the total.
+        addend: What is added: the quantized product, or the chunk's sum.
+        before: The accumulator (the partial sum, or the total) before the step.
+        exact: Their exact sum, truncated toward zero to 53 bits.
+        after: The accumulator after the step.
+    """
+
+    start: int
+    stop: int
+    product: _Float64s | None
+    addend: _Float64s
+    before: _Float64s
+    exact: _Float64s
+    after: _Float64s
+
+
+def steps(products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: AccumulatorSpec) -> Iterator[Step]:
+    """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total.
+
+    Args:
+        products: Exact products for each k in turn; each broadcasts to `shape`.
+        depth: How many.
+        shape: Shape of the outputs.
+        spec: Formats, chunk size and underflow.
+    """
+    total = np.zeros(shape)
+    for start, stop in _chunks(depth, spec):
+        partial_sum = np.zeros(shape)
+        for k, product in enumerate(itertools.islice(products, stop - start), start):
+            quantized = spec.product_format.quantize(product, spec.underflow).astype(np.float64)
+            step = _step(start, k + 1, product, quantized, partial_sum, spec)
+            partial_sum = step.after
+            yield step
+        step = _step(start, stop, None, partial_sum, total, spec)
+        total = step.after
+        yield step
+
+
+def _step(
+    start: int, stop: int, product: _Float64s | None, addend: _Float64s, before: _Float64s, spec: AccumulatorSpec
+) -> Step:
+    exact = truncated_sum(addend, before)
+    after = spec.accumulator_format.quantize(exact, spec.underflow).astype(np.float64)
+    return Step(start, stop, product, addend, before, exact, after)
+
+
 def _sum_products(
     products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: AccumulatorSpec
 ) -> NDArray[np.float32]:
     """Return the float32 sums, in chunks, of `depth` arrays of exact products, each of which broadcasts to `shape`."""
-
-    def add(a: _Float64s, b: _Float64s) -> _Float64s:
-        return spec.accumulator_format.quantize(truncated_sum(a, b), spec.underflow).astype(np.float64)
-
     total = np.zeros(shape)
-    for start, stop in _chunks(depth, spec):
-        partial_sum = np.zeros(shape)
-        for product in itertools.islice(products, stop - start):
-            quantized = spec.product_format.quantize(product, spec.underflow).astype(np.float64)
-            partial_sum = add(quantized, partial_sum)
-        total = add(total, partial_sum)
+    for step in steps(products, depth, shape, spec):
+        if step.product is None:
+            total = step.after
     return total.astype(np.float32)  # quantizing has made every zero +0
 
 
@@ -203,7 +249,7 @@ def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec
         TypeError: An operand is not float32.
         ValueError: The shapes do not fit.
     """
-    left, right = _operand("a", a), _operand("b", b)
+    left, right = operand("a", a), operand("b", b)
     if left.ndim == 0 or right.ndim == 0:
         raise ValueError(f"expected operands of at least one dimension, got shapes {left.shape} and {right.shape}")
     left_matrix = left if left.ndim > 1 else left[np.newaxis, :]
@@ -212,12 +258,15 @@ def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec
     if right_matrix.shape[-2] != depth:
         raise ValueError(f"expected operands of equal depth, got shapes {left.shape} and {right.shape}")
     batch = np.broadcast_shapes(left_matrix.shape[:-2], right_matrix.shape[:-2])
-    products = (
-        _multiply(left_matrix[..., :, k, np.newaxis], right_matrix[..., k, np.newaxis, :]) for k in range(depth)
-    )
-    result = _sum_products(products, depth, (*batch, left_matrix.shape[-2], right_matrix.shape[-1]), spec)
+    shape = (*batch, left_matrix.shape[-2], right_matrix.shape[-1])
+    result = _sum_products(matmul_products(left_matrix, right_matrix), depth, shape, spec)
     left_out = [axis for axis, operand in ((-2, left), (-1, right)) if operand.ndim == 1]
     return result.squeeze(axis=tuple(left_out))
+
+
+def matmul_products(a: _Float64s, b: _Float64s) -> Iterator[_Float64s]:
+    """Yield for each k the exact products [..., rows, columns] of float32 values held in float64."""
+    return (multiply(a[..., :, k, np.newaxis], b[..., k, np.newaxis, :]) for k in range(a.shape[-1]))
 
 
 def conv(
@@ -250,16 +299,16 @@ def conv(
         TypeError: An operand is not float32.
         ValueError: Shapes or settings do not fit.
     """
-    x64, w64 = _operand("x", x), _operand("w", w)
-    window = _window(x64.shape, w64.shape, strides, pads, dilations, group)
+    x64, w64 = operand("x", x), operand("w", w)
+    window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
-    result = _sum_products(_conv_products(x64, w64, window), depth, shape, spec)
+    result = _sum_products(conv_products(x64, w64, window), depth, shape, spec)
     return result.reshape(x64.shape[0], w64.shape[0], *window.out_size)
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """How a kernel moves over its input; one entry a spatial axis, two for the margins."""
 
     strides: tuple[int, ...]
@@ -268,37 +317,53 @@ class _Window:
     group: int
     out_size: tuple[int, ...]
 
-    def taps(self, position: tuple[int, ...]) -> tuple[slice, ...]:
+    def taps(self, position: Sequence[int]) -> tuple[slice, ...]:
         """Return where in the padded input the outputs meet one position of the kernel."""
         starts = [p * dilation for p, dilation in zip(position, self.dilations, strict=True)]
         sizes = zip(starts, self.out_size, self.strides, strict=True)
         return tuple(slice(start, start + (size - 1) * stride + 1, stride) for start, size, stride in sizes)
 
 
-def _conv_products(x: _Float64s, w: _Float64s, window: _Window) -> Iterator[_Float64s]:
-    """Yield for each k the exact products [batch, group, out_channels / group, *out_size] (some axes broadcast)."""
+def conv_operands(
+    x: _Float64s, w: _Float64s, window: Window
+) -> Iterator[tuple[_Float64s, _Float64s, NDArray[np.bool_]]]:
+    """Yield for each k what meets there: input values, weights, and which values lie in the input, not in its padding.
+
+    They broadcast to [batch, group, out_channels / group, *out_size].
+    """
     channels, kernel = w.shape[1], w.shape[2:]
     by_group = x.reshape(x.shape[0], window.group, channels, *x.shape[2:])
     padded = np.pad(by_group, ((0, 0), (0, 0), (0, 0), *window.margins))
     inside = np.pad(np.ones(x.shape[2:], dtype=bool), window.margins)
-    for channel in range(channels):
-        for position in np.ndindex(*kernel):  # the last axis fastest
-            taps = window.taps(position)
-            met = (slice(None), slice(None), slice(channel, channel + 1), *taps)
-            used = (slice(None), channel, *position)
-            weight = w[used].reshape(window.group, w.shape[0] // window.group, *(1 for _ in kernel))
-            # Not just a product with the padding's zero: that would be NaN for an infinite weight.
-            yield np.where(inside[taps], _multiply(padded[met], weight), 0.0)
+    for channel, *position in np.ndindex(w.shape[1:]):  # the last axis fastest
+        taps = window.taps(position)
+        met = (slice(None), slice(None), slice(channel, channel + 1), *taps)
+        used = (slice(None), channel, *position)
+        weights = w[used].reshape(window.group, w.shape[0] // window.group, *(1 for _ in kernel))
+        yield padded[met], weights, inside[taps]
 
 
-def _window(
+def conv_products(x: _Float64s, w: _Float64s, window: Window) -> Iterator[_Float64s]:
+    """Yield for each k the exact products [batch, group, out_channels / group, *out_size] (some axes broadcast)."""
+    for values, weights, inside in conv_operands(x, w, window):
+        # Not just a product with the padding's zero: that would be NaN for an infinite weight.
+        yield np.where(inside, multiply(values, weights), 0.0)
+
+
+def window_of(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
     strides: Sequence[int] | None,
     pads: Sequence[int] | None,
     dilations: Sequence[int] | None,
     group: int,
-) -> _Window:
+) -> Window:
+    """Return how the kernel moves, with what `conv` takes.
+
+    Raises:
+        TypeError: A setting is not made of integers.
+        ValueError: Shapes or settings do not fit.
+    """
     axes = len(x_shape) - 2
     if axes not in (1, 2, 3) or len(w_shape) != len(x_shape):
         raise ValueError(f"expected x and w with 1 to 3 spatial axes each, got shapes {x_shape} and {w_shape}")
@@ -314,7 +379,7 @@ def _window(
     if min(room) < 1 or min(w_shape[2:]) < 1:
         raise ValueError(f"expected a kernel that fits into the padded input, got shapes {x_shape} and {w_shape}")
     out_size = tuple((r - 1) // stride + 1 for r, stride in zip(room, strides, strict=True))
-    return _Window(strides, margins, dilations, group, out_size)
+    return Window(strides, margins, dilations, group, out_size)
 
 
 def _per_axis(name: str, values: Sequence[int] | None, default: tuple[int, ...], least: int) -> tuple[int, ...]:
@@ -326,13 +391,19 @@ def _per_axis(name: str, values: Sequence[int] | None, default: tuple[int, ...],
     return integers
 
 
-def _operand(name: str, values: NDArray[np.float32]) -> _Float64s:
+def operand(name: str, values: NDArray[np.float32]) -> _Float64s:
+    """Return float32 values as float64.
+
+    Raises:
+        TypeError: They are not a float32 array; `name` is what the message calls them.
+    """
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         raise TypeError(f"expected {name} to be a float32 array, got {getattr(values, 'dtype', type(values).__name__)}")
     with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any other
         return values.astype(np.float64)
 
 
-def _multiply(a: _Float64s, b: _Float64s) -> _Float64s:
+def multiply(a: _Float64s, b: _Float64s) -> _Float64s:
+    """Return the products of float32 values held in float64: exact."""
     with np.errstate(invalid="ignore"):  # inf * 0 is meant to give NaN
         return a * b

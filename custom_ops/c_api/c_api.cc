@@ -7,6 +7,7 @@
 
 #include "cpu/cpu_path.h"
 #include "lba/conv.h"
+#include "lba/gradients.h"
 #include "lba/matmul.h"
 
 namespace {
@@ -50,6 +51,12 @@ lba::AccumulatorSpec SpecOf(const LbaSpec* spec) {
   return result;
 }
 
+lba::Estimator EstimatorOf(int32_t estimator) {
+  Require(estimator >= LBA_IMMEDIATE_OVERFLOW && estimator <= LBA_IMMEDIATE_DIFFERENCE,
+          "expected an estimator from 0 to 2, got " + std::to_string(estimator));
+  return static_cast<lba::Estimator>(estimator);
+}
+
 lba::ThreadParallel ParallelOf(int32_t threads) {
   Require(threads >= 1, "expected at least one thread, got " + std::to_string(threads));
   return lba::ThreadParallel(threads);
@@ -66,6 +73,22 @@ void OpenRun(const char* run, const lba::RunOptions& options) {
   Require(run != nullptr && *run != '\0', "expected the name of a run");
   Require(std::string(run).find('/') == std::string::npos, "expected the name of a run without '/'");
   Require(lba::OpenStatisticsRun(run, options), std::string("the statistics run is open already: ") + run);
+}
+
+lba::MatMulShape ShapeOf(const LbaMatMulArgs* args) {
+  Require(args != nullptr, "expected arguments, got null");
+  Require(args->batch >= 0 && args->rows >= 0 && args->columns >= 0 && args->depth >= 0, "expected sizes of 0 or more");
+  lba::MatMulShape shape;
+  shape.rows = args->rows;
+  shape.columns = args->columns;
+  shape.depth = args->depth;
+  shape.a_offsets.assign(args->a_offsets, args->a_offsets + args->batch);
+  shape.b_offsets.assign(args->b_offsets, args->b_offsets + args->batch);
+  shape.a_row_stride = args->a_row_stride;
+  shape.a_depth_stride = args->a_depth_stride;
+  shape.b_depth_stride = args->b_depth_stride;
+  shape.b_column_stride = args->b_column_stride;
+  return shape;
 }
 
 lba::ConvShape ShapeOf(const LbaConvArgs& args) {
@@ -109,19 +132,7 @@ void lba_path_counts(int64_t counts[4]) {
 
 int lba_matmul(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
-    Require(args != nullptr, "expected arguments, got null");
-    Require(args->batch >= 0 && args->rows >= 0 && args->columns >= 0 && args->depth >= 0,
-            "expected sizes of 0 or more");
-    lba::MatMulShape shape;
-    shape.rows = args->rows;
-    shape.columns = args->columns;
-    shape.depth = args->depth;
-    shape.a_offsets.assign(args->a_offsets, args->a_offsets + args->batch);
-    shape.b_offsets.assign(args->b_offsets, args->b_offsets + args->batch);
-    shape.a_row_stride = args->a_row_stride;
-    shape.a_depth_stride = args->a_depth_stride;
-    shape.b_depth_stride = args->b_depth_stride;
-    shape.b_column_stride = args->b_column_stride;
+    const lba::MatMulShape shape = ShapeOf(args);
     lba::MatMul(SpecOf(spec), shape, args->a, args->b, nullptr, args->y, ParallelOf(threads),
                 CollectorOf(statistics).get());
   });
@@ -132,6 +143,25 @@ int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, cons
     Require(args != nullptr, "expected arguments, got null");
     lba::Conv(SpecOf(spec), ShapeOf(*args), args->x, args->w, nullptr, args->bias, args->y, ParallelOf(threads),
               CollectorOf(statistics).get());
+  });
+}
+
+int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t estimator, const float* grad,
+                         float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
+  return Guarded([&] {
+    const lba::MatMulShape shape = ShapeOf(args);
+    Require(gated != nullptr, "expected a place for the count, got null");
+    *gated = lba::AddMatMulGradients(SpecOf(spec), EstimatorOf(estimator), shape, args->a, args->b, grad, grad_a,
+                                     grad_b, ParallelOf(threads));
+  });
+}
+
+int lba_conv_gradients(const LbaSpec* spec, const LbaConvArgs* args, int32_t estimator, const float* grad,
+                       float* grad_x, float* grad_w, int64_t* gated, int32_t threads) {
+  return Guarded([&] {
+    Require(args != nullptr && gated != nullptr, "expected arguments and a place for the count, got null");
+    *gated = lba::AddConvGradients(SpecOf(spec), EstimatorOf(estimator), ShapeOf(*args), args->x, args->w, grad, grad_x,
+                                   grad_w, ParallelOf(threads));
   });
 }
 

@@ -17,19 +17,6 @@ constexpr int64_t kMaxSize = (int64_t{1} << 31) - 1;  // of one dimension, so th
 constexpr double kMaxOutputs = 0x1p48;
 constexpr int64_t kMinFilterPanels = 16;  // per task, so that packing the patches stays a small part
 
-// A 1x1 kernel that reads every position once sees the image as one long row: its patches are then consecutive values.
-ConvShape Flattened(const ConvShape& shape) {
-  const std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
-  if (shape.kernel != ones || shape.strides != ones || shape.pads_begin != zeros || shape.pads_end != zeros) {
-    return shape;
-  }
-  ConvShape flat = shape;
-  flat.input = {1, 1, shape.input_size()};
-  flat.output = {1, 1, shape.output_size()};
-  flat.dilations = ones;
-  return flat;
-}
-
 // tile[filter][position] to y[sample][channel][position].
 void WriteTile(const float* tile, const ConvShape& s, int64_t channel, int64_t channels, int64_t first, int count,
                float* y) {

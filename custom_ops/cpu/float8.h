@@ -24,6 +24,13 @@ struct Float8Operations {
   static V Add(V a, V b) { return _mm256_add_ps(a, b); }
   static V Multiply(V a, V b) { return _mm256_mul_ps(a, b); }
   static V MultiplyAdd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static uint32_t Equal(V a, V b) { return Lanes(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+  static uint32_t AtLeast(V value, V max) {
+    return Lanes(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), value), max, _CMP_GE_OQ));
+  }
+
+ private:
+  static uint32_t Lanes(V mask) { return static_cast<uint32_t>(_mm256_movemask_ps(mask)); }
 };
 
 }  // namespace

@@ -91,6 +91,18 @@ int FindRuns(const ConvShape& s, int64_t first_channel, int64_t first, int count
 
 }  // namespace
 
+ConvShape Flattened(const ConvShape& shape) {
+  const std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
+  if (shape.kernel != ones || shape.strides != ones || shape.pads_begin != zeros || shape.pads_end != zeros) {
+    return shape;
+  }
+  ConvShape flat = shape;
+  flat.input = {1, 1, shape.input_size()};
+  flat.output = {1, 1, shape.output_size()};
+  flat.dilations = ones;
+  return flat;
+}
+
 void Im2colSource::Pack(int64_t first, int count, int width, float* out) const {
   const ConvShape& s = shape_;
   Run runs[kColumnPanel];
@@ -104,6 +116,25 @@ void Im2colSource::Pack(int64_t first, int count, int width, float* out) const {
       for (int n = plan.first[p]; n < plan.first[p + 1]; ++n) {
         const Segment& segment = plan.segments[n];
         CopyStrided(image + segment.from, s.strides[2], segment.count, out + segment.begin);
+      }
+    }
+  }
+}
+
+void Im2colSink::Add(int64_t first, int count, int width, const float* panel) const {
+  const ConvShape& s = shape_;
+  Run runs[kColumnPanel];
+  const int run_count = FindRuns(s, group_ * s.group_in_channels(), first, count, runs);
+  const PatchPlan plan = PlanPatches(s, runs, run_count, width);
+  const int64_t positions = static_cast<int64_t>(plan.is_full.size());
+  for (int64_t channel = 0; channel < s.group_in_channels(); ++channel) {
+    float* image = grad_x_ + channel * s.input_size();
+    for (int64_t p = 0; p < positions; ++p, panel += width) {
+      for (int n = plan.first[p]; n < plan.first[p + 1]; ++n) {
+        const Segment& segment = plan.segments[n];
+        float* to = image + segment.from;
+        const float* from = panel + segment.begin;
+        for (int i = 0; i < segment.count; ++i) to[i * s.strides[2]] += from[i];
       }
     }
   }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "cpu/gated_product.h"
 #include "cpu/panel.h"
 #include "lba/conv.h"
 
@@ -23,6 +24,21 @@ class Im2colSource : public PanelSource {
   const float* x_;
   int64_t group_;
 };
+
+// Where the gradients of such patches go: what several patches read is added up, the padding is left out.
+class Im2colSink : public PanelSink {
+ public:
+  Im2colSink(const ConvShape& shape, float* grad_x, int64_t group) : shape_(shape), grad_x_(grad_x), group_(group) {}
+  void Add(int64_t first, int count, int width, const float* panel) const override;
+
+ private:
+  const ConvShape& shape_;
+  float* grad_x_;
+  int64_t group_;
+};
+
+// A 1x1 kernel that reads every position once sees the image as one long row: its patches are then consecutive values.
+ConvShape Flattened(const ConvShape& shape);
 
 }  // namespace lba
 

@@ -2,10 +2,12 @@
 // vector instruction sets. An Isa brings the vector type V, its kLanes, the tile that fills its registers, and
 //   Zero, Load, Set (one value), Bits (one mask), Store, And, Add, Multiply, MultiplyAdd(a, b, c) = a * b + c
 //   Saturate(value, max)     the smaller magnitude with the sign of the value
+//   Equal(a, b), AtLeast(value, max)   a bit per lane: equal values; a magnitude of at least max
 // and Half, the Isa of vectors of half the length, or void.
 #ifndef LBA_CPU_SCALED_ARITHMETIC_H_
 #define LBA_CPU_SCALED_ARITHMETIC_H_
 
+#include "cpu/gate_kernel.h"
 #include "cpu/tile_kernel.h"
 
 namespace lba {
@@ -45,20 +47,31 @@ class ScaledArithmetic {
   static V Broadcast(const float* p) { return Isa::Set(*p); }
 
   V Step(V sum, V x, V w) const {
-    V next;
     if constexpr (kProduct == ProductStep::kFused) {
-      next = Isa::MultiplyAdd(x, w, sum);
+      return Quantized(Isa::MultiplyAdd(x, w, sum));
     } else {
-      next = Isa::MultiplyAdd(Product(x, w), product_to_accumulator_, sum);
+      return AddProduct(sum, Product(x, w));
     }
-    next = Isa::And(next, accumulator_kept_);
-    if constexpr (kSaturatesPartialSum) next = Isa::Saturate(next, accumulator_max_);
-    return next;
   }
+
+  // The two parts of Step; not for kFused.
+  V Product(V x, V w) const {
+    V product = Isa::Multiply(x, w);
+    if constexpr (kProduct != ProductStep::kExact) product = Isa::And(product, product_kept_);
+    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
+    return product;
+  }
+  V AddProduct(V sum, V product) const { return Quantized(Isa::MultiplyAdd(product, product_to_accumulator_, sum)); }
 
   V Join(V total, V sum) const {
     return Isa::Saturate(Isa::And(Isa::Add(total, sum), accumulator_kept_), accumulator_max_);
   }
+
+  // Truncated values reach max_value exactly where the values before did: it is one of the format's.
+  uint32_t ProductAtMax(V product) const { return Isa::AtLeast(product, product_max_); }
+  uint32_t SumAtMax(V sum) const { return Isa::AtLeast(sum, accumulator_max_); }
+  static uint32_t Equal(V a, V b) { return Isa::Equal(a, b); }
+  static uint32_t NotZero(V sum) { return ~Isa::Equal(sum, Isa::Zero()) & ((1u << kLanes) - 1); }
 
   void Store(float* out, V total) const {
     const V value = Isa::Multiply(Isa::Multiply(total, unscale0_), unscale1_);
@@ -66,11 +79,10 @@ class ScaledArithmetic {
   }
 
  private:
-  V Product(V x, V w) const {
-    V product = Isa::Multiply(x, w);
-    if constexpr (kProduct != ProductStep::kExact) product = Isa::And(product, product_kept_);
-    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
-    return product;
+  V Quantized(V sum) const {
+    const V kept = Isa::And(sum, accumulator_kept_);
+    if constexpr (kSaturatesPartialSum) return Isa::Saturate(kept, accumulator_max_);
+    return kept;
   }
 
   V product_max_, accumulator_max_, product_to_accumulator_, product_kept_, accumulator_kept_, unscale0_, unscale1_;
@@ -92,6 +104,14 @@ TileKernels MakeScaledKernels(CpuPath path, ExtremesKernel extremes) {
        RunDirect<ScaledArithmetic<Isa, S::kTruncate, false>>, RunDirect<ScaledArithmetic<Isa, S::kTruncate, true>>,
        RunDirect<ScaledArithmetic<Isa, S::kSaturate, false>>, RunDirect<ScaledArithmetic<Isa, S::kSaturate, true>>},
       extremes};
+}
+
+// The two arithmetics that are enough to follow a tile a second time. Without underflow, what saturates nothing stops
+// at max_value by itself.
+template <class Isa>
+GateKernels MakeScaledGateKernels(GradientKernel gradients) {
+  return MakeGateKernels<ScaledArithmetic<Isa, ProductStep::kTruncate, false>,
+                         ScaledArithmetic<Isa, ProductStep::kSaturate, true>>(gradients);
 }
 
 }  // namespace

@@ -1,15 +1,21 @@
 #include "cpu/tile.h"
 
+#include "cpu/gates.h"
+
 namespace lba {
 
 #if defined(__x86_64__)
 const TileKernels& Avx512Kernels();
 const TileKernels& Avx2Kernels();
+const GateKernels& Avx512GateKernels();
+const GateKernels& Avx2GateKernels();
 ScalePanelKernel Avx512ScalePanel();
 ScalePanelKernel Avx2ScalePanel();
 #endif
 const TileKernels& PortableKernels();
 const TileKernels& ExactKernels();
+const GateKernels& PortableGateKernels();
+const GateKernels& ExactGateKernels();
 ScalePanelKernel PortableScalePanel();
 
 const TileKernels& KernelsOf(CpuPath path) {
@@ -27,6 +33,14 @@ ScalePanelKernel ScalePanelOf(CpuPath path) {
 #endif
   (void)path;
   return PortableScalePanel();
+}
+
+const GateKernels& GateKernelsOf(CpuPath path) {
+#if defined(__x86_64__)
+  if (path == CpuPath::kAvx512) return Avx512GateKernels();
+  if (path == CpuPath::kAvx2) return Avx2GateKernels();
+#endif
+  return path == CpuPath::kExact ? ExactGateKernels() : PortableGateKernels();
 }
 
 }  // namespace lba

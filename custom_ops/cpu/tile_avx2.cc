@@ -1,7 +1,8 @@
-// AVX2: scaled float32 (scaled_arithmetic.h).
+// AVX2: scaled float32 (scaled_arithmetic.h), and gradients (gradient_kernel.h).
 #if defined(__x86_64__)
 
 #include "cpu/float8.h"
+#include "cpu/gradient_kernel.h"
 #include "cpu/scaled_arithmetic.h"
 
 namespace lba {
@@ -13,12 +14,38 @@ struct Avx2 : Float8Operations {
   static V Saturate(V value, V max) {
     return _mm256_max_ps(_mm256_min_ps(value, max), _mm256_sub_ps(_mm256_setzero_ps(), max));
   }
+
+  // For gradient_kernel.h.
+  static V MultiplyAddWhere(uint32_t bits, V a, V b, V sum) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i open = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
+    const V is_open = _mm256_castsi256_ps(_mm256_cmpeq_epi32(open, lane));
+    return _mm256_add_ps(sum, _mm256_and_ps(_mm256_mul_ps(a, b), is_open));
+  }
+  template <int kCount>
+  static void AddSums(const V (&vectors)[kCount], float* out) {
+    if constexpr (kCount == 4) {
+      const V pairs = _mm256_hadd_ps(_mm256_hadd_ps(vectors[0], vectors[1]), _mm256_hadd_ps(vectors[2], vectors[3]));
+      const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
+      _mm_storeu_ps(out, _mm_add_ps(_mm_loadu_ps(out), sums));
+    } else {
+      for (int r = 0; r < kCount; ++r) {
+        const V& v = vectors[r];
+        out[r] += ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+      }
+    }
+  }
 };
 
 }  // namespace
 
 const TileKernels& Avx2Kernels() {
   static const TileKernels kernels = MakeScaledKernels<Avx2>(CpuPath::kAvx2, TileExtremes<Doubles4>);
+  return kernels;
+}
+
+const GateKernels& Avx2GateKernels() {
+  static const GateKernels kernels = MakeScaledGateKernels<Avx2>(TileGradients<Avx2>);
   return kernels;
 }
 

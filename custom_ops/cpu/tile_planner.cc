@@ -100,6 +100,18 @@ bool TilePlanner::HasExactProducts(int moving_bits, int fixed_bits) const {
 
 bool TilePlanner::CanOverflowProduct(double largest) const { return largest >= constants_.product.max_value; }
 
+// Truncation only shrinks, so these bound every partial sum: the triangle inequality and Cauchy-Schwarz.
+bool TilePlanner::CanOverflowPartialSum(const PanelBounds& moving, const PanelBounds& fixed) const {
+  const double largest = moving.max_abs * fixed.max_abs;
+  const double sum =
+      std::min(static_cast<double>(chunk_) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
+  return !(sum < constants_.accumulator.max_value);
+}
+
+bool TilePlanner::CanOverflow(const PanelBounds& moving, const PanelBounds& fixed) const {
+  return CanOverflowProduct(moving.max_abs * fixed.max_abs) || CanOverflowPartialSum(moving, fixed);
+}
+
 bool TilePlanner::CanFuse(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const {
   if (moving.is_zero() || fixed.is_zero() || moving.has_subnormal() || fixed.has_subnormal()) return false;
   const int fused_log2 = moving_log2 + accumulator_scale_log2_ - product_scale_log2_;
@@ -112,12 +124,9 @@ bool TilePlanner::CanFuse(const ValueRange& moving, const ValueRange& fixed, int
 
 TileVariant TilePlanner::Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const {
   const double largest = moving.max_abs * fixed.max_abs;
-  // Truncation only shrinks, so these bound every partial sum: the triangle inequality and Cauchy-Schwarz.
-  const double sum =
-      std::min(static_cast<double>(chunk_) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
   TileVariant variant;
   // Without underflow the scaled formats saturate by themselves.
-  variant.saturates_partial_sum = spec_.underflow && !(sum < constants_.accumulator.max_value);
+  variant.saturates_partial_sum = spec_.underflow && CanOverflowPartialSum(moving, fixed);
   if (is_fused) {
     variant.product = ProductStep::kFused;
   } else if (CanOverflowProduct(largest)) {

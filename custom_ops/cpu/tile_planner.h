@@ -24,6 +24,7 @@ class TilePlanner {
   const TileConstants& constants() const { return constants_; }
   int64_t chunk() const { return chunk_; }
   CpuPath path() const { return path_; }  // the preferred one
+  bool has_underflow() const { return spec_.underflow; }
 
   // Powers of two by which the operands are multiplied on the scaled paths. The fixed operand's is chosen from its
   // values; the moving operand's complements it, so that it is known before the moving values are.
@@ -39,6 +40,8 @@ class TilePlanner {
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const;
   TileVariant Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const;
+  // Whether a product, or a partial sum inside a chunk, may reach max_value.
+  bool CanOverflow(const PanelBounds& moving, const PanelBounds& fixed) const;
 
  private:
   int MovingScaleLog2(int fixed_scale_log2) const { return product_scale_log2_ - fixed_scale_log2; }
@@ -49,6 +52,7 @@ class TilePlanner {
   bool CanFuse(const ValueRange& moving, const ValueRange& fixed, int moving_log2, int fixed_log2) const;
   bool HasExactProducts(int moving_bits, int fixed_bits) const;
   bool CanOverflowProduct(double largest) const;
+  bool CanOverflowPartialSum(const PanelBounds& moving, const PanelBounds& fixed) const;
 
   AccumulatorSpec spec_;
   int64_t chunk_;

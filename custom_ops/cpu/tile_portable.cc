@@ -2,6 +2,8 @@
 // truncated to 53 bits, and truncation composes. Good for finite operands and every legal format.
 #include <cstdint>
 
+#include "cpu/gate_kernel.h"
+#include "cpu/gradient_kernel.h"
 #include "cpu/tile_kernel.h"
 
 namespace lba {
@@ -29,6 +31,8 @@ class PairQuantizer {
     return reinterpret_cast<DoublePair>((saturated & ~is_under) | sign);
   }
 
+  BitsPair IsAtMax(DoublePair quantized) const { return (quantized == max_) | (quantized == -max_); }
+
  private:
   DoublePair max_, min_;
   BitsPair kept_;
@@ -45,7 +49,13 @@ class Portable {
   static V Zero() { return V{0.0, 0.0}; }
   static V Load(const float* p) { return V{p[0], p[1]}; }
   static V Broadcast(const float* p) { return V{*p, *p}; }
-  V Step(V sum, V x, V w) const { return accumulator_(product_(x * w) + sum); }
+  V Step(V sum, V x, V w) const { return AddProduct(sum, Product(x, w)); }
+  V Product(V x, V w) const { return product_(x * w); }
+  V AddProduct(V sum, V product) const { return accumulator_(product + sum); }
+  uint32_t ProductAtMax(V product) const { return Lanes(product_.IsAtMax(product)); }
+  uint32_t SumAtMax(V sum) const { return Lanes(accumulator_.IsAtMax(sum)); }
+  static uint32_t Equal(V a, V b) { return Lanes(a == b); }
+  static uint32_t NotZero(V sum) { return Lanes(sum != Zero()); }
   V Join(V total, V sum) const { return accumulator_(total + sum); }
   void Store(float* out, V total) const {
     out[0] = static_cast<float>(total[0] + 0.0);
@@ -53,6 +63,8 @@ class Portable {
   }
 
  private:
+  static uint32_t Lanes(BitsPair mask) { return (mask[0] & 1) | (mask[1] & 2); }
+
   PairQuantizer product_, accumulator_;
 };
 
@@ -60,6 +72,11 @@ class Portable {
 
 const TileKernels& PortableKernels() {
   static const TileKernels kernels = MakeDoubleKernels<Portable>(CpuPath::kPortable, FpMode::kTowardZero);
+  return kernels;
+}
+
+const GateKernels& PortableGateKernels() {
+  static const GateKernels kernels = MakeGateKernels<Portable, Portable>(TileGradients<PortableVectors>);
   return kernels;
 }
 

@@ -1,5 +1,6 @@
 """The one place that knows the C entry points of the native library (custom_ops/include/lba/c_api.h)."""
 
+from lba_onnx.native.gradients import GATING_ESTIMATORS, Gradients, conv_gradients, matmul_gradients
 from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFFSET, cpu_path, library_path, version
 from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
@@ -8,20 +9,24 @@ from lba_onnx.native.statistics import Events, Statistics, statistics_close, sta
 
 __all__ = [
     "CPU_PATHS",
+    "GATING_ESTIMATORS",
     "LIBRARY_NAME",
     "LOG2_BINS",
     "LOG2_OFFSET",
     "ConvGeometry",
     "Events",
+    "Gradients",
     "ObservedCall",
     "ObservedConv",
     "ObservedMatMul",
     "Observer",
     "Statistics",
     "conv",
+    "conv_gradients",
     "cpu_path",
     "library_path",
     "matmul",
+    "matmul_gradients",
     "observer_close",
     "observer_open",
     "path_counts",

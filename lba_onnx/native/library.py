@@ -143,6 +143,11 @@ def load_library() -> ctypes.CDLL:
         ctypes.c_char_p,
     )
     library.lba_conv.argtypes = (ctypes.POINTER(Spec), ctypes.POINTER(ConvArgs), ctypes.c_int32, ctypes.c_char_p)
+    floats, count = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
+    for name, args in (("lba_matmul_gradients", MatMulArgs), ("lba_conv_gradients", ConvArgs)):
+        entry = getattr(library, name)
+        operands = (ctypes.POINTER(Spec), ctypes.POINTER(args), ctypes.c_int32)
+        entry.argtypes = (*operands, floats, floats, floats, count, ctypes.c_int32)
     library.lba_statistics_open.argtypes = (ctypes.c_char_p, ctypes.c_double)
     library.lba_observer_open.argtypes = (ctypes.c_char_p, ObserverFunction, ctypes.c_void_p)
     library.lba_statistics_close.argtypes = (ctypes.c_char_p,)

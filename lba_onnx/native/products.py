@@ -29,19 +29,27 @@ def matmul(
     Returns:
         float32 [batch, rows, columns].
     """
-    batch, rows, depth = a.shape
-    columns = b.shape[2]
-    y = np.empty((batch, rows, columns), np.float32)
-    a_strides, b_strides = ([s // 4 for s in x.strides] for x in (a, b))
-    a_offsets, b_offsets = (np.arange(batch, dtype=np.int64) * s[0] for s in (a_strides, b_strides))
-    args = MatMulArgs(
-        batch, rows, columns, depth,
-        a.ctypes.data, a_offsets.ctypes.data, a_strides[1], a_strides[2],
-        b.ctypes.data, b_offsets.ctypes.data, b_strides[1], b_strides[2],
-        y.ctypes.data,
-    )  # fmt: skip
+    y = np.empty((*a.shape[:2], b.shape[2]), np.float32)
+    args, offsets = matmul_args(a, b, y)
     check(load_library().lba_matmul(spec_struct(spec), args, threads, key_bytes(statistics)))
+    del offsets  # `args` points into them
     return y
+
+
+def matmul_args(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], y: npt.NDArray[np.float32] | None
+) -> tuple[MatMulArgs, tuple[npt.NDArray[np.int64], ...]]:
+    """Return the C form of a batch of products, and the offsets that have to stay alive as long."""
+    batch, rows, depth = a.shape
+    a_strides, b_strides = ([s // 4 for s in x.strides] for x in (a, b))
+    offsets = tuple(np.arange(batch, dtype=np.int64) * s[0] for s in (a_strides, b_strides))
+    args = MatMulArgs(
+        batch, rows, b.shape[2], depth,
+        a.ctypes.data, offsets[0].ctypes.data, a_strides[1], a_strides[2],
+        b.ctypes.data, offsets[1].ctypes.data, b_strides[1], b_strides[2],
+        None if y is None else y.ctypes.data,
+    )  # fmt: skip
+    return args, offsets
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,22 @@ def conv(
         float32 of output_shape.
     """
     y = np.empty(output_shape, np.float32)
+    args = conv_args(x, w, geometry, y)
+    check(load_library().lba_conv(spec_struct(spec), args, threads, key_bytes(statistics)))
+    return y
+
+
+def conv_args(
+    x: npt.NDArray[np.float32],
+    w: npt.NDArray[np.float32],
+    geometry: ConvGeometry,
+    y: npt.NDArray[np.float32] | None,
+) -> ConvArgs:
+    """Return the C form of a convolution without bias."""
     sizes = ctypes.c_int64 * 3
-    args = ConvArgs(
+    return ConvArgs(
         x.ndim - 2, x.shape[0], x.shape[1], w.shape[0], geometry.group,
         sizes(*x.shape[2:]), sizes(*w.shape[2:]), sizes(*geometry.strides), sizes(*geometry.dilations),
         sizes(*geometry.pads_begin), sizes(*geometry.pads_end),
-        x.ctypes.data, w.ctypes.data, None, y.ctypes.data,
+        x.ctypes.data, w.ctypes.data, None, None if y is None else y.ctypes.data,
     )  # fmt: skip
-    check(load_library().lba_conv(spec_struct(spec), args, threads, key_bytes(statistics)))
-    return y

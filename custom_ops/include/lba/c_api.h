@@ -100,6 +100,21 @@ typedef struct LbaConvArgs {
 
 LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, const char* statistics);
 
+/* How gradients pass the products that an accumulator lost (docs/numerics.md, "Gradients"). */
+#define LBA_IMMEDIATE_OVERFLOW 0
+#define LBA_RECURSIVE_OVERFLOW 1
+#define LBA_IMMEDIATE_DIFFERENCE 2
+
+/* `grad` is the gradient of y, of its shape; y itself is not read. Adds to grad_a [batch][rows][depth] and to grad_b
+   [batch][columns][depth], both contiguous; either may be null. gated: how many of the batch * rows * columns * depth
+   products pass no gradient. The threads change no bit. */
+LBA_EXPORT int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t estimator,
+                                    const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads);
+
+/* Likewise; adds to grad_x and grad_w, of the shapes of x and w. bias and y are not read. */
+LBA_EXPORT int lba_conv_gradients(const LbaSpec* spec, const LbaConvArgs* args, int32_t estimator, const float* grad,
+                                  float* grad_x, float* grad_w, int64_t* gated, int32_t threads);
+
 /* Statistics are kept by key "run/node". For histograms and events, nodes of an open run sample `sampled_fraction`
    (0 < f <= 1) of their rows or output positions, at least one a call. */
 LBA_EXPORT int lba_statistics_open(const char* run, double sampled_fraction);

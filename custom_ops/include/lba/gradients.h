@@ -1,0 +1,30 @@
+// Gradients of products whose accumulator is of low bit-width, by estimators that gate single products
+// (docs/numerics.md, "Gradients"). The forward pass is computed again, tile by tile; no mask leaves its tile.
+#ifndef LBA_GRADIENTS_H_
+#define LBA_GRADIENTS_H_
+
+#include <cstdint>
+
+#include "lba/conv.h"
+#include "lba/format.h"
+#include "lba/matmul.h"
+#include "lba/parallel.h"
+
+namespace lba {
+
+enum class Estimator { kImmediateOverflow, kRecursiveOverflow, kImmediateDifference };
+
+// grad [batch][rows][columns] is the gradient of the product. Adds to grad_a [batch][rows][depth] and to grad_b
+// [batch][columns][depth], both contiguous; either may be null. Returns how many products are gated. The order of the
+// sums follows from the shape alone.
+int64_t AddMatMulGradients(const AccumulatorSpec& spec, Estimator estimator, const MatMulShape& shape, const float* a,
+                           const float* b, const float* grad, float* grad_a, float* grad_b, const Parallel& parallel);
+
+// grad [batch][out_channels][output...] is the gradient of the convolution. Adds to grad_x and grad_w, of the shapes of
+// x and w; either may be null. Positions in the padding count as values of 0.
+int64_t AddConvGradients(const AccumulatorSpec& spec, Estimator estimator, const ConvShape& shape, const float* x,
+                         const float* w, const float* grad, float* grad_x, float* grad_w, const Parallel& parallel);
+
+}  // namespace lba
+
+#endif  // LBA_GRADIENTS_H_

@@ -1,0 +1,338 @@
+// Gradients on every CPU path against a plain loop over lba/fmaq.h. The data are such that every sum of a gradient is
+// exact, so that equality is of bits: one open product per sum, or small integers.
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "lba/fmaq.h"
+#include "lba/gradients.h"
+#include "tests/check.h"
+#include "tests/paths.h"
+
+namespace lba {
+namespace {
+
+using Random = std::mt19937;
+using Values = std::vector<float>;
+
+int64_t Draw(Random& random, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
+
+AccumulatorSpec DrawSpec(Random& random) {
+  AccumulatorSpec spec;
+  const int mantissa = static_cast<int>(Draw(random, 1, 10)), exponent = static_cast<int>(Draw(random, 2, 5));
+  const int bias = static_cast<int>(Draw(random, -2, (1 << exponent) + 1));
+  spec.accumulator_format = {mantissa, exponent, bias};
+  spec.product_format = {mantissa, exponent, bias + static_cast<int>(Draw(random, -1, 3))};
+  spec.chunk_size = Draw(random, 0, 3) == 0 ? 0 : Draw(random, 1, 20);
+  spec.underflow = Draw(random, 0, 2) != 0;
+  return spec;
+}
+
+float DrawInteger(Random& random) { return static_cast<float>(Draw(random, -4, 4)); }
+
+// Any magnitude around 1, zeros, and now and then a subnormal, infinite or NaN.
+float DrawHostile(Random& random) {
+  switch (Draw(random, 0, 40)) {
+    case 0:
+      return 0.0f;
+    case 1:
+      return std::ldexp(1.5f, -140);
+    case 2:
+      return Draw(random, 0, 30) == 0 ? INFINITY : -0.0f;
+    case 3:
+      return Draw(random, 0, 30) == 0 ? NAN : 0.0f;
+    default: {
+      const float mantissa = static_cast<float>(Draw(random, -(1 << 23), 1 << 23)) / (1 << 23);
+      return std::ldexp(mantissa, static_cast<int>(Draw(random, -6, 3)));
+    }
+  }
+}
+
+Values DrawValues(Random& random, int64_t count, float (*draw)(Random&)) {
+  Values values(count);
+  for (float& value : values) value = draw(random);
+  return values;
+}
+
+// Which products of one dot product pass their gradient (docs/numerics.md, "Gradients").
+std::vector<char> Open(const AccumulatorSpec& spec, Estimator estimator, const Values& x, const Values& w) {
+  const QuantizeConstants product_format = QuantizeConstants::Of(spec.product_format, spec.underflow);
+  const QuantizeConstants sum_format = QuantizeConstants::Of(spec.accumulator_format, spec.underflow);
+  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
+  const bool is_difference = estimator == Estimator::kImmediateDifference;
+  const bool is_recursive = estimator == Estimator::kRecursiveOverflow;
+  std::vector<char> open(depth, 1);
+  double total = 0;
+  for (int64_t begin = 0; begin < depth; begin += chunk) {
+    const int64_t end = std::min(begin + chunk, depth);
+    double sum = 0;
+    for (int64_t k = begin; k < end; ++k) {
+      const double product = QuantizedProduct(x[k], w[k], product_format);
+      const double next = QuantizedSum(product, sum, sum_format);
+      if (is_difference) {
+        if (x[k] != 0 && w[k] != 0 && next == sum) open[k] = 0;
+      } else {
+        const double exact = static_cast<double>(x[k]) * static_cast<double>(w[k]);
+        if (std::fabs(exact) >= product_format.max_value) open[k] = 0;
+        if (std::fabs(AddTruncated(product, sum)) >= sum_format.max_value) {
+          for (int64_t j = is_recursive ? begin : k; j <= k; ++j) open[j] = 0;
+        }
+      }
+      sum = next;
+    }
+    const double next = QuantizedSum(sum, total, sum_format);
+    const bool is_gated =
+        is_difference ? sum != 0 && next == total : std::fabs(AddTruncated(sum, total)) >= sum_format.max_value;
+    for (int64_t j = is_recursive ? 0 : begin; is_gated && j < end; ++j) open[j] = 0;
+    total = next;
+  }
+  return open;
+}
+
+bool IsSame(const Values& a, const Values& b) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!(a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])))) return false;
+  }
+  return a.size() == b.size();
+}
+
+std::string Described(const AccumulatorSpec& s, Estimator estimator, CpuPath path) {
+  const auto text = [](const FloatFormat& f) {
+    return "M" + std::to_string(f.mantissa_bits) + "E" + std::to_string(f.exponent_bits) + "b" +
+           std::to_string(f.exponent_bias);
+  };
+  return text(s.product_format) + "/" + text(s.accumulator_format) + " chunk " + std::to_string(s.chunk_size) +
+         " underflow " + std::to_string(s.underflow) + " estimator " + std::to_string(static_cast<int>(estimator)) +
+         " on " + CpuPathName(path);
+}
+
+struct MatMulCase {
+  AccumulatorSpec spec;
+  Estimator estimator;
+  int64_t batch, rows, columns, depth;
+  Values a, b, grad;  // a [batch][rows][depth], b [batch][columns][depth]
+  Values grad_a, grad_b;
+  int64_t gated = 0;
+};
+
+// One nonzero gradient in each row and each column at most: every sum has one term.
+Values DrawPermutation(Random& random, int64_t rows, int64_t columns) {
+  Values grad(rows * columns);
+  const int64_t shift = Draw(random, 0, columns - 1);
+  for (int64_t i = 0; i < std::min(rows, columns); ++i) grad[i * columns + (i + shift) % columns] = 1.0f;
+  return grad;
+}
+
+MatMulCase DrawMatMul(Random& random) {
+  MatMulCase c;
+  c.spec = DrawSpec(random);
+  c.estimator = static_cast<Estimator>(Draw(random, 0, 2));
+  c.batch = Draw(random, 1, 3);
+  c.rows = Draw(random, 1, 40);
+  c.columns = Draw(random, 1, 90);
+  c.depth = Draw(random, 1, 70);
+  const bool is_exact = Draw(random, 0, 1) == 0;
+  c.a = DrawValues(random, c.batch * c.rows * c.depth, is_exact ? DrawInteger : DrawHostile);
+  c.b = DrawValues(random, c.batch * c.columns * c.depth, is_exact ? DrawInteger : DrawHostile);
+  for (int64_t entry = 0; entry < c.batch; ++entry) {
+    const Values grad =
+        is_exact ? DrawValues(random, c.rows * c.columns, DrawInteger) : DrawPermutation(random, c.rows, c.columns);
+    c.grad.insert(c.grad.end(), grad.begin(), grad.end());
+  }
+  std::vector<double> grad_a(c.a.size()), grad_b(c.b.size());
+  for (int64_t i = 0; i < c.batch * c.rows; ++i) {
+    const Values x(&c.a[i * c.depth], &c.a[i * c.depth] + c.depth);
+    for (int64_t j = 0; j < c.columns; ++j) {
+      const int64_t column = i / c.rows * c.columns + j;
+      const Values w(&c.b[column * c.depth], &c.b[column * c.depth] + c.depth);
+      const std::vector<char> open = Open(c.spec, c.estimator, x, w);
+      const double g = c.grad[i * c.columns + j];
+      for (int64_t k = 0; k < c.depth; ++k) {
+        c.gated += !open[k];
+        if (open[k]) grad_a[i * c.depth + k] += g * w[k];
+        if (open[k]) grad_b[column * c.depth + k] += g * x[k];
+      }
+    }
+  }
+  c.grad_a.assign(grad_a.begin(), grad_a.end());
+  c.grad_b.assign(grad_b.begin(), grad_b.end());
+  return c;
+}
+
+void CheckMatMul(const MatMulCase& c, CpuPath path, int threads, int wanted) {
+  MatMulShape shape;
+  shape.rows = c.rows;
+  shape.columns = c.columns;
+  shape.depth = c.depth;
+  for (int64_t i = 0; i < c.batch; ++i) {
+    shape.a_offsets.push_back(i * c.rows * c.depth);
+    shape.b_offsets.push_back(i * c.columns * c.depth);
+  }
+  shape.a_row_stride = shape.b_column_stride = c.depth;
+  shape.b_depth_stride = 1;
+  Values grad_a(c.grad_a.size()), grad_b(c.grad_b.size());
+  const int64_t gated = AddMatMulGradients(c.spec, c.estimator, shape, c.a.data(), c.b.data(), c.grad.data(),
+                                           wanted != 1 ? grad_a.data() : nullptr, wanted != 2 ? grad_b.data() : nullptr,
+                                           ThreadParallel(threads));
+  const std::string what = Described(c.spec, c.estimator, path);
+  CHECK(gated == c.gated, "%lld, expected %lld: %s", static_cast<long long>(gated), static_cast<long long>(c.gated),
+        what.c_str());
+  CHECK(wanted == 1 || IsSame(grad_a, c.grad_a), "%s", what.c_str());
+  CHECK(wanted == 2 || IsSame(grad_b, c.grad_b), "%s", what.c_str());
+}
+
+struct ConvCase {
+  AccumulatorSpec spec;
+  Estimator estimator;
+  ConvShape shape;
+  Values x, w, grad, grad_x, grad_w;
+  int64_t gated = 0;
+};
+
+// Offset in its sample's channel of what an output reads at a kernel offset; -1 in the padding.
+int64_t InputOffset(const ConvShape& s, const std::array<int64_t, 3>& output, const std::array<int64_t, 3>& kernel) {
+  int64_t offset = 0;
+  for (int d = 0; d < 3; ++d) {
+    const int64_t at = output[d] * s.strides[d] + kernel[d] * s.dilations[d] - s.pads_begin[d];
+    if (at < 0 || at >= s.input[d]) return -1;
+    offset = offset * s.input[d] + at;
+  }
+  return offset;
+}
+
+std::array<int64_t, 3> Unravelled(int64_t index, const std::array<int64_t, 3>& sizes) {
+  return {index / sizes[2] / sizes[1], index / sizes[2] % sizes[1], index % sizes[2]};
+}
+
+// Where the elements of an output's patch lie in x; -1 in the padding.
+std::vector<int64_t> PatchOffsets(const ConvShape& s, int64_t sample, int64_t group, int64_t position) {
+  std::vector<int64_t> offsets;
+  const int64_t kernel_size = s.kernel[0] * s.kernel[1] * s.kernel[2];
+  for (int64_t channel = 0; channel < s.group_in_channels(); ++channel) {
+    const int64_t plane = sample * s.in_channels + group * s.group_in_channels() + channel;
+    for (int64_t k = 0; k < kernel_size; ++k) {
+      const int64_t offset = InputOffset(s, Unravelled(position, s.output), Unravelled(k, s.kernel));
+      offsets.push_back(offset < 0 ? -1 : plane * s.input_size() + offset);
+    }
+  }
+  return offsets;
+}
+
+void FillConvGradients(ConvCase* c) {
+  const ConvShape& s = c->shape;
+  std::vector<double> grad_x(c->x.size()), grad_w(c->w.size());
+  for (int64_t i = 0; i < static_cast<int64_t>(c->grad.size()); ++i) {
+    const int64_t channel = i / s.output_size() % s.out_channels;
+    const std::vector<int64_t> offsets =
+        PatchOffsets(s, i / s.output_size() / s.out_channels, channel / s.group_out_channels(), i % s.output_size());
+    Values patch;
+    for (const int64_t offset : offsets) patch.push_back(offset < 0 ? 0.0f : c->x[offset]);
+    const Values filter(&c->w[channel * s.depth()], &c->w[channel * s.depth()] + s.depth());
+    const std::vector<char> open = Open(c->spec, c->estimator, patch, filter);
+    for (int64_t k = 0; k < s.depth(); ++k) {
+      c->gated += !open[k];
+      if (!open[k]) continue;
+      if (offsets[k] >= 0) grad_x[offsets[k]] += static_cast<double>(c->grad[i]) * filter[k];
+      grad_w[channel * s.depth() + k] += static_cast<double>(c->grad[i]) * patch[k];
+    }
+  }
+  c->grad_x.assign(grad_x.begin(), grad_x.end());
+  c->grad_w.assign(grad_w.begin(), grad_w.end());
+}
+
+ConvCase DrawConv(Random& random) {
+  ConvCase c;
+  c.spec = DrawSpec(random);
+  c.estimator = static_cast<Estimator>(Draw(random, 0, 2));
+  ConvShape& s = c.shape;
+  s.batch = Draw(random, 1, 5);
+  s.groups = Draw(random, 1, 3);
+  s.in_channels = s.groups * Draw(random, 1, 3);
+  s.out_channels = s.groups * Draw(random, 1, 11);
+  const bool is_pointwise = Draw(random, 0, 4) == 0;
+  do {
+    for (int d = static_cast<int>(Draw(random, 0, 2)); d < 3; ++d) {
+      s.input[d] = Draw(random, 1, 9);
+      if (is_pointwise) continue;
+      s.kernel[d] = Draw(random, 1, 3);
+      s.strides[d] = Draw(random, 1, 2);
+      s.dilations[d] = Draw(random, 1, 2);
+      s.pads_begin[d] = Draw(random, 0, 2);
+      s.pads_end[d] = Draw(random, 0, 2);
+    }
+  } while (!CompleteConvShape(&s).empty());
+  c.x = DrawValues(random, s.batch * s.in_channels * s.input_size(), DrawInteger);
+  c.w = DrawValues(random, s.out_channels * s.depth(), DrawInteger);
+  c.grad = DrawValues(random, s.batch * s.out_channels * s.output_size(), DrawInteger);
+  FillConvGradients(&c);
+  return c;
+}
+
+void CheckConv(const ConvCase& c, CpuPath path, int threads, int wanted) {
+  Values grad_x(c.x.size()), grad_w(c.w.size());
+  const int64_t gated = AddConvGradients(c.spec, c.estimator, c.shape, c.x.data(), c.w.data(), c.grad.data(),
+                                         wanted != 1 ? grad_x.data() : nullptr, wanted != 2 ? grad_w.data() : nullptr,
+                                         ThreadParallel(threads));
+  const std::string what = Described(c.spec, c.estimator, path);
+  CHECK(gated == c.gated, "%lld, expected %lld: %s", static_cast<long long>(gated), static_cast<long long>(c.gated),
+        what.c_str());
+  CHECK(wanted == 1 || IsSame(grad_x, c.grad_x), "%s", what.c_str());
+  CHECK(wanted == 2 || IsSame(grad_w, c.grad_w), "%s", what.c_str());
+}
+
+// More of the fixed operand than one block holds: both operands wide and deep.
+void TestBlocks() {
+  Random random(3);
+  MatMulCase c;
+  c.spec = AccumulatorSpec{{4, 3, 2}, {4, 3, 1}, 16, true};
+  c.estimator = Estimator::kRecursiveOverflow;
+  const int64_t rows = 700, columns = 300, depth = 600;
+  const Values a = DrawValues(random, rows * depth, DrawInteger), b = DrawValues(random, columns * depth, DrawInteger);
+  const Values grad = DrawValues(random, rows * columns, DrawInteger);
+  MatMulShape shape;
+  shape.rows = rows;
+  shape.columns = columns;
+  shape.depth = depth;
+  shape.a_offsets = shape.b_offsets = {0};
+  shape.a_row_stride = shape.b_column_stride = depth;
+  shape.b_depth_stride = 1;
+  Values whole_a(a.size()), whole_b(b.size());
+  const int64_t gated = AddMatMulGradients(c.spec, c.estimator, shape, a.data(), b.data(), grad.data(), whole_a.data(),
+                                           whole_b.data(), ThreadParallel(2));
+  // The same in two calls: rows do not depend on each other, and these sums are exact.
+  Values half_a(a.size()), half_b(b.size());
+  int64_t half_gated = 0;
+  shape.rows = rows / 2;
+  for (int64_t first = 0; first < rows; first += shape.rows) {
+    shape.a_offsets = {first * depth};
+    half_gated += AddMatMulGradients(c.spec, c.estimator, shape, a.data(), b.data(), grad.data() + first * columns,
+                                     half_a.data() + first * depth, half_b.data(), SerialParallel());
+  }
+  CHECK(gated == half_gated, "%lld, expected %lld", static_cast<long long>(gated), static_cast<long long>(half_gated));
+  CHECK(IsSame(whole_a, half_a) && IsSame(whole_b, half_b), "blocks change gradients");
+}
+
+void TestAll() {
+  Random random(1);
+  for (int i = 0; i < 400; ++i) {
+    const MatMulCase matmul = DrawMatMul(random);
+    const ConvCase conv = DrawConv(random);
+    ForEachPath([&](CpuPath path) {
+      CheckMatMul(matmul, path, 1 + i % 3, i % 4);
+      CheckConv(conv, path, 1 + i % 3, i % 4);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace lba
+
+int main() {
+  lba::TestAll();
+  lba::TestBlocks();
+  return 0;
+}

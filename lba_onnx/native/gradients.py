@@ -1,0 +1,115 @@
+"""Gradients of matrix products and convolutions by the estimators that gate single products (docs/numerics.md)."""
+
+import ctypes
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.native.library import check, load_library, spec_struct
+from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args
+
+Floats = npt.NDArray[np.float32]
+
+GATING_ESTIMATORS = ("immediate_overflow", "recursive_overflow", "immediate_difference")
+"""In the order of the native library's numbers."""
+
+
+class Gradients(NamedTuple):
+    """Gradients of a product's operands.
+
+    Attributes:
+        first: Of the first operand; None where it was not wanted.
+        second: Of the second operand, likewise.
+        gated: How many products of values pass no gradient.
+    """
+
+    first: Floats | None
+    second: Floats | None
+    gated: int
+
+
+def matmul_gradients(
+    grad: Floats,
+    a: Floats,
+    b: Floats,
+    spec: AccumulatorSpec,
+    estimator: str,
+    threads: int,
+    *,
+    wants_a: bool = True,
+    wants_b: bool = True,
+) -> Gradients:
+    """Gradients of `products.matmul`.
+
+    Args:
+        grad: float32 [batch, rows, columns], C-contiguous: the gradient of the product.
+        a: float32 [batch, rows, depth], any strides that are multiples of 4 bytes.
+        b: float32 [batch, depth, columns], likewise; a broadcast dimension has stride 0.
+        spec: The arithmetic of the product.
+        estimator: One of GATING_ESTIMATORS.
+        threads: Threads to use, at least 1; they change no bit.
+        wants_a: Whether to compute the gradient of a.
+        wants_b: Whether to compute the gradient of b.
+
+    Returns:
+        float32 [batch, rows, depth], float32 [batch, columns, depth] (the gradient of b, transposed), and the number of
+        gated products.
+    """
+    (batch, rows, depth), columns = a.shape, b.shape[2]
+    grad_a = np.zeros((batch, rows, depth), np.float32) if wants_a else None
+    grad_b = np.zeros((batch, columns, depth), np.float32) if wants_b else None
+    args, offsets = matmul_args(a, b, None)
+    gated = ctypes.c_int64()
+    entry = load_library().lba_matmul_gradients
+    check(entry(spec_struct(spec), args, _number(estimator), *_pointers(grad, grad_a, grad_b), gated, threads))
+    del offsets  # `args` points into them
+    return Gradients(grad_a, grad_b, gated.value)
+
+
+def conv_gradients(
+    grad: Floats,
+    x: Floats,
+    w: Floats,
+    spec: AccumulatorSpec,
+    estimator: str,
+    geometry: ConvGeometry,
+    threads: int,
+    *,
+    wants_x: bool = True,
+    wants_w: bool = True,
+) -> Gradients:
+    """Gradients of `products.conv`.
+
+    Args:
+        grad: float32 [batch, out_channels, output...], C-contiguous: the gradient of the convolution.
+        x: float32 [batch, channels, spatial...], C-contiguous.
+        w: float32 [out_channels, channels / group, kernel...], C-contiguous.
+        spec: The arithmetic of the convolution.
+        estimator: One of GATING_ESTIMATORS.
+        geometry: Strides, dilations, pads and group.
+        threads: Threads to use, at least 1; they change no bit.
+        wants_x: Whether to compute the gradient of x.
+        wants_w: Whether to compute the gradient of w.
+
+    Returns:
+        float32 arrays of the shapes of x and w, and the number of gated products.
+    """
+    grad_x = np.zeros(x.shape, np.float32) if wants_x else None
+    grad_w = np.zeros(w.shape, np.float32) if wants_w else None
+    gated = ctypes.c_int64()
+    args = conv_args(x, w, geometry, None)
+    entry = load_library().lba_conv_gradients
+    check(entry(spec_struct(spec), args, _number(estimator), *_pointers(grad, grad_x, grad_w), gated, threads))
+    return Gradients(grad_x, grad_w, gated.value)
+
+
+def _number(estimator: str) -> int:
+    if estimator not in GATING_ESTIMATORS:
+        raise ValueError(f"expected an estimator out of {', '.join(GATING_ESTIMATORS)}, got {estimator!r}")
+    return GATING_ESTIMATORS.index(estimator)
+
+
+def _pointers(*arrays: Floats | None) -> list[int | None]:
+    return [None if array is None else array.ctypes.data for array in arrays]

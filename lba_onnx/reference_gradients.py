@@ -1,0 +1,231 @@
+"""The slow, exact definition of the gradients that train through low bit-width sums.
+
+With g the gradient of a dot product y = Σ x[k]·w[k], the straight-through estimators of Blumenfeld, Hubara and Soudry
+(ICLR 2024, section 4) give x[k] the gradient g·w[k]·alpha[k], and w[k] the gradient g·x[k]·alpha[k]. An alpha is 1, or
+0 for a product that is gated: it then contributes nothing, not even where g is infinite. Each estimator has its rule,
+which looks at the steps of the sum as `reference.steps` makes them; adding a chunk's sum to the total is a step too:
+
+    identity              1
+    immediate_overflow    0 where product k overflows, or the sum at its step, or the total when its chunk joins
+    recursive_overflow    0 where product k overflows, or a sum at its step or a later one of its chunk, or the total
+                          when its chunk or a later one joins
+    immediate_difference  0 where product k is not zero and its step leaves the partial sum as it was, or where the sum
+                          of its chunk is not zero and leaves the total as it was
+
+An overflow is an exact magnitude of max_value or more, before it saturates. NaN compares with nothing and gates
+nothing. Gradients are summed here in float64, once per product that is not gated.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx import reference
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.formats import FloatFormat
+
+ESTIMATORS = ("identity", "immediate_overflow", "recursive_overflow", "immediate_difference")
+"""The names of the estimators; all but the first gate single products."""
+
+_Float32s = NDArray[np.float32]
+_Float64s = NDArray[np.float64]
+_Masks = NDArray[np.bool_]
+
+
+def matmul_masks(a: _Float32s, b: _Float32s, spec: AccumulatorSpec, estimator: str) -> _Masks:
+    """Return which products of a matrix product pass their gradient.
+
+    Args:
+        a: float32 [..., rows, depth].
+        b: float32 [..., depth, columns], with the same leading dimensions.
+        spec: Formats, chunk size and underflow.
+        estimator: One of ESTIMATORS.
+
+    Returns:
+        bool [..., rows, columns, depth]; False where a product is gated.
+
+    Raises:
+        TypeError: An operand is not float32.
+        ValueError: Shapes do not fit, or the estimator is unknown.
+    """
+    left, right = _matrices(a, b)
+    shape = (*left.shape[:-1], right.shape[-1])
+    return _masks(reference.matmul_products(left, right), left.shape[-1], shape, spec, estimator)
+
+
+def matmul_gradients(
+    grad: _Float32s, a: _Float32s, b: _Float32s, spec: AccumulatorSpec, estimator: str
+) -> tuple[_Float64s, _Float64s]:
+    """Return the gradients of the operands of a matrix product.
+
+    Args:
+        grad: float32 [..., rows, columns], the gradient of the product.
+        a: float32 [..., rows, depth].
+        b: float32 [..., depth, columns], with the same leading dimensions.
+        spec: Formats, chunk size and underflow.
+        estimator: One of ESTIMATORS.
+
+    Returns:
+        float64 arrays of the shapes of a and b.
+
+    Raises:
+        TypeError: An operand is not float32.
+        ValueError: Shapes do not fit, or the estimator is unknown.
+    """
+    left, right = _matrices(a, b)
+    upstream = reference.operand("grad", grad)
+    masks = matmul_masks(a, b, spec, estimator)
+    grad_a, grad_b = np.zeros(left.shape), np.zeros(right.shape)
+    for k in range(left.shape[-1]):
+        passed = masks[..., k]
+        grad_a[..., :, k] = _passed_on(upstream, right[..., k, np.newaxis, :], passed, -1)
+        grad_b[..., k, :] = _passed_on(upstream, left[..., :, k, np.newaxis], passed, -2)
+    return grad_a, grad_b
+
+
+def conv_masks(
+    x: _Float32s,
+    w: _Float32s,
+    spec: AccumulatorSpec,
+    estimator: str,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+) -> _Masks:
+    """Return which products of a convolution pass their gradient; those with the padding are products too.
+
+    Args:
+        x: float32 [batch, channels, *size].
+        w: float32 [out_channels, channels / group, *kernel].
+        spec: Formats, chunk size and underflow.
+        estimator: One of ESTIMATORS.
+        strides: One a spatial axis; 1 by default.
+        pads: All begins, then all ends; 0 by default.
+        dilations: One a spatial axis; 1 by default.
+        group: Number of groups.
+
+    Returns:
+        bool [batch, out_channels, *out_size, depth], k as in `reference.conv`; False where a product is gated.
+
+    Raises:
+        TypeError: An operand is not float32.
+        ValueError: Shapes or settings do not fit, or the estimator is unknown.
+    """
+    x64, w64 = reference.operand("x", x), reference.operand("w", w)
+    window = reference.window_of(x64.shape, w64.shape, strides, pads, dilations, group)
+    depth = int(np.prod(w64.shape[1:]))
+    shape = (len(x64), group, len(w64) // group, *window.out_size)
+    masks = _masks(reference.conv_products(x64, w64, window), depth, shape, spec, estimator)
+    return masks.reshape(len(x64), len(w64), *window.out_size, depth)
+
+
+def conv_gradients(
+    grad: _Float32s,
+    x: _Float32s,
+    w: _Float32s,
+    spec: AccumulatorSpec,
+    estimator: str,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+) -> tuple[_Float64s, _Float64s]:
+    """Return the gradients of the operands of a convolution.
+
+    Args:
+        grad: float32 [batch, out_channels, *out_size], the gradient of the convolution.
+        x: float32 [batch, channels, *size].
+        w: float32 [out_channels, channels / group, *kernel].
+        spec: Formats, chunk size and underflow.
+        estimator: One of ESTIMATORS.
+        strides: One a spatial axis; 1 by default.
+        pads: All begins, then all ends; 0 by default.
+        dilations: One a spatial axis; 1 by default.
+        group: Number of groups.
+
+    Returns:
+        float64 arrays of the shapes of x and w.
+
+    Raises:
+        TypeError: An operand is not float32.
+        ValueError: Shapes or settings do not fit, or the estimator is unknown.
+    """
+    x64, w64 = reference.operand("x", x), reference.operand("w", w)
+    window = reference.window_of(x64.shape, w64.shape, strides, pads, dilations, group)
+    outputs = (len(x64), group, len(w64) // group, *window.out_size)
+    upstream = reference.operand("grad", grad).reshape(outputs)
+    masks = conv_masks(x, w, spec, estimator, strides, pads, dilations, group)
+    masks = masks.reshape(*outputs, masks.shape[-1])
+    by_group = (len(x64), group, x64.shape[1] // group, *x64.shape[2:])
+    grad_padded = np.pad(np.zeros(by_group), ((0, 0), (0, 0), (0, 0), *window.margins))
+    grad_w = np.zeros((group, len(w64) // group, *w64.shape[1:]))
+    places = list(np.ndindex(*w64.shape[1:]))
+    for k, (values, weights, inside) in enumerate(reference.conv_operands(x64, w64, window)):
+        channel, *position = places[k]
+        passed = masks[..., k] & inside
+        over_outputs = (0, *range(3, passed.ndim))
+        used = (slice(None), slice(None), channel, *position)
+        grad_w[used] = _passed_on(upstream, values, passed, over_outputs)
+        met = (slice(None), slice(None), channel, *window.taps(position))
+        grad_padded[met] += _passed_on(upstream, weights, passed, 2)
+    sizes = zip(window.margins, x64.shape[2:], strict=True)
+    inner = (slice(None), slice(None), slice(None), *(slice(begin, begin + size) for (begin, _), size in sizes))
+    return grad_padded[inner].reshape(x64.shape), grad_w.reshape(w64.shape)
+
+
+def _masks(
+    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: AccumulatorSpec, estimator: str
+) -> _Masks:
+    """Return [*shape, depth]: False where a product is gated."""
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"expected estimator to be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    masks = np.ones((*shape, depth), dtype=bool)
+    if estimator == "identity":
+        return masks
+    for step in reference.steps(products, depth, shape, spec):
+        if estimator == "immediate_difference":
+            _gate_unchanged(masks, step)
+        else:
+            _gate_overflows(masks, step, spec, recursive=estimator == "recursive_overflow")
+    return masks
+
+
+def _gate_overflows(masks: _Masks, step: reference.Step, spec: AccumulatorSpec, recursive: bool) -> None:
+    overflows = _overflows(step.exact, spec.accumulator_format)
+    if step.product is None:
+        entered = slice(0 if recursive else step.start, step.stop)
+    else:
+        entered = slice(step.start if recursive else step.stop - 1, step.stop)
+        masks[..., step.stop - 1] &= ~_overflows(step.product, spec.product_format)
+    masks[..., entered] &= ~overflows[..., np.newaxis]
+
+
+def _overflows(exact: _Float64s, number_format: FloatFormat) -> _Masks:
+    overflows: _Masks = np.abs(exact) >= number_format.max_value
+    return overflows
+
+
+def _gate_unchanged(masks: _Masks, step: reference.Step) -> None:
+    # Judged by the exact product, not the quantized one: a product that underflows is gated, a zero is not.
+    added = step.addend if step.product is None else step.product
+    unchanged = (added != 0) & (step.after == step.before)
+    entered = slice(step.start if step.product is None else step.stop - 1, step.stop)
+    masks[..., entered] &= ~unchanged[..., np.newaxis]
+
+
+def _passed_on(upstream: _Float64s, other: _Float64s, passed: _Masks, axes: int | tuple[int, ...]) -> _Float64s:
+    """Return the sum over axes of upstream * other where a product passes its gradient, and of 0 elsewhere."""
+    with np.errstate(invalid="ignore"):  # infinities of both signs are meant to give NaN
+        total: _Float64s = np.where(passed, reference.multiply(upstream, other), 0.0).sum(axes)
+    return total
+
+
+def _matrices(a: _Float32s, b: _Float32s) -> tuple[_Float64s, _Float64s]:
+    left, right = reference.operand("a", a), reference.operand("b", b)
+    if left.ndim < 2 or left.ndim != right.ndim or left.shape[:-2] != right.shape[:-2]:
+        raise ValueError(f"expected matrices or equal batches of them, got shapes {left.shape} and {right.shape}")
+    if left.shape[-1] != right.shape[-2]:
+        raise ValueError(f"expected operands of equal depth, got shapes {left.shape} and {right.shape}")
+    return left, right
