@@ -3,12 +3,13 @@
 The data run once through the model with accumulators so wide (M22E7b63) that its results are those of float32 to about
 six digits. The memory this takes does not depend on how many samples there are.
 
-Statistics are gathered a stretch of samples at a time, each with a session of its own: where a node's sampling has come
-to dies with its session, so that a run that goes on from a saved stretch samples what an uninterrupted run would have.
+Statistics are gathered a stretch of samples at a time, each from a fresh start: where a node's sampling has come to
+is forgotten with it, so that a run that goes on from a saved stretch samples what an uninterrupted run would have.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from lba_onnx.calibration.progress_file import Counted, ProgressFile
 from lba_onnx.calibration.ranges import NodeRange, add_ranges
@@ -18,6 +19,9 @@ from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import DEFAULT_MAX_SAMPLES, SpreadSample, hold_out
 from lba_onnx.observation.collection import CollectingSession
+
+if TYPE_CHECKING:
+    from lba_onnx.native import Statistics
 
 _STRETCH_SAMPLES = 128
 _EVENT_EVERY = 16
@@ -61,12 +65,42 @@ class DataSeen:
         return sample.batches()
 
 
+class Collector(Protocol):
+    """A model with wide accumulators whose nodes collect statistics, whatever runs it."""
+
+    def run(self, batch: Batch) -> None:
+        """Run a batch.
+
+        Raises:
+            DataError: The model does not run on it.
+        """
+
+    def read_statistics(self) -> "dict[str, Statistics | None]":
+        """Return what each node has seen so far; None for nodes that never ran."""
+
+    def restart(self) -> None:
+        """Forget what was collected, and where the sampling had come to."""
+
+
+class SessionCollector:
+    """A collector that is a session of onnxruntime."""
+
+    def __init__(self, collecting: CollectingSession) -> None:
+        self._collecting = collecting
+        self.read_statistics = collecting.read_statistics
+        self.restart = collecting.restart
+
+    def run(self, batch: Batch) -> None:
+        """Run a batch; raises as `run_batch` does."""
+        run_batch(self._collecting.session, batch, [])
+
+
 class DataPass:
     """The pass, its settings and its progress."""
 
     def __init__(
         self,
-        collecting: CollectingSession,
+        collector: Collector,
         node_names: Iterable[str],
         progress_file: ProgressFile,
         report: Progress | None,
@@ -75,13 +109,13 @@ class DataPass:
         """Prepare the pass.
 
         Args:
-            collecting: A session of the wide model.
+            collector: Runs the wide model.
             node_names: The nodes whose ranges are wanted.
             progress_file: Where to go on, and where to note how far the pass has come.
             report: Called after each feed with the samples done and `total`.
             total: Number of samples in all; None where unknown.
         """
-        self._collecting = collecting
+        self._collector = collector
         self._file = progress_file
         self._report = report
         self._total = total
@@ -142,9 +176,9 @@ class DataPass:
 
     def _count(self, batch: Batch) -> None:
         if self._is_over:
-            self._collecting.restart()
+            self._collector.restart()
             self._is_over = False
-        run_batch(self._collecting.session, batch, [])
+        self._collector.run(batch)
         self._stretch += batch.samples
         if self._stretch >= _STRETCH_SAMPLES:
             self._end_stretch()
@@ -152,7 +186,7 @@ class DataPass:
     def _end_stretch(self) -> None:
         if not self._stretch:
             return
-        statistics = self._collecting.read_statistics()
+        statistics = self._collector.read_statistics()
         seen = {name: statistics[name] for name in self._ranges}
         stretch = {name: None if s is None else NodeRange.from_statistics(s) for name, s in seen.items()}
         self._ranges = add_ranges(self._ranges, stretch)

@@ -15,7 +15,7 @@ the node. The kernel has to pack a node's weights for each candidate, which coun
 as for classifiers, only some of the samples are looked at.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,30 @@ class NodeErrors:
         self.spent += len(self.candidates) * (part.products + _PACKING * part.depth * expected.shape[1])
 
 
+class ErrorTables:
+    """The errors of all nodes' candidates, filled while a model runs."""
+
+    def __init__(self, start: Choice, settings: Settings) -> None:
+        """Start at zero.
+
+        Args:
+            start: Exponents that hold the largest values seen, around which the candidates lie.
+            settings: Family, granularity and tie.
+        """
+        self._start = start
+        self._settings = settings
+        self._tables = {name: NodeErrors(_candidates(exponents, settings)) for name, exponents in start.items()}
+
+    def observe(self, call: "ObservedCall") -> None:
+        """Compute a part of a node's call with every candidate."""
+        if call.node in self._tables:
+            self._tables[call.node].add(call, self._settings)
+
+    def least(self) -> Choice:
+        """Return the exponents with the least error for each node; those of the start where a node did not run."""
+        return _least(self._tables, self._start, self._settings)
+
+
 def fit_errors(
     model: "ModelSource",
     batches: Sequence[Batch],
@@ -103,25 +127,26 @@ def fit_errors(
         providers: onnxruntime's execution providers.
         progress: Called with the samples done and in all.
     """
-    tables = {name: NodeErrors(_candidates(exponents, settings)) for name, exponents in start.items()}
-
-    def observe(call: "ObservedCall") -> None:
-        if call.node in tables:
-            tables[call.node].add(call, settings)
-
-    with observing_session(model, observe, providers) as observing:
-        for done in _run(observing.run, batches):
-            if progress is not None:
-                progress(done, sum(batch.samples for batch in batches))
-    return _least(tables, start, settings)
+    tables = ErrorTables(start, settings)
+    with observing_session(model, tables.observe, providers) as observing:
+        run_all(lambda batch: observing.run(batch, []), batches, progress)
+    return tables.least()
 
 
-def _run(run: "object", batches: Iterable[Batch]) -> Iterator[int]:
-    done = 0
+def run_all(run: Callable[[Batch], object], batches: Sequence[Batch], progress: Progress | None) -> None:
+    """Run batches one after the other.
+
+    Args:
+        run: Runs one.
+        batches: The batches.
+        progress: Called with the samples done and in all.
+    """
+    done, total = 0, sum(batch.samples for batch in batches)
     for batch in batches:
-        run(batch, [])  # type: ignore[operator]
+        run(batch)
         done += batch.samples
-        yield done
+        if progress is not None:
+            progress(done, total)
 
 
 def _candidates(start: Exponents, settings: Settings) -> tuple[Exponents, ...]:

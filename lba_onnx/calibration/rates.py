@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lba_onnx.native import Statistics
     from lba_onnx.rewrite.model_files import ModelSource
 
-_SAMPLED_FRACTION = 1 / 256
+EVENTS_SAMPLED_FRACTION = 1 / 256
+"""Share of the rows or positions that events are counted on."""
 
 _NAMES = (
     "product_overflow",
@@ -104,7 +105,7 @@ def count_events(
     model: "ModelSource", batches: Sequence[Batch], providers: Sequence[str]
 ) -> "dict[str, Statistics | None]":
     """Run a model with the accumulators chosen, and return each node's statistics."""
-    with collecting_session(model, providers, _SAMPLED_FRACTION) as collecting:
+    with collecting_session(model, providers, EVENTS_SAMPLED_FRACTION) as collecting:
         for batch in batches:
             run_batch(collecting.session, batch, [])
         return collecting.read_statistics()

@@ -2,25 +2,22 @@
 
 data_pass                 one pass of the data: ranges of every node, hash, a few samples kept
 fit, least_error, search  the method: exponents of every node
-rates, advice             a run on some samples kept: what happens with these accumulators
+rates, advice, assembly   a run on some samples kept: what happens with these accumulators
 """
 
-import logging
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec
-from lba_onnx.calibration.advice import warning_of
+from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.calibration.assembly import assemble, report
 from lba_onnx.calibration.choice import choose
-from lba_onnx.calibration.data_pass import DataPass, DataSeen, sampled_fraction
+from lba_onnx.calibration.data_pass import DataPass, SessionCollector, sampled_fraction
 from lba_onnx.calibration.progress_file import ProgressFile
-from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.rates import count_events, rates_of
-from lba_onnx.calibration.result import Calibration, NodeCalibration
+from lba_onnx.calibration.rates import count_events
+from lba_onnx.calibration.result import Calibration
 from lba_onnx.calibration.settings import DEFAULT_EVALUATIONS, DEFAULT_PERCENTILE, Settings
 from lba_onnx.calibration.trial_model import model_hash, open_trial_model
-from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess, read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress
@@ -28,18 +25,11 @@ from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
 from lba_onnx.observation.collection import collecting_session
-from lba_onnx.rewrite.provenance import package_version
 
 if TYPE_CHECKING:
     import onnx
 
-    from lba_onnx.native import Statistics
-
-_LOG = logging.getLogger(__name__)
-
 _PACKAGES = ("lba-onnx", "onnx", "onnxruntime", "numpy")
-NOT_RUN = "did not run on these data: default spec"
-ONLY_ZEROS = "met only zeros: default spec"
 
 
 def calibrate(
@@ -125,63 +115,15 @@ def calibrate(
         with collecting_session(trial.wide(), providers, sampled_fraction(total)) as collecting:
             inputs = describe_inputs(collecting.session)
             batches = read_batches(data, inputs, batch_size, max_samples, preprocess)
-            data_pass = DataPass(collecting, trial.node_names, progress_file, progress, total)
+            data_pass = DataPass(SessionCollector(collecting), trial.node_names, progress_file, progress, total)
             seen = data_pass.run(batches, inputs, method)
         specs, verdict = choose(model, trial, seen, settings, metric, providers, progress)
         events = count_events(trial.with_specs(specs), seen.event_samples(inputs), providers)
-    result = _result(specs, seen, events, settings, verdict)
+    result = assemble(specs, seen, events, settings, verdict, _PACKAGES)
     progress_file.remove()
-    _report(result)
+    report(result)
     return result
 
 
 def _open_progress(path: str | PathLike[str] | None, model: Any, settings: dict[str, Any]) -> ProgressFile:
     return ProgressFile(path, {} if path is None else {**settings, "model_sha256": model_hash(model)})
-
-
-def _result(
-    specs: dict[str, AccumulatorSpec],
-    seen: DataSeen,
-    events: "dict[str, Statistics | None]",
-    settings: Settings,
-    verdict: Verdict | None,
-) -> Calibration:
-    nodes = {name: _node(spec, seen.ranges[name], events[name], settings) for name, spec in specs.items()}
-    of_settings = settings.to_json()
-    return Calibration(
-        nodes=nodes,
-        samples=seen.samples,
-        data_sha256=seen.data_sha256,
-        versions={name: package_version(name) for name in _PACKAGES},
-        verdict=verdict,
-        **of_settings,
-    )
-
-
-def _node(
-    spec: AccumulatorSpec, seen: NodeRange | None, events: "Statistics | None", settings: Settings
-) -> NodeCalibration:
-    if seen is None or seen.max_abs_product == 0:
-        note = NOT_RUN if seen is None else ONLY_ZEROS
-        return NodeCalibration(spec, seen, None, note if settings.granularity == "layer" else note.partition(":")[0])
-    rates = rates_of(seen, spec, settings, events)
-    warning = warning_of(seen, rates, settings)
-    return NodeCalibration(spec, seen, rates, _range_note(spec, seen), warning)
-
-
-def _range_note(spec: AccumulatorSpec, seen: NodeRange) -> str:
-    pairs = (
-        ("products", seen.max_abs_product, spec.product_format),
-        ("sums", seen.max_abs_sum, spec.accumulator_format),
-    )
-    beyond = ((what, seen_max, f.max_value) for what, seen_max, f in pairs if seen_max >= f.max_value)
-    return "; ".join(f"{what} up to {seen_max:.3g} saturate at {limit:.3g}" for what, seen_max, limit in beyond)
-
-
-def _report(result: Calibration) -> None:
-    _LOG.info("calibrated %d nodes on %d samples", len(result.nodes), result.samples)
-    if result.verdict is not None:
-        _LOG.info("%s", result.verdict)
-    for name, node in result.nodes.items():
-        if node.warning or (node.note and node.rates is None):
-            _LOG.warning("node %s: %s", name, node.warning or node.note)

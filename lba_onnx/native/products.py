@@ -71,6 +71,7 @@ def conv(
     output_shape: tuple[int, ...],
     threads: int,
     statistics: str | None = None,
+    bias: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Convolution of contiguous arrays.
 
@@ -82,12 +83,14 @@ def conv(
         output_shape: [batch, out_channels, output...] that follows from the rest.
         threads: Threads to use, at least 1.
         statistics: Key "run/node" of an open statistics run.
+        bias: float32 [out_channels], C-contiguous, added in float32 afterwards; None for none.
 
     Returns:
         float32 of output_shape.
     """
     y = np.empty(output_shape, np.float32)
     args = conv_args(x, w, geometry, y)
+    args.bias = None if bias is None else bias.ctypes.data
     check(load_library().lba_conv(spec_struct(spec), args, threads, key_bytes(statistics)))
     return y
 

@@ -1,0 +1,82 @@
+"""From the specs chosen to the calibration: rates, notes and warnings of every node."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.calibration.advice import warning_of
+from lba_onnx.calibration.data_pass import DataSeen
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.rates import rates_of
+from lba_onnx.calibration.result import Calibration, NodeCalibration
+from lba_onnx.calibration.settings import Settings
+from lba_onnx.calibration.verdict import Verdict
+from lba_onnx.rewrite.provenance import package_version
+
+if TYPE_CHECKING:
+    from lba_onnx.native import Statistics
+
+_LOG = logging.getLogger(__name__)
+
+NOT_RUN = "did not run on these data: default spec"
+ONLY_ZEROS = "met only zeros: default spec"
+
+
+def assemble(
+    specs: dict[str, AccumulatorSpec],
+    seen: DataSeen,
+    events: "dict[str, Statistics | None]",
+    settings: Settings,
+    verdict: Verdict | None,
+    packages: Sequence[str],
+) -> Calibration:
+    """Return the calibration.
+
+    Args:
+        specs: The accumulator chosen for each node.
+        seen: What the data pass left.
+        events: Each node's statistics of a run with these accumulators; None where it did not run.
+        settings: The method and its settings.
+        verdict: How the choices fared by the model's own output.
+        packages: Names of the packages whose versions matter.
+    """
+    nodes = {name: _node(spec, seen.ranges[name], events[name], settings) for name, spec in specs.items()}
+    return Calibration(
+        nodes=nodes,
+        samples=seen.samples,
+        data_sha256=seen.data_sha256,
+        versions={name: package_version(name) for name in packages},
+        verdict=verdict,
+        **settings.to_json(),
+    )
+
+
+def _node(
+    spec: AccumulatorSpec, seen: NodeRange | None, events: "Statistics | None", settings: Settings
+) -> NodeCalibration:
+    if seen is None or seen.max_abs_product == 0:
+        note = NOT_RUN if seen is None else ONLY_ZEROS
+        return NodeCalibration(spec, seen, None, note if settings.granularity == "layer" else note.partition(":")[0])
+    rates = rates_of(seen, spec, settings, events)
+    warning = warning_of(seen, rates, settings)
+    return NodeCalibration(spec, seen, rates, _range_note(spec, seen), warning)
+
+
+def _range_note(spec: AccumulatorSpec, seen: NodeRange) -> str:
+    pairs = (
+        ("products", seen.max_abs_product, spec.product_format),
+        ("sums", seen.max_abs_sum, spec.accumulator_format),
+    )
+    beyond = ((what, seen_max, f.max_value) for what, seen_max, f in pairs if seen_max >= f.max_value)
+    return "; ".join(f"{what} up to {seen_max:.3g} saturate at {limit:.3g}" for what, seen_max, limit in beyond)
+
+
+def report(result: Calibration) -> None:
+    """Log how it went, with the nodes that need attention."""
+    _LOG.info("calibrated %d nodes on %d samples", len(result.nodes), result.samples)
+    if result.verdict is not None:
+        _LOG.info("%s", result.verdict)
+    for name, node in result.nodes.items():
+        if node.warning or (node.note and node.rates is None):
+            _LOG.warning("node %s: %s", name, node.warning or node.note)

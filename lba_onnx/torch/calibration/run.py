@@ -1,0 +1,158 @@
+"""From a loader to the accumulators of every site of a PyTorch model, by the methods of `lba_onnx.calibration`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.calibration import Calibration
+from lba_onnx.calibration.assembly import assemble, report
+from lba_onnx.calibration.data_pass import DataPass, DataSeen, sampled_fraction
+from lba_onnx.calibration.decision import decide
+from lba_onnx.calibration.fit import Choice
+from lba_onnx.calibration.least_error import ErrorTables, run_all
+from lba_onnx.calibration.progress_file import ProgressFile
+from lba_onnx.calibration.rates import EVENTS_SAMPLED_FRACTION
+from lba_onnx.calibration.settings import DEFAULT_EVALUATIONS, DEFAULT_PERCENTILE, Settings
+from lba_onnx.data.execution import Progress
+from lba_onnx.evaluation.user_metric import load_metric
+from lba_onnx.families import FormatFamily
+from lba_onnx.torch.calibration.batches import BatchReader, Forward
+from lba_onnx.torch.calibration.judge import open_judge
+from lba_onnx.torch.calibration.model_copy import ModelCopy
+from lba_onnx.torch.layers.candidates import Filter
+
+ModuleMetric = Callable[[Any, Any], Any]
+"""Called with the model's outputs and the batch; returns numbers or truths [samples], larger is better."""
+
+_PACKAGES = ("lba-onnx", "torch", "numpy")
+
+
+def calibrate(
+    model: nn.Module,
+    loader: Iterable[Any],
+    family: str = "M7E4",
+    method: str = "max",
+    *,
+    attention: Sequence[str] = (),
+    filter_fn: Filter | None = None,
+    granularity: str = "layer",
+    tied: bool = False,
+    percentile: float = DEFAULT_PERCENTILE,
+    evaluations: int = DEFAULT_EVALUATIONS,
+    layer_evaluations: int = 0,
+    metric: ModuleMetric | str | None = None,
+    chunk_size: int | None = DEFAULT_CHUNK_SIZE,
+    underflow: bool = True,
+    max_samples: int | None = None,
+    forward: Forward | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Choose the exponent biases of every layer of a PyTorch model from batches of its data.
+
+    The methods and the statistics are those of `lba_onnx.calibrate` (docs/calibration.md); nothing is exported. A deep
+    copy of the model runs, in eval mode and without gradients; the model stays as it is, and so does PyTorch's random
+    state. `LbaConfig(calibration.specs, attention=attention)` takes the result.
+
+    A model that is converted already is calibrated at its sites, with its quantizers: the present specs play no part,
+    and float32 means the same model with accumulators that stand for it. `set_specs_(model, calibration.specs)` then
+    leaves estimators and quantizers as they are.
+
+    Args:
+        model: A float32 model on the CPU, converted or not.
+        loader: A DataLoader or another iterable of batches. A batch is a tensor; (input,) or (input, labels), where the
+            input may be a tuple of several; or a dictionary of keyword arguments, where "label" and "labels" are no
+            arguments. With `forward`, batches may have any form made of tensors, NumPy arrays (handed on as tensors),
+            numbers, strings, tuples, lists and mappings (handed on as dictionaries).
+        family: Formats to choose the biases of, such as "M7E4".
+        method: "max", "percentile", "mse" or "zero_shot"; see docs/calibration.md.
+        attention: Attention modules whose matrix products are calibrated too, as `LbaConfig` takes them.
+        filter_fn: Called with each module and its name; says which to calibrate, as `quantize_` takes it.
+        granularity: "layer" for biases of each layer's own, "model" for the same everywhere.
+        tied: Whether the product's bias follows from the accumulator's by `accumulator.product_bias`.
+        percentile: Percent of the sampled products and sums that "percentile" holds.
+        evaluations: Most evaluations of the model that "zero_shot" spends on changes to all layers at once.
+        layer_evaluations: Further ones that it spends on changes to single layers.
+        metric: What "mse" and "zero_shot" judge the model's output by, as a function or as "module:function": called
+            with what the model returned and the batch, returns a number per sample, larger is better. None for the
+            likeness to the float32 outputs.
+        chunk_size: Products per chunk; None for the whole depth.
+        underflow: Whether the specs let small values underflow.
+        max_samples: Where to stop; None for the end of the data.
+        forward: Runs a model on a batch, `forward(model, batch)`, and returns the outputs; None to call the model.
+        progress: Called after each batch with the samples done and the samples in all (None where unknown); then again
+            from 1 up for what the method does on top, in samples or evaluations.
+
+    Returns:
+        The calibration, with sites (as `lba_sites` names them) as its nodes.
+
+    Raises:
+        DataError: There are no data, they have another form, hold NaN, or the model does not run on them.
+        ModelError: The model cannot be copied, is not on the CPU, or has modules that cannot be converted.
+        SelectionError: There is nothing to calibrate, or an attention name or pattern selects nothing.
+        TypeError: The model is no module.
+        ValueError: The family, the method or a number is not as described, or modules are selected of a model that is
+            converted already.
+    """
+    settings = Settings(
+        FormatFamily.parse(family),
+        method,
+        granularity,
+        tied,
+        percentile,
+        evaluations,
+        layer_evaluations,
+        chunk_size,
+        underflow,
+    )
+    metric = load_metric(metric)
+    total = _sample_count(loader, max_samples)
+    with torch.random.fork_rng(devices=[]):
+        copy = ModelCopy(model, chunk_size, attention, filter_fn)
+        reader = BatchReader(loader, forward, metric is not None, max_samples)
+        copy.prepare(reader)
+        seen = _run_data(copy, reader, method, progress, total)
+        specs, verdict = decide(
+            seen,
+            settings,
+            lambda start: _least_errors(copy, seen, start, settings, progress),
+            lambda: open_judge(model, copy, reader, seen.judged, metric),
+            progress,
+        )
+        copy.set_specs(specs)
+        with copy.collecting(EVENTS_SAMPLED_FRACTION) as collector:
+            run_all(collector.run, seen.event_samples(reader.inputs), None)
+            events = collector.read_statistics()
+    result = assemble(specs, seen, events, settings, verdict, _PACKAGES)
+    report(result)
+    return result
+
+
+def _run_data(
+    copy: ModelCopy, reader: BatchReader, method: str, progress: Progress | None, total: int | None
+) -> DataSeen:
+    with copy.collecting(sampled_fraction(total)) as collector:
+        data_pass = DataPass(collector, copy.site_names, ProgressFile(None, {}), progress, total)
+        return data_pass.run(reader, reader.inputs, method)
+
+
+def _least_errors(
+    copy: ModelCopy, seen: DataSeen, start: Choice, settings: Settings, progress: Progress | None
+) -> Choice:
+    tables = ErrorTables(start, settings)
+    with copy.observing(tables.observe) as run_batch:
+        run_all(run_batch, seen.fitted, progress)
+    return tables.least()
+
+
+def _sample_count(loader: Any, max_samples: int | None) -> int | None:
+    """Return how many samples a DataLoader with a sampler of known length has; None for others."""
+    try:
+        count = len(loader.sampler)
+    except (AttributeError, TypeError):
+        return None
+    if loader.batch_sampler is None:  # what the sampler counts are whole batches
+        return None
+    return count if max_samples is None else min(count, max_samples)

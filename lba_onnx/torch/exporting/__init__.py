@@ -1,0 +1,1 @@
+"""Export to ONNX, and the check that PyTorch and onnxruntime agree."""

@@ -1,0 +1,253 @@
+"""Matrix products inside attention modules: found while the module's forward runs, and computed by sites.
+
+    forward of "layer.0.attention.self":  torch.matmul(query, key_t)   -> site "layer.0.attention.self.scores"
+                                          torch.matmul(weights, value) -> site "layer.0.attention.self.context"
+
+A converted attention module keeps its own forward; around it stands a torch function mode that takes matmul, @, mm,
+bmm, baddbmm and scaled_dot_product_attention (in the order of the calls: scores, context, then matmul_2 and so on), and
+inside nn.MultiheadAttention the projections too. Calls of modules within count as the module's own. What cannot be
+taken (einsum, tensordot) is an error, and so is a forward that multiplies nothing. A forward that checkpoints a part of
+itself (torch.utils.checkpoint around the products, inside the module) is recomputed without the mode: checkpoint the
+whole module.
+"""
+
+import functools
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from lba_onnx.errors import ModelError
+from lba_onnx.torch.layers.modules import LbaMatmul, LbaProjection
+from lba_onnx.torch.layers.sites import ATTENTION_CHILD, LbaSite
+from lba_onnx.torch.operators.dot_product_attention import dot_product_attention
+
+PRODUCTS = ("scores", "context")
+PROJECTIONS = ("in_proj", "out_proj")
+
+
+class LbaAttention(nn.Module):
+    """The sites of one attention module, as children.
+
+    Attributes:
+        module_name: Name of the attention module, for errors.
+    """
+
+    def __init__(self, module_name: str) -> None:
+        super().__init__()
+        self.module_name = module_name
+
+    def product(self, index: int) -> LbaMatmul:
+        """Return the site of the product that comes at an index; one past those known takes the context's settings."""
+        name = product_name(index)
+        if name not in self._modules:
+            self.add_product(name)
+        return self._modules[name]  # type: ignore[no-any-return]
+
+    def add_product(self, name: str) -> None:
+        """Add a product's site with the settings of the context."""
+        context = self._modules["context"]
+        quantizers = context.weight_quantizer, context.input_quantizer
+        site = LbaMatmul(spec=context.spec, estimator=context.estimator)
+        site.weight_quantizer, site.input_quantizer = quantizers
+        self.add_module(name, site)
+
+
+def product_name(index: int) -> str:
+    """Return the name of the product that comes at an index, from 0."""
+    return PRODUCTS[index] if index < len(PRODUCTS) else f"matmul_{index}"
+
+
+def site_names(module: nn.Module) -> list[str]:
+    """Return the names of an attention module's sites, those it has or those it will have when converted."""
+    if is_attention(module):
+        return list(module._modules[ATTENTION_CHILD]._modules)
+    is_multihead = isinstance(module, nn.MultiheadAttention)
+    return [PROJECTIONS[0], *PRODUCTS, PROJECTIONS[1]] if is_multihead else list(PRODUCTS)
+
+
+def is_attention(module: nn.Module) -> bool:
+    """Whether a module is a converted attention module."""
+    return isinstance(module, _AttentionForward)
+
+
+def convert_attention(module: nn.Module, name: str, sites: dict[str, dict[str, Any]]) -> None:
+    """Make a module an attention module in place, or give the sites of one other settings.
+
+    Args:
+        module: The module.
+        name: Its name.
+        sites: Names of its sites, as `site_names` gives them or "matmul_<i>", to the arguments of `LbaSite.configure`.
+    """
+    if not is_attention(module):
+        module.__class__ = _attention_class(type(module))
+        module.add_module(ATTENTION_CHILD, LbaAttention(name))
+    container = module._modules[ATTENTION_CHILD]
+    for site_name, settings in sites.items():
+        if site_name in container._modules:
+            container._modules[site_name].configure(**settings)
+        else:
+            container.add_module(site_name, _site_type(site_name)(**settings))
+
+
+def block_fast_paths(model: nn.Module) -> None:
+    """Keep PyTorch's encoder from computing a whole layer at once from its weights, past all sites.
+
+    Its layers look for forward hooks before they do so; the encoder's nested tensors are for that path alone.
+    """
+    for module in model.modules():
+        has_sites = any(isinstance(part, LbaSite) for part in module.modules())
+        if isinstance(module, nn.TransformerEncoderLayer) and has_sites:
+            if _no_fast_path not in module._forward_pre_hooks.values():
+                module.register_forward_pre_hook(_no_fast_path)
+        elif isinstance(module, nn.TransformerEncoder) and has_sites:
+            module.use_nested_tensor = False
+
+
+def _no_fast_path(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Do nothing; being there is enough."""
+
+
+def _site_type(name: str) -> type[LbaSite]:
+    return LbaProjection if name in PROJECTIONS else LbaMatmul
+
+
+class _AttentionForward:
+    """Marks the classes of converted attention modules, and lets them be copied and pickled."""
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _new_attention, (type(self).__bases__[1],), self.__getstate__()  # type: ignore[attr-defined]
+
+
+def _new_attention(cls: type[nn.Module]) -> nn.Module:
+    return object.__new__(_attention_class(cls))
+
+
+@functools.cache
+def _cached_attention_class(cls: Any) -> Any:
+    @functools.wraps(cls.forward)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        products = _Products(self)
+        with products:
+            result = cls.forward(self, *args, **kwargs)
+        products.check()
+        return result
+
+    entries = {"forward": forward, "__module__": cls.__module__, "__doc__": cls.__doc__}
+    return type(cls)(f"Lba{cls.__name__}", (_AttentionForward, cls), entries)
+
+
+_attention_class: Callable[[Any], Any] = _cached_attention_class
+
+
+class _Products(TorchFunctionMode):
+    """Sends the products of one forward to the module's sites."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.attention: LbaAttention = module._modules[ATTENTION_CHILD]
+        self.count = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Compute a call, by a site if it is a product."""
+        taken = _TAKEN.get(func, func)
+        return func(*args, **kwargs or {}) if taken is func else taken(self, *args, **kwargs or {})
+
+    def check(self) -> None:
+        """Refuse a forward that multiplied nothing.
+
+        Raises:
+            ModelError: It did.
+        """
+        if not self.count:
+            raise ModelError(
+                f"attention module {self.attention.module_name!r} ({type(self.module).__name__}): expected "
+                "its forward to call matmul, bmm or scaled_dot_product_attention, but it calls none of them"
+            )
+
+    def next_product(self) -> LbaMatmul:
+        """Return the site of the next product."""
+        self.count += 1
+        return self.attention.product(self.count - 1)
+
+    def matmul(self, input: Tensor, other: Tensor) -> Tensor:
+        """Compute torch.matmul."""
+        if not (input.is_floating_point() and other.is_floating_point()):
+            return torch.matmul(input, other)
+        return self.next_product()(input, other)
+
+    def bmm(self, input: Tensor, mat2: Tensor) -> Tensor:
+        """Compute torch.bmm or torch.mm."""
+        return self.matmul(input, mat2)
+
+    def baddbmm(self, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """Compute torch.baddbmm; the factors and the sum in float32."""
+        product = self.next_product()(batch1, batch2)
+        product = product if alpha == 1 else alpha * product
+        if beta == 0:  # then torch.baddbmm does not look at the input, NaN or not
+            return product
+        return (input if beta == 1 else beta * input) + product
+
+    def attend(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Compute scaled_dot_product_attention."""
+        return dot_product_attention(self.next_product(), self.next_product(), *args, **kwargs)
+
+    def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Compute a projection of nn.MultiheadAttention; other calls of functional.linear stay as they are."""
+        if not isinstance(self.module, nn.MultiheadAttention):
+            return functional.linear(input, weight, bias)
+        is_output = weight is self.module.out_proj.weight
+        return self.attention._modules[PROJECTIONS[is_output]](input, weight, bias)
+
+    def multihead(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute functional.multi_head_attention_forward with the mode on, so that its products are seen."""
+        with self:
+            return _multi_head_attention_forward(*args, **kwargs)
+
+    def refuse(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse a call that would multiply in float32 unseen.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(
+            f"attention module {self.attention.module_name!r}: expected matmul, bmm or scaled_dot_product_attention, "
+            "got a call of einsum or tensordot, which is not converted; write it as matmul"
+        )
+
+
+_TAKEN: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.matmul: _Products.matmul,
+    torch.Tensor.matmul: _Products.matmul,
+    torch.Tensor.__matmul__: _Products.matmul,
+    torch.linalg.matmul: _Products.matmul,
+    torch.bmm: _Products.bmm,
+    torch.Tensor.bmm: _Products.bmm,
+    torch.mm: _Products.bmm,
+    torch.Tensor.mm: _Products.bmm,
+    torch.baddbmm: _Products.baddbmm,
+    torch.Tensor.baddbmm: _Products.baddbmm,
+    functional.scaled_dot_product_attention: _Products.attend,
+    functional.linear: _Products.linear,
+    functional.multi_head_attention_forward: _Products.multihead,
+    torch.einsum: _Products.refuse,
+    torch.tensordot: _Products.refuse,
+}
+
+
+def _without_override_check(function: Any) -> Callable[..., Any]:
+    """Return a function of torch.nn.functional that does not hand itself to the mode again."""
+    names = {**function.__globals__, "has_torch_function": lambda operands: False}
+    twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
+_multi_head_attention_forward = _without_override_check(functional.multi_head_attention_forward)

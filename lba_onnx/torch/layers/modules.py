@@ -1,0 +1,156 @@
+"""Modules with a low bit-width accumulator: PyTorch's layers, but for the dot products, and the products of attention.
+
+Parameters and state_dict keys are those of the float32 layers, so that states go both ways.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.torch.layers.sites import LbaSite
+from lba_onnx.torch.operators.functional import lba_conv1d, lba_conv2d, lba_conv3d, lba_linear, lba_matmul
+
+_Layer = TypeVar("_Layer", bound="_FloatLayer")
+
+
+class _FloatLayer(LbaSite):
+    """An LBA layer that takes the place of a float32 layer."""
+
+    @classmethod
+    def from_float(
+        cls: type[_Layer],
+        module: nn.Module,
+        spec: AccumulatorSpec | str,
+        estimator: str = "identity",
+        weight_quantizer: nn.Module | None = None,
+        input_quantizer: nn.Module | None = None,
+    ) -> _Layer:
+        """Return an LBA layer that shares the parameters of a float32 layer, with its mode and hooks.
+
+        Args:
+            module: The layer that this class stands for; it stays as it is.
+            spec: The arithmetic, or its text.
+            estimator: How the backward pass treats what the accumulator loses.
+            weight_quantizer: Applied to the weight before the product; None for nothing.
+            input_quantizer: Applied to the input before the product; None for nothing.
+
+        Raises:
+            TypeError: `module` is something else, or an argument has the wrong type.
+            ValueError: The spec cannot be read, or the estimator is unknown.
+        """
+        if type(module) is not FLOAT_TYPES[cls]:
+            raise TypeError(f"expected a {FLOAT_TYPES[cls].__name__}, got {type(module).__name__}")
+        twin: Any = object.__new__(type(module))
+        twin.__dict__ = {
+            name: copy.copy(value) if isinstance(value, (dict, set)) else value
+            for name, value in module.__dict__.items()
+        }
+        twin.__class__ = cls
+        twin.configure(spec, estimator, weight_quantizer, input_quantizer)
+        return cast(_Layer, twin)
+
+
+class LbaLinear(_FloatLayer, nn.Linear):
+    """nn.Linear whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return input · weightᵀ + bias.
+
+        Args:
+            input: float32 [..., in_features].
+
+        Returns:
+            float32 [..., out_features].
+        """
+        return lba_linear(self.quantize_input(input), self.quantize_weight(self.weight), self.bias, **self.settings)
+
+
+class _LbaConv(_FloatLayer):
+    """What the convolutions share."""
+
+    _conv: Callable[..., Tensor]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution plus the bias.
+
+        Args:
+            input: float32 [batch, channels, *size], or without the batch.
+
+        Returns:
+            float32 [batch, out_channels, *out_size], or without the batch.
+        """
+        values, padding = self.quantize_input(input), self.padding
+        if self.padding_mode != "zeros":
+            values = functional.pad(values, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = 0
+        weight = self.quantize_weight(self.weight)
+        return type(self)._conv(
+            values, weight, self.bias, self.stride, padding, self.dilation, self.groups, **self.settings
+        )
+
+
+class LbaConv1d(_LbaConv, nn.Conv1d):
+    """nn.Conv1d whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+
+    _conv = staticmethod(lba_conv1d)
+
+
+class LbaConv2d(_LbaConv, nn.Conv2d):
+    """nn.Conv2d whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+
+    _conv = staticmethod(lba_conv2d)
+
+
+class LbaConv3d(_LbaConv, nn.Conv3d):
+    """nn.Conv3d whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+
+    _conv = staticmethod(lba_conv3d)
+
+
+class LbaMatmul(LbaSite):
+    """A product of two computed matrices, inside an attention module."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the product of matrices.
+
+        Args:
+            a: float32 [..., rows, depth].
+            b: float32 [..., depth, columns]; batch dimensions broadcast.
+
+        Returns:
+            float32 [..., rows, columns].
+        """
+        return lba_matmul(self.quantize_input(a), self.quantize_input(b), **self.settings)
+
+
+class LbaProjection(LbaSite):
+    """A product with weights that another module holds, inside nn.MultiheadAttention."""
+
+    def forward(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return input · weightᵀ + bias.
+
+        Args:
+            input: float32 [..., in_features].
+            weight: float32 [out_features, in_features].
+            bias: float32 [out_features], or None.
+
+        Returns:
+            float32 [..., out_features].
+        """
+        return lba_linear(self.quantize_input(input), self.quantize_weight(weight), bias, **self.settings)
+
+
+LAYER_TYPES: dict[type[Any], type[Any]] = {
+    nn.Linear: LbaLinear,
+    nn.Conv1d: LbaConv1d,
+    nn.Conv2d: LbaConv2d,
+    nn.Conv3d: LbaConv3d,
+}
+"""The float32 layers that are converted, to what becomes of them."""
+
+FLOAT_TYPES = {lba: layer for layer, lba in LAYER_TYPES.items()}
+"""The same the other way round."""

@@ -1,0 +1,1 @@
+"""The operators with gradients, and their functional forms."""

@@ -1,0 +1,274 @@
+"""Backward formulas of the operators.
+
+The identity estimator's are plain float32 PyTorch. The other estimators' are operators too,
+lba_onnx::matmul_gradients and ::conv_gradients, which call the native library: it recomputes the forward pass and
+leaves gated products out. How many it gated goes to `gating`.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lba_onnx import native
+from lba_onnx.torch.operators.gating import add_gated
+from lba_onnx.torch.operators.operands import array, as_batches, geometry, read_spec
+
+
+@torch.library.custom_op("lba_onnx::matmul_gradients", mutates_args=())
+def matmul_gradients(
+    grad: Tensor, a: Tensor, b: Tensor, wants_a: bool, wants_b: bool, spec: str, estimator: str, statistics: str
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of lba_onnx::matmul by a gating estimator.
+
+    Args:
+        grad: float32 [..., rows, columns], of the product.
+        a: float32 [..., rows, depth].
+        b: float32 [..., depth, columns].
+        wants_a: Whether the gradient of a is asked for.
+        wants_b: Whether that of b is.
+        spec: Text of an AccumulatorSpec.
+        estimator: One of ESTIMATORS but identity.
+        statistics: A key "run/module" under which gated products are counted, or "".
+
+    Returns:
+        The gradient of a, of its shape, and that of b with the last two dimensions swapped; a tensor of no elements for
+        one that was not asked for.
+    """
+    left, right = as_batches(a, b)
+    upstream = array(grad.contiguous()).reshape(left.shape[0], left.shape[1], right.shape[2])
+    threads = torch.get_num_threads()
+    grad_a, grad_b, gated = native.matmul_gradients(
+        upstream, left, right, read_spec(spec), estimator, threads, wants_a=wants_a, wants_b=wants_b
+    )
+    if statistics:
+        add_gated(statistics, gated, upstream.size * left.shape[2])
+    batch = grad.shape[:-2]
+    shared = left.shape[0] == 1
+    return (
+        grad.new_empty(0) if grad_a is None else _to_shape(torch.from_numpy(grad_a), batch, a.shape),
+        grad.new_empty(0)
+        if grad_b is None
+        else _to_shape(torch.from_numpy(grad_b), (1,) if shared else batch, b.mT.shape),
+    )
+
+
+def _to_shape(gradient: Tensor, batch: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Sum a gradient [product of batch, rows, columns] over the batch dimensions that `shape` was broadcast to."""
+    full = gradient.reshape(*batch, *shape[-2:])
+    return full.sum_to_size(*shape) if math.prod(full.shape) != math.prod(shape) else full.reshape(shape)
+
+
+@matmul_gradients.register_fake
+def _(
+    grad: Tensor, a: Tensor, b: Tensor, wants_a: bool, wants_b: bool, spec: str, estimator: str, statistics: str
+) -> tuple[Tensor, Tensor]:
+    return (
+        grad.new_empty(a.shape if wants_a else (0,)),
+        grad.new_empty(b.mT.shape if wants_b else (0,)),
+    )
+
+
+@torch.library.custom_op("lba_onnx::conv_gradients", mutates_args=())
+def conv_gradients(
+    grad: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    wants_input: bool,
+    wants_weight: bool,
+    stride: list[int],
+    pads_begin: list[int],
+    pads_end: list[int],
+    dilation: list[int],
+    groups: int,
+    spec: str,
+    estimator: str,
+    statistics: str,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of lba_onnx::conv, without that of the bias, by a gating estimator.
+
+    Args:
+        grad: float32 [batch, out_channels, *out_size], of the convolution.
+        input: float32 [batch, channels, *size].
+        weight: float32 [out_channels, channels / groups, *kernel].
+        wants_input: Whether the gradient of the input is asked for.
+        wants_weight: Whether that of the weight is.
+        stride: As lba_onnx::conv takes it, like the rest.
+        pads_begin: Zeros before each spatial axis.
+        pads_end: Zeros after it.
+        dilation: One a spatial axis.
+        groups: Groups of channels.
+        spec: Text of an AccumulatorSpec.
+        estimator: One of ESTIMATORS but identity.
+        statistics: A key "run/module" under which gated products are counted, or "".
+
+    Returns:
+        The gradients of input and weight; a tensor of no elements for one that was not asked for.
+    """
+    grad_input, grad_weight, gated = native.conv_gradients(
+        array(grad.contiguous()),
+        array(input.contiguous()),
+        array(weight.contiguous()),
+        read_spec(spec),
+        estimator,
+        geometry(stride, pads_begin, pads_end, dilation, groups),
+        torch.get_num_threads(),
+        wants_x=wants_input,
+        wants_w=wants_weight,
+    )
+    if statistics:
+        add_gated(statistics, gated, grad.numel() * math.prod(weight.shape[1:]))
+    return (
+        grad.new_empty(0) if grad_input is None else torch.from_numpy(grad_input),
+        grad.new_empty(0) if grad_weight is None else torch.from_numpy(grad_weight),
+    )
+
+
+@conv_gradients.register_fake
+def _(
+    grad: Tensor, input: Tensor, weight: Tensor, wants_input: bool, wants_weight: bool, *settings: object
+) -> tuple[Tensor, Tensor]:
+    return (
+        grad.new_empty(input.shape if wants_input else (0,)),
+        grad.new_empty(weight.shape if wants_weight else (0,)),
+    )
+
+
+def _refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
+    raise RuntimeError(
+        "expected one derivative: the gating estimators define no second; use estimator='identity' for it"
+    )
+
+
+for _op in (matmul_gradients, conv_gradients):
+    _op.register_autograd(_refuse_second_derivative)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """How an operator is differentiated, as `register_autograd` takes it.
+
+    Attributes:
+        save: Keeps what `backward` needs.
+        backward: Returns the gradients of the operator's arguments.
+    """
+
+    save: Callable[..., None]
+    backward: Callable[..., tuple[Tensor | None, ...]]
+
+
+def _save_operands(ctx: Any, first: Tensor, second: Tensor, estimator: str) -> None:
+    """Keep the operands that a gradient asks for: with the identity estimator, each for the other's."""
+    wants_first, wants_second = ctx.needs_input_grad[:2]
+    gates = estimator != "identity" and (wants_first or wants_second)
+    ctx.save_for_backward(first if wants_second or gates else None, second if wants_first or gates else None)
+
+
+def _float32_arithmetic() -> contextlib.AbstractContextManager[Any]:
+    """Keep autocast, which may be on during a backward pass, from narrowing a gradient."""
+    if torch.is_autocast_enabled("cpu"):
+        disabled: contextlib.AbstractContextManager[Any] = torch.autocast("cpu", enabled=False)
+        return disabled
+    return contextlib.nullcontext()
+
+
+def _save_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input, weight, _, *ctx.settings = inputs
+    _save_operands(ctx, input, weight, estimator=ctx.settings[1])
+
+
+def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    input, weight = ctx.saved_tensors
+    wants_input, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+    with _float32_arithmetic():
+        rows = _as_rows(grad)
+        grad_input, grad_weight = None, None
+        if ctx.settings[1] == "identity":
+            grad_input = grad @ weight if wants_input else None
+            grad_weight = rows.t() @ _as_rows(input) if wants_weight else None
+        elif wants_input or wants_weight:
+            gradients = matmul_gradients(rows, _as_rows(input), weight.t(), wants_input, wants_weight, *ctx.settings)
+            grad_input = gradients[0].view(input.shape) if wants_input else None
+            grad_weight = gradients[1] if wants_weight else None
+        grad_bias = rows.sum(0) if wants_bias else None
+    return grad_input, grad_weight, grad_bias, None, None, None
+
+
+def _as_rows(tensor: Tensor) -> Tensor:
+    return tensor.unsqueeze(0) if tensor.ndim == 1 else tensor.flatten(0, -2)
+
+
+def _save_matmul(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    a, b, *ctx.settings = inputs
+    ctx.shapes = (a.shape, b.shape)
+    _save_operands(ctx, a, b, estimator=ctx.settings[1])
+
+
+def _matmul_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    a, b = ctx.saved_tensors
+    wants_a, wants_b = ctx.needs_input_grad[:2]
+    with _float32_arithmetic():
+        if ctx.settings[1] != "identity":
+            grad_a, grad_b = matmul_gradients(grad, a, b, wants_a, wants_b, *ctx.settings)
+            return grad_a if wants_a else None, grad_b.mT if wants_b else None, None, None, None
+        a_shape, b_shape = ctx.shapes
+        grad_a = (grad @ b.mT).sum_to_size(a_shape) if wants_a else None
+        if wants_b and len(b_shape) == 2:
+            grad_b = _as_rows(a).t() @ _as_rows(grad)
+        else:
+            grad_b = (a.mT @ grad).sum_to_size(b_shape) if wants_b else None
+    return grad_a, grad_b, None, None, None
+
+
+def _save_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input, weight, _, *ctx.settings = inputs
+    ctx.shapes = (input.shape, weight.shape)
+    _save_operands(ctx, input, weight, estimator=ctx.settings[-2])
+
+
+def _conv_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    input, weight = ctx.saved_tensors
+    wants_input, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+    grad_input, grad_weight = None, None
+    with _float32_arithmetic():
+        if ctx.settings[-2] == "identity":
+            grad_input, grad_weight = _conv_identity(ctx, grad, input, weight)
+        elif wants_input or wants_weight:
+            gradients = conv_gradients(grad, input, weight, wants_input, wants_weight, *ctx.settings)
+            grad_input, grad_weight = (g if w else None for g, w in zip(gradients, ctx.needs_input_grad, strict=False))
+        grad_bias = grad.transpose(0, 1).flatten(1).sum(1) if wants_bias else None
+    return grad_input, grad_weight, grad_bias, *(None for _ in ctx.settings)
+
+
+def _conv_identity(
+    ctx: Any, grad: Tensor, input: Tensor | None, weight: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of input and weight in float32."""
+    stride, pads_begin, pads_end, dilation, groups = ctx.settings[:5]
+    # An operand that was not kept counts by its shape only.
+    input, weight = (
+        grad.new_empty(1).expand(shape) if operand is None else operand
+        for operand, shape in zip((input, weight), ctx.shapes, strict=True)
+    )
+    pads = list(zip(pads_begin, pads_end, strict=True))
+    even = [min(pad) for pad in pads]
+    # What one side has more than the other, the last axis first, as constant_pad_nd takes it.
+    more = [pad - common for both, common in zip(reversed(pads), reversed(even), strict=True) for pad in both]
+    if any(more):
+        input = torch.constant_pad_nd(input, more)
+    wanted = [*ctx.needs_input_grad[:2], False]
+    grad_input, grad_weight, _ = torch.ops.aten.convolution_backward(
+        grad, input, weight, None, stride, even, dilation, False, [0] * len(stride), groups, wanted
+    )
+    if any(more) and wanted[0]:
+        grad_input = torch.constant_pad_nd(grad_input, [-pad for pad in more])
+    return grad_input, grad_weight
+
+
+LINEAR = Formula(_save_linear, _linear_backward)
+MATMUL = Formula(_save_matmul, _matmul_backward)
+CONV = Formula(_save_conv, _conv_backward)

@@ -1,0 +1,129 @@
+"""What a `GatingMonitor` found: one row a site, as a table and as JSON.
+
+{"kind": "lba_onnx.gating", "schema": 1, "steps": 500, "sampled_steps": 5,
+ "sites": [{"name": "fc1", "spec": "M4E3b8/M4E3b6", "estimator": "immediate_difference",
+            "gated": 0.31, "product_overflow": 0.0, ...}]}
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.native import Statistics
+from lba_onnx.torch.operators.gating import GatedProducts
+
+KIND = "lba_onnx.gating"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class SiteGating:
+    """Shares of one site's values to which something happens, 0 to 1; None where there were no values.
+
+    Attributes:
+        name: The site.
+        spec: Its spec, as text.
+        estimator: Its estimator.
+        gated: Of all products, padding included, those that the backward pass gates; None for "identity", which gates
+            none, or without a backward pass.
+        product_overflow: Of the nonzero products, those that saturate.
+        product_underflow: Of the same, those that become zero.
+        partial_sum_overflow: Of the sums inside chunks, those that saturate.
+        partial_sum_underflow: Of the same, those not zero that become zero.
+        partial_sum_swamped: Of the nonzero products, those that leave the partial sum as it was, without overflow.
+        total_overflow: Of the additions of a chunk's sum to the total, those that saturate.
+        total_underflow: Of the same, those whose result becomes zero.
+        total_swamped: Of the same, those of a sum that is not zero but leaves the total as it was, without overflow.
+    """
+
+    name: str
+    spec: str
+    estimator: str
+    gated: float | None
+    product_overflow: float | None
+    product_underflow: float | None
+    partial_sum_overflow: float | None
+    partial_sum_underflow: float | None
+    partial_sum_swamped: float | None
+    total_overflow: float | None
+    total_underflow: float | None
+    total_swamped: float | None
+
+    @classmethod
+    def of(
+        cls, name: str, spec: AccumulatorSpec, estimator: str, gating: GatedProducts, seen: Statistics
+    ) -> "SiteGating":
+        """Return the row of one site from its counts."""
+        nonzero = int(seen.products_log2.sum())
+        sums, totals = seen.partial_sums, seen.totals
+        return cls(
+            name=name,
+            spec=str(spec),
+            estimator=estimator,
+            gated=_share(gating.gated, gating.products),
+            product_overflow=_share(seen.products.overflows, nonzero),
+            product_underflow=_share(seen.products.underflows, nonzero),
+            partial_sum_overflow=_share(sums.overflows, sums.values),
+            partial_sum_underflow=_share(sums.underflows, sums.values),
+            partial_sum_swamped=_share(sums.swamped, nonzero),
+            total_overflow=_share(totals.overflows, totals.values),
+            total_underflow=_share(totals.underflows, totals.values),
+            total_swamped=_share(totals.swamped, totals.values),
+        )
+
+
+@dataclass(frozen=True)
+class GatingReport:
+    """What was counted while a model trained.
+
+    Attributes:
+        steps: Training steps.
+        sampled_steps: Those that were looked into.
+        rows: One for each site, in the model's order.
+    """
+
+    steps: int
+    sampled_steps: int
+    rows: tuple[SiteGating, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object described above."""
+        rows = [asdict(row) for row in self.rows]
+        return {"kind": KIND, "schema": SCHEMA, "steps": self.steps, "sampled_steps": self.sampled_steps, "sites": rows}
+
+    def __str__(self) -> str:
+        """Return a table of percentages, one line a site."""
+        table = [("site", "spec", *_TITLES), *(_cells(row) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [_line(cells, widths) for cells in table]
+        title = f"{self.sampled_steps} of {self.steps} training steps looked into; shares in percent"
+        return "\n".join([title, *lines])
+
+
+_TITLES = {
+    "gated": "gated",
+    "product overflow": "product_overflow",
+    "product underflow": "product_underflow",
+    "sum overflow": "partial_sum_overflow",
+    "sum swamped": "partial_sum_swamped",
+    "total overflow": "total_overflow",
+    "total swamped": "total_swamped",
+}
+
+
+def _cells(row: SiteGating) -> tuple[str, ...]:
+    return (row.name or "(model)", row.spec, *(_percent(getattr(row, name)) for name in _TITLES.values()))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+    padded[:2] = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _share(count: int, of: int) -> float | None:
+    return min(count / of, 1.0) if of else None
