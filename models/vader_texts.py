@@ -6,7 +6,12 @@ from models.fetch import fetch
 
 
 def read_vader_texts(source: str) -> list[str]:
-    """Returns the texts of one source in order, fetched if need be.
+    """Returns the texts of one source in order, fetched if need be; see `read_rated_vader_texts`."""
+    return [text for _, text in read_rated_vader_texts(source)]
+
+
+def read_rated_vader_texts(source: str) -> list[tuple[float, str]]:
+    """Returns the mean ratings (-4, most negative, to 4) and texts of one source in order, fetched if need be.
 
     Args:
         source: "tweets", "amazonReviewSnippets", "movieReviewSnippets" or "nytEditorialSnippets".
@@ -21,4 +26,5 @@ def read_vader_texts(source: str) -> list[str]:
         stream = archive.extractfile(f"hutto_ICWSM_2014/{source}_GroundTruth.txt")
         assert stream is not None, "the member is a regular file"
         lines = stream.read().decode("utf-8").splitlines()
-    return [line.split("\t", 2)[2] for line in lines]  # number, mean rating, text
+    fields = (line.split("\t", 2) for line in lines)
+    return [(float(rating), text) for _number, rating, text in fields]

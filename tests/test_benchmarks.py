@@ -18,7 +18,7 @@ from benchmarks.memory import build_chain
 from benchmarks.node_checks import check_nodes
 from benchmarks.nodes import open_session
 from benchmarks.variants import VARIANTS, significant_bits
-from lba_onnx import AccumulatorSpec, kernels, reference
+from lba_onnx import AccumulatorSpec, kernels, reference, reference_gradients
 
 EFFORT = harness.Effort(rounds=1, sample_seconds=0)
 SPEC = AccumulatorSpec.parse("M7E4b10")
@@ -204,6 +204,41 @@ def test_statistics_benchmark_checks_before_it_times() -> None:
     ones = np.ones((1, 2, 2), np.float32)
     with pytest.raises(CheckFailed, match="differs from the plain one"):
         statistics_mode.check(ones, ones + 1, ones, ones)
+
+
+@pytest.mark.torch
+def test_training_benchmark_checks_and_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    from benchmarks import training
+
+    subjects = {
+        "linear": training.Subject(lambda: torch.nn.Linear(20, 10), (6, 20)),
+        "convolution": training.Subject(lambda: torch.nn.Conv2d(3, 4, 3, padding=1), (2, 3, 5, 5)),
+    }
+    monkeypatch.setattr(training, "LAYERS", subjects)
+    monkeypatch.setattr(training, "NETWORKS", {"mlp": training.Subject(lambda: training.make_mlp(20, 16, 10), (6, 20))})
+    options = ["--rounds", "1", "--sample_seconds", "0", "--loop_size", "20", "--specs", "M4E3b9/M4E3b7,chunk=7"]
+    rows = run_script("training", options, monkeypatch, tmp_path)["results"]
+    assert [row["part"] for row in rows] == ["layers"] * 2 + ["steps"] * 5 + ["loop"] * 7
+    assert all(row["ratio"] > 0 and row["ms"] > 0 for row in rows)
+
+
+@pytest.mark.torch
+def test_training_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    from benchmarks import training, training_checks
+
+    with pytest.raises(CheckFailed, match="expected a model with converted layers"):
+        training_checks.check_layers(torch.nn.Linear(3, 2), torch.ones(1, 3))
+    another = AccumulatorSpec.parse("M4E3b9/M4E3b7,chunk=3")
+    gradients = reference_gradients.matmul_gradients
+    monkeypatch.setattr(
+        reference_gradients, "matmul_gradients", lambda grad, a, b, spec, name: gradients(grad, a, b, another, name)
+    )
+    with pytest.raises(CheckFailed, match=r"gradient of a by immediate_difference, M4E3b9/M4E3b7: \d+ of 960 values"):
+        training_checks.check_gradients(AccumulatorSpec.parse("M4E3b9/M4E3b7"), "immediate_difference")
+    with pytest.raises(CheckFailed, match="the loop: 100.0% of its values differ"):
+        training.check_loop(torch.zeros(4), torch.ones(4))
 
 
 def run_with_another_spec(run_node):

@@ -13,7 +13,7 @@ from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation import Judge, compare, judge
-from lba_onnx.evaluation.judge import class_divergence
+from lba_onnx.evaluation.likeness import class_divergence
 from lba_onnx.rewrite import convert
 from lba_onnx.session import make_session
 

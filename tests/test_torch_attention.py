@@ -10,6 +10,7 @@ import torch_models  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.overrides import _get_current_function_mode  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import lba_onnx  # noqa: E402
 from lba_onnx import AccumulatorSpec  # noqa: E402
@@ -425,3 +426,102 @@ def test_second_call_gives_attention_other_settings():
     assert [name for name, site in sites.items() if str(site.spec) == WIDE] == ["outer_attention.scores"]
     with pytest.raises(SelectionError, match="inside an attention module that is converted already"):
         quantize_(model, LbaConfig(WIDE, attention=["outer_attention.attention"]))
+
+
+class Following(nn.Module):
+    """A quantizer that remembers the largest magnitude it has seen in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("largest", torch.zeros(()))
+
+    def forward(self, x):
+        if self.training:
+            self.largest.copy_(torch.fmax(self.largest, x.detach().abs().max()))
+        return x
+
+
+def test_each_operand_of_a_product_has_a_quantizer_of_its_own():
+    model = nn.ModuleDict({"attention": ManyProducts()})
+    quantize_(model, LbaConfig(WIDE, attention=["attention"], input_quantizer=Following))
+    a, b = torch_models.sequences(2, 3, 4), 1000 * torch_models.sequences(2, 4, 3)
+    model["attention"](a, b)
+    sites = lba_sites(model)
+    for name in ("scores", "context", "matmul_2"):
+        site = sites[f"attention.{name}"]
+        assert (site.input_quantizer.largest, site.other_quantizer.largest) == (a.abs().max(), b.abs().max())
+    assert sites["attention.matmul_2"].other_quantizer is not sites["attention.context"].other_quantizer
+    keys = [key for key in model.state_dict() if "scores" in key]
+    assert [key.partition("scores.")[2] for key in keys] == ["input_quantizer.largest", "other_quantizer.largest"]
+
+
+def test_quantizers_of_a_later_product_start_anew():
+    model = nn.ModuleDict({"attention": ManyProducts()})
+    quantize_(model, LbaConfig(WIDE, attention=["attention"], input_quantizer=Following))
+    model["attention"](torch_models.sequences(2, 3, 4), torch_models.sequences(2, 4, 3))
+    sites = lba_sites(model)
+    assert sites["attention.matmul_4"].input_quantizer.largest < sites["attention.matmul_2"].input_quantizer.largest
+
+
+def test_products_have_no_weight_quantizer():
+    model = converted(torch_models.seeded(torch_models.Bert))
+    quantize_(model, LbaConfig(WIDE, weight_quantizer=nn.Identity))
+    sites = lba_sites(model)
+    assert not hasattr(sites["layer.0.attention.self.scores"], "weight_quantizer")
+    assert isinstance(sites["layer.0.attention.self.query"].weight_quantizer, nn.Identity)
+    with pytest.raises(TypeError, match="among input_quantizer, other_quantizer, got weight_quantizer"):
+        sites["layer.0.attention.self.scores"].configure(WIDE, "identity", weight_quantizer=nn.Identity())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_conversion_adds_takes_over_the_mode(training):
+    model = nn.ModuleDict({"attention": ManyProducts(), "multihead": nn.MultiheadAttention(16, 2)}).train(training)
+    config = LbaConfig(WIDE, attention=["re:.*"], weight_quantizer=Following, input_quantizer=Following)
+    quantize_(model, config)
+    model["attention"](torch_models.sequences(2, 3, 4), torch_models.sequences(2, 4, 3))  # adds further products
+    assert "attention.matmul_7" in lba_sites(model)
+    assert {name for name, module in model.named_modules() if module.training is not training} == set()
+
+
+def test_products_added_by_a_second_call_take_over_the_mode():
+    model = nn.ModuleDict({"attention": ManyProducts()}).eval()
+    quantize_(model, LbaConfig(WIDE, attention=["attention"], input_quantizer=Following))
+    quantize_(model, LbaConfig({"attention.matmul_2": NARROW}, input_quantizer=Following))
+    assert not any(module.training for module in model.modules())
+
+
+class Checkpointing(nn.Module):
+    """Attention that checkpoints its products."""
+
+    def __init__(self, use_reentrant):
+        super().__init__()
+        self.use_reentrant = use_reentrant
+
+    def forward(self, x):
+        return checkpoint(self.attend, x, use_reentrant=self.use_reentrant)
+
+    def attend(self, x):
+        return torch.bmm(torch.bmm(x, x.mT).softmax(-1), x)
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_checkpointing_inside_an_attention_module_is_refused(use_reentrant):
+    model = nn.ModuleDict({"attention": Checkpointing(use_reentrant)})
+    quantize_(model, LbaConfig(NARROW, attention=["attention"]))
+    x = torch_models.sequences().requires_grad_()
+    with pytest.raises(ModelError, match=r"'attention' \(LbaCheckpointing\).*checkpoint the whole module"):
+        model["attention"](x)
+    with torch.no_grad():  # nothing is computed again
+        model["attention"](x)
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_checkpointing_around_an_attention_module_gives_the_same_gradients(use_reentrant):
+    layer = torch_models.seeded(torch_models.SelfAttention)
+    quantize_(layer, LbaConfig(NARROW, "recursive_overflow", attention=[""]))
+    gradients = []
+    for run in (layer, lambda x: checkpoint(lambda x: layer(x), x, use_reentrant=use_reentrant)):
+        x = torch_models.sequences().requires_grad_()
+        run(x).square().sum().backward()
+        gradients.append(x.grad)
+    assert torch.equal(*gradients)

@@ -194,20 +194,72 @@ def test_check_of_attention_with_external_data_and_keyword_arguments_finds_every
     assert {layer.node for layer in report.layers} == lba_sites(model).keys()
 
 
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.yes, self.no = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, lambda x: self.yes(x), lambda x: self.no(x) + 1, (x,))
+
+
 def test_check_of_branches_names_the_one_that_was_not_taken(tmp_path):
-    class Branching(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.yes, self.no = nn.Linear(4, 4), nn.Linear(4, 4)
-
-        def forward(self, x):
-            return torch.cond(x.sum() > 0, lambda x: self.yes(x), lambda x: self.no(x) + 1, (x,))
-
     model, x = converted(Branching()), torch.ones(2, 4)
     export(model, x, tmp_path / "m.onnx")
     report = check_export(model, tmp_path / "m.onnx", x)
     assert [(layer.node, layer.is_bit_equal, layer.run_difference) for layer in report.layers] == [("yes", True, None)]
-    assert report.errors == ("'no': the ONNX model has the node, and PyTorch does not compute it on these inputs",)
+    assert report.not_run == ("'no': in a branch that PyTorch does not take on these inputs",)
+    assert report.is_bit_equal and report.errors == ()
+    assert "not run: 'no'" in report.summary()
+    assert report.to_json()["not_run"] == list(report.not_run)
+    model.no.spec = "M5E4b10"
+    report = check_export(model, tmp_path / "m.onnx", x)
+    assert report.errors == ("'no': expected the spec M5E4b12/M5E4b10, which PyTorch has, got M7E4b12/M7E4b10",)
+    assert not report.is_bit_equal
+
+
+class Idle(nn.Module):
+    """Layers whose result no output depends on, or only by way of writes into a part, and one that is never called."""
+
+    def __init__(self, is_used):
+        super().__init__()
+        self.first, self.second, self.third, self.never = (nn.Linear(4, 4) for _ in range(4))
+        self.is_used = is_used
+
+    def forward(self, x):
+        y, z = self.first(x), torch.zeros_like(x)
+        z[:, 1:].add_(torch.relu(self.second(x))[:, 1:])
+        self.third(z)
+        return torch.where(z > 9, y + 1, y).argmax(1) if self.is_used else y
+
+
+def test_check_names_what_no_output_depends_on_and_what_is_never_called(tmp_path):
+    model, x = converted(Idle(False)), torch.randn(2, 4)
+    assert list(export(model, x, tmp_path / "m.onnx")) == ["first"]
+    report = check_export(model, tmp_path / "m.onnx", x)
+    assert report.is_bit_equal and report.errors == ()
+    assert [text.partition(":")[0] for text in report.not_run] == ["'second'", "'third'", "'never'"]
+
+
+def test_check_of_a_layer_that_is_missing_fails_where_an_output_depends_on_it(tmp_path):
+    x = torch.randn(2, 4)
+    export(converted(torch_models.seeded(lambda: Idle(False))), x, tmp_path / "m.onnx")
+    report = check_export(converted(torch_models.seeded(lambda: Idle(True))), tmp_path / "m.onnx", x)
+    assert "'second': PyTorch computes it, and the ONNX model has no node of that name" in report.errors
+    assert [text.partition(":")[0] for text in report.not_run] == ["'third'", "'never'"]
+    assert not report.is_bit_equal
+
+
+def test_check_that_compares_no_layer_does_not_pass(tmp_path):
+    class Half(Branching):
+        def forward(self, x):
+            return torch.cond(x.sum() > 0, lambda x: x * 1, lambda x: self.no(x) + 1, (x,))
+
+    model, x = converted(Half()), torch.ones(2, 4)
+    export(model, x, tmp_path / "m.onnx")
+    report = check_export(model, tmp_path / "m.onnx", x)
+    assert report.layers == () and report.errors == () and len(report.not_run) == 2
+    assert not report.is_bit_equal
 
 
 def test_check_of_inputs_that_do_not_fit_is_refused(model, path, tmp_path):

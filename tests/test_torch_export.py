@@ -21,8 +21,15 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from torch import nn  # noqa: E402
 
-from lba_onnx.torch import LbaConfig, export, export_float32, lba_sites, quantize_  # noqa: E402
-from lba_onnx.torch.training.float8 import Float8InputQuantizer, Float8Quantizer  # noqa: E402
+from lba_onnx.torch import (  # noqa: E402
+    Float8InputQuantizer,
+    Float8Quantizer,
+    LbaConfig,
+    export,
+    export_float32,
+    lba_sites,
+    quantize_,
+)
 from models.demo.network import FashionCnn  # noqa: E402
 from tests import torch_models  # noqa: E402
 
@@ -300,6 +307,50 @@ def test_export_of_float8_weights_and_inputs_gives_the_same_bits(tmp_path):
     assert all(entry.weights.startswith("initializer") for entry in list_candidates(path))
     other = torch.randn(9, 12)
     np.testing.assert_array_equal(run(path, other), expected(model, other))
+
+
+def test_export_with_an_input_quantizer_without_a_range_names_its_site(tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.left = nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.second(torch.relu(self.first(x)))
+
+    model = converted(torch_models.seeded(Net), input_quantizer=Float8InputQuantizer)
+    model.first.train()(torch.randn(2, 4))
+    with pytest.raises(
+        ModelError, match=r"^Net cannot be exported: the quantizer 'second.input_quantizer' has no range"
+    ):
+        export(model.eval(), torch.randn(2, 4), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+    model.second.train()(torch.randn(2, 4))
+    assert list(export(model.eval(), torch.randn(2, 4), tmp_path / "m.onnx")) == ["first", "second"]
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(18, 8), (None, 9), (21, 10)])
+def test_export_has_the_lowest_ir_version_of_its_opset(tmp_path, opset, ir_version):
+    path = tmp_path / "m.onnx"
+    export(mlp(6, 5), torch.randn(2, 3, 6), path, opset_version=opset, provenance={"method": "mse"})
+    proto = onnx.load(path)
+    assert proto.ir_version == ir_version
+    assert "lba_onnx.provenance" in read_metadata(proto)
+    onnx.checker.check_model(proto)
+
+
+def test_export_of_branches_keeps_no_notes_of_the_exporter(tmp_path):
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.yes, self.no = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x):
+            return torch.cond(x.sum() > 0, lambda x: self.yes(x), lambda x: self.no(x) + 1, (x,))
+
+    export(converted(Branching()), torch.ones(2, 4), tmp_path / "m.onnx")
+    text = str(onnx.load(tmp_path / "m.onnx").graph)
+    assert "then_branch" in text and "metadata_props" not in text
 
 
 def test_export_takes_keyword_arguments_and_output_names(tmp_path):

@@ -17,8 +17,15 @@ from torch.nn import functional  # noqa: E402
 
 import lba_onnx  # noqa: E402
 from lba_onnx import AccumulatorSpec, FloatFormat  # noqa: E402
-from lba_onnx.errors import ModelError  # noqa: E402
-from lba_onnx.torch import Float8InputQuantizer, Float8Quantizer, LbaConfig, quantize_, quantize_float8_  # noqa: E402
+from lba_onnx.errors import ModelError, SelectionError  # noqa: E402
+from lba_onnx.torch import (  # noqa: E402
+    Float8InputQuantizer,
+    Float8Quantizer,
+    LbaConfig,
+    lba_sites,
+    quantize_,
+    quantize_float8_,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -316,3 +323,34 @@ def test_the_baseline_takes_over_the_mode_of_its_layers():
     quantize_float8_(model)
     with pytest.raises(RuntimeError, match="expected a range to quantize by"):
         model(torch.randn(1, 1, 6, 6))
+
+
+def test_a_trained_baseline_is_converted_with_its_quantizers():
+    model, twin = small_net(), small_net()
+    quantize_float8_(model)
+    images = torch.randn(4, 1, 6, 6)
+    model(images)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    quantize_(model.eval(), SPEC)
+    assert {type(site).__name__ for site in lba_sites(model).values()} == {"LbaConv2d", "LbaLinear"}
+    assert model.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    quantize_(twin, LbaConfig(SPEC, weight_quantizer=Float8Quantizer, input_quantizer=Float8InputQuantizer))
+    twin.load_state_dict(state)
+    assert torch.equal(model(images), twin.eval()(images))
+
+
+def test_quantizers_of_the_config_replace_those_of_the_baseline():
+    model = small_net()
+    quantize_float8_(model)
+    model(torch.randn(4, 1, 6, 6))
+    quantize_(model, LbaConfig(SPEC, input_quantizer=nn.Identity))
+    for site in lba_sites(model).values():
+        assert type(site.input_quantizer) is nn.Identity and type(site.weight_quantizer) is Float8Quantizer
+
+
+def test_a_layer_of_the_baseline_is_no_attention_module():
+    model = nn.ModuleDict({"layer": nn.Linear(4, 4)})
+    quantize_float8_(model)
+    with pytest.raises(SelectionError, match="'layer' is a Float8Linear"):
+        quantize_(model, LbaConfig(SPEC, attention=["layer"]))

@@ -352,3 +352,14 @@ def test_deepcopy_is_independent():
     set_specs_(twin, WIDE)
     assert str(model[0].spec) == NARROW and str(twin[0].spec) == WIDE
     assert twin[0].weight is not model[0].weight
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_quantizers_take_over_the_mode(training):
+    model = torch_models.make_mlp(4, 4, 4).train(training)
+    model[2].train(not training)
+    quantize_(model, LbaConfig(NARROW, weight_quantizer=Doubling, input_quantizer=Doubling))
+    modes = [site.training for layer in (model[0], model[2]) for site in layer.modules()]
+    assert modes == [training] * 3 + [not training] * 3
+    twin = LbaLinear.from_float(nn.Linear(4, 4).train(training), NARROW, input_quantizer=Doubling())
+    assert twin.input_quantizer.training is training

@@ -10,7 +10,8 @@ from lba_onnx.calibration.settings import Settings
 from lba_onnx.calibration.trial_model import TrialModel
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.data.execution import Progress
-from lba_onnx.evaluation.judge import Assessment, Judge
+from lba_onnx.evaluation.judge import Judge
+from lba_onnx.evaluation.likeness import Assessment
 from lba_onnx.evaluation.user_metric import Metric
 
 

@@ -15,7 +15,7 @@ from lba_onnx.calibration.search import Scores, search_zero_shot
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.data.execution import Progress
-from lba_onnx.evaluation.judge import Assessment
+from lba_onnx.evaluation.likeness import Assessment
 
 Specs = dict[str, AccumulatorSpec]
 

@@ -34,7 +34,7 @@ class CorrectionReport:
         estimator: The one chosen (`correction.estimators`); "none" where none was better than no correction.
         scores: Estimators, and "none", to the scores on samples kept apart; larger is better.
         divergences: The same to the divergence of class scores from float32's, over all samples
-            (`evaluation.judge.class_divergence`); None where no output is [samples, classes].
+            (`evaluation.likeness.class_divergence`); None where no output is [samples, classes].
         rejected: Estimators that take class scores clearly further from float32's; they are out.
         unit: What scores count: "dB" (SQNR of the outputs against float32), "%" or a metric's name.
         samples: How many samples the estimates come from.

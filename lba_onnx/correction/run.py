@@ -14,7 +14,8 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.split import hold_out
 from lba_onnx.errors import ModelError
-from lba_onnx.evaluation.judge import Assessment, Judge
+from lba_onnx.evaluation.judge import Judge
+from lba_onnx.evaluation.likeness import Assessment
 from lba_onnx.rewrite.conversion import converted_nodes, deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model

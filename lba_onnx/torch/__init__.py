@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lba_onnx.torch.exporting.export import export_float32 as export_float32
     from lba_onnx.torch.exporting.report import ExportCheck as ExportCheck
     from lba_onnx.torch.layers.config import LbaConfig as LbaConfig
+    from lba_onnx.torch.layers.float8 import Float8InputQuantizer as Float8InputQuantizer
+    from lba_onnx.torch.layers.float8 import Float8Quantizer as Float8Quantizer
+    from lba_onnx.torch.layers.float8_layers import quantize_float8_ as quantize_float8_
     from lba_onnx.torch.layers.modules import LbaConv1d as LbaConv1d
     from lba_onnx.torch.layers.modules import LbaConv2d as LbaConv2d
     from lba_onnx.torch.layers.modules import LbaConv3d as LbaConv3d
@@ -34,17 +37,14 @@ if TYPE_CHECKING:
     from lba_onnx.torch.training.callbacks import trainer_dual_stage as trainer_dual_stage
     from lba_onnx.torch.training.callbacks import trainer_gating as trainer_gating
     from lba_onnx.torch.training.dual_stage import DualStage as DualStage
-    from lba_onnx.torch.training.float8 import Float8InputQuantizer as Float8InputQuantizer
-    from lba_onnx.torch.training.float8 import Float8Quantizer as Float8Quantizer
-    from lba_onnx.torch.training.float8 import quantize_float8_ as quantize_float8_
     from lba_onnx.torch.training.monitor import GatedGradientsWarning as GatedGradientsWarning
     from lba_onnx.torch.training.monitor import GatingMonitor as GatingMonitor
 
 _HOMES = {
     "DualStage": "training.dual_stage",
     "ExportCheck": "exporting.report",
-    "Float8InputQuantizer": "training.float8",
-    "Float8Quantizer": "training.float8",
+    "Float8InputQuantizer": "layers.float8",
+    "Float8Quantizer": "layers.float8",
     "GatedGradientsWarning": "training.monitor",
     "GatingMonitor": "training.monitor",
     "LbaConfig": "layers.config",
@@ -68,7 +68,7 @@ _HOMES = {
     "lightning_dual_stage": "training.callbacks",
     "lightning_gating": "training.callbacks",
     "quantize_": "layers.quantize",
-    "quantize_float8_": "training.float8",
+    "quantize_float8_": "layers.float8_layers",
     "set_specs_": "layers.quantize",
     "set_underflow_": "layers.quantize",
     "trainer_dual_stage": "training.callbacks",

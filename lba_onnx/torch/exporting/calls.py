@@ -23,7 +23,7 @@ from lba_onnx.torch.layers.sites import LbaSite, require_sites
 _PREFIX = "export/"
 _ROOT = "model"
 
-_OPERATORS = {
+OPERATORS = {
     torch.ops.lba_onnx.linear.default: "linear",
     torch.ops.lba_onnx.matmul.default: "matmul",
     torch.ops.lba_onnx.conv.default: "conv",
@@ -113,11 +113,13 @@ def observe_calls(
     Raises:
         ModelError: The model has no site.
     """
-    with naming_sites(model), torch.no_grad(), _Observing(observer):
+    with naming_sites(model), torch.no_grad(), Observing(observer):
         return model(*args, **kwargs)
 
 
-class _Observing(TorchDispatchMode):
+class Observing(TorchDispatchMode):
+    """Shows each call of an operator to an observer, also inside the branch that torch.cond takes."""
+
     supports_higher_order_operators = True
 
     def __init__(self, observer: Callable[[LbaCall], None]) -> None:
@@ -133,9 +135,9 @@ class _Observing(TorchDispatchMode):
             with self:
                 return (true_branch if is_true else false_branch)(*operands)
         output = func(*args, **(kwargs or {}))
-        if func in _OPERATORS:
+        if func in OPERATORS:
             names = (argument.name for argument in func._schema.arguments)
             arguments = {**dict(zip(names, args, strict=False)), **(kwargs or {})}
             node = self._names.next(arguments["statistics"])
-            self._observer(LbaCall(node, _OPERATORS[func], arguments, output))
+            self._observer(LbaCall(node, OPERATORS[func], arguments, output))
         return output

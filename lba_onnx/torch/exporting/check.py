@@ -22,9 +22,11 @@ from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.session import make_session
 from lba_onnx.torch.exporting.calls import LbaCall, named_sites, observe_calls, site_of
+from lba_onnx.torch.exporting.data_flow import needed_calls
 from lba_onnx.torch.exporting.report import Difference, ExportCheck, LayerCheck, OutputCheck
 from lba_onnx.torch.exporting.single_layer import Layer, find_layers
 from lba_onnx.torch.exporting.tracing import as_args, check_is_evaluated
+from lba_onnx.torch.layers.sites import LbaSite
 from lba_onnx.torch.operators.operands import read_spec
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ def check_export(
 
     Returns:
         For each layer whether both agree bit for bit on the inputs that PyTorch gives it, and by how much layers and
-        outputs differ where each model runs by itself. `errors` names sites without nodes and nodes without sites.
+        outputs differ where each model runs by itself. `errors` names sites without nodes and nodes without sites,
+        `not_run` those that these inputs do not reach: nodes in a branch that is not taken, sites that no output needs.
 
     Raises:
         DataError: The ONNX model does not take these inputs.
@@ -66,11 +69,13 @@ def check_export(
     comparison = _Comparison(layers)
     outputs = observe_calls(model, args, kwargs, comparison.take)
     expected = [leaf.detach().numpy() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    comparison.look_for_missing(model, args, kwargs)
     seen, tapped = _run(opened, args, kwargs, comparison.taps)
     return ExportCheck(
         layers=tuple(comparison.checks(tapped)),
         outputs=tuple(_compare_outputs(expected, seen)),
-        errors=(*comparison.errors, *comparison.left_over(named_sites(model)), *_output_errors(expected, seen)),
+        errors=(*comparison.errors, *_output_errors(expected, seen)),
+        not_run=tuple(comparison.not_run),
         **_compare_top1(expected, list(seen.values())),
     )
 
@@ -80,23 +85,24 @@ class _Comparison:
 
     Attributes:
         errors: What does not fit, each beginning with a node's name.
+        not_run: What could not be compared and need not be, likewise.
         taps: The values that stand for the layers in the main graph, by node.
     """
 
     def __init__(self, layers: Mapping[str, Layer]) -> None:
         self.errors: list[str] = []
+        self.not_run: list[str] = []
         self.taps: dict[str, str] = {}
         self._layers = layers
-        self._called: set[str] = set()
+        self._called: dict[str, None] = {}  # in order
         self._differing: dict[str, int] = {}
         self._outputs: dict[str, _Array] = {}
 
     def take(self, call: LbaCall) -> None:
         """Compare a call with the node of its name."""
-        self._called.add(call.node)
+        self._called[call.node] = None
         layer = self._layers.get(call.node)
         if layer is None:
-            self.errors.append(f"{call.node!r}: PyTorch computes it, and the ONNX model has no node of that name")
             return
         spec, found = read_spec(call.arguments["spec"]), layer.candidate.present_spec
         if spec != found:
@@ -117,17 +123,38 @@ class _Comparison:
         if layer.candidate.site.location == "main":
             self.taps[call.node] = layer.output_of(call)
 
-    def left_over(self, sites: Mapping[str, Any]) -> list[str]:
-        """Return an error for each node that no call has the name of."""
-        errors = []
-        for name in self._layers:
-            if name not in self._called:
-                is_known = site_of(name, sites) in sites
-                problem = (
-                    "PyTorch does not compute it on these inputs" if is_known else "the PyTorch model has no such site"
+    def look_for_missing(self, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Find the calls without a node, the nodes without a call, and the sites without either."""
+        missing = [node for node in self._called if node not in self._layers]
+        needed = needed_calls(model, args, kwargs) if missing else set()
+        for node in missing:
+            if node in needed:
+                self.errors.append(f"{node!r}: PyTorch computes it, and the ONNX model has no node of that name")
+            else:
+                self.not_run.append(
+                    f"{node!r}: no output of PyTorch depends on it, and the ONNX model has no such node"
                 )
-                errors.append(f"{name!r}: the ONNX model has the node, and {problem}")
-        return errors
+        sites = named_sites(model)
+        for name, layer in self._layers.items():
+            if name not in self._called:
+                self._look_at_uncalled(name, layer, sites.get(site_of(name, sites)))
+        present = {site_of(node, sites) for node in (*self._called, *self._layers)}
+        for name in sites:
+            if name not in present:
+                self.not_run.append(f"{name!r}: neither PyTorch on these inputs nor the ONNX model computes it")
+
+    def _look_at_uncalled(self, name: str, layer: Layer, site: LbaSite | None) -> None:
+        present = layer.candidate.present_spec
+        if site is None:
+            self.errors.append(f"{name!r}: the ONNX model has the node, and the PyTorch model has no such site")
+        elif layer.candidate.site.location == "main":
+            self.errors.append(
+                f"{name!r}: the ONNX model has the node, and PyTorch does not compute it on these inputs"
+            )
+        elif site.spec != present:
+            self.errors.append(f"{name!r}: expected the spec {site.spec}, which PyTorch has, got {present}")
+        else:
+            self.not_run.append(f"{name!r}: in a branch that PyTorch does not take on these inputs")
 
     def checks(self, tapped: Mapping[str, _Array]) -> Iterator[LayerCheck]:
         """Yield what was found for each layer, given the layers' outputs in a run of the whole ONNX model."""

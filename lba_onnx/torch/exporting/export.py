@@ -31,6 +31,7 @@ from lba_onnx.rewrite.provenance import VERSIONS_KEY, package_version, set_metad
 from lba_onnx.rewrite.specs import read_specs, set_attributes
 from lba_onnx.torch.exporting.calls import named_sites, site_of
 from lba_onnx.torch.exporting.constant_operands import fold_operands
+from lba_onnx.torch.exporting.ir_version import lower_ir_version
 from lba_onnx.torch.exporting.specs_file import write_specs
 from lba_onnx.torch.exporting.tracing import as_args, check_is_evaluated, trace
 
@@ -61,7 +62,8 @@ def export(
 
     Each site of the model becomes a node of its name (see `lba_sites`): LbaConv, LbaGemm or LbaMatMul, with the site's
     spec. A site that is called several times becomes the nodes "name", "name#2", ... Weights that are computed from
-    parameters, as by a weight quantizer, become initializers. All else is what torch.onnx.export makes of it.
+    parameters, as by a weight quantizer, become initializers. All else is what torch.onnx.export makes of it, but for
+    the IR version, which is the lowest that the opset allows, and the exporter's notes on nodes and values.
 
     Args:
         model: The model, in evaluation mode, on the CPU.
@@ -81,7 +83,8 @@ def export(
 
     Raises:
         FileNotFoundError: The folder of `path` does not exist.
-        ModelError: The model has no site, is in training mode, or cannot be exported; the message says why.
+        ModelError: The model has no site, is in training mode, has an input quantizer without a range, or cannot be
+            exported; the message says why.
         LbaError: onnxscript is not installed.
     """
     target = _check_target(path)
@@ -176,6 +179,7 @@ def _exported(
         program.save(path, external_data=True)
         opened = open_model(path)
         _name_nodes(opened.proto)
+        lower_ir_version(opened.proto)
         _report_unused(model, opened.proto)
         yield opened
 

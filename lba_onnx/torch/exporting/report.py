@@ -106,6 +106,8 @@ class ExportCheck:
         layers: The low-bit-accumulator layers, in the order in which PyTorch computes them.
         outputs: The outputs of the model.
         errors: What does not fit together, such as a site without a node; empty where all does.
+        not_run: What these inputs do not reach, so that it was not compared: a node in a branch that was not taken, a
+            site on which no output depends, a site that neither model computes.
         top1_rows: Rows of the first output of shape [rows, classes]; None where there is no such output.
         top1_equal: In how many of them the largest value is that of the same class; None likewise.
     """
@@ -113,13 +115,17 @@ class ExportCheck:
     layers: tuple[LayerCheck, ...]
     outputs: tuple[OutputCheck, ...]
     errors: tuple[str, ...]
+    not_run: tuple[str, ...]
     top1_rows: int | None
     top1_equal: int | None
 
     @property
     def is_bit_equal(self) -> bool:
-        """Whether all layers are there, and each agrees in every value on the same inputs."""
-        return not self.errors and all(layer.is_bit_equal for layer in self.layers)
+        """Whether there are layers, none is missing in either model, and all agree in every value on the same inputs.
+
+        What `not_run` names does not count.
+        """
+        return bool(self.layers) and not self.errors and all(layer.is_bit_equal for layer in self.layers)
 
     def summary(self) -> str:
         """Return what was found in a few lines: layers, outputs, predictions, errors."""
@@ -128,6 +134,7 @@ class ExportCheck:
         lines += [f"output {output.name}: largest difference {output.difference}" for output in self.outputs]
         if self.top1_rows is not None:
             lines.append(f"same top-1 class in {self.top1_equal} of {self.top1_rows} rows")
+        lines += [f"not run: {text}" for text in self.not_run]
         return "\n".join([*lines, *(f"error: {error}" for error in self.errors)])
 
     def table(self) -> Table:
@@ -146,6 +153,7 @@ class ExportCheck:
             "layers": [layer.to_json() for layer in self.layers],
             "outputs": [output.to_json() for output in self.outputs],
             "errors": list(self.errors),
+            "not_run": list(self.not_run),
             "top1_rows": self.top1_rows,
             "top1_equal": self.top1_equal,
         }

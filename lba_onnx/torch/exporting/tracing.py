@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lba_onnx.errors import ModelError
 from lba_onnx.torch.exporting.calls import naming_sites
 from lba_onnx.torch.exporting.translation import translation_table
+from lba_onnx.torch.layers.float8 import Float8InputQuantizer
 
 _LOGGERS = ("torch", "torch.export", "torch.fx", "torch.onnx", "torch._dynamo", "onnxscript", "onnx_ir")
 _PLACE = re.compile(r'File "([^"]+)", line (\d+), in forward')
@@ -57,11 +58,12 @@ def trace(
     """Return the program that torch.onnx.export makes of a model; its nodes hold their names in `statistics`.
 
     Raises:
-        ModelError: PyTorch cannot trace or translate the model, or not to that opset.
+        ModelError: PyTorch cannot trace or translate the model, or not to that opset; or an input quantizer that takes
+            part has no range.
         LbaError: onnxscript is not installed.
     """
     table = translation_table()
-    with naming_sites(model), torch.no_grad(), _silence():
+    with naming_sites(model), _rangeless_quantizers(model) as rangeless, torch.no_grad(), _silence():
         try:
             program = torch.onnx.export(
                 model,
@@ -78,12 +80,33 @@ def trace(
         except Exception as error:
             raise ModelError(f"{type(model).__name__} cannot be exported: {_reason(error)}") from error
     assert program is not None
+    if rangeless:
+        raise ModelError(
+            f"{type(model).__name__} cannot be exported: the quantizer {rangeless[0]!r} has no range; run at least one "
+            "batch with it in training mode"
+        )
     reached = program.model.opset_imports[""]
     if opset_version is not None and reached != opset_version:
         raise ModelError(
             f"{type(model).__name__} cannot be exported to opset {opset_version}: PyTorch makes it opset {reached}"
         )
     return program
+
+
+@contextmanager
+def _rangeless_quantizers(model: nn.Module) -> Iterator[list[str]]:
+    """Yield a list to which quantizers without a range add their names when they are called in the block."""
+    called: list[str] = []
+    handles = [
+        module.register_forward_pre_hook(lambda module, args, name=name: called.append(name))
+        for name, module in model.named_modules()
+        if isinstance(module, Float8InputQuantizer) and not module.has_range
+    ]
+    try:
+        yield called
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

@@ -7,16 +7,19 @@ A converted attention module keeps its own forward; around it stands a torch fun
 bmm, baddbmm and scaled_dot_product_attention (in the order of the calls: scores, context, then matmul_2 and so on), and
 inside nn.MultiheadAttention the projections too. Calls of modules within count as the module's own. What cannot be
 taken (einsum, tensordot) is an error, and so is a forward that multiplies nothing. A forward that checkpoints a part of
-itself (torch.utils.checkpoint around the products, inside the module) is recomputed without the mode: checkpoint the
-whole module.
+itself with products in it (torch.utils.checkpoint) would have them computed again without the mode, and so with other
+gradients: that is an error, too. Checkpointing of the whole module, or of what holds it, is not.
 """
 
+import copy
 import functools
+import sys
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -40,21 +43,39 @@ class LbaAttention(nn.Module):
     def __init__(self, module_name: str) -> None:
         super().__init__()
         self.module_name = module_name
+        self._unused_quantizers: dict[str, nn.Module | None] = {}  # not registered: models for later products
+
+    def configure(self, sites: dict[str, dict[str, Any]]) -> None:
+        """Give sites their settings; those that are not there are added.
+
+        Args:
+            sites: Names of sites to the arguments of `LbaSite.configure`.
+        """
+        for name, settings in sites.items():
+            if hasattr(self, name):
+                self.site(name).configure(**settings)
+            else:
+                self.add_module(name, site_type(name)(**settings).train(self.training))
+        if "context" in sites:
+            quantizers = {name: sites["context"].get(name) for name in LbaMatmul.QUANTIZERS}
+            self._unused_quantizers = copy.deepcopy(quantizers)
+
+    def site(self, name: str) -> LbaSite:
+        """Return the site of a name, which has to be there."""
+        return cast(LbaSite, self.get_submodule(name))
 
     def product(self, index: int) -> LbaMatmul:
         """Return the site of the product that comes at an index; one past those known takes the context's settings."""
         name = product_name(index)
-        if name not in self._modules:
+        if not hasattr(self, name):
             self.add_product(name)
-        return self._modules[name]  # type: ignore[no-any-return]
+        return cast(LbaMatmul, self.site(name))
 
     def add_product(self, name: str) -> None:
-        """Add a product's site with the settings of the context."""
-        context = self._modules["context"]
-        quantizers = context.weight_quantizer, context.input_quantizer
-        site = LbaMatmul(spec=context.spec, estimator=context.estimator)
-        site.weight_quantizer, site.input_quantizer = quantizers
-        self.add_module(name, site)
+        """Add a product's site with the settings of the context, and quantizers of its own."""
+        context = self.site("context")
+        quantizers = copy.deepcopy(self._unused_quantizers)
+        self.configure({name: {"spec": context.spec, "estimator": context.estimator, **quantizers}})
 
 
 def product_name(index: int) -> str:
@@ -65,14 +86,24 @@ def product_name(index: int) -> str:
 def site_names(module: nn.Module) -> list[str]:
     """Return the names of an attention module's sites, those it has or those it will have when converted."""
     if is_attention(module):
-        return list(module._modules[ATTENTION_CHILD]._modules)
+        return [name for name, _ in attention_sites(module).named_children()]
     is_multihead = isinstance(module, nn.MultiheadAttention)
     return [PROJECTIONS[0], *PRODUCTS, PROJECTIONS[1]] if is_multihead else list(PRODUCTS)
+
+
+def site_type(name: str) -> type[LbaSite]:
+    """Return the class of the site of a name inside an attention module."""
+    return LbaProjection if name in PROJECTIONS else LbaMatmul
 
 
 def is_attention(module: nn.Module) -> bool:
     """Whether a module is a converted attention module."""
     return isinstance(module, _AttentionForward)
+
+
+def attention_sites(module: nn.Module) -> LbaAttention:
+    """Return what holds the sites of a converted attention module."""
+    return cast(LbaAttention, module.get_submodule(ATTENTION_CHILD))
 
 
 def convert_attention(module: nn.Module, name: str, sites: dict[str, dict[str, Any]]) -> None:
@@ -85,13 +116,8 @@ def convert_attention(module: nn.Module, name: str, sites: dict[str, dict[str, A
     """
     if not is_attention(module):
         module.__class__ = _attention_class(type(module))
-        module.add_module(ATTENTION_CHILD, LbaAttention(name))
-    container = module._modules[ATTENTION_CHILD]
-    for site_name, settings in sites.items():
-        if site_name in container._modules:
-            container._modules[site_name].configure(**settings)
-        else:
-            container.add_module(site_name, _site_type(site_name)(**settings))
+        module.add_module(ATTENTION_CHILD, LbaAttention(name).train(module.training))
+    attention_sites(module).configure(sites)
 
 
 def block_fast_paths(model: nn.Module) -> None:
@@ -110,10 +136,6 @@ def block_fast_paths(model: nn.Module) -> None:
 
 def _no_fast_path(module: nn.Module, args: tuple[Any, ...]) -> None:
     """Do nothing; being there is enough."""
-
-
-def _site_type(name: str) -> type[LbaSite]:
-    return LbaProjection if name in PROJECTIONS else LbaMatmul
 
 
 class _AttentionForward:
@@ -150,8 +172,9 @@ class _Products(TorchFunctionMode):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-        self.attention: LbaAttention = module._modules[ATTENTION_CHILD]
+        self.attention = attention_sites(module)
         self.count = 0
+        self.is_differentiated = torch.is_grad_enabled()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -173,7 +196,17 @@ class _Products(TorchFunctionMode):
             )
 
     def next_product(self) -> LbaMatmul:
-        """Return the site of the next product."""
+        """Return the site of the next product.
+
+        Raises:
+            ModelError: The product is in a part of the forward that is checkpointed.
+        """
+        if self.is_differentiated and not torch.compiler.is_compiling() and _is_checkpointed():
+            raise ModelError(
+                f"attention module {self.attention.module_name!r} ({type(self.module).__name__}): expected a forward "
+                "without checkpoints around its products, which would be computed again in float32, got one with "
+                "torch.utils.checkpoint; checkpoint the whole module"
+            )
         self.count += 1
         return self.attention.product(self.count - 1)
 
@@ -204,7 +237,7 @@ class _Products(TorchFunctionMode):
         if not isinstance(self.module, nn.MultiheadAttention):
             return functional.linear(input, weight, bias)
         is_output = weight is self.module.out_proj.weight
-        return self.attention._modules[PROJECTIONS[is_output]](input, weight, bias)
+        return cast(Tensor, self.attention.site(PROJECTIONS[is_output])(input, weight, bias))
 
     def multihead(self, *args: Any, **kwargs: Any) -> Any:
         """Compute functional.multi_head_attention_forward with the mode on, so that its products are seen."""
@@ -221,6 +254,16 @@ class _Products(TorchFunctionMode):
             f"attention module {self.attention.module_name!r}: expected matmul, bmm or scaled_dot_product_attention, "
             "got a call of einsum or tensordot, which is not converted; write it as matmul"
         )
+
+
+def _is_checkpointed() -> bool:
+    """Whether there is a call of torch.utils.checkpoint between the running forward of an attention module and here."""
+    frame = sys._getframe()
+    while frame.f_back is not None and (frame.f_globals is not globals() or frame.f_code.co_name != "forward"):
+        if frame.f_globals.get("__name__") == torch.utils.checkpoint.__name__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 _TAKEN: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -10,6 +10,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.torch.layers.attention import is_attention
 from lba_onnx.torch.layers.config import PATTERN_PREFIX, nearest, select
+from lba_onnx.torch.layers.float8_layers import FLOAT8_TYPES, Float8Layer
 from lba_onnx.torch.layers.modules import LAYER_TYPES
 from lba_onnx.torch.layers.sites import ATTENTION_CHILD, LbaSite
 
@@ -19,6 +20,7 @@ _HARMLESS = {
     "__annotations__", "__constants__", "__doc__", "__firstlineno__", "__init__", "__module__", "__static_attributes__",
     "extra_repr", "reset_parameters",
 }  # fmt: skip
+_BASES = {*LAYER_TYPES, *FLOAT8_TYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _layer(module: nn.Module) -> Layer:
         return Layer(module, "its parameters are not there yet; run the model once before")
     if obstacle := _changed_by_hand(module):
         return Layer(module, obstacle)
-    base = next(cls for cls in type(module).__mro__ if cls in LAYER_TYPES)
+    base = next(cls for cls in type(module).__mro__ if cls in _BASES)
     own = sorted(_own_members(type(module), base))
     if own:
         return Layer(module, f"it is a {base.__name__} with its own {', '.join(own)}", is_foreign=True)
@@ -146,7 +148,7 @@ def _is_plain(module: nn.Module) -> bool:
     """Whether a module is one of PyTorch's own, and not its attention."""
     if isinstance(module, nn.MultiheadAttention):
         return False
-    return isinstance(module, LbaSite) or type(module).__module__.startswith(("torch.nn.", "torch.ao."))
+    return isinstance(module, (LbaSite, Float8Layer)) or type(module).__module__.startswith(("torch.nn.", "torch.ao."))
 
 
 def _holds_attention(module: nn.Module) -> bool:

@@ -37,8 +37,10 @@ class LbaConfig:
         attention: Names and "re:" patterns of modules whose matrix products (matmul, @, bmm,
             scaled_dot_product_attention) are converted too, and the projections of nn.MultiheadAttention. Of matches
             inside one another the outermost counts.
-        weight_quantizer: Called once for each site; the module it returns is applied to the weight before the product.
-        input_quantizer: Likewise for the input.
+        weight_quantizer: Called once for each site with a weight; the module it returns is applied to the weight before
+            the product. It takes over the mode of the site, training or evaluation.
+        input_quantizer: Likewise for the input; for a product inside an attention module called twice, once for each
+            of the two matrices (`input_quantizer` and `other_quantizer` of the site).
 
     Raises:
         TypeError: A field has another type.

@@ -4,8 +4,8 @@ Parameters and state_dict keys are those of the float32 layers, so that states g
 """
 
 import copy
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +17,26 @@ from lba_onnx.torch.operators.functional import lba_conv1d, lba_conv2d, lba_conv
 _Layer = TypeVar("_Layer", bound="_FloatLayer")
 
 
-class _FloatLayer(LbaSite):
+class WeightSite(LbaSite):
+    """A site whose second operand is a weight.
+
+    Attributes:
+        weight_quantizer: Applied to the weight before the product; None for nothing.
+    """
+
+    QUANTIZERS: ClassVar[Mapping[str, str]] = {
+        "weight_quantizer": "weight_quantizer",
+        "input_quantizer": "input_quantizer",
+    }
+
+    weight_quantizer: nn.Module | None
+
+    def quantize_weight(self, weight: Tensor) -> Tensor:
+        """Return the weight as it enters the product."""
+        return weight if self.weight_quantizer is None else self.weight_quantizer(weight)
+
+
+class _FloatLayer(WeightSite):
     """An LBA layer that takes the place of a float32 layer."""
 
     @classmethod
@@ -50,7 +69,7 @@ class _FloatLayer(LbaSite):
             for name, value in module.__dict__.items()
         }
         twin.__class__ = cls
-        twin.configure(spec, estimator, weight_quantizer, input_quantizer)
+        twin.configure(spec, estimator, weight_quantizer=weight_quantizer, input_quantizer=input_quantizer)
         return cast(_Layer, twin)
 
 
@@ -112,7 +131,21 @@ class LbaConv3d(_LbaConv, nn.Conv3d):
 
 
 class LbaMatmul(LbaSite):
-    """A product of two computed matrices, inside an attention module."""
+    """A product of two computed matrices, inside an attention module.
+
+    Each operand has a quantizer of its own, since their ranges are of different sizes: those of probabilities and of
+    values, for example. The state_dict has them as "input_quantizer" and "other_quantizer".
+
+    Attributes:
+        other_quantizer: Applied to the second matrix before the product; None for nothing.
+    """
+
+    QUANTIZERS: ClassVar[Mapping[str, str]] = {
+        "input_quantizer": "input_quantizer",
+        "other_quantizer": "input_quantizer",
+    }
+
+    other_quantizer: nn.Module | None
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the product of matrices.
@@ -124,10 +157,14 @@ class LbaMatmul(LbaSite):
         Returns:
             float32 [..., rows, columns].
         """
-        return lba_matmul(self.quantize_input(a), self.quantize_input(b), **self.settings)
+        return lba_matmul(self.quantize_input(a), self.quantize_other(b), **self.settings)
+
+    def quantize_other(self, other: Tensor) -> Tensor:
+        """Return the second matrix as it enters the product."""
+        return other if self.other_quantizer is None else self.other_quantizer(other)
 
 
-class LbaProjection(LbaSite):
+class LbaProjection(WeightSite):
     """A product with weights that another module holds, inside nn.MultiheadAttention."""
 
     def forward(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -10,11 +10,19 @@ from torch import nn
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.torch.arguments import as_spec
-from lba_onnx.torch.layers.attention import block_fast_paths, convert_attention, is_attention, site_names
+from lba_onnx.torch.layers.attention import (
+    attention_sites,
+    block_fast_paths,
+    convert_attention,
+    is_attention,
+    site_names,
+    site_type,
+)
 from lba_onnx.torch.layers.candidates import Filter, Layer, aliases, explain, find_attention, find_layers, named_modules
 from lba_onnx.torch.layers.config import PATTERN_PREFIX, REST, LbaConfig, assign
-from lba_onnx.torch.layers.modules import LAYER_TYPES
-from lba_onnx.torch.layers.sites import ATTENTION_CHILD, LbaSite, require_sites
+from lba_onnx.torch.layers.float8_layers import Float8Layer
+from lba_onnx.torch.layers.modules import LAYER_TYPES, WeightSite
+from lba_onnx.torch.layers.sites import LbaSite, require_sites
 
 Specs: TypeAlias = AccumulatorSpec | str | Mapping[str, AccumulatorSpec | str]
 
@@ -27,8 +35,9 @@ def quantize_(model: nn.Module, config: LbaConfig | Specs, filter_fn: Filter | N
     Each module stays the object that it is, in every place that holds it, with its parameters, hooks and mode; only its
     class changes (to `LbaLinear`, ...), so the model itself may be a layer. Transposed convolutions, and subclasses of
     layers with code of their own, stay as they are. nn.MultiheadAttention is converted as a whole, where `attention`
-    names it. On a model that is converted already, the sites that the config selects get its settings. When anything is
-    wrong, nothing is changed.
+    names it. On a model that is converted already, the sites that the config selects get its settings. A layer that
+    `quantize_float8_` has treated keeps its quantizers, with the ranges they have seen, unless the config makes others.
+    When anything is wrong, nothing is changed.
 
     Args:
         model: The model.
@@ -52,7 +61,8 @@ def quantize_(model: nn.Module, config: LbaConfig | Specs, filter_fn: Filter | N
     specs = _specs(model, config, layers, names)
     estimators = _estimators(model, config, layers, names)
     settings = {
-        name: {"spec": spec, "estimator": estimators[name], **_quantizers(config)} for name, spec in specs.items()
+        name: {"spec": spec, "estimator": estimators[name], **_quantizers(config, name, layers)}
+        for name, spec in specs.items()
     }
     _apply(layers, attention, settings)
     block_fast_paths(model)
@@ -100,7 +110,7 @@ def set_specs_(model: nn.Module, specs: Specs) -> None:
         chosen = dict.fromkeys(names, as_spec(read))
     for name in chosen.keys() - sites.keys():
         owner, _, product = name.rpartition(".")
-        attention[owner]._modules[ATTENTION_CHILD].add_product(product)
+        attention_sites(attention[owner]).add_product(product)
     for name, site in require_sites(model).items():
         site.spec = chosen.get(name, site.spec)
 
@@ -201,13 +211,24 @@ def _resolved(
     return resolved
 
 
-def _quantizers(config: LbaConfig) -> dict[str, nn.Module | None]:
-    made: dict[str, nn.Module | None] = {}
-    for name in ("weight_quantizer", "input_quantizer"):
-        factory: Callable[[], nn.Module] | None = getattr(config, name)
-        made[name] = None if factory is None else factory()
-        if factory is not None and not isinstance(made[name], nn.Module):
-            raise TypeError(f"expected {name} to return an nn.Module, got {type(made[name]).__name__}")
+def _quantizers(config: LbaConfig, name: str, layers: Mapping[str, Layer]) -> dict[str, nn.Module | None]:
+    """Return the quantizers of a site: new ones; of a float8 layer those that it has, where the config makes none."""
+    module = layers[name].module if name in layers else None
+    taken = WeightSite if module is not None else site_type(name.rpartition(".")[2])
+    quantizers = {attribute: _make_quantizer(config, field) for attribute, field in taken.QUANTIZERS.items()}
+    if isinstance(module, Float8Layer):
+        own = {attribute: getattr(module, attribute) for attribute in quantizers}
+        quantizers = {**own, **{attribute: made for attribute, made in quantizers.items() if made is not None}}
+    return quantizers
+
+
+def _make_quantizer(config: LbaConfig, field: str) -> nn.Module | None:
+    factory: Callable[[], nn.Module] | None = getattr(config, field)
+    if factory is None:
+        return None
+    made = factory()
+    if not isinstance(made, nn.Module):
+        raise TypeError(f"expected {field} to return an nn.Module, got {type(made).__name__}")
     return made
 
 

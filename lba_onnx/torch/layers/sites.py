@@ -5,7 +5,8 @@
 A site is a module: hooks on it see the operands and the result.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -24,42 +25,50 @@ class LbaSite(nn.Module):
         spec: The arithmetic; text is taken too, and read when set.
         estimator: How the backward pass treats what the accumulator loses.
         statistics: A key "run/site" under which products and sums are counted while that run is open, or "".
-        weight_quantizer: Applied to the weight before the product; None for nothing.
-        input_quantizer: Applied to the input before the product (to both operands where both are computed).
+        input_quantizer: Applied to the input, of a product of two computed matrices to the first; None for nothing.
     """
 
-    weight_quantizer: nn.Module | None
+    QUANTIZERS: ClassVar[Mapping[str, str]]
+    """The attributes that hold quantizers, to the fields of `LbaConfig` that make them."""
+
     input_quantizer: nn.Module | None
 
-    def __init__(
-        self,
-        *args: Any,
-        spec: AccumulatorSpec | str,
-        estimator: str = "identity",
-        weight_quantizer: nn.Module | None = None,
-        input_quantizer: nn.Module | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.configure(spec, estimator, weight_quantizer, input_quantizer)
+    def __init__(self, *args: Any, spec: AccumulatorSpec | str, estimator: str = "identity", **kwargs: Any) -> None:
+        """Make the site, a float32 layer included where it is one.
 
-    def configure(
-        self,
-        spec: AccumulatorSpec | str,
-        estimator: str,
-        weight_quantizer: nn.Module | None,
-        input_quantizer: nn.Module | None,
-    ) -> None:
-        """Give the site all its settings; `statistics` becomes "".
+        Args:
+            args: Those of the float32 layer.
+            spec: The arithmetic, or its text.
+            estimator: How the backward pass treats what the accumulator loses.
+            kwargs: Quantizers by the names in `QUANTIZERS`, and what else the float32 layer takes.
 
         Raises:
-            TypeError: The spec is neither a spec nor text, or the estimator no string.
+            TypeError: As `configure`.
+            ValueError: As `configure`.
+        """
+        quantizers = {name: kwargs.pop(name, None) for name in self.QUANTIZERS}
+        super().__init__(*args, **kwargs)
+        self.configure(spec, estimator, **quantizers)
+
+    def configure(self, spec: AccumulatorSpec | str, estimator: str, **quantizers: nn.Module | None) -> None:
+        """Give the site all its settings; `statistics` becomes "".
+
+        Args:
+            spec: The arithmetic, or its text.
+            estimator: How the backward pass treats what the accumulator loses.
+            quantizers: Modules by the names in `QUANTIZERS`, which take over the site's mode; None where left out.
+
+        Raises:
+            TypeError: The spec is neither a spec nor text, the estimator no string, or there is no such quantizer.
             ValueError: The spec cannot be read, or the estimator is unknown.
         """
+        if unknown := quantizers.keys() - self.QUANTIZERS.keys():
+            raise TypeError(f"expected quantizers among {', '.join(self.QUANTIZERS)}, got {', '.join(sorted(unknown))}")
         self.spec = spec
         self.estimator = estimator
-        self.weight_quantizer = weight_quantizer
-        self.input_quantizer = input_quantizer
+        for name in self.QUANTIZERS:
+            quantizer = quantizers.get(name)
+            setattr(self, name, quantizer if quantizer is None else quantizer.train(self.training))
         self.statistics = ""
 
     @property
@@ -88,10 +97,6 @@ class LbaSite(nn.Module):
     def quantize_input(self, input: Tensor) -> Tensor:
         """Return the input as it enters the product."""
         return input if self.input_quantizer is None else self.input_quantizer(input)
-
-    def quantize_weight(self, weight: Tensor) -> Tensor:
-        """Return the weight as it enters the product."""
-        return weight if self.weight_quantizer is None else self.weight_quantizer(weight)
 
     def extra_repr(self) -> str:
         """Return what the printed model says of the site: its spec and estimator."""

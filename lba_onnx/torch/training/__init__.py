@@ -1,1 +1,1 @@
-"""What fine-tuning needs beside a training loop of its own: schedule, callbacks, float8 quantizers, a monitor."""
+"""What fine-tuning needs beside a training loop of its own: schedule, callbacks, a monitor."""

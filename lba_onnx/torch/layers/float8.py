@@ -1,4 +1,4 @@
-"""FP8-style quantization of weights and inputs for fine-tuning: a small float format whose bias follows the tensor.
+"""FP8-style quantizers of weights and inputs: rounding to a small float format whose bias follows the tensor.
 
 A tensor is rounded to `M<m>E<e>b<b>` (M4E3 unless said otherwise), with the largest bias b at which none of its values
 saturates; gradients pass straight through. This is the setting of Blumenfeld, Hubara, Soudry (ICLR 2024) for FP8
@@ -11,14 +11,11 @@ float32 operations without a rounding error of their own, so PyTorch and an expo
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from lba_onnx.errors import ModelError
 from lba_onnx.families import FormatFamily
 from lba_onnx.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, FloatFormat
 
@@ -103,11 +100,16 @@ class Float8InputQuantizer(Float8Quantizer):
         self.momentum = momentum
         self.register_buffer("largest", torch.tensor(float("nan"), dtype=torch.float32))
 
+    @property
+    def has_range(self) -> bool:
+        """Whether there has been a batch in training mode."""
+        return not math.isnan(self.largest)
+
     def range_of(self, x: Tensor) -> Tensor:
         """Return the magnitude that chooses the bias, and follow it in training."""
         if self.training:
             return self._follow(x.detach())
-        if not torch.compiler.is_compiling() and torch.isnan(self.largest):
+        if not torch.compiler.is_compiling() and not self.has_range:
             raise RuntimeError(
                 f"{type(self).__name__}: expected a range to quantize by, got none: run at least one batch "
                 "in training mode before evaluation"
@@ -121,86 +123,6 @@ class Float8InputQuantizer(Float8Quantizer):
         decayed = torch.lerp(self.largest, batch, self.momentum)
         self.largest.copy_(torch.fmax(batch, decayed))  # fmax passes over the NaN of an empty history
         return batch
-
-
-class Float8Linear(nn.Linear):
-    """`nn.Linear` with quantized weight and input and a float32 dot product."""
-
-    weight_quantizer: nn.Module
-    input_quantizer: nn.Module
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Quantize both operands and multiply."""
-        return functional.linear(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
-
-
-class _Float8Conv(nn.Module):
-    """The forward pass that the three convolutions share."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Quantize both operands and convolve."""
-        return self._conv_forward(self.input_quantizer(input), self.weight_quantizer(self.weight), self.bias)
-
-
-class Float8Conv1d(_Float8Conv, nn.Conv1d):
-    """`nn.Conv1d` with quantized weight and input and float32 dot products."""
-
-
-class Float8Conv2d(_Float8Conv, nn.Conv2d):
-    """`nn.Conv2d` with quantized weight and input and float32 dot products."""
-
-
-class Float8Conv3d(_Float8Conv, nn.Conv3d):
-    """`nn.Conv3d` with quantized weight and input and float32 dot products."""
-
-
-_FLOAT8_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Linear: Float8Linear,
-    nn.Conv1d: Float8Conv1d,
-    nn.Conv2d: Float8Conv2d,
-    nn.Conv3d: Float8Conv3d,
-}
-
-
-def quantize_float8_(
-    model: nn.Module,
-    filter_fn: Callable[[nn.Module, str], bool] | None = None,
-    *,
-    weight_quantizer: Callable[[], nn.Module] = Float8Quantizer,
-    input_quantizer: Callable[[], nn.Module] = Float8InputQuantizer,
-) -> None:
-    """Give a float32 model quantized weights and inputs, and leave its dot products in float32, in place.
-
-    This is the FP8 baseline that a low bit-width accumulator is held against. Every `nn.Linear` and `nn.Conv1d`, `2d`,
-    `3d` changes its class and keeps its parameters and hooks. Subclasses of these layers, `nn.MultiheadAttention` and
-    products in functional form stay as they are. The entries of the state_dict are those of a model that `quantize_`
-    gave the same quantizers, so that a trained baseline can be where fine-tuning starts:
-
-        quantize_float8_(baseline)
-        train(baseline)
-        quantize_(model, LbaConfig(spec, weight_quantizer=Float8Quantizer, input_quantizer=Float8InputQuantizer))
-        model.load_state_dict(baseline.state_dict())
-
-    Args:
-        model: The model; a single layer works too.
-        filter_fn: Which layers to take, by module and name; all without it.
-        weight_quantizer: Makes the module through which each weight goes.
-        input_quantizer: Makes the module through which each input goes.
-
-    Raises:
-        ModelError: There is no such layer, or the filter takes none.
-    """
-    layers = [
-        module
-        for name, module in model.named_modules()
-        if type(module) in _FLOAT8_CLASSES and (filter_fn is None or filter_fn(module, name))
-    ]
-    if not layers:
-        raise ModelError("expected at least one nn.Linear or nn.Conv1d, 2d or 3d to quantize, found none")
-    for layer in layers:
-        layer.__class__ = _FLOAT8_CLASSES[type(layer)]
-        layer.weight_quantizer = weight_quantizer()
-        layer.input_quantizer = input_quantizer().train(layer.training)
 
 
 class _RoundToFormat(torch.autograd.Function):

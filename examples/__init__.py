@@ -1,0 +1,1 @@
+"""Larger examples, run from the repository root."""

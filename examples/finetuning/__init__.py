@@ -1,0 +1,1 @@
+"""Fine-tuning experiments with low-bit accumulators: python -m examples.finetuning.<experiment> (README.md)."""

@@ -1,0 +1,43 @@
+"""Tables in Markdown: mean and spread of a figure over seeds."""
+
+from collections.abc import Callable, Sequence
+from statistics import mean, stdev
+
+from examples.finetuning.store import Row
+
+Label = Callable[[Row], str]
+
+
+def cross_table(
+    rows: Sequence[Row], corner: str, line: Label, column: Label, figure: str = "accuracy", digits: int = 1
+) -> str:
+    """Return a table with a line and a column for each label, in the order in which the rows have them.
+
+    Args:
+        rows: Results, several with the same labels where there are several seeds.
+        corner: Heading of the first column.
+        line: Gives the label of a row's line.
+        column: Gives the heading of a row's column.
+        figure: What the cells show.
+        digits: After the point.
+    """
+    lines = list(dict.fromkeys(map(line, rows)))
+    columns = list(dict.fromkeys(map(column, rows)))
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        values.setdefault((line(row), column(row)), []).append(row[figure])
+    table = [[name, *(mean_and_spread(values.get((name, title), []), digits) for title in columns)] for name in lines]
+    return markdown([corner, *columns], table)
+
+
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *lines))
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
+    """Return "93.2 ± 0.2", the mean and the sample standard deviation; of one value that value, of none ""."""
+    if not values:
+        return ""
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
