@@ -1,17 +1,22 @@
 """The snippets of README.md and docs/ run as they stand, in a folder that holds the files they name.
 
-A tutorial starts in an empty folder, and its commands and snippets run one after the other. What it shows as "text" is
-what the commands before it printed; as "text about", up to what another processor may make of it. docs/numerics.md is a
-doctest, run by test_reference.py.
+A tutorial, like docs/pytorch.md, starts in an empty folder; its commands and snippets run one after the other, snippets
+in one interpreter. What it shows as "text" is what the commands before it printed; as "text about", up to what another
+processor may make of it. docs/numerics.md is a doctest, run by test_reference.py.
 """
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,16 +28,34 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TUTORIALS = sorted(ROOT.glob("docs/tutorials/*.md"))
 PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("models/**/*.md"))]
+PYTORCH = ROOT / "docs/pytorch.md"
+
+INTERPRETER = """
+import contextlib, io, json, sys
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(json.loads(line), names)
+    print(json.dumps(printed.getvalue()), flush=True)
+"""
 
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
+def torch_marks(text: str) -> list[pytest.MarkDecorator]:
+    """Return what skips a text whose snippets need PyTorch where there is none."""
+    missing = [name for name in ("torch", "onnxscript") if find_spec(name) is None]
+    if "lba_onnx.torch import" not in text:
+        return []
+    return [pytest.mark.torch, pytest.mark.skipif(bool(missing), reason=f"needs {' and '.join(missing)}")]
+
+
 SNIPPETS = [
-    pytest.param(snippet, id=f"{page.stem}-{index}")
+    pytest.param(snippet, id=f"{page.stem}-{index}", marks=torch_marks(snippet))
     for page in PAGES
-    if page not in TUTORIALS
+    if page not in (*TUTORIALS, PYTORCH)
     for index, snippet in enumerate(blocks(page, "python"))
     if not snippet.startswith(">>>")
 ]
@@ -90,17 +113,55 @@ def figure(method: str) -> Path:
     return ROOT / f"docs/images/calibration_{method}.svg"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_tutorial_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
+SESSIONS = [
+    *(pytest.param(page, id=page.stem, marks=[pytest.mark.slow, *torch_marks(page.read_text())]) for page in TUTORIALS),
+    pytest.param(PYTORCH, id=PYTORCH.stem, marks=torch_marks(PYTORCH.read_text())),
+]
+
+
+@pytest.mark.parametrize("page", SESSIONS)
+def test_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
     printed = ""
-    for language, block in re.findall(r"```(python|sh|text|text about)\n(.*?)```", page.read_text(), re.DOTALL):
-        if language.startswith("text"):
-            missing = [line for line in block.splitlines() if not is_shown(line, printed, language == "text about")]
-            assert not missing, printed
-            continue
-        commands = [[sys.executable, "-c", block]] if language == "python" else commands_of(block)
-        printed = "".join(output_of(command, tmp_path) for command in commands)
+    with interpreter(tmp_path) as run_python:
+        for language, block in re.findall(r"```(python|sh|text|text about)\n(.*?)```", page.read_text(), re.DOTALL):
+            if language.startswith("text"):
+                missing = [line for line in block.splitlines() if not is_shown(line, printed, language == "text about")]
+                assert not missing, printed
+            elif language == "python":
+                printed = run_python(block)
+            else:
+                printed = "".join(output_of(command, tmp_path) for command in commands_of(block))
+
+
+@contextmanager
+def interpreter(folder: Path) -> Iterator[Callable[[str], str]]:
+    """Yield a function that runs a snippet, after those before it in the same process, and returns what it prints."""
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", INTERPRETER],
+            cwd=folder,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ) as process,
+    ):
+        assert process.stdin is not None and process.stdout is not None
+        requests, answers = process.stdin, process.stdout
+
+        def run_python(snippet: str) -> str:
+            requests.write(json.dumps(snippet) + "\n")
+            requests.flush()
+            answer = answers.readline()
+            if not answer:
+                process.wait()
+                errors.seek(0)
+                pytest.fail(f"{snippet}\n{errors.read()}")
+            return str(json.loads(answer))
+
+        yield run_python
 
 
 def commands_of(block: str) -> list[list[str]]:
