@@ -252,8 +252,9 @@ class ManyProducts(nn.Module):
         first = torch.bmm(a, b)
         results = [first, a @ b, a.matmul(b), a.bmm(b), torch.mm(a[0], b[0]), a[0].mm(b[0])]
         results += [torch.baddbmm(first, a, b, beta=0.5, alpha=2.0), first.baddbmm(a, b)]
-        indices = torch.ones(2, 3, dtype=torch.int64) @ torch.ones(3, 2, dtype=torch.int64)
-        return [*results, indices]
+        results += [torch.addmm(first[0], a[0], b[0], beta=0.5, alpha=-2.0), first[0, 0].addmm(a[0], b[0])]
+        counts = torch.ones(2, 3, dtype=torch.int64)
+        return [*results, counts @ counts.mT, torch.addmm(counts[:, :2], counts, counts.mT)]
 
 
 def test_every_spelling_of_a_product_is_taken_in_order():
@@ -262,11 +263,26 @@ def test_every_spelling_of_a_product_is_taken_in_order():
     expected = layer(a, b)
     quantize_(layer, LbaConfig(WIDE, attention=[""]))
     torch.testing.assert_close(layer(a, b), expected)
-    assert list(lba_sites(layer)) == ["scores", "context", *(f"matmul_{i}" for i in range(2, 8))]
+    assert list(lba_sites(layer)) == ["scores", "context", *(f"matmul_{i}" for i in range(2, 10))]
     set_specs_(layer, "M0E2b1/M0E2b1")
     rough = layer(a, b)
-    assert not [i for i in range(8) if torch.equal(rough[i], expected[i])]
-    assert torch.equal(rough[8], expected[8])
+    assert not [i for i in range(10) if torch.equal(rough[i], expected[i])]
+    assert all(torch.equal(rough[i], expected[i]) for i in (10, 11))  # integers
+
+
+def test_addmm_adds_in_float32_after_the_product():
+    layer = Refused(lambda a, b: torch.addmm(a[0], a, b, beta=0.5, alpha=3.0))
+    quantize_(layer, LbaConfig(NARROW, attention=[""]))
+    a, b = torch_models.sequences(1, 6, 7)[0], torch_models.sequences(1, 7, 7, seed=1)[0]
+    dots = torch.from_numpy(lba_onnx.matmul(a.numpy(), b.numpy(), AccumulatorSpec.parse(NARROW)))
+    assert torch.equal(layer(a, b), 0.5 * a[0] + 3.0 * dots)
+
+
+def test_addmm_without_its_input_does_not_look_at_it():
+    layer = Refused(lambda a, b: torch.addmm(torch.full((4, 4), math.nan), a, b, beta=0))
+    quantize_(layer, LbaConfig(WIDE, attention=[""]))
+    a, b = torch_models.sequences(1, 4, 5)[0], torch_models.sequences(1, 5, 4)[0]
+    torch.testing.assert_close(layer(a, b), a @ b)
 
 
 def test_later_products_take_specs_by_name_and_otherwise_the_contexts():
@@ -297,11 +313,31 @@ class Refused(nn.Module):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda a, b: torch.einsum("bij,bjk->bik", a, b), "'attention': .*einsum or tensordot.*write it as matmul"),
-        (lambda a, b: torch.tensordot(a, b, 1), "einsum or tensordot"),
+        (lambda a, b: torch.einsum("bij,bjk->bik", a, b), r"'attention' \(LbaRefused\): .*einsum.*write it as matmul"),
+        (lambda a, b: torch.tensordot(a, b, 1), "a call of tensordot"),
+        (lambda a, b: torch.addbmm(a[0] @ b[0], a, b), "a call of addbmm"),
+        (lambda a, b: (a[0] @ b[0]).addbmm(a, b), "a call of addbmm"),
+        (lambda a, b: (a[0] @ b[0]).addbmm_(a, b), "a call of addbmm_"),
+        (lambda a, b: (a @ b).baddbmm_(a, b), "a call of baddbmm_"),
+        (lambda a, b: (a[0] @ b[0]).addmm_(a[0], b[0]), "a call of addmm_"),
+        (lambda a, b: torch.inner(a @ b, a @ b), "a call of inner"),
+        (lambda a, b: (a @ b).inner(a @ b), "a call of inner"),
+        (lambda a, b: torch.linalg.multi_dot([a[0], b[0], a[0]]), "a call of multi_dot"),
+        (lambda a, b: torch.chain_matmul(a[0], b[0], a[0]), "a call of chain_matmul"),
+        (lambda a, b: torch.linalg.vecdot(a @ b, a @ b), "a call of vecdot"),
+        (lambda a, b: torch.mv(a[0], b[0, :, 0]), "a call of mv"),
+        (lambda a, b: a[0].mv(b[0, :, 0]), "a call of mv"),
+        (lambda a, b: torch.addmv(a[0, :, 0], a[0], b[0, :, 0]), "a call of addmv"),
+        (lambda a, b: a[0, :, 0].addmv(a[0], b[0, :, 0]), "a call of addmv"),
+        (lambda a, b: a[0, :, 0].addmv_(a[0], b[0, :, 0]), "a call of addmv_"),
+        (lambda a, b: torch.dot(a[0, 0], b[0, :, 0]), "a call of dot"),
+        (lambda a, b: a[0, 0].dot(b[0, :, 0]), "a call of dot"),
+        (lambda a, b: torch.vdot(a[0, 0], b[0, :, 0]), "a call of vdot"),
+        (lambda a, b: a[0, 0].vdot(b[0, :, 0]), "a call of vdot"),
         (lambda a, b: a + b.mT, r"'attention' \(LbaRefused\).*calls none of them"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:torch.chain_matmul is deprecated:UserWarning")
 def test_forward_whose_products_cannot_be_taken_is_refused(function, message):
     model = nn.ModuleDict({"attention": Refused(function)})
     quantize_(model, LbaConfig(WIDE, attention=["attention"]))

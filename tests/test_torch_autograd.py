@@ -18,7 +18,7 @@ from torch.nn import functional  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from lba_onnx.torch import lba_conv1d, lba_conv2d, lba_linear, lba_matmul  # noqa: E402
-from lba_onnx.torch.operators.gating import close_gating, open_gating, read_gating  # noqa: E402
+from lba_onnx.torch.operators.gating import GatedProducts, close_gating, open_gating, read_gating  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -206,17 +206,25 @@ def test_second_derivatives_of_identity_are_those_of_the_float32_product() -> No
 def test_counts_need_an_open_run() -> None:
     operands = (np.ones((2, 3), np.float32), np.ones((3, 4), np.float32), np.ones((2, 4), np.float32))
     matmul_backward(*operands, M4E3, GATING[0], "nowhere/module")
-    with pytest.raises(ValueError, match="the run of 'nowhere/module' is not open"):
-        read_gating("nowhere/module")
+    with pytest.raises(ValueError, match="expected an open run, but 'nowhere' is not"):
+        read_gating("nowhere")
     with pytest.raises(ValueError, match="expected an open run, but 'nowhere' is not"):
         close_gating("nowhere")
     open_gating("somewhere")
     try:
-        assert read_gating("somewhere/module").products == 0 and read_gating("somewhere/module").share == 0
+        assert read_gating("somewhere") == {}
         with pytest.raises(ValueError, match="not open, but 'somewhere' is"):
             open_gating("somewhere")
         matmul_backward(*operands, AccumulatorSpec.parse("M4E3b9"), GATING[0], "somewhere/module")
-        assert read_gating("somewhere/module").share == 1  # products of 1 overflow
+        matmul_backward(
+            operands[0], operands[1], 0 * operands[2], AccumulatorSpec.parse("M4E3b9"), GATING[0], "somewhere/m"
+        )
+        assert read_gating("somewhere") == {  # products of 1 overflow; from zeros nothing can pass
+            "somewhere/module": GatedProducts(24, 24, passes=0, blocked_passes=1),
+            "somewhere/m": GatedProducts(24, 24, passes=0, blocked_passes=0),
+        }
+        matmul_backward(*operands, M4E3, GATING[0], "somewhere/module")
+        assert read_gating("somewhere")["somewhere/module"] == GatedProducts(24, 48, passes=1, blocked_passes=1)
     finally:
         close_gating("somewhere")
     with pytest.raises(ValueError, match="name of a run, without a slash"):

@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from torch import nn  # noqa: E402
+from torch._dynamo.testing import CompileCounter  # noqa: E402
 from torch.optim.lr_scheduler import CosineAnnealingLR  # noqa: E402
 
 from lba_onnx.errors import ModelError  # noqa: E402
@@ -185,3 +186,14 @@ def test_a_run_is_divided_in_a_ratio(steps, ratio, lengths):
 def test_a_ratio_of_nothing_is_refused(ratio):
     with pytest.raises(ValueError, match="expected a ratio of two stages"):
         Stages.divide(10, ratio)
+
+
+def test_compiled_model_is_compiled_once_a_stage():
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    model = network()
+    optimizer = optimizer_of(model)
+    schedule = DualStage(model, optimizer, (6, 6))
+    compiled = torch.compile(model, backend=counter)
+    run(compiled, optimizer, schedule, 12)
+    assert is_underflow_on(model) and counter.frame_count == 2

@@ -27,6 +27,7 @@ from lba_onnx.torch import (  # noqa: E402
     LbaConfig,
     export,
     export_float32,
+    lba_linear,
     lba_sites,
     quantize_,
 )
@@ -481,3 +482,18 @@ def test_export_without_onnxscript_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(LbaError, match=r"pip install 'lba-onnx\[torch\]'"):
         export(mlp(3, 2), torch.randn(1, 3), tmp_path / "m.onnx")
+
+
+def test_a_product_outside_the_sites_is_refused(tmp_path):
+    class Loose(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return lba_linear(self.head(x), torch.ones(3, 4), spec=SPEC)
+
+    model, x = converted(Loose()), torch.randn(2, 4)
+    with pytest.raises(ModelError, match="Loose cannot be exported: .*expected every .* of a site, .* got one outside"):
+        export(model, x, tmp_path / "loose.onnx")
+    assert not list(tmp_path.iterdir())

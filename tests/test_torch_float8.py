@@ -216,12 +216,26 @@ def test_wrong_arguments_are_refused():
         Float8Quantizer()(torch.ones(3, dtype=torch.float64))
 
 
-def test_autocast_takes_halves_to_float32():
-    x = torch.randn(20).bfloat16()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_takes_halves_to_float32(dtype):
+    x = torch.randn(20).to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
         got = Float8Quantizer()(x)
     assert got.dtype == torch.float32
     assert_same_values(got, Float8Quantizer()(x.float()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.complex64, torch.float8_e4m3fn])
+@pytest.mark.parametrize("is_autocast", [True, False])
+def test_dtypes_that_autocast_does_not_take_are_refused_inside_it_too(dtype, is_autocast):
+    x = torch.ones(3).to(dtype)
+    advice = rf"got {dtype}; cast it \(torch.autocast does, for torch.float16 and torch.bfloat16 only\)$"
+    for quantizer in (Float8Quantizer(), Float8InputQuantizer()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_autocast):
+            with pytest.raises(TypeError, match=f"expected a torch.float32 tensor to quantize, {advice}"):
+                quantizer(x)
+            with pytest.raises(TypeError, match=advice):
+                quantizer.format_for(x)
 
 
 class BothQuantizers(nn.Module):
@@ -316,6 +330,24 @@ def test_the_filter_chooses_the_layers_of_the_baseline():
     assert str(model[3].weight_quantizer.family) == "M3E4"
     with pytest.raises(ModelError, match="found none"):
         quantize_float8_(nn.ReLU())
+
+
+@pytest.mark.parametrize("quantizer", ["weight_quantizer", "input_quantizer"])
+def test_a_quantizer_that_cannot_be_made_changes_nothing(quantizer):
+    model, made = small_net(), []
+
+    def fails_midway():
+        if made:
+            raise RuntimeError("no second one")
+        made.append(Float8Quantizer())
+        return made[0]
+
+    with pytest.raises(RuntimeError, match="no second one"):
+        quantize_float8_(model, **{quantizer: fails_midway})
+    with pytest.raises(TypeError, match=f"expected {quantizer} to return an nn.Module, got dict"):
+        quantize_float8_(model, **{quantizer: dict})
+    assert [type(layer) for layer in model] == [nn.Conv2d, nn.ReLU, nn.Flatten, nn.Linear]
+    assert not any(list(layer.children()) for layer in model)
 
 
 def test_the_baseline_takes_over_the_mode_of_its_layers():

@@ -230,6 +230,18 @@ def test_other_dtypes_are_refused(dtype: str) -> None:
         lba_linear(x, w, spec=SPEC)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "complex64", "int32"])
+@pytest.mark.parametrize("is_autocast", [True, False])
+def test_the_advice_for_other_dtypes_holds_inside_and_outside_autocast(dtype: str, is_autocast: bool) -> None:
+    x, w = random(3, 20), random(5, 20).to(getattr(torch, dtype))
+    advice = rf"got torch.{dtype}; cast it \(torch.autocast does, for torch.float16 and torch.bfloat16 only\)$"
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_autocast):
+        with pytest.raises(TypeError, match=f"expected weight to be torch.float32, {advice}"):
+            lba_linear(x, w, spec=SPEC)
+        with pytest.raises(TypeError, match=f"expected a to be torch.float32, {advice}"):
+            lba_matmul(w, x.t(), spec=SPEC)
+
+
 def test_other_devices_are_refused_by_name() -> None:
     x, far = random(3, 20), torch.empty(5, 20, device="meta")
     with pytest.raises(ValueError, match="all operands on cpu, got input on cpu, weight on meta"):

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 from gradient_cases import M4E3, assert_within_rounding, leaf, matmul_backward, seeded  # noqa: E402
 
 from lba_onnx.torch.operators import custom_ops  # noqa: E402
-from lba_onnx.torch.operators.gating import close_gating, open_gating, read_gating  # noqa: E402
+from lba_onnx.torch.operators.gating import GatedProducts, close_gating, open_gating, read_gating  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -31,8 +31,13 @@ GATING = ESTIMATORS[1:]
 def counted() -> Iterator[Callable[[str], tuple[int, int]]]:
     """Opens a run "gradients" and gives a function that reads (gated, products) under a name of it."""
     open_gating("gradients")
+
+    def read(name: str) -> tuple[int, int]:
+        counts = read_gating("gradients").get(f"gradients/{name}", GatedProducts())
+        return counts.gated, counts.products
+
     try:
-        yield lambda name: (read_gating(f"gradients/{name}").gated, read_gating(f"gradients/{name}").products)
+        yield read
     finally:
         close_gating("gradients")
 

@@ -1,5 +1,6 @@
 import copy
 import json
+import pickle
 import warnings
 
 import numpy as np
@@ -16,13 +17,18 @@ from lba_onnx import native  # noqa: E402
 from lba_onnx.accumulator import AccumulatorSpec  # noqa: E402
 from lba_onnx.errors import ModelError  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
+    Float8InputQuantizer,
+    Float8Quantizer,
     GatedGradientsWarning,
     GatingMonitor,
     LbaConfig,
+    check_export,
+    export,
     lba_sites,
     quantize_,
     set_underflow_,
 )
+from lba_onnx.torch.training import monitor as monitor_module  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -173,6 +179,39 @@ def test_dead_attention_is_warned_of():
     assert [row.name for row in report.rows] == ["in_proj", "scores", "context", "out_proj"]
 
 
+def test_zeros_in_a_swamped_chunk_make_no_dead_module():
+    layer = nn.Linear(8, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[4.0, 0, 0, 0, 2.0**-5, 0, 0, 0]]))
+    quantize_(layer, LbaConfig("M4E3b5/M4E3b5,chunk=4", "immediate_difference"))
+    with GatingMonitor(layer) as monitor:
+        layer((layer.weight != 0).float()).sum().backward()
+        assert layer.weight.grad.tolist() == [[1.0, 0, 0, 0, 0, 0, 0, 0]]
+        assert monitor.report().rows[0].gated == 4 / 8  # and only two inputs are not zero
+
+
+def test_module_without_a_gradient_to_pass_on_is_no_dead_module():
+    model = mlp(DEAD, scale=1e-3)
+    with GatingMonitor(model) as monitor:
+        (model(torch.rand(8, 20)) * 0.0).sum().backward()
+        assert monitor.report().rows[1].gated > 0
+
+
+def test_dead_module_with_quantizers_and_a_frozen_weight_is_warned_of():
+    layer = nn.Linear(16, 4)
+    with torch.no_grad():
+        layer.weight.fill_(1e-3)
+    quantizers = {"weight_quantizer": Float8Quantizer, "input_quantizer": Float8InputQuantizer}
+    quantize_(layer, LbaConfig(DEAD, "immediate_difference", **quantizers))
+    layer.weight.requires_grad_(False)
+    x = torch.ones(8, 16, requires_grad=True)
+    with GatingMonitor(layer) as monitor:
+        layer(x).sum().backward()
+        assert not x.grad.any()
+        with pytest.warns(GatedGradientsWarning, match="module ''"):
+            monitor.report()
+
+
 def test_checkpointed_dead_module_is_warned_of():
     model = mlp(DEAD, scale=1e-3)
 
@@ -222,20 +261,72 @@ def test_closing_leaves_nothing_behind():
         assert monitor.report().steps == 0
 
 
+def bert() -> nn.Module:
+    model = torch_models.seeded(torch_models.Bert)
+    quantizers = {"weight_quantizer": Float8Quantizer, "input_quantizer": Float8InputQuantizer}
+    quantize_(model, LbaConfig(ALIVE, "immediate_difference", attention=["re:.*self"], **quantizers))
+    return model
+
+
 def test_looking_changes_no_bit():
-    model, twin = mlp(), mlp()
-    with GatingMonitor(model, every=1):
-        step(model)
-    step(twin)
+    model, twin = bert(), bert()
+    with GatingMonitor(model, every=1) as monitor:
+        for trained in (model, twin):
+            for seed in (1, 2):
+                trained(torch_models.token_ids(seed=seed)).square().sum().backward()
+        assert all(row.gated is not None for row in monitor.report().rows)
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    states = zip(model.state_dict().items(), twin.state_dict().items(), strict=True)
+    assert [name for (name, a), (_, b) in states if not torch.equal(a, b)] == []
+    buffers = dict(model.named_buffers())
+    assert "layer.0.attention.self.lba_attention.scores.other_quantizer.largest" in buffers
+    assert not any(buffer.isnan().any() for buffer in buffers.values())
 
 
-def test_copy_of_a_monitored_model_is_not_counted():
+def test_steps_between_look_at_no_site(monkeypatch):
+    model = mlp()
+    with GatingMonitor(model, every=100) as monitor:
+        step(model)
+        step(model)
+        assert not any(site.statistics or site._forward_hooks for site in lba_sites(model).values())
+        with monkeypatch.context() as patch:
+            patch.setattr(monitor_module, "lba_sites", None)
+            step(model)
+            model.eval()(torch.rand(1, 20))
+        assert monitor.steps == 3
+
+
+def test_model_is_exported_and_checked_under_a_monitor(tmp_path):
+    pytest.importorskip("onnxscript", reason="needs onnxscript")
+    model, x = mlp(), torch.rand(2, 20)
+    with GatingMonitor(model, every=4) as monitor:
+        step(model)
+        seen = monitor.report().rows
+        model.eval()
+        assert list(export(model, x, tmp_path / "model.onnx")) == ["0", "2"]
+        check = check_export(model, tmp_path / "model.onnx", x)
+        assert [layer.node for layer in check.layers] == ["0", "2"] and not check.errors
+        model.train()
+        step(model)  # the sites have their keys of the first step back, which this one is not to count under
+        assert monitor.report().rows == seen
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("is_sampled", [False, True])
+def test_copy_of_a_monitored_model_is_not_counted(copied, is_sampled):
     model = mlp()
     with GatingMonitor(model, every=1) as monitor:
-        twin = copy.deepcopy(model)
+        if is_sampled:
+            step(model)
+        seen = monitor.report()
+        assert (seen.rows[0].gated is not None) == is_sampled
+        twin = copied(model)
         step(twin)
-        assert monitor.steps == 0 and monitor.report().rows[0].gated is None
+        assert monitor.report() == seen
+        with GatingMonitor(twin) as other:
+            step(twin)
+            assert other.report().rows[0].gated is not None
+        assert monitor.report() == seen
 
 
 def test_report_as_table_and_json():

@@ -292,17 +292,6 @@ def test_name_that_the_filter_leaves_out_is_refused():
         quantize_(torch_models.make_mlp(4, 4), {"0": WIDE}, lambda module, name: False)
 
 
-def test_from_float_shares_the_parameters_and_leaves_the_layer():
-    layer = nn.Conv2d(3, 4, 3)
-    twin = LbaConv2d.from_float(layer, WIDE, "recursive_overflow")
-    assert type(layer) is nn.Conv2d and type(twin) is LbaConv2d
-    assert twin.weight is layer.weight and twin.bias is layer.bias
-    twin.weight = nn.Parameter(torch.zeros_like(layer.weight))
-    assert layer.weight.abs().sum() > 0
-    with pytest.raises(TypeError, match="expected a Conv2d, got Linear"):
-        LbaConv2d.from_float(nn.Linear(2, 2), WIDE)
-
-
 def test_layer_can_be_made_directly():
     layer = LbaLinear(4, 3, bias=False, spec=NARROW, estimator="immediate_overflow")
     assert layer(torch.ones(2, 4)).shape == (2, 3)
@@ -323,6 +312,21 @@ def test_set_underflow_reaches_every_site():
         set_underflow_(model, "off")
     with pytest.raises(ModelError, match="call quantize_"):
         set_underflow_(nn.Linear(2, 2), True)
+
+
+def test_equal_specs_are_one_object():
+    model = torch_models.make_mlp(4, 4, 4)
+    quantize_(model, NARROW)
+    before = model[0].spec
+    set_underflow_(model, True)
+    assert model[0].spec is before and model[2].spec is before
+    set_underflow_(model, False)
+    off = model[0].spec
+    set_underflow_(model, True)
+    set_specs_(model, NARROW)
+    assert model[0].spec is before
+    set_underflow_(model, False)
+    assert model[0].spec is off
 
 
 def test_set_specs_changes_what_is_named():
@@ -361,5 +365,3 @@ def test_quantizers_take_over_the_mode(training):
     quantize_(model, LbaConfig(NARROW, weight_quantizer=Doubling, input_quantizer=Doubling))
     modes = [site.training for layer in (model[0], model[2]) for site in layer.modules()]
     assert modes == [training] * 3 + [not training] * 3
-    twin = LbaLinear.from_float(nn.Linear(4, 4).train(training), NARROW, input_quantizer=Doubling())
-    assert twin.input_quantizer.training is training

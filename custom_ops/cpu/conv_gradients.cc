@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <memory>
 #include <vector>
 
 #include "cpu/gated_product.h"
 #include "cpu/im2col.h"
+#include "cpu/masked_conv.h"
+#include "cpu/masked_conv_gradients.h"
 #include "cpu/packed_filter.h"
 #include "lba/gradients.h"
 
@@ -51,6 +55,10 @@ struct Group {
         grad_patches(s, grad_x, group) {}
 };
 
+bool AreFinite(const float* values, int64_t count) {
+  return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
+}
+
 }  // namespace
 
 int64_t AddConvGradients(const AccumulatorSpec& spec, Estimator estimator, const ConvShape& shape, const float* x,
@@ -66,6 +74,12 @@ int64_t AddConvGradients(const AccumulatorSpec& spec, Estimator estimator, const
                         {group.patches, grad_x == nullptr ? nullptr : &group.grad_patches},
                         group.grad,
                         true});
+  }
+  if (HasPadding(flat) && !AreFinite(w, flat.out_channels * flat.depth())) {
+    std::atomic<int64_t> gated{0};
+    RunTasks(parallel, flat.groups,
+             [&](int64_t i) { gated += AddMaskedGradients(spec, estimator, flat, products[i]); });
+    return gated;
   }
   // Patches overlap: only slices of whole images never share a gradient.
   const int64_t positions = flat.batch * flat.output_size();

@@ -38,9 +38,13 @@ class MaskedDot {
 
 }  // namespace
 
-bool NeedsMask(const ConvShape& shape, const PackedFilter& filter) {
+bool HasPadding(const ConvShape& shape) {
   const std::array<int64_t, 3> none{0, 0, 0};
-  if (shape.pads_begin == none && shape.pads_end == none) return false;
+  return shape.pads_begin != none || shape.pads_end != none;
+}
+
+bool NeedsMask(const ConvShape& shape, const PackedFilter& filter) {
+  if (!HasPadding(shape)) return false;
   for (int64_t group = 0; group < shape.groups; ++group) {
     if (!filter.group(group).range().is_finite()) return true;
   }

@@ -14,6 +14,8 @@ namespace lba {
 // True when the packed convolutions, which fill the padding with zeros, would confuse the two.
 bool NeedsMask(const ConvShape& shape, const PackedFilter& filter);
 
+bool HasPadding(const ConvShape& shape);
+
 // y gets the dot products, one output at a time, exactly; the bias is the caller's.
 void MaskedConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w, float* y,
                 const Parallel& parallel);

@@ -52,6 +52,12 @@ float DrawHostile(Random& random) {
   }
 }
 
+// Integers, and some infinite or NaN: padding is then not the same as zeros.
+float DrawSpecial(Random& random) {
+  const int64_t kind = Draw(random, 0, 20);
+  return kind == 0 ? INFINITY : kind == 1 ? NAN : DrawInteger(random);
+}
+
 Values DrawValues(Random& random, int64_t count, float (*draw)(Random&)) {
   Values values(count);
   for (float& value : values) value = draw(random);
@@ -229,9 +235,11 @@ void FillConvGradients(ConvCase* c) {
     const int64_t channel = i / s.output_size() % s.out_channels;
     const std::vector<int64_t> offsets =
         PatchOffsets(s, i / s.output_size() / s.out_channels, channel / s.group_out_channels(), i % s.output_size());
-    Values patch;
-    for (const int64_t offset : offsets) patch.push_back(offset < 0 ? 0.0f : c->x[offset]);
-    const Values filter(&c->w[channel * s.depth()], &c->w[channel * s.depth()] + s.depth());
+    Values patch, filter(&c->w[channel * s.depth()], &c->w[channel * s.depth()] + s.depth());
+    for (int64_t k = 0; k < s.depth(); ++k) {
+      patch.push_back(offsets[k] < 0 ? 0.0f : c->x[offsets[k]]);
+      if (offsets[k] < 0) filter[k] = 0.0f;  // a product of 0, whatever the weight
+    }
     const std::vector<char> open = Open(c->spec, c->estimator, patch, filter);
     for (int64_t k = 0; k < s.depth(); ++k) {
       c->gated += !open[k];
@@ -266,7 +274,7 @@ ConvCase DrawConv(Random& random) {
     }
   } while (!CompleteConvShape(&s).empty());
   c.x = DrawValues(random, s.batch * s.in_channels * s.input_size(), DrawInteger);
-  c.w = DrawValues(random, s.out_channels * s.depth(), DrawInteger);
+  c.w = DrawValues(random, s.out_channels * s.depth(), Draw(random, 0, 4) == 0 ? DrawSpecial : DrawInteger);
   c.grad = DrawValues(random, s.batch * s.out_channels * s.output_size(), DrawInteger);
   FillConvGradients(&c);
   return c;

@@ -21,7 +21,7 @@ int64_t AddMatMulGradients(const AccumulatorSpec& spec, Estimator estimator, con
                            const float* b, const float* grad, float* grad_a, float* grad_b, const Parallel& parallel);
 
 // grad [batch][out_channels][output...] is the gradient of the convolution. Adds to grad_x and grad_w, of the shapes of
-// x and w; either may be null. Positions in the padding count as values of 0.
+// x and w; either may be null. Positions in the padding make products of 0, whatever the weight.
 int64_t AddConvGradients(const AccumulatorSpec& spec, Estimator estimator, const ConvShape& shape, const float* x,
                          const float* w, const float* grad, float* grad_x, float* grad_w, const Parallel& parallel);
 

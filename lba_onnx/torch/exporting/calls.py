@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import lba_onnx.torch.operators.custom_ops  # noqa: F401  (registers them)
+from lba_onnx.errors import ModelError
 from lba_onnx.torch.layers.sites import LbaSite, require_sites
 
 _PREFIX = "export/"
@@ -67,8 +68,17 @@ class NodeNames:
         self._calls: Counter[str] = Counter()
 
     def next(self, statistics: str) -> str:
-        """Return the name for the next call under a statistics key that `naming_sites` has set."""
+        """Return the name for the next call under a statistics key that `naming_sites` has set.
+
+        Raises:
+            ModelError: The key is empty.
+        """
         site = statistics.removeprefix(_PREFIX)
+        if not site:
+            raise ModelError(
+                "expected every low-bit-accumulator product to be that of a site, whose name its node gets, got one "
+                "outside; use a module where lba_linear or another function is called"
+            )
         self._calls[site] += 1
         return site if self._calls[site] == 1 else f"{site}#{self._calls[site]}"
 

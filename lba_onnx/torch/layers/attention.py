@@ -4,9 +4,10 @@
                                           torch.matmul(weights, value) -> site "layer.0.attention.self.context"
 
 A converted attention module keeps its own forward; around it stands a torch function mode that takes matmul, @, mm,
-bmm, baddbmm and scaled_dot_product_attention (in the order of the calls: scores, context, then matmul_2 and so on), and
-inside nn.MultiheadAttention the projections too. Calls of modules within count as the module's own. What cannot be
-taken (einsum, tensordot) is an error, and so is a forward that multiplies nothing. A forward that checkpoints a part of
+bmm, baddbmm, addmm and scaled_dot_product_attention (in the order of the calls: scores, context, then matmul_2 and so
+on), and inside nn.MultiheadAttention the projections too. Calls of modules within count as the module's own. Other
+products of matrices and vectors (einsum, tensordot, inner, mv and the like) are an error, and so is a forward that
+multiplies nothing; functional.linear with weights of its own stays in float32. A forward that checkpoints a part of
 itself with products in it (torch.utils.checkpoint) would have them computed again without the mode, and so with other
 gradients: that is an error, too. Checkpointing of the whole module, or of what holds it, is not.
 """
@@ -16,7 +17,7 @@ import functools
 import sys
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 import torch.utils.checkpoint
@@ -180,6 +181,8 @@ class _Products(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Compute a call, by a site if it is a product."""
+        if func in _REFUSED:
+            self.refuse(func)
         taken = _TAKEN.get(func, func)
         return func(*args, **kwargs or {}) if taken is func else taken(self, *args, **kwargs or {})
 
@@ -192,7 +195,7 @@ class _Products(TorchFunctionMode):
         if not self.count:
             raise ModelError(
                 f"attention module {self.attention.module_name!r} ({type(self.module).__name__}): expected "
-                "its forward to call matmul, bmm or scaled_dot_product_attention, but it calls none of them"
+                f"its forward to call {_TAKEN_NAMES}, but it calls none of them"
             )
 
     def next_product(self) -> LbaMatmul:
@@ -222,11 +225,15 @@ class _Products(TorchFunctionMode):
 
     def baddbmm(self, input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """Compute torch.baddbmm; the factors and the sum in float32."""
-        product = self.next_product()(batch1, batch2)
+        product = self.matmul(batch1, batch2)
         product = product if alpha == 1 else alpha * product
         if beta == 0:  # then torch.baddbmm does not look at the input, NaN or not
             return product
         return (input if beta == 1 else beta * input) + product
+
+    def addmm(self, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """Compute torch.addmm; the factors and the sum in float32."""
+        return self.baddbmm(input, mat1, mat2, beta=beta, alpha=alpha)
 
     def attend(self, *args: Any, **kwargs: Any) -> Tensor:
         """Compute scaled_dot_product_attention."""
@@ -244,15 +251,15 @@ class _Products(TorchFunctionMode):
         with self:
             return _multi_head_attention_forward(*args, **kwargs)
 
-    def refuse(self, *args: Any, **kwargs: Any) -> Any:
+    def refuse(self, func: Callable[..., Any]) -> NoReturn:
         """Refuse a call that would multiply in float32 unseen.
 
         Raises:
             ModelError: Always.
         """
         raise ModelError(
-            f"attention module {self.attention.module_name!r}: expected matmul, bmm or scaled_dot_product_attention, "
-            "got a call of einsum or tensordot, which is not converted; write it as matmul"
+            f"attention module {self.attention.module_name!r} ({type(self.module).__name__}): expected {_TAKEN_NAMES}, "
+            f"got a call of {func.__name__.removeprefix('linalg_')}, which is not converted; write it as matmul"
         )
 
 
@@ -277,12 +284,28 @@ _TAKEN: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.Tensor.mm: _Products.bmm,
     torch.baddbmm: _Products.baddbmm,
     torch.Tensor.baddbmm: _Products.baddbmm,
+    torch.addmm: _Products.addmm,
+    torch.Tensor.addmm: _Products.addmm,
     functional.scaled_dot_product_attention: _Products.attend,
     functional.linear: _Products.linear,
     functional.multi_head_attention_forward: _Products.multihead,
-    torch.einsum: _Products.refuse,
-    torch.tensordot: _Products.refuse,
 }
+_TAKEN_NAMES = "matmul, mm, bmm, baddbmm, addmm or scaled_dot_product_attention"
+_REFUSED_NAMES = ("addbmm", "addmv", "dot", "inner", "mv", "vdot")
+_REFUSED: frozenset[Callable[..., Any]] = frozenset(
+    {
+        torch.einsum,
+        torch.tensordot,
+        torch.chain_matmul,
+        torch.linalg.multi_dot,
+        torch.linalg.vecdot,
+        torch.Tensor.addmm_,
+        torch.Tensor.baddbmm_,
+        torch.Tensor.addbmm_,
+        torch.Tensor.addmv_,
+        *(getattr(namespace, name) for namespace in (torch, torch.Tensor) for name in _REFUSED_NAMES),
+    }
+)
 
 
 def _without_override_check(function: Any) -> Callable[..., Any]:

@@ -34,7 +34,7 @@ class LbaConfig:
             a whole name) and "*" to specs.
         estimator: How the backward pass treats what the accumulator loses; or such a mapping, where what no key
             selects has "identity".
-        attention: Names and "re:" patterns of modules whose matrix products (matmul, @, bmm,
+        attention: Names and "re:" patterns of modules whose matrix products (matmul, @, mm, bmm, baddbmm, addmm,
             scaled_dot_product_attention) are converted too, and the projections of nn.MultiheadAttention. Of matches
             inside one another the outermost counts.
         weight_quantizer: Called once for each site with a weight; the module it returns is applied to the weight before

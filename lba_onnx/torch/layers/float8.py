@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lba_onnx.families import FormatFamily
 from lba_onnx.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, FloatFormat
+from lba_onnx.torch.operators.operands import AUTOCAST_DTYPES, dtype_error
 
 DEFAULT_FAMILY = "M4E3"
 FLOAT32_MANTISSA_BITS = 23
@@ -39,7 +40,8 @@ class Float8Quantizer(nn.Module):
         family: The format without its bias, `"M4E3"` for example.
 
     Raises:
-        TypeError: `family` is not a string; in `forward`, the tensor is not float32 and autocast is off.
+        TypeError: `family` is not a string; in `forward`, the tensor is not float32, nor float16 or bfloat16
+            inside torch.autocast.
         ValueError: `family` names no format.
     """
 
@@ -152,9 +154,9 @@ def _round_straight_through(x: Tensor, largest: Tensor, family: FormatFamily) ->
 def _as_float32(x: Tensor) -> Tensor:
     if x.dtype == torch.float32:
         return x
-    if not torch.is_autocast_enabled(x.device.type):
-        raise TypeError(f"expected a torch.float32 tensor to quantize, got {x.dtype}; outside torch.autocast, cast it")
-    return x.float()
+    if x.dtype in AUTOCAST_DTYPES and torch.is_autocast_enabled(x.device.type):
+        return x.float()
+    raise dtype_error("a torch.float32 tensor to quantize", x.dtype)
 
 
 def _largest_magnitude(x: Tensor) -> Tensor:

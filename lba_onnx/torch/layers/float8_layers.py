@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from lba_onnx.errors import ModelError
 from lba_onnx.torch.layers.float8 import Float8InputQuantizer, Float8Quantizer
+from lba_onnx.torch.layers.quantizers import make_quantizer
 
 
 class Float8Layer(nn.Module):
@@ -89,6 +90,7 @@ def quantize_float8_(
 
     Raises:
         ModelError: There is no such layer, or the filter takes none.
+        TypeError: A quantizer that was made is no nn.Module. Then, and when one cannot be made, nothing is changed.
     """
     layers = [
         module
@@ -97,7 +99,9 @@ def quantize_float8_(
     ]
     if not layers:
         raise ModelError("expected at least one nn.Linear or nn.Conv1d, 2d or 3d to quantize, found none")
-    for layer in layers:
+    factories = {"weight_quantizer": weight_quantizer, "input_quantizer": input_quantizer}
+    quantizers = [{name: make_quantizer(name, factory) for name, factory in factories.items()} for _ in layers]
+    for layer, made in zip(layers, quantizers, strict=True):
         layer.__class__ = FLOAT8_TYPES[type(layer)]
-        layer.weight_quantizer = weight_quantizer().train(layer.training)
-        layer.input_quantizer = input_quantizer().train(layer.training)
+        for name, quantizer in made.items():
+            layer.add_module(name, quantizer.train(layer.training))

@@ -3,18 +3,14 @@
 Parameters and state_dict keys are those of the float32 layers, so that states go both ways.
 """
 
-import copy
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.torch.layers.sites import LbaSite
 from lba_onnx.torch.operators.functional import lba_conv1d, lba_conv2d, lba_conv3d, lba_linear, lba_matmul
-
-_Layer = TypeVar("_Layer", bound="_FloatLayer")
 
 
 class WeightSite(LbaSite):
@@ -36,44 +32,7 @@ class WeightSite(LbaSite):
         return weight if self.weight_quantizer is None else self.weight_quantizer(weight)
 
 
-class _FloatLayer(WeightSite):
-    """An LBA layer that takes the place of a float32 layer."""
-
-    @classmethod
-    def from_float(
-        cls: type[_Layer],
-        module: nn.Module,
-        spec: AccumulatorSpec | str,
-        estimator: str = "identity",
-        weight_quantizer: nn.Module | None = None,
-        input_quantizer: nn.Module | None = None,
-    ) -> _Layer:
-        """Return an LBA layer that shares the parameters of a float32 layer, with its mode and hooks.
-
-        Args:
-            module: The layer that this class stands for; it stays as it is.
-            spec: The arithmetic, or its text.
-            estimator: How the backward pass treats what the accumulator loses.
-            weight_quantizer: Applied to the weight before the product; None for nothing.
-            input_quantizer: Applied to the input before the product; None for nothing.
-
-        Raises:
-            TypeError: `module` is something else, or an argument has the wrong type.
-            ValueError: The spec cannot be read, or the estimator is unknown.
-        """
-        if type(module) is not FLOAT_TYPES[cls]:
-            raise TypeError(f"expected a {FLOAT_TYPES[cls].__name__}, got {type(module).__name__}")
-        twin: Any = object.__new__(type(module))
-        twin.__dict__ = {
-            name: copy.copy(value) if isinstance(value, (dict, set)) else value
-            for name, value in module.__dict__.items()
-        }
-        twin.__class__ = cls
-        twin.configure(spec, estimator, weight_quantizer=weight_quantizer, input_quantizer=input_quantizer)
-        return cast(_Layer, twin)
-
-
-class LbaLinear(_FloatLayer, nn.Linear):
+class LbaLinear(WeightSite, nn.Linear):
     """nn.Linear whose dot products run in a low bit-width accumulator; the bias is added in float32."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -88,7 +47,7 @@ class LbaLinear(_FloatLayer, nn.Linear):
         return lba_linear(self.quantize_input(input), self.quantize_weight(self.weight), self.bias, **self.settings)
 
 
-class _LbaConv(_FloatLayer):
+class _LbaConv(WeightSite):
     """What the convolutions share."""
 
     _conv: Callable[..., Tensor]
@@ -188,6 +147,3 @@ LAYER_TYPES: dict[type[Any], type[Any]] = {
     nn.Conv3d: LbaConv3d,
 }
 """The float32 layers that are converted, to what becomes of them."""
-
-FLOAT_TYPES = {lba: layer for layer, lba in LAYER_TYPES.items()}
-"""The same the other way round."""

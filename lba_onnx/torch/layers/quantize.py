@@ -1,7 +1,7 @@
 """`quantize_`: layers and attention products of a model become LBA ones, in place, with the same parameters."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from lba_onnx.torch.layers.candidates import Filter, Layer, aliases, explain, fi
 from lba_onnx.torch.layers.config import PATTERN_PREFIX, REST, LbaConfig, assign
 from lba_onnx.torch.layers.float8_layers import Float8Layer
 from lba_onnx.torch.layers.modules import LAYER_TYPES, WeightSite
+from lba_onnx.torch.layers.quantizers import make_quantizer
 from lba_onnx.torch.layers.sites import LbaSite, require_sites
 
 Specs: TypeAlias = AccumulatorSpec | str | Mapping[str, AccumulatorSpec | str]
@@ -215,21 +216,15 @@ def _quantizers(config: LbaConfig, name: str, layers: Mapping[str, Layer]) -> di
     """Return the quantizers of a site: new ones; of a float8 layer those that it has, where the config makes none."""
     module = layers[name].module if name in layers else None
     taken = WeightSite if module is not None else site_type(name.rpartition(".")[2])
-    quantizers = {attribute: _make_quantizer(config, field) for attribute, field in taken.QUANTIZERS.items()}
+    factories = {attribute: (field, getattr(config, field)) for attribute, field in taken.QUANTIZERS.items()}
+    quantizers = {
+        attribute: None if factory is None else make_quantizer(field, factory)
+        for attribute, (field, factory) in factories.items()
+    }
     if isinstance(module, Float8Layer):
         own = {attribute: getattr(module, attribute) for attribute in quantizers}
         quantizers = {**own, **{attribute: made for attribute, made in quantizers.items() if made is not None}}
     return quantizers
-
-
-def _make_quantizer(config: LbaConfig, field: str) -> nn.Module | None:
-    factory: Callable[[], nn.Module] | None = getattr(config, field)
-    if factory is None:
-        return None
-    made = factory()
-    if not isinstance(made, nn.Module):
-        raise TypeError(f"expected {field} to return an nn.Module, got {type(made).__name__}")
-    return made
 
 
 def _apply(

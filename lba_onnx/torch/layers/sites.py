@@ -5,6 +5,7 @@
 A site is a module: hooks on it see the operands and the result.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -78,7 +79,7 @@ class LbaSite(nn.Module):
 
     @spec.setter
     def spec(self, spec: AccumulatorSpec | str) -> None:
-        self._spec = as_spec(spec)
+        self._spec = _one_object(as_spec(spec))
 
     @property
     def estimator(self) -> str:
@@ -98,11 +99,21 @@ class LbaSite(nn.Module):
         """Return the input as it enters the product."""
         return input if self.input_quantizer is None else self.input_quantizer(input)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take over: all but the statistics key, under which this site alone counts."""
+        return {**self.__dict__, "statistics": ""}
+
     def extra_repr(self) -> str:
         """Return what the printed model says of the site: its spec and estimator."""
         inherited = super().extra_repr()
         own = f"spec={self._spec}, estimator={self._estimator}"
         return f"{inherited}, {own}" if inherited else own
+
+
+@functools.cache
+def _one_object(spec: AccumulatorSpec) -> AccumulatorSpec:
+    """Return the same object for equal specs: compiled code is compiled again when it sees another."""
+    return spec
 
 
 def lba_sites(model: nn.Module) -> dict[str, LbaSite]:

@@ -1,8 +1,8 @@
 """The operators lba_onnx::linear, ::matmul and ::conv: custom ops of torch.library that call the native library.
 
 They take the spec and the estimator as text, so that graphs can hold them. Each has a fake kernel (shapes, for
-torch.export and torch.compile), a backward formula (`gradients`) and a rule for autocast: operands are taken
-to float32.
+torch.export and torch.compile), a backward formula (`gradients`) and a rule for autocast: float16 and
+bfloat16 operands are taken to float32.
 """
 
 import torch

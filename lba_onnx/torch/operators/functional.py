@@ -41,7 +41,7 @@ def lba_linear(
         float32 [..., out_features].
 
     Raises:
-        TypeError: An operand is not float32 (outside torch.autocast), or `spec` is neither a spec nor text.
+        TypeError: An operand is not float32, nor taken to it by torch.autocast, or `spec` is neither a spec nor text.
         ValueError: Shapes do not fit, an operand is not on the CPU, or `spec` or `estimator` is unknown.
     """
     return custom_ops.linear(input, weight, bias, spec_text(spec), estimator, statistics)
@@ -63,7 +63,7 @@ def lba_matmul(
         float32 [..., rows, columns], without the dimension that a 1-D operand lacks.
 
     Raises:
-        TypeError: An operand is not float32 (outside torch.autocast), or `spec` is neither a spec nor text.
+        TypeError: An operand is not float32, nor taken to it by torch.autocast, or `spec` is neither a spec nor text.
         ValueError: Shapes do not fit, an operand is not on the CPU, or `spec` or `estimator` is unknown.
     """
     if a.ndim == 0 or b.ndim == 0:
@@ -128,7 +128,7 @@ def lba_conv2d(
         float32 [batch, out_channels, out_height, out_width], or without the batch.
 
     Raises:
-        TypeError: An operand is not float32 (outside torch.autocast), or `spec` is neither a spec nor text.
+        TypeError: An operand is not float32, nor taken to it by torch.autocast, or `spec` is neither a spec nor text.
         ValueError: Shapes or settings do not fit, an operand is not on the CPU, or `spec` or `estimator` is unknown.
     """
     window = _window(2, weight, stride, padding, dilation)
@@ -195,7 +195,7 @@ def lba_scaled_dot_product_attention(
         float32 [..., heads, targets, value_embedding].
 
     Raises:
-        TypeError: An operand is not float32 (outside torch.autocast), or a spec is neither a spec nor text.
+        TypeError: An operand is not float32, nor taken to it by torch.autocast, or a spec is neither a spec nor text.
         ValueError: Shapes do not fit, an operand is not on the CPU, both a mask and `is_causal` are given, or a spec or
             an estimator is unknown.
     """

@@ -17,15 +17,23 @@ class GatedProducts:
     Attributes:
         gated: Products whose gradient was taken for zero (alpha = 0).
         products: Products there were, padding included.
+        passes: Backward passes through which a gradient came.
+        blocked_passes: Those that gated products and passed nothing on of the gradient that they were given.
     """
 
     gated: int = 0
     products: int = 0
+    passes: int = 0
+    blocked_passes: int = 0
 
-    @property
-    def share(self) -> float:
-        """Gated products as a share of all, 0 to 1; 0 when there were none."""
-        return self.gated / self.products if self.products else 0.0
+    def __add__(self, other: "GatedProducts") -> "GatedProducts":
+        """Return the counts of both together."""
+        return GatedProducts(
+            self.gated + other.gated,
+            self.products + other.products,
+            self.passes + other.passes,
+            self.blocked_passes + other.blocked_passes,
+        )
 
 
 def open_gating(run: str) -> None:
@@ -53,29 +61,29 @@ def close_gating(run: str) -> None:
             raise ValueError(f"expected an open run, but {run!r} is not")
 
 
-def add_gated(key: str, gated: int, products: int) -> None:
+def is_gating_open(key: str) -> bool:
+    """Whether the run of a key "run/module" is open."""
+    return _run_of(key) in _runs
+
+
+def add_gated(key: str, counts: GatedProducts) -> None:
     """Add the counts of one backward pass; nothing happens when the key's run is not open."""
     with _lock:
-        counts = _runs.get(_run_of(key))
-        if counts is not None:
-            so_far = counts.get(key, GatedProducts())
-            counts[key] = GatedProducts(so_far.gated + gated, so_far.products + products)
+        run = _runs.get(_run_of(key))
+        if run is not None:
+            run[key] = run.get(key, GatedProducts()) + counts
 
 
-def read_gating(key: str) -> GatedProducts:
-    """Return what has been counted under a key; zeros when no gating backward pass has come by.
-
-    Args:
-        key: "run/module" of an open run.
+def read_gating(run: str) -> dict[str, GatedProducts]:
+    """Return what has been counted in a run, by key; keys for which no gating backward pass has come by are not there.
 
     Raises:
         ValueError: The run is not open.
     """
     with _lock:
-        counts = _runs.get(_run_of(key))
-        if counts is None:
-            raise ValueError(f"expected a key of an open run, but the run of {key!r} is not open")
-        return counts.get(key, GatedProducts())
+        if run not in _runs:
+            raise ValueError(f"expected an open run, but {run!r} is not")
+        return dict(_runs[run])
 
 
 def _run_of(key: str) -> str:

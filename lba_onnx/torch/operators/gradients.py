@@ -11,12 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lba_onnx import native
-from lba_onnx.torch.operators.gating import add_gated
+from lba_onnx.torch.operators.gating import GatedProducts, add_gated, is_gating_open
 from lba_onnx.torch.operators.operands import array, as_batches, geometry, read_spec
+
+_Floats = npt.NDArray[np.float32]
 
 
 @torch.library.custom_op("lba_onnx::matmul_gradients", mutates_args=())
@@ -45,8 +49,7 @@ def matmul_gradients(
     grad_a, grad_b, gated = native.matmul_gradients(
         upstream, left, right, read_spec(spec), estimator, threads, wants_a=wants_a, wants_b=wants_b
     )
-    if statistics:
-        add_gated(statistics, gated, upstream.size * left.shape[2])
+    _count(statistics, gated, upstream.size * left.shape[2], upstream, grad_a if grad_b is None else grad_b)
     batch = grad.shape[:-2]
     shared = left.shape[0] == 1
     return (
@@ -55,6 +58,14 @@ def matmul_gradients(
         if grad_b is None
         else _to_shape(torch.from_numpy(grad_b), (1,) if shared else batch, b.mT.shape),
     )
+
+
+def _count(statistics: str, gated: int, products: int, upstream: _Floats, gradient: _Floats | None) -> None:
+    """Count a backward pass by what came to it and the gradient it gives: the second operand's, usually a weight's."""
+    if is_gating_open(statistics):
+        passes = gradient is not None and bool(gradient.any())
+        is_blocked = gated > 0 and not passes and bool(upstream.any())
+        add_gated(statistics, GatedProducts(gated, products, int(passes), int(is_blocked)))
 
 
 def _to_shape(gradient: Tensor, batch: Sequence[int], shape: Sequence[int]) -> Tensor:
@@ -109,8 +120,9 @@ def conv_gradients(
     Returns:
         The gradients of input and weight; a tensor of no elements for one that was not asked for.
     """
+    upstream = array(grad.contiguous())
     grad_input, grad_weight, gated = native.conv_gradients(
-        array(grad.contiguous()),
+        upstream,
         array(input.contiguous()),
         array(weight.contiguous()),
         read_spec(spec),
@@ -120,8 +132,8 @@ def conv_gradients(
         wants_x=wants_input,
         wants_w=wants_weight,
     )
-    if statistics:
-        add_gated(statistics, gated, grad.numel() * math.prod(weight.shape[1:]))
+    products = upstream.size * math.prod(weight.shape[1:])
+    _count(statistics, gated, products, upstream, grad_input if grad_weight is None else grad_weight)
     return (
         grad.new_empty(0) if grad_input is None else torch.from_numpy(grad_input),
         grad.new_empty(0) if grad_weight is None else torch.from_numpy(grad_weight),

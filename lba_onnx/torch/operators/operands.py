@@ -13,6 +13,9 @@ from lba_onnx import native
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.torch.arguments import as_estimator, as_spec
 
+AUTOCAST_DTYPES = (torch.float16, torch.bfloat16)
+"""What torch.autocast takes to float32; other dtypes are for the caller to cast, inside autocast, too."""
+
 _Floats = npt.NDArray[np.float32]
 
 
@@ -50,7 +53,18 @@ def _refuse(operands: dict[str, Tensor]) -> NoReturn:
         found = ", ".join(f"{name} on {tensor.device}" for name, tensor in operands.items())
         raise ValueError(f"expected all operands on cpu, got {found}")
     name, dtype = next((name, tensor.dtype) for name, tensor in operands.items() if tensor.dtype != torch.float32)
-    raise TypeError(f"expected {name} to be torch.float32, got {dtype}; outside torch.autocast, cast it")
+    raise dtype_error(f"{name} to be torch.float32", dtype)
+
+
+def dtype_error(expected: str, dtype: torch.dtype) -> TypeError:
+    """Return the error for a tensor that is not float32.
+
+    Args:
+        expected: What was expected, in words.
+        dtype: What came.
+    """
+    halves = " and ".join(map(str, AUTOCAST_DTYPES))
+    return TypeError(f"expected {expected}, got {dtype}; cast it (torch.autocast does, for {halves} only)")
 
 
 def array(tensor: Tensor) -> _Floats:

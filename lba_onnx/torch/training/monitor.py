@@ -5,23 +5,23 @@
         print(monitor.report())
 
 A step is a forward of the model in training mode with gradients on. Looking into one costs about as much as its forward
-again, or more; the steps between cost nothing.
+again, or more; the steps between cost next to nothing: a call of one hook.
 """
 
-import functools
 import warnings
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from lba_onnx import native
 from lba_onnx.errors import ModelError
 from lba_onnx.torch.layers.sites import LbaSite, lba_sites, require_sites
 from lba_onnx.torch.operators.gating import GatedProducts, close_gating, open_gating, read_gating
 from lba_onnx.torch.training.gating_report import GatingReport, SiteGating
-from lba_onnx.torch.training.nonzero import count_nonzero, count_products
 
 DEFAULT_SAMPLED_FRACTION = 1 / 16
 
@@ -33,8 +33,9 @@ class GatedGradientsWarning(UserWarning):
 class GatingMonitor:
     """Counts, at every n-th training step, what becomes of products, sums and gradients at each site.
 
-    It warns (`GatedGradientsWarning`, once for each site) when all products of a site that could carry a gradient are
-    gated. Each process of distributed training has its own.
+    It warns (`GatedGradientsWarning`, once for each site) when a site's gating leaves nothing of the gradient that came
+    to it for its weight; without a weight that asks for a gradient, for its input. Each process of distributed training
+    has its own.
 
     Attributes:
         steps: Training steps seen since it was opened.
@@ -64,10 +65,10 @@ class GatingMonitor:
         self._sampled_fraction = sampled_fraction
         self._run = ""
         self._sampled_steps = 0
-        self._handles: list[Any] = []
+        self._hook: RemovableHandle | None = None
         self._warned: set[str] = set()
+        self._has_keys = False
         self._at_last_check: dict[str, GatedProducts] = {}
-        self._forward_products: dict[str, tuple[int, int]] = {}
 
     def open(self) -> None:
         """Begin to count.
@@ -75,17 +76,14 @@ class GatingMonitor:
         Raises:
             ModelError: This monitor is open, or another on the same model.
         """
-        if any(isinstance(getattr(hook, "__self__", None), GatingMonitor) for hook in self._pre_hooks()):
+        if any(self._is_watched_by(hook) for hook in self._model._forward_pre_hooks.values()):
             raise ModelError("expected a model without an open GatingMonitor; close that first")
         self._run = f"gating-{uuid4().hex}"
         self.steps = self._sampled_steps = 0
-        self._at_last_check.clear()
-        self._forward_products.clear()
+        self._at_last_check = {}
         native.statistics_open(self._run, self._sampled_fraction)
         open_gating(self._run)
-        self._handles = [self._model.register_forward_pre_hook(self._begin_step)]
-        for name, site in lba_sites(self._model).items():
-            self._handles.append(site.register_forward_hook(functools.partial(self._after_site, name)))
+        self._hook = self._model.register_forward_pre_hook(self._begin_step)
 
     def close(self) -> None:
         """Stop counting, and forget what was counted; nothing happens when the monitor is not open."""
@@ -94,8 +92,8 @@ class GatingMonitor:
         try:
             self._warn_if_gated()
         finally:  # a warning may be an error
-            for handle in self._handles:
-                handle.remove()
+            if self._hook is not None:
+                self._hook.remove()
             self._set_keys(False)
             native.statistics_close(self._run)
             close_gating(self._run)
@@ -110,7 +108,8 @@ class GatingMonitor:
         if not self._run:
             raise ModelError("expected an open GatingMonitor; use it by `with`, or call open() first")
         self._warn_if_gated()
-        rows = tuple(self._row(name, site) for name, site in lba_sites(self._model).items())
+        gating = read_gating(self._run)
+        rows = tuple(self._row(name, site, gating) for name, site in lba_sites(self._model).items())
         return GatingReport(self.steps, self._sampled_steps, rows)
 
     def __enter__(self) -> "GatingMonitor":
@@ -126,50 +125,60 @@ class GatingMonitor:
         """Stay with the model it was made for when that is copied; the copy is not counted."""
         return self
 
-    def _pre_hooks(self) -> list[Any]:
-        return list(self._model._forward_pre_hooks.values())
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle of the model takes along: a monitor that is closed."""
+        return {**self.__dict__, "_run": "", "_hook": None}
+
+    def _is_watched_by(self, hook: Any) -> bool:
+        """Whether a hook is that of an open monitor of this model; copies of a watched model have it too."""
+        monitor = getattr(hook, "__self__", None)
+        return isinstance(monitor, GatingMonitor) and monitor._run != "" and monitor._model is self._model
 
     def _begin_step(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if module is not self._model:
+        if module is not self._model or not self._run:
             return
         is_step = module.training and torch.is_grad_enabled()
         is_sampled = is_step and self.steps % self._every == 0
         self._warn_if_gated()
-        self._set_keys(is_sampled)
+        if is_sampled or self._has_keys:
+            self._set_keys(is_sampled)
         self.steps += is_step
         self._sampled_steps += is_sampled
 
     def _set_keys(self, is_sampled: bool) -> None:
+        """Set or take away the keys of this run; a site with another's, as in an export, keeps it."""
+        self._has_keys = is_sampled
         for name, site in lba_sites(self._model).items():
-            site.statistics = self._key(name) if is_sampled else ""
+            key = self._key(name)
+            if site.statistics in ("", key):
+                site.statistics = key if is_sampled else ""
+            else:  # its owner may put ours back
+                self._has_keys = True
 
     def _key(self, name: str) -> str:
         return f"{self._run}/{name or 'model'}"
 
-    def _after_site(self, name: str, site: LbaSite, operands: tuple[Tensor, ...], result: Tensor) -> None:
-        if site.statistics != self._key(name) or site.estimator == "identity":
-            return
-        nonzero, products = self._forward_products.get(name, (0, 0))
-        counts = count_nonzero(site, operands), count_products(site, operands, result)
-        self._forward_products[name] = nonzero + counts[0], products + counts[1]
-
     def _warn_if_gated(self) -> None:
         """Warn of sites with all their gradients gated since the last look."""
-        sites = lba_sites(self._model)
-        for name, (nonzero, products) in self._forward_products.items():
-            now, before = read_gating(self._key(name)), self._at_last_check.get(name, GatedProducts())
-            gated, backward_products = now.gated - before.gated, now.products - before.products
-            self._at_last_check[name] = now
-            able = nonzero if sites[name].estimator == "immediate_difference" else products
-            is_all = gated > 0 and gated * products >= able * backward_products  # a recomputed forward counts twice
-            if is_all and name not in self._warned:
+        counts, before = read_gating(self._run), self._at_last_check
+        self._at_last_check = counts
+        blocked = {key for key, now in counts.items() if _is_blocked(now, before.get(key, GatedProducts()))}
+        if not blocked:
+            return
+        for name, site in lba_sites(self._model).items():
+            if self._key(name) in blocked and name not in self._warned:
                 self._warned.add(name)
-                warnings.warn(_warning(name, sites[name]), GatedGradientsWarning, stacklevel=2)
-        self._forward_products.clear()
+                warnings.warn(_warning(name, site), GatedGradientsWarning, stacklevel=2)
 
-    def _row(self, name: str, site: LbaSite) -> SiteGating:
-        seen, gating = native.statistics_read(self._key(name)), read_gating(self._key(name))
-        return SiteGating.of(name, site.spec, site.estimator, gating, seen)
+    def _row(self, name: str, site: LbaSite, gating: Mapping[str, GatedProducts]) -> SiteGating:
+        key = self._key(name)
+        counts = gating.get(key, GatedProducts())
+        return SiteGating.of(name, site.spec, site.estimator, counts, native.statistics_read(key))
+
+
+def _is_blocked(now: GatedProducts, before: GatedProducts) -> bool:
+    """Whether backward passes between two counts were all blocked, at least one."""
+    return now.blocked_passes > before.blocked_passes and now.passes == before.passes
 
 
 def _warning(name: str, site: LbaSite) -> str:
