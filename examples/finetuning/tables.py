@@ -40,4 +40,5 @@ def mean_and_spread(values: Sequence[float], digits: int = 1) -> str:
     if not values:
         return ""
     spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
+    rounded = round(mean(values), digits) + 0.0  # no negative zero
+    return f"{rounded:.{digits}f}{spread}"
