@@ -8,6 +8,7 @@
 #define LBA_CPU_GRADIENT_KERNEL_H_
 
 #include <algorithm>
+#include <cstring>
 
 #include "cpu/gates.h"
 

@@ -89,6 +89,13 @@ int FindRuns(const ConvShape& s, int64_t first_channel, int64_t first, int count
   return run_count;
 }
 
+// What lanes 0 ... count - 1 of a panel read, from vector `first` on, in each channel of the group.
+PatchPlan PlanPanel(const ConvShape& s, int64_t group, int64_t first, int count, int width) {
+  Run runs[kColumnPanel];
+  const int run_count = FindRuns(s, group * s.group_in_channels(), first, count, runs);
+  return PlanPatches(s, runs, run_count, width);
+}
+
 }  // namespace
 
 ConvShape Flattened(const ConvShape& shape) {
@@ -105,9 +112,7 @@ ConvShape Flattened(const ConvShape& shape) {
 
 void Im2colSource::Pack(int64_t first, int count, int width, float* out) const {
   const ConvShape& s = shape_;
-  Run runs[kColumnPanel];
-  const int run_count = FindRuns(s, group_ * s.group_in_channels(), first, count, runs);
-  const PatchPlan plan = PlanPatches(s, runs, run_count, width);
+  const PatchPlan plan = PlanPanel(s, group_, first, count, width);
   const int64_t positions = static_cast<int64_t>(plan.is_full.size());
   for (int64_t channel = 0; channel < s.group_in_channels(); ++channel) {
     const float* image = x_ + channel * s.input_size();
@@ -123,9 +128,7 @@ void Im2colSource::Pack(int64_t first, int count, int width, float* out) const {
 
 void Im2colSink::Add(int64_t first, int count, int width, const float* panel) const {
   const ConvShape& s = shape_;
-  Run runs[kColumnPanel];
-  const int run_count = FindRuns(s, group_ * s.group_in_channels(), first, count, runs);
-  const PatchPlan plan = PlanPatches(s, runs, run_count, width);
+  const PatchPlan plan = PlanPanel(s, group_, first, count, width);
   const int64_t positions = static_cast<int64_t>(plan.is_full.size());
   for (int64_t channel = 0; channel < s.group_in_channels(); ++channel) {
     float* image = grad_x_ + channel * s.input_size();

@@ -1,5 +1,6 @@
 #include "cpu/masked_conv_gradients.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "cpu/im2col.h"

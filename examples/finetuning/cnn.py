@@ -7,6 +7,7 @@ python -m examples.finetuning.cnn --json_path cnn.json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from examples.finetuning.fashion_cnn import DATA, trained_cnn
 from examples.finetuning.onnx_run import INPUT, export_to, measure, predict_in_onnxruntime
 from examples.finetuning.stages import ONE_STAGE, STAGES, fine_tune, subset
 from examples.finetuning.store import Row
-from examples.finetuning.tables import cross_table
+from examples.finetuning.tables import below, cross_table
 from examples.finetuning.training import accuracy
 from lba_onnx.torch import LbaConfig, calibrate, quantize_
 
@@ -33,6 +34,7 @@ FAMILIES = {
     "M4E3": ("mse", "recursive_overflow"),
 }
 """Method of calibration, and estimator: with 3 exponent bits sums saturate."""
+_LABELS = itemgetter("family"), itemgetter("treatment")
 
 
 @dataclass(frozen=True)
@@ -101,34 +103,16 @@ def train(network: nn.Module, data: Split, epochs: int, stages: str, seed: int) 
 def render(rows: Sequence[Row]) -> str:
     """Return the accuracies, how far each is below float32, and how often onnxruntime predicts otherwise."""
     tables = [
-        cross_table(rows, "accuracy in %", _family, _treatment),
-        cross_table(below_float32(rows), "points below float32", _family, _treatment, "below", 2),
+        cross_table(rows, "accuracy in %", *_LABELS),
+        cross_table(below(rows, "family", (FLOAT32, ZERO_SHOT)), "points below float32", *_LABELS, "below", 2),
         cross_table(
             [row for row in rows if "differing_predictions" in row],
             "differing predictions",
-            _family,
-            _treatment,
+            *_LABELS,
             "differing_predictions",
         ),
     ]
     return "\n\n".join(tables)
-
-
-def below_float32(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of the families, with how far each is below the float32 network that it started from."""
-    float32 = {
-        row["seed"]: row["accuracy"] for row in rows if (row["family"], row["treatment"]) == (FLOAT32, ZERO_SHOT)
-    }
-    known = [row for row in rows if row["family"] != FLOAT32 and row["seed"] in float32]
-    return [{**row, "below": float32[row["seed"]] - row["accuracy"]} for row in known]
-
-
-def _family(row: Row) -> str:
-    return str(row["family"])
-
-
-def _treatment(row: Row) -> str:
-    return str(row["treatment"])
 
 
 EXPERIMENT = Experiment("cnn", tuple(make_cases()), run, render)

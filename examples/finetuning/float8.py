@@ -6,6 +6,7 @@ python -m examples.finetuning.float8 --json_path float8.json
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from examples.finetuning.experiment import FLOAT32, Experiment, main
 from examples.finetuning.fashion_cnn import DATA, trained_cnn
 from examples.finetuning.stages import ONE_STAGE, STAGES, subset
 from examples.finetuning.store import Row
-from examples.finetuning.tables import cross_table
+from examples.finetuning.tables import below, cross_table
 from examples.finetuning.training import accuracy, predict
 from lba_onnx.torch import (
     Float8InputQuantizer,
@@ -30,6 +31,7 @@ from lba_onnx.torch import (
 
 FAMILY, METHOD = "M7E4", "max"
 BEFORE_CALIBRATION = "M7E4b10"
+_LABELS = itemgetter("accumulator"), itemgetter("treatment")
 
 
 @dataclass(frozen=True)
@@ -92,27 +94,17 @@ def show_ranges(network: nn.Module, images: Tensor) -> None:
 
 def render(rows: Sequence[Row]) -> str:
     """Return the accuracies, and how far they are below the fine-tuned FP8 baseline."""
-    baseline = {
-        row["seed"]: row["accuracy"] for row in rows if (row["accumulator"], row["treatment"]) == (FLOAT32, ONE_STAGE)
-    }
-    below = [
-        {**row, "below": baseline[row["seed"]] - row["accuracy"]}
-        for row in rows
-        if row["accumulator"] != FLOAT32 and row["seed"] in baseline
-    ]
     tables = [
-        cross_table(rows, "accuracy in %, FP8 with sums in", _accumulator, _treatment),
-        cross_table(below, "points below the fine-tuned FP8 baseline", _accumulator, _treatment, "below", 2),
+        cross_table(rows, "accuracy in %, FP8 with sums in", *_LABELS),
+        cross_table(
+            below(rows, "accumulator", (FLOAT32, ONE_STAGE)),
+            "points below the fine-tuned FP8 baseline",
+            *_LABELS,
+            "below",
+            2,
+        ),
     ]
     return "\n\n".join(tables)
-
-
-def _accumulator(row: Row) -> str:
-    return str(row["accumulator"])
-
-
-def _treatment(row: Row) -> str:
-    return str(row["treatment"])
 
 
 EXPERIMENT = Experiment("float8", tuple(make_cases()), run, render)

@@ -30,6 +30,19 @@ def cross_table(
     return markdown([corner, *columns], table)
 
 
+def below(rows: Sequence[Row], arithmetic: str, baseline: tuple[str, str]) -> list[Row]:
+    """Return the rows of other arithmetics than the baseline's, with how many points each is "below" it.
+
+    Args:
+        rows: Results, with "treatment", "seed" and "accuracy".
+        arithmetic: Name of the entry that says in what the sums are computed.
+        baseline: That entry and the treatment of the row to hold the others of its seed against.
+    """
+    reached = {row["seed"]: row["accuracy"] for row in rows if (row[arithmetic], row["treatment"]) == baseline}
+    known = [row for row in rows if row[arithmetic] != baseline[0] and row["seed"] in reached]
+    return [{**row, "below": reached[row["seed"]] - row["accuracy"]} for row in known]
+
+
 def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *lines))

@@ -9,16 +9,17 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 
 import torch
 
-from examples.finetuning.cnn import ZERO_SHOT, below_float32
+from examples.finetuning.cnn import ZERO_SHOT
 from examples.finetuning.data import READERS
 from examples.finetuning.experiment import FLOAT32, Experiment, main
 from examples.finetuning.onnx_run import measure
 from examples.finetuning.stages import ONE_STAGE, STAGES, fine_tune
 from examples.finetuning.store import Row
-from examples.finetuning.tables import cross_table
+from examples.finetuning.tables import below, cross_table
 from examples.finetuning.text_classifier import TextClassifier, make_text_classifier
 from lba_onnx.torch import LbaConfig, calibrate, quantize_
 
@@ -28,6 +29,7 @@ BATCH, LEARNING_RATE = 32, 1e-4
 CALIBRATION_TEXTS = 64
 METHOD, ESTIMATOR = "max", "identity"
 ATTENTION = ("re:encoder.*attention.self",)
+_LABELS = itemgetter("family"), itemgetter("treatment")
 
 
 @dataclass(frozen=True)
@@ -92,19 +94,11 @@ def render(rows: Sequence[Row]) -> str:
     """Return the accuracies, how far each is below float32, and how often onnxruntime predicts otherwise."""
     exported = [row for row in rows if "differing_predictions" in row]
     tables = [
-        cross_table(rows, "accuracy in %", _family, _treatment),
-        cross_table(below_float32(rows), "points below float32", _family, _treatment, "below"),
-        cross_table(exported, "differing predictions", _family, _treatment, "differing_predictions"),
+        cross_table(rows, "accuracy in %", *_LABELS),
+        cross_table(below(rows, "family", (FLOAT32, ZERO_SHOT)), "points below float32", *_LABELS, "below"),
+        cross_table(exported, "differing predictions", *_LABELS, "differing_predictions"),
     ]
     return "\n\n".join(tables)
-
-
-def _family(row: Row) -> str:
-    return str(row["family"])
-
-
-def _treatment(row: Row) -> str:
-    return str(row["treatment"])
 
 
 EXPERIMENT = Experiment("transformer", tuple(make_cases()), run, render)
