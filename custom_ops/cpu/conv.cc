@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/direct_conv.h"
+#include "cpu/fp_environment.h"
 #include "cpu/im2col.h"
 #include "cpu/masked_conv.h"
 #include "cpu/moving_panel.h"
@@ -13,8 +14,6 @@ namespace lba {
 namespace {
 
 constexpr int64_t kTargetTasks = 16;
-constexpr int64_t kMaxSize = (int64_t{1} << 31) - 1;  // of one dimension, so that products of two never overflow
-constexpr double kMaxOutputs = 0x1p48;
 constexpr int64_t kMinFilterPanels = 16;  // per task, so that packing the patches stays a small part
 
 // tile[filter][position] to y[sample][channel][position].
@@ -103,39 +102,6 @@ LbaConvArgs Described(const ConvShape& shape, const float* x, const float* w, fl
 
 }  // namespace
 
-std::string CompleteConvShape(ConvShape* shape) {
-  for (const int64_t size : {shape->batch, shape->in_channels, shape->out_channels}) {
-    if (size < 0) return "expected sizes of 0 or more, got " + std::to_string(size);
-  }
-  double outputs = static_cast<double>(shape->batch) * static_cast<double>(shape->out_channels);
-  if (shape->groups < 1) return "expected group of at least 1, got " + std::to_string(shape->groups);
-  if (shape->in_channels % shape->groups != 0 || shape->out_channels % shape->groups != 0) {
-    return "expected channels that group divides, got " + std::to_string(shape->in_channels) + " input and " +
-           std::to_string(shape->out_channels) + " output channels in " + std::to_string(shape->groups) + " groups";
-  }
-  for (int d = 0; d < 3; ++d) {
-    if (shape->kernel[d] < 1 || shape->strides[d] < 1 || shape->dilations[d] < 1) {
-      return "expected kernel sizes, strides and dilations of at least 1";
-    }
-    if (shape->pads_begin[d] < 0 || shape->pads_end[d] < 0) return "expected pads of 0 or more";
-    for (const int64_t size : {shape->input[d], shape->kernel[d], shape->strides[d], shape->dilations[d],
-                               shape->pads_begin[d], shape->pads_end[d]}) {
-      if (size > kMaxSize) return "expected sizes below 2^31, got " + std::to_string(size);
-    }
-    const int64_t padded = shape->input[d] + shape->pads_begin[d] + shape->pads_end[d];
-    const int64_t reach = (shape->kernel[d] - 1) * shape->dilations[d] + 1;
-    if (padded < reach) {
-      return "expected a kernel that fits the padded input, got a kernel that spans " + std::to_string(reach) + " of " +
-             std::to_string(padded);
-    }
-    shape->output[d] = (padded - reach) / shape->strides[d] + 1;
-    outputs *= static_cast<double>(shape->output[d]);
-  }
-  if (outputs > kMaxOutputs)
-    return "expected an output that memory can hold, got " + std::to_string(outputs) + " values";
-  return "";
-}
-
 std::shared_ptr<const PackedFilter> PackFilter(const AccumulatorSpec& spec, const ConvShape& shape, const float* w) {
   return std::make_shared<PackedFilter>(TilePlanner(spec, shape.depth()), shape, w, SerialParallel());
 }
@@ -160,12 +126,18 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
     } else {
       (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);
     }
-    if (statistics != nullptr && statistics->is_observed()) {
-      const LbaConvArgs args = Described(shape, x, w, y);
-      statistics->Observe(spec, nullptr, &args);
-    } else if (statistics != nullptr) {
-      CollectConvStatistics(spec, flat, x, w, parallel, statistics);
-    }
+  }
+  FinishConv(spec, shape, x, w, bias, y, parallel, statistics);
+}
+
+void FinishConv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w, const float* bias,
+                float* y, const Parallel& parallel, StatisticsCollector* statistics) {
+  const bool is_recorded = statistics != nullptr && shape.depth() > 0;
+  if (is_recorded && statistics->is_observed()) {
+    const LbaConvArgs args = Described(shape, x, w, y);
+    statistics->Observe(spec, nullptr, &args);
+  } else if (is_recorded) {
+    CollectConvStatistics(spec, Flattened(shape), x, w, parallel, statistics);
   }
   if (bias != nullptr) AddBias(shape, bias, y, parallel);
 }

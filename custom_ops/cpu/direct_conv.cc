@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cpu/strided_copy.h"
+#include "cpu/tile.h"
 
 namespace lba {
 namespace {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cpu/im2col.h"
+#include "cpu/tile.h"
 
 namespace lba {
 namespace {

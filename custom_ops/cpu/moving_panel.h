@@ -6,6 +6,7 @@
 
 #include "cpu/packed_panels.h"
 #include "cpu/panel.h"
+#include "cpu/tile.h"
 #include "cpu/tile_planner.h"
 
 namespace lba {

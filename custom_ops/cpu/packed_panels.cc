@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cpu/tile.h"
+
 namespace lba {
 
 PackedPanels::PackedPanels(const TilePlanner& planner, const PanelSource& source, int width, const Parallel& parallel)

@@ -1,46 +1,9 @@
 #include "cpu/panel.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace lba {
-namespace {
-
-// Exact whatever the calling thread's floating-point environment: one that takes float32 subnormals for zeros would
-// lose them in the conversion.
-double FromFloatBits(uint32_t bits) {
-  if (bits < 0x00800000u) return std::ldexp(static_cast<double>(bits), -149);
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-}  // namespace
-
-double ValueRange::max_abs() const { return FromFloatBits(max_bits); }
-
-double ValueRange::min_abs() const {
-  return is_zero() ? std::numeric_limits<double>::infinity() : FromFloatBits(min_bits_less_one + 1);
-}
-
-int ValueRange::min_exponent() const { return static_cast<int>((min_bits_less_one + 1) >> 23) - 127; }
-
-int ValueRange::significant_bits() const {
-  if (is_zero()) return 0;
-  if (has_subnormal()) return 24;
-  const uint32_t mantissa = (any_bits & 0x007fffffu) | 0x00800000u;
-  return 24 - __builtin_ctz(mantissa);
-}
-
-double ValueRange::chunk_norm(int64_t chunk) const {
-  // Each of at most 2 * chunk + 2 operations truncated by a factor above 1 - 2^-23 and flushed less than 2^-126.
-  const double operations = 2.0 * static_cast<double>(chunk) + 2.0;
-  const double kept = 1.0 - operations * std::ldexp(1.0, -23);
-  if (kept <= 0.5 || max_chunk_squares >= 0x1p126f) return std::numeric_limits<double>::infinity();
-  return std::sqrt(max_chunk_squares / kept + operations * std::ldexp(1.0, -126)) * (1.0 + 1e-12);
-}
-
 namespace {
 
 #if defined(__has_builtin)

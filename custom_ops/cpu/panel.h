@@ -10,48 +10,12 @@
 #include <new>
 #include <utility>
 
+#include "lba/value_range.h"
+
 namespace lba {
 
 constexpr int kRowPanel = 8;      // rows of one tile
 constexpr int kColumnPanel = 32;  // columns of one tile: the vector lanes
-
-// What the provable short cuts need to know of a set of float32 values. Magnitudes are kept as bits: those of
-// non-negative float32 values order like integers, and NaN and infinity come last.
-struct ValueRange {
-  uint32_t max_bits = 0;
-  uint32_t min_bits_less_one = 0x7fffffffu;  // of the nonzero values; with zeros only it stays the largest
-  uint32_t any_bits = 0;                     // bitwise or
-  float max_chunk_squares = 0;  // largest sum of squares over one chunk of one vector, truncated in each addition
-
-  bool is_finite() const { return max_bits < 0x7f800000u; }
-  bool is_zero() const { return max_bits == 0; }
-  bool has_subnormal() const { return !is_zero() && min_bits_less_one < 0x007fffffu; }
-  double max_abs() const;
-  double min_abs() const;  // smallest nonzero magnitude; infinity when all are zero
-  int max_exponent() const { return static_cast<int>(max_bits >> 23) - 127; }  // |v| < 2^(max_exponent + 1)
-  int min_exponent() const;      // |v| >= 2^min_exponent for nonzero values; only when there are no subnormals
-  int significant_bits() const;  // of the widest value, leading one included
-  // An upper bound of the Euclidean norm of a chunk of `chunk` values of any one vector.
-  double chunk_norm(int64_t chunk) const;
-
-  void Merge(const ValueRange& other) {
-    max_bits = std::max(max_bits, other.max_bits);
-    min_bits_less_one = std::min(min_bits_less_one, other.min_bits_less_one);
-    any_bits |= other.any_bits;
-    max_chunk_squares = std::max(max_chunk_squares, other.max_chunk_squares);
-  }
-};
-
-// Of a ValueRange, what decides the kernel's variant; computed once a panel, because every tile asks.
-struct PanelBounds {
-  double max_abs = 0;
-  double chunk_norm = 0;
-  int significant_bits = 0;
-
-  PanelBounds() = default;
-  PanelBounds(const ValueRange& range, int64_t chunk)
-      : max_abs(range.max_abs()), chunk_norm(range.chunk_norm(chunk)), significant_bits(range.significant_bits()) {}
-};
 
 // Memory for packed values, aligned for vector loads; contents undefined.
 class AlignedFloats {

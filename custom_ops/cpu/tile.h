@@ -10,35 +10,9 @@
 #include "cpu/fp_environment.h"
 #include "cpu/panel.h"
 #include "lba/fmaq.h"
+#include "lba/short_cuts.h"
 
 namespace lba {
-
-// A specification as the kernels read it.
-struct TileConstants {
-  // For the scaled float32 paths (cpu/scaling.h): the formats after scaling by powers of two.
-  float product_max = 0, accumulator_max = 0;
-  float product_to_accumulator = 1;  // from the scale of the products to that of the accumulator
-  uint32_t product_kept_bits = 0, accumulator_kept_bits = 0;
-  float unscale[2] = {1, 1};  // both factors together take a total back
-  // For the double paths: the formats as they are.
-  QuantizeConstants product{}, accumulator{};
-};
-
-// What is done to a product before it joins the partial sum; the operands prove which steps are needed.
-enum class ProductStep {
-  kFused,     // exact and inside the format: multiplied and added in one instruction
-  kExact,     // exact, but may underflow: no mantissa bits to drop
-  kTruncate,  // may underflow, cannot overflow
-  kSaturate,  // all steps
-};
-
-struct TileVariant {
-  ProductStep product = ProductStep::kSaturate;
-  bool saturates_partial_sum = true;  // whether a partial sum can reach max_value
-
-  int index() const { return static_cast<int>(product) * 2 + (saturates_partial_sum ? 1 : 0); }
-};
-constexpr int kTileVariants = 8;
 
 // out[r][c], r < row_count, c < column_count rounded up to a vector: dot products of rows [depth][kRowPanel] and
 // columns [depth][kColumnPanel].

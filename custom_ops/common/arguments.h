@@ -1,0 +1,67 @@
+// What all entry points do with their arguments: C structures become C++ ones, mistakes become errors.
+#ifndef LBA_COMMON_ARGUMENTS_H_
+#define LBA_COMMON_ARGUMENTS_H_
+
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "lba/c_api.h"
+#include "lba/conv.h"
+#include "lba/format.h"
+
+namespace lba {
+
+// Throws std::invalid_argument, the caller's mistake, unless `condition` holds.
+inline void Require(bool condition, const std::string& reason) {
+  if (!condition) throw std::invalid_argument(reason);
+}
+
+// Throws std::invalid_argument for a null or a specification that cannot be emulated.
+AccumulatorSpec SpecOf(const LbaSpec* spec);
+
+// Of LbaConvArgs and its like. Throws std::invalid_argument for geometries that do not fit.
+template <class Args>
+ConvShape ConvShapeOf(const Args& args) {
+  Require(args.rank >= 1 && args.rank <= 3, "expected 1 to 3 spatial dimensions, got " + std::to_string(args.rank));
+  ConvShape shape;
+  shape.batch = args.batch;
+  shape.in_channels = args.in_channels;
+  shape.out_channels = args.out_channels;
+  shape.groups = args.groups;
+  for (int i = 0; i < args.rank; ++i) {
+    const int d = 3 - args.rank + i;
+    shape.input[d] = args.input[i];
+    shape.kernel[d] = args.kernel[i];
+    shape.strides[d] = args.strides[i];
+    shape.dilations[d] = args.dilations[i];
+    shape.pads_begin[d] = args.pads_begin[i];
+    shape.pads_end[d] = args.pads_end[i];
+  }
+  const std::string reason = CompleteConvShape(&shape);
+  Require(reason.empty(), reason);
+  return shape;
+}
+
+// Runs `body` and returns LBA_OK, or the code of what it threw, with the reason in `last_error`.
+template <class Body>
+int Guarded(std::string* last_error, const Body& body) {
+  const auto fail = [last_error](int code, const char* reason) {
+    *last_error = reason;
+    return code;
+  };
+  try {
+    body();
+    return LBA_OK;
+  } catch (const std::invalid_argument& error) {
+    return fail(LBA_INVALID_ARGUMENT, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(LBA_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::exception& error) {
+    return fail(LBA_INTERNAL_ERROR, error.what());
+  }
+}
+
+}  // namespace lba
+
+#endif  // LBA_COMMON_ARGUMENTS_H_
