@@ -43,6 +43,11 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
           const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
           StatisticsCollector* statistics);
 
+// What Conv does after the products, for a y that another processor computed: counts the call, or shows it to the
+// observer, who may write y, then adds the bias. `bias` and `statistics` may be null.
+void FinishConv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w, const float* bias,
+                float* y, const Parallel& parallel, StatisticsCollector* statistics);
+
 }  // namespace lba
 
 #endif  // LBA_CONV_H_

@@ -35,6 +35,11 @@ std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, 
 void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b,
             const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics);
 
+// What MatMul does after the products, for a y that another processor computed: counts the call, or shows it to the
+// observer, who may write y. `statistics` may be null.
+void RecordMatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b, float* y,
+                  const Parallel& parallel, StatisticsCollector* statistics);
+
 }  // namespace lba
 
 #endif  // LBA_MATMUL_H_

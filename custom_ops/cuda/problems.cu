@@ -1,0 +1,87 @@
+#include <string>
+
+#include "common/arguments.h"
+#include "cuda/problems.h"
+
+namespace lba::cuda {
+namespace {
+
+constexpr int64_t kMostValues = int64_t{1} << 31;  // of one dimension: tiles and stages count in 32 bits
+
+bool IsHalf(int32_t type) {
+  Require(type == LBA_FLOAT32 || type == LBA_FLOAT16,
+          "expected the element type float32 (0) or float16 (1), got " + std::to_string(type));
+  return type == LBA_FLOAT16;
+}
+
+void RequireSize(const char* what, int64_t size) {
+  Require(size >= 0 && size < kMostValues,
+          std::string("expected ") + what + " from 0 to 2^31 - 1, got " + std::to_string(size));
+}
+
+// The different matrices of an operand: the batch dimensions along which it is not broadcast.
+StridedIndex MatricesOf(const LbaCudaMatMulArgs& args, const int64_t* strides) {
+  StridedIndex matrices;
+  for (int i = 0; i < args.batch_rank; ++i) {
+    if (strides[i] == 0) continue;
+    matrices.sizes[matrices.rank] = args.batch[i];
+    matrices.strides[matrices.rank++] = strides[i];
+  }
+  return matrices;
+}
+
+// For each entry of the batch, which of these it is.
+StridedIndex MatrixOfEntry(const LbaCudaMatMulArgs& args, const int64_t* strides) {
+  StridedIndex index;
+  index.rank = args.batch_rank;
+  int64_t stride = 1;
+  for (int i = args.batch_rank - 1; i >= 0; --i) {
+    index.sizes[i] = args.batch[i];
+    index.strides[i] = strides[i] == 0 ? 0 : stride;
+    if (strides[i] != 0) stride *= args.batch[i];
+  }
+  return index;
+}
+
+}  // namespace
+
+MatMulProblem MatMulProblemOf(const LbaSpec* spec, const LbaCudaMatMulArgs* args) {
+  Require(args != nullptr, "expected arguments, got null");
+  Require(args->batch_rank >= 0 && args->batch_rank <= LBA_CUDA_BATCH_RANK,
+          "expected 0 to 8 batch dimensions, got " + std::to_string(args->batch_rank));
+  for (int i = 0; i < args->batch_rank; ++i) RequireSize("batch dimensions", args->batch[i]);
+  RequireSize("rows", args->rows);
+  RequireSize("columns", args->columns);
+  RequireSize("a depth", args->depth);
+  const bool is_half = IsHalf(args->type);
+  MatMulProblem problem;
+  problem.spec = SpecOf(spec);
+  problem.rows = {{args->a, is_half}, MatricesOf(*args, args->a_batch_strides),
+                  args->rows,         args->depth,
+                  args->a_row_stride, args->a_depth_stride};
+  problem.columns = {{args->b, is_half},    MatricesOf(*args, args->b_batch_strides),
+                     args->columns,         args->depth,
+                     args->b_column_stride, args->b_depth_stride};
+  problem.row_matrices = MatrixOfEntry(*args, args->a_batch_strides);
+  problem.column_matrices = MatrixOfEntry(*args, args->b_batch_strides);
+  // As in Gemm, an addend times 0 is none, even where it is NaN.
+  problem.output = {args->y, is_half, args->alpha, args->beta, {args->beta == 0 ? nullptr : args->c, is_half}};
+  problem.addend_row_stride = args->c_row_stride;
+  problem.addend_column_stride = args->c_column_stride;
+  return problem;
+}
+
+ConvProblem ConvProblemOf(const LbaSpec* spec, const LbaCudaConvArgs* args) {
+  Require(args != nullptr, "expected arguments, got null");
+  const bool is_half = IsHalf(args->type);
+  ConvProblem problem;
+  problem.spec = SpecOf(spec);
+  problem.shape = ConvShapeOf(*args);
+  RequireSize("a depth", problem.shape.depth());
+  problem.x = {args->x, is_half};
+  problem.weights = FiltersOf(problem.shape, {args->w, is_half});
+  problem.output = {args->y, is_half, 1.0f, 1.0f, {args->bias, is_half}};
+  return problem;
+}
+
+}  // namespace lba::cuda

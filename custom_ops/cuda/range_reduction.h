@@ -1,0 +1,50 @@
+// Ranges of values, gathered by all threads of a block.
+#ifndef LBA_CUDA_RANGE_REDUCTION_H_
+#define LBA_CUDA_RANGE_REDUCTION_H_
+
+#include <cuda_runtime.h>
+
+#include "cuda/operand.h"
+
+namespace lba::cuda {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+struct ThreadRange {  // without initializers, as shared memory wants it: start from ThreadRange()
+  uint32_t max_bits, complement_of_min, any_bits;
+  float squares;
+
+  __device__ void Include(float value) {
+    const uint32_t bits = __float_as_uint(value) & 0x7fffffffu;
+    max_bits = bits > max_bits ? bits : max_bits;
+    const uint32_t complement = bits == 0 ? 0 : 0x7fffffffu - (bits - 1);
+    complement_of_min = complement > complement_of_min ? complement : complement_of_min;
+    any_bits |= bits;
+  }
+
+  // Of all 32 lanes.
+  __device__ void MergeWarp() {
+    for (int distance = 16; distance > 0; distance /= 2) {
+      max_bits = std::max(max_bits, __shfl_xor_sync(kAllLanes, max_bits, distance));
+      complement_of_min = std::max(complement_of_min, __shfl_xor_sync(kAllLanes, complement_of_min, distance));
+      any_bits |= __shfl_xor_sync(kAllLanes, any_bits, distance);
+      squares = std::max(squares, __shfl_xor_sync(kAllLanes, squares, distance));
+    }
+  }
+
+  // Most threads find that others have been further: a plain read spares them the atomic operation.
+  __device__ void MergeInto(SharedRange* range, bool adds_squares) const {
+    if (max_bits > range->max_bits) atomicMax(&range->max_bits, max_bits);
+    if (complement_of_min > range->complement_of_min) atomicMax(&range->complement_of_min, complement_of_min);
+    if ((any_bits | range->any_bits) != range->any_bits) atomicOr(&range->any_bits, any_bits);
+    if (adds_squares) {
+      atomicAdd(reinterpret_cast<float*>(&range->squares_bits), squares);
+    } else if (__float_as_uint(squares) > range->squares_bits) {  // magnitudes order like their bits
+      atomicMax(&range->squares_bits, __float_as_uint(squares));
+    }
+  }
+};
+
+}  // namespace lba::cuda
+
+#endif  // LBA_CUDA_RANGE_REDUCTION_H_
