@@ -37,6 +37,7 @@ void ExpectEqual(const char* name, size_t ours, size_t theirs) {
 void CheckFunctionPositions() {
 #define LBA_ORT_CHECK(name, position, ...) ExpectEqual(#name, position, offsetof(OrtApi, name) / sizeof(void*));
   LBA_ORT_FUNCTIONS(LBA_ORT_CHECK)
+  LBA_ORT_SCRATCH_FUNCTIONS(LBA_ORT_CHECK)
 #undef LBA_ORT_CHECK
   ExpectEqual("OrtApiBase::GetVersionString", offsetof(lba::ort::ApiBase, GetVersionString),
               offsetof(OrtApiBase, GetVersionString));
