@@ -142,7 +142,12 @@ void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* 
     const ProductSides sides{planner, rows, columns, packed->At(shape.b_offsets[entry]), MovingSide::kRows};
     RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
   });
-  if (statistics == nullptr) return;
+  RecordMatMul(spec, shape, a, b, y, parallel, statistics);
+}
+
+void RecordMatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b, float* y,
+                  const Parallel& parallel, StatisticsCollector* statistics) {
+  if (statistics == nullptr || shape.depth == 0) return;
   if (statistics->is_observed()) {
     const LbaMatMulArgs args = Described(shape, a, b, y);
     statistics->Observe(spec, &args, nullptr);

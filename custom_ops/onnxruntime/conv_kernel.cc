@@ -1,4 +1,4 @@
-#include "lba/conv.h"
+#include "onnxruntime/host_product.h"
 #include "onnxruntime/kernel.h"
 #include "onnxruntime/shape_rules.h"
 
@@ -8,13 +8,14 @@ namespace {
 class ConvKernel : public Kernel {
  public:
   explicit ConvKernel(const Node& node)
-      : spec_(ReadAccumulatorSpec(node.attributes())),
-        statistics_(ReadStatistics(node.attributes())),
+      : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadConvAttributes(node.attributes())),
         w_(node, 1) {
+    const AccumulatorSpec spec = ReadAccumulatorSpec(node.attributes());
     ConvOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
-    if (w_.constant() == nullptr) return;
-    packed_w_ = PackFilter(spec_, FilterShape(w_.dimensions(), attributes_), w_.constant());
+    const bool is_constant = w_.constant() != nullptr;
+    const ConvShape filter = is_constant ? FilterShape(w_.dimensions(), attributes_) : ConvShape{};
+    product_ = MakeHostConv(node.place(), spec, filter, w_.constant());
   }
 
   void Compute(const Call& call) const override {
@@ -32,17 +33,16 @@ class ConvKernel : public Kernel {
     const Floats x_values(x);
     const Floats w_values = w_.Of(w);
     const Floats bias_values(bias);
-    Conv(spec_, shape, x_values.data(), w_values.data(), packed_w_.get(), bias_values.data(), y.data(),
-         SessionParallel(call), statistics_.get());
+    product_->Compute(shape, x_values.data(), w_values.data(), bias_values.data(), y.data(), SessionParallel(call),
+                      statistics_.get());
     y.Finish();
   }
 
  private:
-  AccumulatorSpec spec_;
   std::shared_ptr<StatisticsCollector> statistics_;
   ConvAttributes attributes_;
   Weights w_;
-  std::shared_ptr<const PackedFilter> packed_w_;
+  std::unique_ptr<HostConv> product_;
 };
 
 }  // namespace

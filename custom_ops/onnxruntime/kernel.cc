@@ -27,6 +27,12 @@ std::string NodeLabel(const Api* api, const KernelInfo* info, const std::string&
   return "unnamed node (" + op_type + ") with output '" + output + "'";
 }
 
+Node Node::OnHostCopies() const {
+  Node node(api_, info_, Place::kOffloaded, nullptr);
+  node.has_constants_ = false;
+  return node;
+}
+
 Shape Node::InputShape(size_t index) const {
   const Tensor constant = ConstantInput(index);
   if (constant.is_present()) return KnownShape(constant.dimensions);
@@ -41,6 +47,7 @@ Shape Node::InputShape(size_t index) const {
 }
 
 Tensor Node::ConstantInput(size_t index) const {
+  if (!has_constants_) return {};
   int is_constant = 0;
   const Value* value = nullptr;
   if (!Succeeded(api_, KernelInfoGetConstantInput_tensor(api_, info_, index, &is_constant, &value))) return {};
@@ -75,8 +82,7 @@ Floats Weights::Of(const Tensor& tensor) const {
 }
 
 FloatOutput::FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions)
-    : tensor_(call.Output(dimensions)) {
-  for (int64_t dimension : dimensions) count_ *= dimension;
+    : tensor_(call.Output(dimensions)), count_(ElementCount(dimensions)) {
   if (type == kFloat16) unrounded_.reset(new float[static_cast<size_t>(count_)]);
   data_ = unrounded_ ? unrounded_.get() : static_cast<float*>(tensor_);
 }

@@ -12,20 +12,33 @@
 
 namespace lba::ort {
 
+// Where the dot products of a node are computed: on the CPU, where its tensors lie; by a CUDA device, with copies of
+// tensors that lie in host memory; or on the stream of the CUDA provider, which holds the tensors.
+enum class Place { kCpu, kOffloaded, kCudaProvider };
+
 // What onnxruntime tells of a node when it creates its kernel.
 class Node {
  public:
-  Node(const Api* api, const KernelInfo* info) : api_(api), info_(info) {}
+  // scratch_api: null before kScratchApiVersion.
+  Node(const Api* api, const KernelInfo* info, Place place, const Api* scratch_api)
+      : api_(api), info_(info), place_(place), scratch_api_(scratch_api) {}
 
   KernelAttributes attributes() const { return KernelAttributes(api_, info_); }
   // The shape of an input as far as known; empty when the input is absent or of unknown rank.
   Shape InputShape(size_t index) const;
-  // The value of a constant input; absent otherwise.
+  // The value of a constant input, in the provider's memory; absent otherwise.
   Tensor ConstantInput(size_t index) const;
+  Place place() const { return place_; }
+  const Api* scratch_api() const { return scratch_api_; }
+  // The same node for a kernel that is called with copies in host memory: none of its inputs is constant.
+  Node OnHostCopies() const;
 
  private:
   const Api* api_;
   const KernelInfo* info_;
+  Place place_;
+  const Api* scratch_api_;
+  bool has_constants_ = true;
 };
 
 // "node 'name' (LbaMatMul)", or the output's name for a node without one.
@@ -38,9 +51,14 @@ class Kernel {
   virtual void Compute(const Call& call) const = 0;
 };
 
+// For tensors in host memory.
 std::unique_ptr<Kernel> MakeMatMulKernel(const Node& node);
 std::unique_ptr<Kernel> MakeGemmKernel(const Node& node);
 std::unique_ptr<Kernel> MakeConvKernel(const Node& node);
+// For tensors of the CUDA provider.
+std::unique_ptr<Kernel> MakeCudaMatMulKernel(const Node& node);
+std::unique_ptr<Kernel> MakeCudaGemmKernel(const Node& node);
+std::unique_ptr<Kernel> MakeCudaConvKernel(const Node& node);
 
 // Throws std::invalid_argument when an operand is a scalar, which the shape rules take for an unknown rank.
 void RequireRank(const Tensor& operand);
@@ -88,7 +106,7 @@ class FloatOutput {
 
  private:
   void* tensor_;
-  int64_t count_ = 1;
+  int64_t count_;
   float* data_;
   std::unique_ptr<float[]> unrounded_;
 };

@@ -1,10 +1,13 @@
 // The operators as onnxruntime sees them, and the entry point that registers them.
-#include <array>
+#include <cstdlib>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "lba/c_api.h"
 #include "onnxruntime/kernel.h"
+#include "onnxruntime/observed_kernel.h"
+#include "onnxruntime/offload.h"
 #include "onnxruntime/shape_inference.h"
 
 namespace lba::ort {
@@ -14,22 +17,33 @@ constexpr char kDomain[] = "lba_onnx";
 constexpr int kVersion = 1;
 constexpr size_t kRequiredInputs = 2;
 
+constexpr char kCpuProvider[] = "CPUExecutionProvider";
+constexpr char kCudaProvider[] = "CUDAExecutionProvider";
+
 struct OperatorKind {
   const char* name;
   size_t inputs;  // of which the third is optional
   std::unique_ptr<Kernel> (*make_kernel)(const Node&);
+  std::unique_ptr<Kernel> (*make_cuda_kernel)(const Node&);
   void (*infer_shape)(const Api*, const ShapeInferContext*);
 };
 
-constexpr OperatorKind kMatMul{"LbaMatMul", 2, MakeMatMulKernel, InferMatMul};
-constexpr OperatorKind kGemm{"LbaGemm", 3, MakeGemmKernel, InferGemm};
-constexpr OperatorKind kConv{"LbaConv", 3, MakeConvKernel, InferConv};
+constexpr OperatorKind kMatMul{"LbaMatMul", 2, MakeMatMulKernel, MakeCudaMatMulKernel, InferMatMul};
+constexpr OperatorKind kGemm{"LbaGemm", 3, MakeGemmKernel, MakeCudaGemmKernel, InferGemm};
+constexpr OperatorKind kConv{"LbaConv", 3, MakeConvKernel, MakeCudaConvKernel, InferConv};
 
-// One element type of one operator, in one onnxruntime.
-struct Operator : CustomOp {
+// One onnxruntime: a process may hold several copies.
+struct Runtime {
   const Api* api;
+  const Api* scratch_api;  // null before kScratchApiVersion
+};
+
+// One element type of one operator in one place.
+struct Operator : CustomOp {
+  Runtime runtime;
   const OperatorKind* kind;
   ElementType type;
+  Place place;
 };
 
 const Operator& Of(const CustomOp* op) { return *static_cast<const Operator*>(op); }
@@ -39,6 +53,12 @@ struct LoadedKernel {
   std::string label;
   std::unique_ptr<Kernel> kernel;
 };
+
+std::unique_ptr<Kernel> MakeKernel(const OperatorKind& kind, const Node& node) {
+  if (node.place() != Place::kCudaProvider) return kind.make_kernel(node);
+  if (IsObserved(node)) return OnHostCopies(kind.make_kernel(node.OnHostCopies()));
+  return kind.make_cuda_kernel(node);
+}
 
 Status* CreateKernel(const CustomOp* op, const Api* api, const KernelInfo* info, void** out) {
   *out = nullptr;
@@ -52,7 +72,7 @@ Status* CreateKernel(const CustomOp* op, const Api* api, const KernelInfo* info,
     auto loaded = std::make_unique<LoadedKernel>();
     loaded->api = api;
     loaded->label = label;
-    loaded->kernel = Of(op).kind->make_kernel(Node(api, info));
+    loaded->kernel = MakeKernel(*Of(op).kind, Node(api, info, Of(op).place, Of(op).runtime.scratch_api));
     *out = loaded.release();
   });
 }
@@ -67,7 +87,7 @@ void DestroyKernel(void* kernel) { delete static_cast<LoadedKernel*>(kernel); }
 // onnxruntime neither reads nor releases the status of shape inference.
 Status* InferShape(const CustomOp* op, ShapeInferContext* context) {
   try {
-    Of(op).kind->infer_shape(Of(op).api, context);
+    Of(op).kind->infer_shape(Of(op).runtime.api, context);
   } catch (const std::exception&) {
     // the shape stays open; kernel creation says why
   }
@@ -78,14 +98,19 @@ Characteristic InputCharacteristic(const CustomOp*, size_t index) {
   return index < kRequiredInputs ? kRequired : kOptional;
 }
 
-Operator MakeOperator(const Api* api, const OperatorKind& kind, ElementType type) {
+const char* ExecutionProvider(const CustomOp* op) {
+  return Of(op).place == Place::kCudaProvider ? kCudaProvider : kCpuProvider;
+}
+
+Operator MakeOperator(const Runtime& runtime, const OperatorKind& kind, ElementType type, Place place) {
   Operator op{};
-  op.api = api;
+  op.runtime = runtime;
   op.kind = &kind;
   op.type = type;
+  op.place = place;
   op.version = kApiVersion;
   op.GetName = [](const CustomOp* self) { return Of(self).kind->name; };
-  op.GetExecutionProviderType = [](const CustomOp*) -> const char* { return nullptr; };  // the CPU
+  op.GetExecutionProviderType = ExecutionProvider;
   op.GetInputType = [](const CustomOp* self, size_t) { return Of(self).type; };
   op.GetInputTypeCount = [](const CustomOp* self) { return Of(self).kind->inputs; };
   op.GetOutputType = [](const CustomOp* self, size_t) { return Of(self).type; };
@@ -108,28 +133,39 @@ Operator MakeOperator(const Api* api, const OperatorKind& kind, ElementType type
 
 // The domain with its operators, which live as long as the process: sessions hold on to them.
 struct Domain {
-  std::array<Operator, 6> operators;
+  std::vector<std::unique_ptr<Operator>> operators;
   CustomOpDomain* handle = nullptr;
 };
 
-std::unique_ptr<Domain> MakeDomain(const Api* api) {
-  std::unique_ptr<Domain> domain(new Domain{
-      {MakeOperator(api, kMatMul, kFloat32), MakeOperator(api, kMatMul, kFloat16), MakeOperator(api, kGemm, kFloat32),
-       MakeOperator(api, kGemm, kFloat16), MakeOperator(api, kConv, kFloat32), MakeOperator(api, kConv, kFloat16)},
-      nullptr});
-  Check(api, CreateCustomOpDomain(api, kDomain, &domain->handle));
-  for (const Operator& op : domain->operators) Check(api, CustomOpDomain_Add(api, domain->handle, &op));
+Domain MakeDomain(const Runtime& runtime, Place cpu_operators) {
+  Domain domain;
+  Check(runtime.api, CreateCustomOpDomain(runtime.api, kDomain, &domain.handle));
+  for (const Place place : {cpu_operators, Place::kCudaProvider}) {
+    for (const OperatorKind* kind : {&kMatMul, &kGemm, &kConv}) {
+      for (const ElementType type : {kFloat32, kFloat16}) {
+        domain.operators.push_back(std::make_unique<Operator>(MakeOperator(runtime, *kind, type, place)));
+        Check(runtime.api, CustomOpDomain_Add(runtime.api, domain.handle, domain.operators.back().get()));
+      }
+    }
+  }
   return domain;
 }
 
-// A process may hold several copies of onnxruntime.
-CustomOpDomain* DomainOf(const Api* api) {
+CustomOpDomain* DomainOf(const Runtime& runtime, Place cpu_operators) {
   static auto* mutex = new std::mutex;
-  static auto* domains = new std::map<const Api*, std::unique_ptr<Domain>>;
+  static auto* domains = new std::map<std::pair<const Api*, Place>, Domain>;
   const std::lock_guard<std::mutex> lock(*mutex);
-  std::unique_ptr<Domain>& domain = (*domains)[api];
-  if (domain == nullptr) domain = MakeDomain(api);
-  return domain->handle;
+  const std::pair<const Api*, Place> key(runtime.api, cpu_operators);
+  auto found = domains->find(key);
+  if (found == domains->end()) found = domains->emplace(key, MakeDomain(runtime, cpu_operators)).first;
+  return found->second.handle;
+}
+
+// An onnxruntime of version 1.N has the interfaces up to N. Asked for a later one, it also writes to standard error.
+bool HasInterface(const ApiBase* base, long wanted) {
+  char* rest = nullptr;
+  const long major = std::strtol(base->GetVersionString(), &rest, 10);
+  return major > 1 || (*rest == '.' && std::strtol(rest + 1, nullptr, 10) >= wanted);
 }
 
 // An onnxruntime older than kApiVersion still has the functions of version 1, which make a status.
@@ -150,6 +186,9 @@ extern "C" LBA_EXPORT lba::ort::Status* RegisterCustomOps(lba::ort::SessionOptio
   const lba::ort::Api* api = base->GetApi(lba::ort::kApiVersion);
   if (api == nullptr) return lba::ort::TooOld(base);
   return lba::ort::Guarded(api, "lba_onnx", [&] {
-    lba::ort::Check(api, lba::ort::AddCustomOpDomain(api, options, lba::ort::DomainOf(api)));
+    const bool has_scratch = lba::ort::HasInterface(base, lba::ort::kScratchApiVersion);
+    const lba::ort::Runtime runtime{api, has_scratch ? base->GetApi(lba::ort::kScratchApiVersion) : nullptr};
+    lba::ort::CustomOpDomain* domain = lba::ort::DomainOf(runtime, lba::ort::PlaceOfCpuOperators(api, options));
+    lba::ort::Check(api, lba::ort::AddCustomOpDomain(api, options, domain));
   });
 }

@@ -11,6 +11,8 @@ namespace lba::ort {
 
 // The interface of onnxruntime 1.17, the oldest version that is supported.
 constexpr uint32_t kApiVersion = 17;
+// The interface of onnxruntime 1.18, for what CUDA can do without.
+constexpr uint32_t kScratchApiVersion = 18;
 
 struct Status;
 struct Value;
@@ -22,6 +24,8 @@ struct ShapeInferContext;
 struct OpAttr;
 struct CustomOpDomain;
 struct SessionOptions;
+struct MemoryInfo;
+struct Allocator;
 struct CustomOp;
 
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2, kNotImplemented = 9 };
@@ -54,6 +58,7 @@ struct ApiBase {
   FUNCTION(GetDimensions, 62, Status*(const TensorInfo*, int64_t* values, size_t count))                             \
   FUNCTION(GetSymbolicDimensions, 63, Status*(const TensorInfo*, const char** symbols, size_t count))                \
   FUNCTION(GetTensorTypeAndShape, 65, Status*(const Value*, TensorInfo** out))                                       \
+  FUNCTION(AllocatorFree, 76, Status*(Allocator*, void* memory))                                                     \
   FUNCTION(KernelInfoGetAttribute_float, 85, Status*(const KernelInfo*, const char* name, float* out))               \
   FUNCTION(KernelInfoGetAttribute_int64, 86, Status*(const KernelInfo*, const char* name, int64_t* out))             \
   FUNCTION(KernelInfoGetAttribute_string, 87, Status*(const KernelInfo*, const char* name, char* out, size_t* size)) \
@@ -64,16 +69,22 @@ struct ApiBase {
   FUNCTION(ReleaseStatus, 93, void(Status*))                                                                         \
   FUNCTION(ReleaseTypeInfo, 98, void(TypeInfo*))                                                                     \
   FUNCTION(ReleaseTensorTypeAndShapeInfo, 99, void(TensorInfo*))                                                     \
+  FUNCTION(ReleaseAllocator, 132, void(Allocator*))                                                                  \
   FUNCTION(KernelInfoGetAttributeArray_float, 162,                                                                   \
            Status*(const KernelInfo*, const char* name, float* out, size_t* size))                                   \
   FUNCTION(KernelInfoGetAttributeArray_int64, 163,                                                                   \
            Status*(const KernelInfo*, const char* name, int64_t* out, size_t* size))                                 \
+  FUNCTION(KernelContext_GetGPUComputeStream, 193, Status*(const KernelContext*, void** out))                        \
+  FUNCTION(GetTensorMemoryInfo, 194, Status*(const Value*, const MemoryInfo** out))                                  \
   FUNCTION(KernelInfo_GetInputCount, 230, Status*(const KernelInfo*, size_t* out))                                   \
   FUNCTION(KernelInfo_GetOutputName, 233, Status*(const KernelInfo*, size_t index, char* out, size_t* size))         \
   FUNCTION(KernelInfo_GetInputTypeInfo, 234, Status*(const KernelInfo*, size_t index, TypeInfo** out))               \
+  FUNCTION(HasSessionConfigEntry, 237, Status*(const SessionOptions*, const char* key, int* out))                    \
+  FUNCTION(GetSessionConfigEntry, 238, Status*(const SessionOptions*, const char* key, char* out, size_t* size))     \
   FUNCTION(KernelInfo_GetNodeName, 244, Status*(const KernelInfo*, char* out, size_t* size))                         \
   FUNCTION(KernelInfoGetConstantInput_tensor, 249,                                                                   \
            Status*(const KernelInfo*, size_t index, int* is_constant, const Value** out))                            \
+  FUNCTION(KernelContext_GetAllocator, 253, Status*(const KernelContext*, const MemoryInfo*, Allocator** out))       \
   FUNCTION(ShapeInferContext_GetInputCount, 267, Status*(const ShapeInferContext*, size_t* out))                     \
   FUNCTION(ShapeInferContext_GetInputTypeShape, 268,                                                                 \
            Status*(const ShapeInferContext*, size_t index, TensorInfo** out))                                        \
@@ -85,6 +96,11 @@ struct ApiBase {
   FUNCTION(ReadOpAttr, 272, Status*(const OpAttr*, AttributeType, void* data, size_t bytes, size_t* out))            \
   FUNCTION(KernelContext_ParallelFor, 274,                                                                           \
            Status*(const KernelContext*, void (*task)(void*, size_t), size_t count, size_t batches, void* argument))
+
+// The same for a table that GetApi(kScratchApiVersion) has returned: an older onnxruntime's table ends before them.
+#define LBA_ORT_SCRATCH_FUNCTIONS(FUNCTION)     \
+  FUNCTION(KernelContext_GetScratchBuffer, 277, \
+           Status*(const KernelContext*, const MemoryInfo*, size_t bytes, void** out))
 
 template <typename Signature>
 struct ApiFunction;
@@ -100,6 +116,7 @@ struct ApiFunction<Result(Arguments...)> {
 
 #define LBA_ORT_DECLARE(name, position, ...) inline constexpr ApiFunction<__VA_ARGS__> name{position};
 LBA_ORT_FUNCTIONS(LBA_ORT_DECLARE)
+LBA_ORT_SCRATCH_FUNCTIONS(LBA_ORT_DECLARE)
 #undef LBA_ORT_DECLARE
 
 // What onnxruntime calls for an operator, as of version 17; later versions have more behind it, which they do not read

@@ -57,7 +57,7 @@ Status* Guarded(const Api* api, const std::string& where, const std::function<vo
   }
 }
 
-int64_t Tensor::count() const {
+int64_t ElementCount(const std::vector<int64_t>& dimensions) {
   int64_t product = 1;
   for (int64_t dimension : dimensions) product *= dimension;
   return product;
@@ -113,6 +113,12 @@ void* Call::Output(const std::vector<int64_t>& dimensions) const {
   void* data = nullptr;
   Check(api_, GetTensorMutableData(api_, value, &data));
   return data;
+}
+
+void* Call::CudaStream() const {
+  void* stream = nullptr;
+  Check(api_, KernelContext_GetGPUComputeStream(api_, context_, &stream));
+  return stream;
 }
 
 void SessionParallel::For(int64_t count, const std::function<void(int64_t)>& task) const {

@@ -26,13 +26,15 @@ bool Succeeded(const Api* api, Status* status);
 // Runs `body` and turns every exception into a status whose message begins with `where`.
 Status* Guarded(const Api* api, const std::string& where, const std::function<void()>& body) noexcept;
 
+int64_t ElementCount(const std::vector<int64_t>& dimensions);
+
 struct Tensor {
   ElementType type = kFloat32;
   std::vector<int64_t> dimensions;
   void* data = nullptr;  // null: an optional input that is absent
 
   bool is_present() const { return data != nullptr || !dimensions.empty(); }
-  int64_t count() const;
+  int64_t count() const { return ElementCount(dimensions); }
 };
 
 // -1 and a symbol, which may be empty, for a dimension that is not known.
@@ -55,9 +57,13 @@ Shape ReadShape(const Api* api, const TensorInfo* info);
 class Call {
  public:
   Call(const Api* api, KernelContext* context) : api_(api), context_(context) {}
+  virtual ~Call() = default;
 
-  Tensor Input(size_t index) const;
-  void* Output(const std::vector<int64_t>& dimensions) const;
+  // In the memory of the provider that the kernel is registered for.
+  virtual Tensor Input(size_t index) const;
+  virtual void* Output(const std::vector<int64_t>& dimensions) const;
+  // The provider's CUDA stream; null where it has none.
+  void* CudaStream() const;
   const Api* api() const { return api_; }
   const KernelContext* context() const { return context_; }
 
