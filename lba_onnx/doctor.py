@@ -14,6 +14,7 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import LbaError
 
 _PACKAGES = ("lba-onnx", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon")
+_OTHER_NAMES = {"onnxruntime": ("onnxruntime-gpu",)}
 _REINSTALL = "install the package again: pip install --force-reinstall --no-deps lba-onnx"
 _SPECS = ("M7E4b10", "M4E3b3/M4E3b4,chunk=5", "M7E4b10,chunk=none,underflow=off")
 
@@ -56,16 +57,22 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at versions, the native library, onnxruntime, the bits they compute, and the demo's files."""
+    """Look at versions, the native library, onnxruntime, CUDA, the bits they compute, and the demo's files.
+
+    A machine without CUDA is healthy: what is not there is not looked into.
+    """
     probes: tuple[tuple[str, Callable[[], str], str], ...] = (
         ("platform", _platform, ""),
-        *((package, lambda package=package: importlib.metadata.version(package), f"pip install {package}")
+        *((package, lambda package=package: _version(package), f"pip install {package}")
           for package in _PACKAGES),
         ("native library", _library, _REINSTALL),
         ("CPU path", _cpu_path, "unset LBA_ONNX_CPU_PATH, or set it to a path that this CPU has"),
         ("onnxruntime providers", _providers, "pip install --force-reinstall onnxruntime"),
         ("bits of the kernels", _check_kernels, f"{_REINSTALL}; if that does not help, report it"),
         ("bits in onnxruntime", _check_session, f"{_REINSTALL}; if that does not help, report it"),
+        ("CUDA library", _cuda_library, _REINSTALL),
+        ("CUDA driver and devices", _cuda_devices, "nvidia-smi tells of the driver and its devices"),
+        ("bits on CUDA", _check_cuda, "if they differ, report it with the names above; else mend the driver"),
         ("demo files", _demo_files, _REINSTALL),
     )  # fmt: skip
     return Diagnosis(tuple(_probe(name, look, advice) for name, look, advice in probes))
@@ -77,6 +84,17 @@ def _probe(name: str, look: Callable[[], str], advice: str) -> Check:
     except Exception as error:  # whatever is wrong is the finding
         finding = " ".join(f"{type(error).__name__}: {error}".split())
         return Check(name, False, finding, str(error) if isinstance(error, LbaError) else advice)
+
+
+def _version(package: str) -> str:
+    """Return a package's version, under whichever of its names it is installed."""
+    for name in (package, *_OTHER_NAMES.get(package, ())):
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return found if name == package else f"{found} ({name})"
+    raise importlib.metadata.PackageNotFoundError(package)
 
 
 def _platform() -> str:
@@ -101,6 +119,66 @@ def _providers() -> str:
     import onnxruntime
 
     return ", ".join(onnxruntime.get_available_providers())
+
+
+def _cuda_library() -> str:
+    from lba_onnx.native import cuda
+
+    path = cuda.find_cuda_library()
+    return "not built: the CPU library is all there is" if path is None else f"{cuda.cuda_version()}, {path}"
+
+
+def _cuda_devices() -> str:
+    from lba_onnx.native import cuda
+
+    if not _has_cuda_library():
+        return "not looked for without a CUDA library"
+    found = cuda.devices()
+    if not found:
+        return "no device, no driver, or one older than the library's CUDA"
+    driver, runtime = (".".join(map(str, v)) for v in (found[0].driver_version, found[0].runtime_version))
+    names = (
+        f"{device.name} ({'.'.join(map(str, device.compute_capability))}, {device.memory_bytes / 2**30:.0f} GiB)"
+        for device in found
+    )
+    return f"driver of CUDA {driver}, library of CUDA {runtime}; {', '.join(names)}"
+
+
+def _check_cuda() -> str:
+    from lba_onnx import reference
+    from lba_onnx.native import cuda
+
+    if not _has_cuda_library() or not cuda.devices():
+        return "not computed without a device"
+    a, b = hostile_operands()
+    for text in _SPECS:
+        spec = AccumulatorSpec.parse(text)
+        _compare(cuda.matmul_host(a, b, spec), reference.matmul(a, b, spec), text)
+        _check_cuda_conv(a, b, spec, text)
+    return f"the reference's, for {len(_SPECS)} specs"
+
+
+def _check_cuda_conv(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec, text: str) -> None:
+    """Compare a convolution of all channels and one of each channel alone."""
+    from lba_onnx import reference
+    from lba_onnx.native import ConvGeometry, cuda
+
+    x = np.ascontiguousarray(a[:, :36]).reshape(1, 7, 6, 6)
+    for group, shape in ((1, (5, 7, 3, 3)), (7, (7, 1, 3, 3))):
+        w = b.reshape(-1)[: int(np.prod(shape))].reshape(shape)
+        geometry = ConvGeometry((1, 1), (1, 1), (1, 1), (1, 1), group)
+        expected = reference.conv(x, w, spec, pads=(1, 1, 1, 1), group=group)
+        _compare(cuda.conv_host(x, w, spec, geometry, expected.shape), expected, text)
+
+
+def _has_cuda_library() -> bool:
+    """Return whether there is one that loads; where it does not, the check of the library says why."""
+    from lba_onnx.native import cuda
+
+    try:
+        return cuda.find_cuda_library() is not None and bool(cuda.cuda_version())
+    except LbaError:
+        return False
 
 
 def _demo_files() -> str:

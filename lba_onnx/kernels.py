@@ -1,68 +1,96 @@
-"""Matrix multiplication and convolution of numpy arrays with a low bit-width accumulator."""
+"""Matrix multiplication and convolution with a low bit-width accumulator, of numpy arrays and of arrays on a device."""
 
+import math
 from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx import native
+from lba_onnx import device_arrays, native
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.native.processors import processors
 
 _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked before values become 64 bits wide
 
 
+@overload
 def matmul(
     a: npt.ArrayLike, b: npt.ArrayLike, spec: AccumulatorSpec, *, threads: int | None = None
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float32]: ...
+@overload
+def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None) -> Any: ...
+def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None) -> Any:
     """Matrix product as numpy.matmul defines it, computed in the formats of `spec` (docs/numerics.md).
+
+    Arrays on a CUDA device are CuPy arrays, or offer DLPack or __cuda_array_interface__, as those of PyTorch, JAX and
+    Numba do; the extra `cuda` brings CuPy. They are float32 or float16, on one device; the product is queued on CuPy's
+    current stream of that device, and has the bits that it has on the host.
 
     Args:
         a: float32 [..., rows, depth], or [depth].
         b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
         spec: Product format, accumulator format, chunk size, underflow.
-        threads: Threads to use; None for one per processor that this process may use. Never changes a bit.
+        threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
+            no effect on a CUDA device.
 
     Returns:
-        float32 [..., rows, columns]; without the dimension that a 1-D operand lacks.
+        float32 [..., rows, columns]; without the dimension that a 1-D operand lacks. Of operands on a CUDA device, a
+        CuPy array of their type on that device; float16 is rounded from the float32 product.
 
     Raises:
-        TypeError: An operand is not float32, or `spec` is no AccumulatorSpec.
-        ValueError: Shapes do not fit.
+        LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
+        TypeError: An operand is of another type, only one is on a device, or `spec` is no AccumulatorSpec.
+        ValueError: Shapes do not fit, or operands are on different devices.
     """
     _check_spec(spec)
-    a, b = _float32("a", a), _float32("b", b)
+    threads = _threads(threads)
+    on_device = device_arrays.to_device_arrays(a=a, b=b)
+    a, b = on_device or (_float32("a", a), _float32("b", b))
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"expected operands of at least one dimension, got shapes {a.shape} and {b.shape}")
     a_matrix = a[np.newaxis, :] if a.ndim == 1 else a
     b_matrix = b[:, np.newaxis] if b.ndim == 1 else b
     if a_matrix.shape[-1] != b_matrix.shape[-2]:
         raise ValueError(f"expected operands of the same depth, got shapes {a.shape} and {b.shape}")
-    y = _matmul_batched(a_matrix, b_matrix, spec, _threads(threads))
+    batch = _batch(a_matrix.shape, b_matrix.shape)
+    if on_device:
+        y = device_arrays.matmul(a_matrix, b_matrix, batch, spec)
+    else:
+        y = _matmul_batched(a_matrix, b_matrix, batch, spec, threads)
     y = y[..., 0] if b.ndim == 1 else y
     if a.ndim == 1:
         y = y[..., 0] if b.ndim == 1 else y[..., 0, :]
     return y
 
 
-def _matmul_batched(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], spec: AccumulatorSpec, threads: int
-) -> npt.NDArray[np.float32]:
+def _batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     try:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        return np.broadcast_shapes(a[:-2], b[:-2])
     except ValueError:
-        raise ValueError(f"expected batch dimensions that broadcast, got shapes {a.shape} and {b.shape}") from None
+        raise ValueError(f"expected batch dimensions that broadcast, got shapes {a} and {b}") from None
+
+
+def _matmul_batched(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    batch: tuple[int, ...],
+    spec: AccumulatorSpec,
+    threads: int,
+) -> npt.NDArray[np.float32]:
     rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
     if all(size == 1 for size in b.shape[:-2]):  # one matrix for all: the batch is more rows
-        flat = a.reshape(1, -1, depth) if depth else np.empty((1, int(np.prod(a.shape[:-1])), 0), np.float32)
+        flat = a.reshape(1, math.prod(a.shape[:-1]), depth)
         y = native.matmul(flat, b.reshape(1, depth, columns), spec, threads)
     else:
-        a_all = np.broadcast_to(a, (*batch, rows, depth)).reshape(-1, rows, depth)
-        b_all = np.broadcast_to(b, (*batch, depth, columns)).reshape(-1, depth, columns)
+        count = math.prod(batch)
+        a_all = np.broadcast_to(a, (*batch, rows, depth)).reshape(count, rows, depth)
+        b_all = np.broadcast_to(b, (*batch, depth, columns)).reshape(count, depth, columns)
         y = native.matmul(a_all, b_all, spec, threads)
     return y.reshape(*batch, rows, columns)
 
 
+@overload
 def conv(
     x: npt.ArrayLike,
     w: npt.ArrayLike,
@@ -73,8 +101,33 @@ def conv(
     group: int = 1,
     *,
     threads: int | None = None,
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float32]: ...
+@overload
+def conv(
+    x: Any,
+    w: Any,
+    spec: AccumulatorSpec,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+    *,
+    threads: int | None = None,
+) -> Any: ...
+def conv(
+    x: Any,
+    w: Any,
+    spec: AccumulatorSpec,
+    strides: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+    *,
+    threads: int | None = None,
+) -> Any:
     """Convolution as ONNX's Conv defines it, without bias, computed in the formats of `spec` (docs/numerics.md).
+
+    Arrays on a CUDA device are taken as `matmul` takes them; those that are not contiguous are copied on the device.
 
     Args:
         x: float32 [batch, channels, spatial...] with 1 to 3 spatial dimensions.
@@ -84,17 +137,22 @@ def conv(
         pads: All begins, then all ends; default 0.
         dilations: One per spatial dimension; default 1.
         group: Groups of channels.
-        threads: Threads to use; None for one per processor that this process may use. Never changes a bit.
+        threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
+            no effect on a CUDA device.
 
     Returns:
-        float32 [batch, out_channels, output...].
+        float32 [batch, out_channels, output...]. Of operands on a CUDA device, a CuPy array of their type on that
+        device.
 
     Raises:
-        TypeError: An operand is not float32, or `spec` is no AccumulatorSpec.
-        ValueError: Shapes or attributes do not fit.
+        LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
+        TypeError: An operand is of another type, only one is on a device, or `spec` is no AccumulatorSpec.
+        ValueError: Shapes or attributes do not fit, or operands are on different devices.
     """
     _check_spec(spec)
-    x, w = (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
+    threads = _threads(threads)
+    on_device = device_arrays.to_device_arrays(x=x, w=w)
+    x, w = on_device or (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
     rank = x.ndim - 2
     if not 1 <= rank <= 3 or w.ndim != x.ndim:
         raise ValueError(f"expected x and w with the same 1 to 3 spatial dimensions, got shapes {x.shape}, {w.shape}")
@@ -107,7 +165,9 @@ def conv(
         group=group,
     )
     shape = _conv_shape(x.shape, w.shape, geometry)
-    return native.conv(x, w, spec, geometry, shape, _threads(threads))
+    if on_device:
+        return device_arrays.conv(x, w, spec, geometry, shape)
+    return native.conv(x, w, spec, geometry, shape, threads)
 
 
 def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeometry) -> tuple[int, ...]:

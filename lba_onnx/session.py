@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _MAX_PROTOBUF_BYTES = 2**31 - 1
 _REGISTERED = "lba_onnx.is_registered"  # onnxruntime refuses a second registration, and does not tell of the first
 _SILENT = 4  # whatever onnxruntime logs as an error, it raises too
+_CUDA_PROVIDER = "CUDAExecutionProvider"
+_ADVICE = {
+    _CUDA_PROVIDER: "; it comes with the package onnxruntime-gpu in place of onnxruntime, and with this one the "
+    "environment variable LBA_ONNX_OFFLOAD=cuda has the products computed on a CUDA device"
+}
 
 
 def get_library_path() -> str:
@@ -32,6 +37,14 @@ def get_library_path() -> str:
 
 def register_custom_ops(session_options: "onnxruntime.SessionOptions") -> None:
     """Register the operators with a session's options; doing so again changes nothing.
+
+    With the session config entry "lba_onnx.offload" = "cuda", or the environment variable LBA_ONNX_OFFLOAD=cuda, the
+    operators of the CPU provider compute their products on a CUDA device, to the same bits: for an onnxruntime
+    without CUDAExecutionProvider on a machine that has a device. It takes the CUDA library (docs/cuda.md). Both are
+    read here, so that they have to be set before.
+
+        options.add_session_config_entry("lba_onnx.offload", "cuda")
+        register_custom_ops(options)
 
     Raises:
         LibraryError: The library is not installed, or this onnxruntime does not take it.
@@ -65,42 +78,77 @@ def make_session(
         model: A path, the bytes of a file, or a ModelProto; with external data, a path. A ModelProto beyond 2 GB goes
             through a temporary file.
         sess_options: Options; the operators are registered with them.
-        providers: onnxruntime's execution providers.
-        **kwargs: Whatever else onnxruntime.InferenceSession takes.
+        providers: onnxruntime's execution providers. CUDAExecutionProvider without options of its own gets use_tf32=0,
+            so that what stays float32 is computed in float32; ("CUDAExecutionProvider", {}) leaves it to onnxruntime.
+        **kwargs: Whatever else onnxruntime.InferenceSession takes. onnxruntime's own fallback to other providers is
+            off unless asked for with enable_fallback=1.
 
     Raises:
         FileNotFoundError: There is no such file.
-        LibraryError: The native library is missing, or this onnxruntime does not take it.
+        LibraryError: The native library is missing, this onnxruntime does not take it, or a provider does not start.
         ModelError: onnxruntime rejects the model, or a ModelProto has external data.
         TypeError: `model` is none of these.
         ValueError: A provider is none of this onnxruntime's.
     """
     import onnxruntime
 
-    _check_providers(providers)
+    names = _check_providers(providers)
     options = _default_options() if sess_options is None else sess_options
     register_custom_ops(options)
+    chosen = list(providers) if "provider_options" in kwargs else [_with_options(p) for p in providers]
+    kwargs.setdefault("enable_fallback", 0)
     with _as_source(model) as source:
         try:
-            return onnxruntime.InferenceSession(source, options, providers=list(providers), **kwargs)
+            session = onnxruntime.InferenceSession(source, options, providers=chosen, **kwargs)
         except Exception as error:
             if not type(error).__module__.startswith("onnxruntime."):
                 raise
             name = source if isinstance(source, str) else "model"
             raise ModelError(f"{name}: onnxruntime rejects it: {error}") from error
+    _check_started(session, names)
+    return session
 
 
-def _check_providers(providers: Sequence[Any]) -> None:
-    """Refuse what onnxruntime would replace by its CPU provider, with no more than a line on standard output."""
+def _with_options(provider: Any) -> Any:
+    """Keep CUDAExecutionProvider from TF32, which rounds the operands of float32 products to 11 bits."""
+    if provider != _CUDA_PROVIDER or not _knows_tf32():
+        return provider
+    return (_CUDA_PROVIDER, {"use_tf32": "0"})
+
+
+def _knows_tf32() -> bool:
+    """Return whether this onnxruntime has the option; before 1.18 it refuses what it does not know."""
+    import onnxruntime
+
+    major, minor = onnxruntime.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 18)
+
+
+def _check_started(session: "onnxruntime.InferenceSession", names: Sequence[str]) -> None:
+    """Refuse a session that has silently lost a provider: onnxruntime tells of that in its log only."""
+    missing = [name for name in names if name not in session.get_providers()]
+    if missing:
+        raise LibraryError(
+            f"expected onnxruntime to start {', '.join(missing)}, but it goes on with "
+            f"{', '.join(session.get_providers())}; on standard error it says why: most often the CUDA libraries that "
+            "the package onnxruntime-gpu needs are not found, or there is no device (`lba-onnx doctor` shows devices)"
+        )
+
+
+def _check_providers(providers: Sequence[Any]) -> list[str]:
+    """Return the names; refuse what onnxruntime would replace by its CPU provider with a line on standard output."""
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
     names = [providers] if isinstance(providers, str) else [p if isinstance(p, str) else p[0] for p in providers]
     for name in names:
         if name not in available:
-            raise ValueError(f"expected execution providers out of {', '.join(available)}, got {name!r}")
+            raise ValueError(
+                f"expected execution providers out of {', '.join(available)}, got {name!r}{_ADVICE.get(name, '')}"
+            )
     if isinstance(providers, str):
         raise ValueError(f"expected a list of execution providers, got the text {providers!r}")
+    return names
 
 
 def _default_options() -> "onnxruntime.SessionOptions":

@@ -187,6 +187,23 @@ def test_operands_without_whole_strides_equal_their_copies() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("a_shape", "b_shape"),
+    [
+        ((2, 3, 4, 0), (2, 3, 0, 5)),
+        ((2, 0, 4), (2, 4, 5)),
+        ((2, 3, 4), (2, 4, 0)),
+        ((0, 3, 4), (0, 4, 5)),
+        ((3, 0), (0, 2)),
+    ],
+)
+def test_matmul_of_empty_sizes_is_what_numpy_makes_of_them(a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
+    a, b = np.ones(a_shape, np.float32), np.ones(b_shape, np.float32)
+    y, expected = kernels.matmul(a, b, AccumulatorSpec.parse("M7E4b10")), np.matmul(a, b)
+    assert y.shape == expected.shape
+    assert np.array_equal(y, expected)
+
+
 def test_conv_of_empty_batch_and_empty_depth() -> None:
     spec = AccumulatorSpec.parse("M7E4b10")
     assert kernels.conv(np.zeros((0, 2, 5), np.float32), np.zeros((3, 2, 3), np.float32), spec).shape == (0, 3, 3)

@@ -10,7 +10,7 @@ from lba_onnx.cli.output import print_json, print_rich
 @options.common
 @click.pass_context
 def doctor_command(context: click.Context, as_json: bool) -> None:
-    """Check versions, library, providers and bits.
+    """Check versions, libraries, providers, CUDA devices and bits.
 
     Ends with exit code 1, and advice, where something is broken.
     """

@@ -128,7 +128,7 @@ batching = combine(
         multiple=True,
         default=("CPUExecutionProvider",),
         show_default=True,
-        help="onnxruntime's execution provider. May be repeated.",
+        help="onnxruntime's execution provider, such as CUDAExecutionProvider. May be repeated.",
     ),
 )
 

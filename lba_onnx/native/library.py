@@ -4,6 +4,7 @@ import ctypes
 import functools
 import importlib.resources
 from pathlib import Path
+from typing import NoReturn
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import LibraryError
@@ -157,9 +158,12 @@ def load_library() -> ctypes.CDLL:
 
 def check(code: int) -> None:
     """Raise what a nonzero code of an entry point stands for: ValueError, MemoryError or RuntimeError."""
-    if code == 0:
-        return
-    reason = load_library().lba_last_error().decode()
+    if code != 0:
+        raise_for(code, load_library().lba_last_error().decode())
+
+
+def raise_for(code: int, reason: str) -> NoReturn:
+    """Raise what a nonzero code of an entry point stands for: ValueError, MemoryError or RuntimeError."""
     if code == _INVALID_ARGUMENT:
         raise ValueError(reason)
     if code == _OUT_OF_MEMORY:

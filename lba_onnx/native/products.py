@@ -2,6 +2,7 @@
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,10 +103,23 @@ def conv_args(
     y: npt.NDArray[np.float32] | None,
 ) -> ConvArgs:
     """Return the C form of a convolution without bias."""
+    fields = geometry_fields(x.shape, w.shape, geometry)
+    return ConvArgs(**fields, x=x.ctypes.data, w=w.ctypes.data, y=None if y is None else y.ctypes.data)
+
+
+def geometry_fields(x: tuple[int, ...], w: tuple[int, ...], geometry: ConvGeometry) -> dict[str, Any]:
+    """Return the fields of the C form that say where values meet: of operands of these shapes."""
     sizes = ctypes.c_int64 * 3
-    return ConvArgs(
-        x.ndim - 2, x.shape[0], x.shape[1], w.shape[0], geometry.group,
-        sizes(*x.shape[2:]), sizes(*w.shape[2:]), sizes(*geometry.strides), sizes(*geometry.dilations),
-        sizes(*geometry.pads_begin), sizes(*geometry.pads_end),
-        x.ctypes.data, w.ctypes.data, None, None if y is None else y.ctypes.data,
-    )  # fmt: skip
+    return {
+        "rank": len(x) - 2,
+        "batch": x[0],
+        "in_channels": x[1],
+        "out_channels": w[0],
+        "groups": geometry.group,
+        "input": sizes(*x[2:]),
+        "kernel": sizes(*w[2:]),
+        "strides": sizes(*geometry.strides),
+        "dilations": sizes(*geometry.dilations),
+        "pads_begin": sizes(*geometry.pads_begin),
+        "pads_end": sizes(*geometry.pads_end),
+    }

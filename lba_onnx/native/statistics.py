@@ -74,6 +74,11 @@ def statistics_read(key: str) -> Statistics:
     """What the node with this key has collected so far; all zero if it has not run."""
     raw = StatisticsStruct()
     check(load_library().lba_statistics_read(key.encode(), raw))
+    return from_struct(raw)
+
+
+def from_struct(raw: StatisticsStruct) -> Statistics:
+    """Return what the C form says."""
     values: dict[str, object] = {}
     for name, _ in raw._fields_:
         value = getattr(raw, name)

@@ -7,6 +7,7 @@
 - lba_onnx.provenance: JSON, what the caller says of the specs: method and data hash of a calibration, a seed, ...
 """
 
+import contextlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ VERSIONS_KEY = "lba_onnx.versions"
 PROVENANCE_KEY = "lba_onnx.provenance"
 
 _PACKAGES = ("onnx", "onnx-graphsurgeon")
+_OTHER_NAMES = {"onnxruntime": ("onnxruntime-gpu",)}
 
 
 def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
@@ -50,11 +52,11 @@ def write_metadata(
 
 
 def package_version(name: str = "lba-onnx") -> str:
-    """Return a package's version, or "unknown" where it is not installed."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    """Return a package's version, under whichever of its names it is installed; "unknown" where it is not."""
+    for known in (name, *_OTHER_NAMES.get(name, ())):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(known)
+    return "unknown"
 
 
 def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
