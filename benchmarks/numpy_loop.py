@@ -31,11 +31,11 @@ QUICK = Width(np.float32, np.uint32, 23)
 
 
 def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec, width: Width) -> NDArray[Any]:
-    """Product [rows, columns] of [rows, depth] and [depth, columns], with underflow."""
+    """Product [rows, columns] of [rows, depth] and [depth, columns], with underflow; of CuPy arrays as well."""
     rows, depth = a.shape
     chunk = spec.chunk_size or depth
     a, b = a.astype(width.float_type), b.astype(width.float_type)
-    product, partial_sum, total = (np.zeros((rows, b.shape[1]), width.float_type) for _ in range(3))
+    product, partial_sum, total = (np.zeros_like(a, shape=(rows, b.shape[1])) for _ in range(3))
     for begin in range(0, depth, chunk):
         partial_sum.fill(0)
         for k in range(begin, min(begin + chunk, depth)):

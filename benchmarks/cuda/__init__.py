@@ -1,0 +1,1 @@
+"""The CUDA library on a machine with a GPU: bits, speed, targets."""
