@@ -10,6 +10,7 @@ namespace lba::cuda {
 namespace {
 
 constexpr int kSchedulers = 4;  // of a multiprocessor
+constexpr double kAlone = 1.2;  // a warp alone on its scheduler waits for its own results
 
 constexpr TileChoice kChoices[] = {TileChoice::kLarge, TileChoice::kMedium, TileChoice::kFlat, TileChoice::kSmall,
                                    TileChoice::kThin};
@@ -23,11 +24,11 @@ const char* NameOf(TileChoice choice) {
 double Overhead(TileChoice choice) {
   switch (choice) {
     case TileChoice::kFlat:
-      return 1.1;
+      return 1.05;
     case TileChoice::kSmall:
-      return 1.3;
+      return 1.2;
     case TileChoice::kThin:
-      return 3;
+      return 2;
     default:
       return 1;
   }
@@ -42,7 +43,7 @@ double Estimate(TileChoice choice, int64_t products, int64_t rows, int64_t colum
     const int64_t tiles = products * CeilDiv(rows, Shape::kRows) * CeilDiv(columns, Shape::kColumns);
     constexpr int kWarps = Shape::kThreads / 32, kWarpOutputs = Shape::kRows * Shape::kColumns / kWarps;
     const int64_t busiest = CeilDiv(CeilDiv(tiles, multiprocessors) * kWarps, kSchedulers);
-    time = static_cast<double>(busiest) * kWarpOutputs * Overhead(choice);
+    time = static_cast<double>(busiest) * kWarpOutputs * Overhead(choice) * (busiest == 1 ? kAlone : 1);
   });
   return time;
 }
