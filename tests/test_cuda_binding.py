@@ -127,6 +127,31 @@ def test_an_addend_times_zero_is_none_even_where_it_is_not_finite(emulated):
     assert np.array_equal(y, kernels.matmul(A, B, SPEC))
 
 
+def exact_share(compute):
+    """The share of tiles that the exact kernel computes."""
+    before = cuda.kernel_counts()
+    compute()
+    tiles = {kernel: count - before[kernel] for kernel, count in cuda.kernel_counts().items()}
+    return tiles["exact"] / sum(tiles.values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_value_that_is_not_finite_sends_only_its_tiles_to_the_exact_kernel(emulated, monkeypatch, value):
+    monkeypatch.setenv("LBA_ONNX_CUDA_TILE", "small")
+    a, b = (rng.standard_normal((128, 128)).astype(np.float32) for _ in range(2))
+    for operand_with_value, place in ((a, (5, 7)), (b, (7, 5))):
+        kept, operand_with_value[place] = operand_with_value[place], value
+        assert exact_share(lambda: cuda.matmul_host(a, b, SPEC)) == 4 / 16
+        np.testing.assert_array_equal(cuda.matmul_host(a, b, SPEC), kernels.matmul(a, b, SPEC))
+        operand_with_value[place] = kept
+    x = rng.standard_normal((4, 3, 16, 16)).astype(np.float32)
+    w = rng.standard_normal((32, 3, 1, 1)).astype(np.float32)
+    x[2, 1, 3, 3] = value
+    geometry = ConvGeometry((1, 1), (1, 1), (0, 0), (0, 0), 1)
+    assert exact_share(lambda: cuda.conv_host(x, w, SPEC, geometry, (4, 32, 16, 16))) == 1 / 4
+    np.testing.assert_array_equal(cuda.conv_host(x, w, SPEC, geometry, (4, 32, 16, 16)), kernels.conv(x, w, SPEC))
+
+
 def test_packed_weights_change_no_bit(emulated):
     call = matmul_call(Tensor.of(A), Tensor.of(B), 0, SPEC)
     y = kernels.conv(X, W, SPEC, (1, 2), (1, 0, 0, 1), None, 2)

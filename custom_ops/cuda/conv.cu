@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks) ConvKernel(co
   using Columns = PatchCopy<Shape::kColumns, Shape::kThreads>;
   __shared__ Stage<Shape> stages[Shape::kStages];
   const Place place(args, Shape());
-  const ProductKernel kernel = args.KernelFor(place.group, place.row, Shape::kRows);
+  const ProductKernel kernel = args.KernelFor(place.group, place.row, Shape::kRows, place.column, Shape::kColumns);
   if (kernel == ProductKernel::kExact) return ComputeExact<Shape>(args, place);
   const BoxStart first = args.geometry.outputs.Start(place.column);
   StageCopies<Shape, Rows, Columns> copies(stages, args.geometry.depth, Rows(args.packed, place.group, place.row),
@@ -124,14 +124,14 @@ struct Parts {
   int64_t cleared_bytes;
 
   Parts(const ConvProblem& problem, const PatchGeometry& geometry, bool has_packed, Workspace* workspace) {
-    patches.range = workspace->Take<SharedRange>(1);
+    patches.ranges = workspace->Take<SharedRange>(geometry.batch + 1);
     if (!has_packed) weight_facts = workspace->Take<PanelFacts>(FactCount(problem.weights));
     cleared_bytes = workspace->used();
     if (!has_packed) weight_values = workspace->Take<float>(PackedFloats(problem.weights));
     patches.planes = workspace->Take<float>(geometry.has_planes() ? geometry.plane_floats() : 0);
     patches.offset_bytes = workspace->Take<uint32_t>(RoundUp(geometry.depth, kStageDepth));
     patches.taps = workspace->Take<PatchTap>(geometry.depth);
-    patches.kernels = workspace->Take<ProductKernel>(problem.weights.all_panels());
+    patches.kernels = workspace->Take<ProductKernel>(geometry.batch * problem.weights.all_panels());
   }
 };
 

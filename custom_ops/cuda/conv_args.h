@@ -24,14 +24,24 @@ struct ConvArgs {
   unsigned long long* counters;
   int64_t row_tiles = 0, column_tiles = 0;  // of one group
 
-  // For `count` filters of a group from the first on. A kernel can stand in for those before it; tells the counters.
-  __device__ ProductKernel KernelFor(int64_t group, int64_t first, int count) const {
-    const ProductKernel* kernels = patches.kernels + group * packed.panels;
-    const int64_t last = std::min((first + count - 1) / kPanelWidth, packed.panels - 1);
-    ProductKernel kernel = ProductKernel::kFused;
-    for (int64_t panel = first / kPanelWidth; panel <= last; ++panel) kernel = std::max(kernel, kernels[panel]);
-    if (threadIdx.x == 0) atomicAdd(counters + static_cast<int>(kernel), 1ull);
-    return kernel;
+  // For `rows` filters of a group and `columns` output positions, each from the first on: a kernel can stand in for
+  // those before it. Tells the counters. All threads call it.
+  __device__ ProductKernel KernelFor(int64_t group, int64_t row, int rows, int64_t column, int columns) const {
+    const int64_t first_panel = row / kPanelWidth, first_sample = column / geometry.outputs.size;
+    const int64_t last_panel = std::min((row + rows - 1) / kPanelWidth, packed.panels - 1);
+    const int64_t last_sample = std::min((column + columns - 1) / geometry.outputs.size, geometry.batch - 1);
+    const auto panels = static_cast<uint32_t>(last_panel - first_panel + 1);
+    const auto planned = static_cast<uint32_t>(last_sample - first_sample + 1) * panels;
+    uint32_t last = 0;
+    for (uint32_t i = threadIdx.x % 32; i < planned; i += 32) {
+      const int64_t matrix = (first_sample + i / panels) * geometry.groups + group;
+      last = std::max(last, static_cast<uint32_t>(patches.kernels[matrix * packed.panels + first_panel + i % panels]));
+    }
+    for (int distance = 16; distance > 0; distance /= 2) {
+      last = std::max(last, __shfl_xor_sync(0xffffffffu, last, distance));
+    }
+    if (threadIdx.x == 0) atomicAdd(counters + last, 1ull);
+    return static_cast<ProductKernel>(last);
   }
 
   __device__ OutputPlace PlaceOf(int64_t group, int64_t filter, int64_t sample, int64_t position) const {

@@ -141,7 +141,7 @@ template <int kOutputs>
 __global__ void __launch_bounds__(kThreads, kBlocks) DepthwiseKernel(const __grid_constant__ ConvArgs args) {
   __shared__ WeightedTap taps[kStageTaps];
   const Strip strip(args, kOutputs * kThreads);
-  const ProductKernel kernel = args.KernelFor(strip.group, strip.filter, 1);
+  const ProductKernel kernel = args.KernelFor(strip.group, strip.filter, 1, strip.column, kOutputs * kThreads);
   if (kernel == ProductKernel::kExact) return ComputeExact<kOutputs>(args, strip);
   ComputeScaled<kOutputs>(args, strip, kernel, taps);
 }

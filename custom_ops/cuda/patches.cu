@@ -18,19 +18,22 @@ constexpr int64_t kMostRangeBlocks = 1024;
 __device__ __forceinline__ float ToFloat(float value) { return value; }
 __device__ __forceinline__ float ToFloat(uint16_t value) { return HalfToFloat(value); }
 
-struct TensorArgs {
+struct SampleArgs {
   const void* values;
-  int64_t count;
-  SharedRange* range;
+  int64_t count;  // of one sample
+  int64_t batch;
+  uint32_t blocks;      // for one sample
+  SharedRange* ranges;  // of each sample, then of all finite values
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) TensorRangeKernel(const __grid_constant__ TensorArgs args) {
+__global__ void __launch_bounds__(kThreads) SampleRangeKernel(const __grid_constant__ SampleArgs args) {
   __shared__ ThreadRange warps[kWarps];
-  const T* values = static_cast<const T*>(args.values);
+  const uint32_t sample = blockIdx.x / args.blocks;
+  const T* values = static_cast<const T*>(args.values) + sample * args.count;
   ThreadRange range{};
-  for (int64_t first = int64_t{blockIdx.x} * kBlockValues; first < args.count;
-       first += int64_t{gridDim.x} * kBlockValues) {
+  for (int64_t first = int64_t{blockIdx.x % args.blocks} * kBlockValues; first < args.count;
+       first += int64_t{args.blocks} * kBlockValues) {
     float read[kPerThread];
 #pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
@@ -47,7 +50,10 @@ __global__ void __launch_bounds__(kThreads) TensorRangeKernel(const __grid_const
   if (warp != 0) return;
   range = lane < kWarps ? warps[lane] : ThreadRange();
   range.MergeWarp();
-  if (lane == 0) range.MergeInto(args.range, false);
+  if (lane != 0) return;
+  range.MergeInto(args.ranges + sample, false);
+  // As for matrices: samples with infinite values or NaN are computed exactly whatever the scales.
+  if (range.max_bits < 0x7f800000u) range.MergeInto(args.ranges + args.batch, false);
 }
 
 struct PatchArgs {
@@ -56,7 +62,8 @@ struct PatchArgs {
   const void* x;
   PackedOperand weights;
   PatchMemory memory;
-  int64_t plane_blocks, padded_depth;
+  int64_t plane_blocks;
+  int64_t padded_depth, entries;  // of the table of taps, and of both tables
 };
 
 // Past the depth any valid offset will do.
@@ -74,30 +81,31 @@ __device__ void ListTap(const PatchArgs& args, int64_t k) {
   args.memory.offset_bytes[k] = static_cast<uint32_t>(offset * sizeof(float));
 }
 
-// What is known of the values of any patch: sums of squares follow from the largest.
-__device__ TileRange RangeOfPatches(const PatchArgs& args) {
-  ValueRange range = args.memory.range->Read();
+// What is known of the values of any patch of a sample: sums of squares follow from the largest.
+__device__ TileRange RangeOfPatches(const PatchArgs& args, int64_t sample) {
+  ValueRange range = args.memory.ranges[sample].Read();
   const float largest = __uint_as_float(range.max_bits);
   range.max_chunk_squares = static_cast<float>(args.cuts.chunk()) * (largest * largest);
   return {range, PanelBounds(range, args.cuts.chunk())};
 }
 
-__device__ void PlanPanel(const PatchArgs& args, int64_t panel) {
+// The kernel for a sample and a panel of filters.
+__device__ void PlanPanel(const PatchArgs& args, int64_t entry) {
+  const int64_t panels = args.geometry.groups * args.weights.panels;
   ProductKernel kernel = ProductKernel::kExact;
   if (args.plane_blocks > 0) {
-    const TileRange patches = RangeOfPatches(args);
-    const PanelFacts& filters = args.weights.facts[panel];
-    kernel =
-        PlanTile(args.cuts, patches, {filters.range.Read(), filters.bounds}, patches.range, args.weights.whole->Read());
+    const PanelFacts& filters = args.weights.facts[entry % panels];
+    kernel = PlanTile(args.cuts, RangeOfPatches(args, entry / panels), {filters.range.Read(), filters.bounds},
+                      args.memory.ranges[args.geometry.batch].Read(), args.weights.whole->Read());
   }
-  args.memory.kernels[panel] = kernel;
+  args.memory.kernels[entry] = kernel;
 }
 
 // One entry of a table a thread.
 __device__ void FillTables(const PatchArgs& args, int64_t entry) {
   if (entry < args.padded_depth) {
     ListTap(args, entry);
-  } else if (entry - args.padded_depth < args.geometry.groups * args.weights.panels) {
+  } else if (entry < args.entries) {
     PlanPanel(args, entry - args.padded_depth);
   }
 }
@@ -111,7 +119,7 @@ __global__ void __launch_bounds__(kThreads) PatchKernel(const __grid_constant__ 
     return FillTables(args, (int64_t{blockIdx.x} - args.plane_blocks) * kThreads + threadIdx.x);
   }
   if (threadIdx.x == 0) {
-    const ProductPlan plan = PlanProduct(args.cuts, args.memory.range->Read(), args.weights.whole->Read());
+    const ProductPlan plan = PlanProduct(args.cuts, args.memory.ranges[g.batch].Read(), args.weights.whole->Read());
     scales[0] = PowerOfTwo(plan.moving_log2);
     scales[1] = plan.is_fused ? args.cuts.constants().product_to_accumulator : 1.0f;
   }
@@ -153,11 +161,12 @@ std::array<int64_t, 3> PlaneSizes(const ConvShape& shape) {
 template <class T>
 void QueuePatches(const PatchArgs& args, cudaStream_t stream) {
   const PatchGeometry& g = args.geometry;
-  const int64_t count = g.batch * g.groups * g.channels * g.input_size;
-  const int64_t range_blocks = std::min(CeilDiv(count, kBlockValues), kMostRangeBlocks);
-  Launch(TensorRangeKernel<T>, range_blocks, kThreads, stream, TensorArgs{args.x, count, args.memory.range});
-  const int64_t entries = args.padded_depth + g.groups * args.weights.panels;
-  Launch(PatchKernel<T>, args.plane_blocks + CeilDiv(entries, kThreads), kThreads, stream, args);
+  const int64_t count = g.groups * g.channels * g.input_size;
+  const int64_t blocks =
+      std::max<int64_t>(1, std::min(CeilDiv(count, kBlockValues), CeilDiv(kMostRangeBlocks, g.batch)));
+  const SampleArgs samples{args.x, count, g.batch, static_cast<uint32_t>(blocks), args.memory.ranges};
+  Launch(SampleRangeKernel<T>, g.batch * blocks, kThreads, stream, samples);
+  Launch(PatchKernel<T>, args.plane_blocks + CeilDiv(args.entries, kThreads), kThreads, stream, args);
 }
 
 }  // namespace
@@ -202,7 +211,9 @@ bool PatchGeometry::has_planes() const {
 
 Patches MakePatches(const ShortCuts& cuts, const PatchGeometry& geometry, Values x, const PackedOperand& weights,
                     const PatchMemory& memory, cudaStream_t stream) {
-  PatchArgs args{cuts, geometry, x.data, weights, memory, 0, RoundUp(geometry.depth, kStageDepth)};
+  const int64_t padded_depth = RoundUp(geometry.depth, kStageDepth);
+  PatchArgs args{cuts,   geometry, x.data,       weights,
+                 memory, 0,        padded_depth, padded_depth + geometry.batch * geometry.groups * weights.panels};
   if (geometry.has_planes()) args.plane_blocks = CeilDiv(geometry.plane_floats(), kBlockValues);
   x.is_half ? QueuePatches<uint16_t>(args, stream) : QueuePatches<float>(args, stream);
   return {x, memory.planes, memory.offset_bytes, memory.taps, memory.kernels};

@@ -85,7 +85,7 @@ struct Patches {
   const float* planes;
   const uint32_t* offset_bytes;  // [depth rounded up to kStageDepth]; from a corner in the planes
   const PatchTap* taps;          // [depth]
-  const ProductKernel* kernels;  // for each panel of packed filters
+  const ProductKernel* kernels;  // [batch][groups][panels of packed filters]
 };
 
 // A dot product by the definition, for one column of a group's product. Positions in the padding are products of 0,
@@ -116,7 +116,7 @@ __device__ inline float ExactPatchDot(const ShortCuts& cuts, const PatchGeometry
 
 // Scratch memory for patches.
 struct PatchMemory {
-  SharedRange* range;  // of x; zeros before
+  SharedRange* ranges;  // [batch + 1]: of each sample, and of all finite values, at least; zeros before
   float* planes;
   uint32_t* offset_bytes;
   PatchTap* taps;
