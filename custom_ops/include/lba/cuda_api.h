@@ -97,7 +97,8 @@ LBA_EXPORT int lba_cuda_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, c
                              void* workspace, int64_t workspace_bytes, void* stream);
 
 /* The same on host memory, strides not negative: copies the operands (but not one that is packed) through pinned memory
-   to the current device, computes, copies y back, and waits. Calls from several threads run side by side. */
+   to the device of the weights, or without weights to the current one, computes, copies y back, and waits. Calls from
+   several threads run side by side. */
 LBA_EXPORT int lba_cuda_matmul_host(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights);
 LBA_EXPORT int lba_cuda_conv_host(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights);
 
