@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import LbaError
+from lba_onnx.packages import find_package
 
 _PACKAGES = ("lba-onnx", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon")
-_OTHER_NAMES = {"onnxruntime": ("onnxruntime-gpu",)}
 _REINSTALL = "install the package again: pip install --force-reinstall --no-deps lba-onnx"
 _SPECS = ("M7E4b10", "M4E3b3/M4E3b4,chunk=5", "M7E4b10,chunk=none,underflow=off")
 
@@ -87,14 +87,12 @@ def _probe(name: str, look: Callable[[], str], advice: str) -> Check:
 
 
 def _version(package: str) -> str:
-    """Return a package's version, under whichever of its names it is installed."""
-    for name in (package, *_OTHER_NAMES.get(package, ())):
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return found if name == package else f"{found} ({name})"
-    raise importlib.metadata.PackageNotFoundError(package)
+    """Return a package's version, with the name under which it is installed where that is another."""
+    found = find_package(package)
+    if found is None:
+        raise importlib.metadata.PackageNotFoundError(package)
+    name, version = found
+    return version if name == package else f"{version} ({name})"
 
 
 def _platform() -> str:

@@ -7,6 +7,10 @@ FloatFormat FormatOf(const LbaFormat& format) {
   return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
 }
 
+LbaFormat Described(const FloatFormat& format) {
+  return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
+}
+
 }  // namespace
 
 AccumulatorSpec SpecOf(const LbaSpec* spec) {
@@ -16,6 +20,10 @@ AccumulatorSpec SpecOf(const LbaSpec* spec) {
   const std::string reason = CheckSpec(result);
   Require(reason.empty(), reason);
   return result;
+}
+
+LbaSpec Described(const AccumulatorSpec& spec) {
+  return {Described(spec.product_format), Described(spec.accumulator_format), spec.chunk_size, spec.underflow};
 }
 
 }  // namespace lba

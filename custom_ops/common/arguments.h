@@ -2,6 +2,9 @@
 #ifndef LBA_COMMON_ARGUMENTS_H_
 #define LBA_COMMON_ARGUMENTS_H_
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -41,6 +44,27 @@ ConvShape ConvShapeOf(const Args& args) {
   const std::string reason = CompleteConvShape(&shape);
   Require(reason.empty(), reason);
   return shape;
+}
+
+// The C structures of what these give.
+LbaSpec Described(const AccumulatorSpec& spec);
+// Without pointers; for LbaConvArgs and its like.
+template <class Args>
+Args Described(const ConvShape& shape) {
+  Args args{};
+  args.rank = 3;
+  args.batch = shape.batch;
+  args.in_channels = shape.in_channels;
+  args.out_channels = shape.out_channels;
+  args.groups = shape.groups;
+  const auto copy = [](const std::array<int64_t, 3>& from, int64_t* to) { std::copy(from.begin(), from.end(), to); };
+  copy(shape.input, args.input);
+  copy(shape.kernel, args.kernel);
+  copy(shape.strides, args.strides);
+  copy(shape.dilations, args.dilations);
+  copy(shape.pads_begin, args.pads_begin);
+  copy(shape.pads_end, args.pads_end);
+  return args;
 }
 
 // Runs `body` and returns LBA_OK, or the code of what it threw, with the reason in `last_error`.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/arguments.h"
 #include "cpu/direct_conv.h"
 #include "cpu/fp_environment.h"
 #include "cpu/im2col.h"
@@ -80,26 +81,6 @@ void CollectConvStatistics(const AccumulatorSpec& spec, const ConvShape& shape, 
   }
 }
 
-LbaConvArgs Described(const ConvShape& shape, const float* x, const float* w, float* y) {
-  LbaConvArgs args{};
-  args.rank = 3;
-  args.batch = shape.batch;
-  args.in_channels = shape.in_channels;
-  args.out_channels = shape.out_channels;
-  args.groups = shape.groups;
-  const auto copy = [](const std::array<int64_t, 3>& from, int64_t* to) { std::copy(from.begin(), from.end(), to); };
-  copy(shape.input, args.input);
-  copy(shape.kernel, args.kernel);
-  copy(shape.strides, args.strides);
-  copy(shape.dilations, args.dilations);
-  copy(shape.pads_begin, args.pads_begin);
-  copy(shape.pads_end, args.pads_end);
-  args.x = x;
-  args.w = w;
-  args.y = y;
-  return args;
-}
-
 }  // namespace
 
 std::shared_ptr<const PackedFilter> PackFilter(const AccumulatorSpec& spec, const ConvShape& shape, const float* w) {
@@ -134,7 +115,10 @@ void FinishConv(const AccumulatorSpec& spec, const ConvShape& shape, const float
                 float* y, const Parallel& parallel, StatisticsCollector* statistics) {
   const bool is_recorded = statistics != nullptr && shape.depth() > 0;
   if (is_recorded && statistics->is_observed()) {
-    const LbaConvArgs args = Described(shape, x, w, y);
+    LbaConvArgs args = Described<LbaConvArgs>(shape);
+    args.x = x;
+    args.w = w;
+    args.y = y;
     statistics->Observe(spec, nullptr, &args);
   } else if (is_recorded) {
     CollectConvStatistics(spec, Flattened(shape), x, w, parallel, statistics);

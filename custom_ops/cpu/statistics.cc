@@ -4,6 +4,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "common/arguments.h"
+
 namespace lba {
 namespace {
 
@@ -29,16 +31,11 @@ void Add(const LbaEvents& from, LbaEvents* to) {
   to->swamped += from.swamped;
 }
 
-LbaFormat Described(const FloatFormat& format) {
-  return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
-}
-
 }  // namespace
 
 void StatisticsCollector::Observe(const AccumulatorSpec& spec, const LbaMatMulArgs* matmul,
                                   const LbaConvArgs* conv) const {
-  const LbaSpec described{Described(spec.product_format), Described(spec.accumulator_format), spec.chunk_size,
-                          spec.underflow};
+  const LbaSpec described = Described(spec);
   const LbaObservation observation{key_.c_str(), &described, matmul, conv};
   if (options_.observer.call(&observation, options_.observer.context) == 0) return;
   throw std::runtime_error("its observer stopped the run");

@@ -121,12 +121,12 @@ struct Parts {
   PatchMemory patches;
   PanelFacts* weight_facts = nullptr;
   float* weight_values = nullptr;
-  int64_t cleared_bytes;
 
-  Parts(const ConvProblem& problem, const PatchGeometry& geometry, bool has_packed, Workspace* workspace) {
+  Parts(const ConvProblem& problem, const PatchGeometry& geometry, bool has_packed, Workspace* workspace,
+        cudaStream_t stream) {
     patches.ranges = workspace->Take<SharedRange>(geometry.batch + 1);
     if (!has_packed) weight_facts = workspace->Take<PanelFacts>(FactCount(problem.weights));
-    cleared_bytes = workspace->used();
+    workspace->Clear(stream);
     if (!has_packed) weight_values = workspace->Take<float>(PackedFloats(problem.weights));
     patches.planes = workspace->Take<float>(geometry.has_planes() ? geometry.plane_floats() : 0);
     patches.offset_bytes = workspace->Take<uint32_t>(RoundUp(geometry.depth, kStageDepth));
@@ -151,7 +151,7 @@ MatrixSource FiltersOf(const ConvShape& shape, Values w) {
 
 int64_t ConvWorkspaceBytes(const ConvProblem& problem, bool has_packed) {
   Workspace workspace;
-  const Parts parts(problem, PatchGeometry(problem.shape), has_packed, &workspace);
+  const Parts parts(problem, PatchGeometry(problem.shape), has_packed, &workspace, nullptr);
   return workspace.used();
 }
 
@@ -160,16 +160,10 @@ void RunConv(const ConvProblem& problem, const PackedOperand* packed, void* memo
   if (geometry.columns() == 0 || geometry.filters == 0) return;
   const ShortCuts cuts(problem.spec, geometry.depth);
   Workspace workspace(memory);
-  const Parts parts(problem, geometry, packed != nullptr, &workspace);
-  Check(cudaMemsetAsync(memory, 0, static_cast<size_t>(parts.cleared_bytes), stream), "clearing scratch memory");
-  PackedOperand weights;
-  if (packed == nullptr) {
-    FindRanges(cuts, problem.weights, parts.weight_facts, stream);
-    Pack(cuts, problem.weights, parts.weight_facts, nullptr, parts.weight_values, stream);
-    weights = Describe(problem.weights, parts.weight_facts, parts.weight_values);
-  } else {
-    weights = *packed;
-  }
+  const Parts parts(problem, geometry, packed != nullptr, &workspace, stream);
+  const PackedOperand weights =
+      packed != nullptr ? *packed
+                        : Pack(cuts, problem.weights, nullptr, parts.weight_facts, parts.weight_values, stream);
   const Patches patches = MakePatches(cuts, geometry, problem.x, weights, parts.patches, stream);
   const ConvArgs args{cuts, geometry, patches, problem.weights, weights, problem.output, KernelCounters()};
   (IsDepthwise(geometry) ? RunDepthwise : RunTiles)(args, stream);

@@ -122,10 +122,10 @@ struct Parts {
   PanelFacts *row_facts, *column_facts = nullptr;
   float *row_values, *column_values = nullptr;
 
-  Parts(const MatMulProblem& problem, bool has_packed, Workspace* workspace, cudaStream_t stream, bool clears) {
+  Parts(const MatMulProblem& problem, bool has_packed, Workspace* workspace, cudaStream_t stream) {
     row_facts = workspace->Take<PanelFacts>(FactCount(problem.rows));
     if (!has_packed) column_facts = workspace->Take<PanelFacts>(FactCount(problem.columns));
-    if (clears) workspace->Clear(stream);
+    workspace->Clear(stream);
     row_values = workspace->Take<float>(PackedFloats(problem.rows));
     if (!has_packed) column_values = workspace->Take<float>(PackedFloats(problem.columns));
   }
@@ -135,7 +135,7 @@ struct Parts {
 
 int64_t MatMulWorkspaceBytes(const MatMulProblem& problem, bool has_packed) {
   Workspace workspace;
-  const Parts parts(problem, has_packed, &workspace, nullptr, false);
+  const Parts parts(problem, has_packed, &workspace, nullptr);
   return workspace.used();
 }
 
@@ -143,7 +143,7 @@ void RunMatMul(const MatMulProblem& problem, const PackedOperand* packed, void* 
   if (problem.outputs() == 0) return;
   const ShortCuts cuts(problem.spec, problem.depth());
   Workspace workspace(memory);
-  const Parts parts(problem, packed != nullptr, &workspace, stream, true);
+  const Parts parts(problem, packed != nullptr, &workspace, stream);
   MatMulArgs args{cuts,
                   problem.rows,
                   problem.columns,
@@ -152,14 +152,10 @@ void RunMatMul(const MatMulProblem& problem, const PackedOperand* packed, void* 
                   problem.output,
                   problem.addend_row_stride,
                   problem.addend_column_stride};
-  if (packed == nullptr) {
-    FindRanges(cuts, problem.columns, parts.column_facts, stream);
-    Pack(cuts, problem.columns, parts.column_facts, nullptr, parts.column_values, stream);
-  }
-  args.columns = packed != nullptr ? *packed : Describe(problem.columns, parts.column_facts, parts.column_values);
-  FindRanges(cuts, problem.rows, parts.row_facts, stream);
-  Pack(cuts, problem.rows, parts.row_facts, args.columns.whole, parts.row_values, stream);
-  args.rows = Describe(problem.rows, parts.row_facts, parts.row_values);
+  args.columns = packed != nullptr
+                     ? *packed
+                     : Pack(cuts, problem.columns, nullptr, parts.column_facts, parts.column_values, stream);
+  args.rows = Pack(cuts, problem.rows, args.columns.whole, parts.row_facts, parts.row_values, stream);
   args.counters = KernelCounters();
   const TileChoice choice =
       ChooseTile(problem.batch(), problem.rows.vectors, problem.columns.vectors, Multiprocessors());

@@ -115,16 +115,9 @@ __global__ void __launch_bounds__(kThreads) RangeKernel(const __grid_constant__ 
   const bool adds_squares = chunk > kSliceDepth;
   range.squares = LargestSquares(slice, depths, static_cast<int>(std::min<int64_t>(chunk, kSliceDepth + 1)));
   if (adds_squares && args.slices > kMostSlices) range.squares = 0x1p127f;
-  range.MergeWarp();
-  if (lane == 0) warps[warp] = range;
-  __syncthreads();
-  if (warp != 0) return;
-  range = lane < kWarps ? warps[lane] : ThreadRange();
-  range.MergeWarp();
-  if (lane != 0) return;
+  if (!range.MergeBlock(warps)) return;
   range.MergeInto(&args.facts[place.panel].range, adds_squares);
-  // The whole decides the scales. Panels with infinite values or NaN are computed exactly whatever these are.
-  if (range.max_bits < 0x7f800000u) range.MergeInto(&args.facts[args.all_panels].range, false);
+  range.MergeIntoWhole(&args.facts[args.all_panels].range);
 }
 
 // The factors by which the operand is multiplied, one after the other.
@@ -157,16 +150,6 @@ __global__ void __launch_bounds__(kThreads, 4) PackKernel(const __grid_constant_
   }
 }
 
-}  // namespace
-
-int64_t FactCount(const MatrixSource& source) { return source.all_panels() + 1; }
-
-int64_t PackedFloats(const MatrixSource& source) {
-  return source.all_panels() * RoundUp(source.depth, kStageDepth) * kPanelWidth;
-}
-
-namespace {
-
 PanelArgs ArgsOf(const ShortCuts& cuts, const MatrixSource& source, int64_t depth, int64_t slice_depth) {
   PanelArgs args{cuts, source};
   args.slice_depth = slice_depth;
@@ -177,8 +160,6 @@ PanelArgs ArgsOf(const ShortCuts& cuts, const MatrixSource& source, int64_t dept
   return args;
 }
 
-}  // namespace
-
 void FindRanges(const ShortCuts& cuts, const MatrixSource& source, PanelFacts* facts, cudaStream_t stream) {
   // Slices hold whole chunks where these are short.
   const int64_t slice = cuts.chunk() <= kSliceDepth ? kSliceDepth / cuts.chunk() * cuts.chunk() : kSliceDepth;
@@ -187,18 +168,24 @@ void FindRanges(const ShortCuts& cuts, const MatrixSource& source, PanelFacts* f
   Launch(RangeKernel, args.all_panels * args.slices, kThreads, stream, args);
 }
 
-void Pack(const ShortCuts& cuts, const MatrixSource& source, PanelFacts* facts, const SharedRange* fixed, float* values,
-          cudaStream_t stream) {
+}  // namespace
+
+int64_t FactCount(const MatrixSource& source) { return source.all_panels() + 1; }
+
+int64_t PackedFloats(const MatrixSource& source) {
+  return source.all_panels() * RoundUp(source.depth, kStageDepth) * kPanelWidth;
+}
+
+PackedOperand Pack(const ShortCuts& cuts, const MatrixSource& source, const SharedRange* fixed, PanelFacts* facts,
+                   float* values, cudaStream_t stream) {
+  FindRanges(cuts, source, facts, stream);
   PanelArgs args = ArgsOf(cuts, source, RoundUp(source.depth, kStageDepth), kSliceDepth);
   args.facts = facts;
   args.own_whole = &facts[args.all_panels].range;
   args.fixed_whole = fixed;
   args.values = values;
   Launch(PackKernel, args.all_panels * args.slices, kThreads, stream, args);
-}
-
-PackedOperand Describe(const MatrixSource& source, const PanelFacts* facts, const float* values) {
-  return {values, facts, &facts[source.all_panels()].range, source.panels(), RoundUp(source.depth, kStageDepth)};
+  return {values, facts, args.own_whole, args.panels, args.padded_depth};
 }
 
 }  // namespace lba::cuda

@@ -109,13 +109,11 @@ LBA_HOST_DEVICE inline ProductPlan PlanProduct(const ShortCuts& cuts, const Valu
 // What is found out about an operand: of each panel, then of the whole. Zeros before.
 int64_t FactCount(const MatrixSource& source);
 int64_t PackedFloats(const MatrixSource& source);
-PackedOperand Describe(const MatrixSource& source, const PanelFacts* facts, const float* values);
 
-// Queue the kernels that fill `facts`, [FactCount] of zeros, and `values`, [PackedFloats]. For the moving operand of a
-// product, `fixed` is the whole range of the other; null for the fixed one.
-void FindRanges(const ShortCuts& cuts, const MatrixSource& source, PanelFacts* facts, cudaStream_t stream);
-void Pack(const ShortCuts& cuts, const MatrixSource& source, PanelFacts* facts, const SharedRange* fixed, float* values,
-          cudaStream_t stream);
+// Queues the kernels that fill `facts`, [FactCount] of zeros, and `values`, [PackedFloats], and says what they hold.
+// For the moving operand of a product, `fixed` is the whole range of the other; null for the fixed one.
+PackedOperand Pack(const ShortCuts& cuts, const MatrixSource& source, const SharedRange* fixed, PanelFacts* facts,
+                   float* values, cudaStream_t stream);
 
 }  // namespace lba::cuda
 

@@ -43,17 +43,9 @@ __global__ void __launch_bounds__(kThreads) SampleRangeKernel(const __grid_const
 #pragma unroll
     for (int i = 0; i < kPerThread; ++i) range.Include(read[i]);
   }
-  range.MergeWarp();
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  if (lane == 0) warps[warp] = range;
-  __syncthreads();
-  if (warp != 0) return;
-  range = lane < kWarps ? warps[lane] : ThreadRange();
-  range.MergeWarp();
-  if (lane != 0) return;
+  if (!range.MergeBlock(warps)) return;
   range.MergeInto(args.ranges + sample, false);
-  // As for matrices: samples with infinite values or NaN are computed exactly whatever the scales.
-  if (range.max_bits < 0x7f800000u) range.MergeInto(args.ranges + args.batch, false);
+  range.MergeIntoWhole(args.ranges + args.batch);
 }
 
 struct PatchArgs {

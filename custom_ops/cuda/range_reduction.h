@@ -32,6 +32,25 @@ struct ThreadRange {  // without initializers, as shared memory wants it: start 
     }
   }
 
+  // Of all threads of a block; all call it, and the one that it is true for has the range.
+  template <int kWarps>
+  __device__ bool MergeBlock(ThreadRange (&warps)[kWarps]) {
+    MergeWarp();
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    if (lane == 0) warps[warp] = *this;
+    __syncthreads();
+    if (warp != 0) return false;
+    *this = lane < kWarps ? warps[lane] : ThreadRange();
+    MergeWarp();
+    return lane == 0;
+  }
+
+  // The whole of an operand decides the scales. Parts with infinite values or NaN, which are computed exactly whatever
+  // these are, stay out of it.
+  __device__ void MergeIntoWhole(SharedRange* whole) const {
+    if (max_bits < 0x7f800000u) MergeInto(whole, false);
+  }
+
   // Most threads find that others have been further: a plain read spares them the atomic operation.
   __device__ void MergeInto(SharedRange* range, bool adds_squares) const {
     if (max_bits > range->max_bits) atomicMax(&range->max_bits, max_bits);

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "cuda/conv.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
 #include "cuda/statistics.h"
@@ -361,11 +362,7 @@ LbaStatistics CountMatMul(const AccumulatorSpec& spec, const LbaCudaMatMulArgs& 
 
 LbaStatistics CountConv(const AccumulatorSpec& spec, const ConvShape& shape, const Values& x, const Values& w,
                         int64_t call, double sampled_fraction, cudaStream_t stream) {
-  MatrixSource filters{w, {}, shape.group_out_channels(), shape.depth(), shape.depth(), 1};
-  filters.matrices.rank = 1;
-  filters.matrices.sizes[0] = shape.groups;
-  filters.matrices.strides[0] = filters.vectors * filters.depth;
-  return Count(spec, PatchSource(shape, x), filters, call, sampled_fraction, stream);
+  return Count(spec, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
 }
 
 }  // namespace lba::cuda

@@ -64,10 +64,7 @@ LbaCudaWeights* MakeWeights(const AccumulatorSpec& spec, const MatrixSource& sou
   auto* facts = parts.Take<PanelFacts>(count);
   parts.Clear(nullptr);
   auto* values = parts.Take<float>(floats);
-  const ShortCuts cuts(spec, source.depth);
-  FindRanges(cuts, weights->source, facts, nullptr);
-  Pack(cuts, weights->source, facts, nullptr, values, nullptr);
-  weights->packed = Describe(source, facts, values);
+  weights->packed = Pack(ShortCuts(spec, source.depth), weights->source, nullptr, facts, values, nullptr);
   Check(cudaStreamSynchronize(nullptr), "packing weights");
   return weights.release();
 }

@@ -23,8 +23,9 @@ class Workspace {
     return part;
   }
   int64_t used() const { return used_; }
-  // Queues the clearing of all that has been handed out.
+  // Queues the clearing of all that has been handed out, where there is memory.
   void Clear(cudaStream_t stream) const {
+    if (memory_ == nullptr) return;
     Check(cudaMemsetAsync(memory_, 0, static_cast<size_t>(used_), stream), "clearing scratch memory");
   }
 

@@ -1,16 +1,13 @@
 #include "onnxruntime/cuda_arguments.h"
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 #include <string>
 
+#include "common/arguments.h"
+
 namespace lba::ort {
 namespace {
-
-LbaFormat CudaFormat(const FloatFormat& format) {
-  return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
-}
 
 int32_t CudaType(ElementType type) { return type == kFloat16 ? LBA_FLOAT16 : LBA_FLOAT32; }
 
@@ -26,13 +23,7 @@ void CopyBatch(const StridedMatMul& shape, LbaCudaMatMulArgs* args) {
   std::copy(shape.b_batch_strides.begin(), shape.b_batch_strides.end(), args->b_batch_strides);
 }
 
-void Copy(const std::array<int64_t, 3>& from, int64_t (&to)[3]) { std::copy(from.begin(), from.end(), to); }
-
 }  // namespace
-
-LbaSpec CudaSpec(const AccumulatorSpec& spec) {
-  return {CudaFormat(spec.product_format), CudaFormat(spec.accumulator_format), spec.chunk_size, spec.underflow};
-}
 
 LbaCudaMatMulArgs CudaArguments(const StridedMatMul& shape, ElementType type) {
   LbaCudaMatMulArgs args{};
@@ -50,19 +41,8 @@ LbaCudaMatMulArgs CudaArguments(const StridedMatMul& shape, ElementType type) {
 }
 
 LbaCudaConvArgs CudaArguments(const ConvShape& shape, ElementType type) {
-  LbaCudaConvArgs args{};
+  LbaCudaConvArgs args = Described<LbaCudaConvArgs>(shape);
   args.type = CudaType(type);
-  args.rank = 3;
-  args.batch = shape.batch;
-  args.in_channels = shape.in_channels;
-  args.out_channels = shape.out_channels;
-  args.groups = shape.groups;
-  Copy(shape.input, args.input);
-  Copy(shape.kernel, args.kernel);
-  Copy(shape.strides, args.strides);
-  Copy(shape.dilations, args.dilations);
-  Copy(shape.pads_begin, args.pads_begin);
-  Copy(shape.pads_end, args.pads_end);
   return args;
 }
 

@@ -4,13 +4,11 @@
 
 #include "lba/conv.h"
 #include "lba/cuda_api.h"
-#include "lba/format.h"
 #include "onnxruntime/matmul_shape.h"
 #include "onnxruntime/ort_abi.h"
 
 namespace lba::ort {
 
-LbaSpec CudaSpec(const AccumulatorSpec& spec);
 // With alpha 1 and no C. Throws std::invalid_argument when there are more batch dimensions than the interface holds.
 LbaCudaMatMulArgs CudaArguments(const StridedMatMul& shape, ElementType type);
 LbaCudaConvArgs CudaArguments(const ConvShape& shape, ElementType type);

@@ -39,7 +39,7 @@ class CudaGemmKernel : public Kernel {
     const AddendStrides strides = GemmAddendStrides(c.dimensions);
     args->alpha = attributes_.alpha;
     args->beta = attributes_.beta;
-    args->c = attributes_.beta == 0.0f ? nullptr : c.data;
+    args->c = c.data;
     args->c_row_stride = strides.row;
     args->c_column_stride = strides.column;
   }

@@ -1,10 +1,12 @@
 #include "onnxruntime/cuda_node.h"
 
+#include "common/arguments.h"
+
 namespace lba::ort {
 
 CudaNode::CudaNode(const Node& node)
     : cuda_(OpenCudaLibrary()),
-      spec_(CudaSpec(ReadAccumulatorSpec(node.attributes()))),
+      spec_(Described(ReadAccumulatorSpec(node.attributes()))),
       statistics_(ReadStatistics(node.attributes())),
       scratch_(cuda_, node.scratch_api()) {}
 

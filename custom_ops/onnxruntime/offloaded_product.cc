@@ -1,5 +1,6 @@
 #include <stdexcept>
 
+#include "common/arguments.h"
 #include "onnxruntime/cuda_arguments.h"
 #include "onnxruntime/cuda_library.h"
 #include "onnxruntime/host_product.h"
@@ -18,7 +19,7 @@ const CudaLibrary& OpenWithDevice() {
 class OffloadedMatMul : public HostMatMul {
  public:
   OffloadedMatMul(const AccumulatorSpec& spec, const StridedMatMul& b, const float* constant_b)
-      : spec_(spec), cuda_spec_(CudaSpec(spec)), cuda_(OpenWithDevice()) {
+      : spec_(spec), cuda_spec_(Described(spec)), cuda_(OpenWithDevice()) {
     if (constant_b == nullptr) return;
     LbaCudaMatMulArgs args = CudaArguments(b, kFloat32);
     args.b = constant_b;
@@ -45,7 +46,7 @@ class OffloadedMatMul : public HostMatMul {
 class OffloadedConv : public HostConv {
  public:
   OffloadedConv(const AccumulatorSpec& spec, const ConvShape& filter, const float* constant_w)
-      : spec_(spec), cuda_spec_(CudaSpec(spec)), cuda_(OpenWithDevice()) {
+      : spec_(spec), cuda_spec_(Described(spec)), cuda_(OpenWithDevice()) {
     if (constant_w == nullptr) return;
     LbaCudaConvArgs args = CudaArguments(filter, kFloat32);
     args.w = constant_w;

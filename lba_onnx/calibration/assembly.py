@@ -12,7 +12,7 @@ from lba_onnx.calibration.rates import rates_of
 from lba_onnx.calibration.result import Calibration, NodeCalibration
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.calibration.verdict import Verdict
-from lba_onnx.rewrite.provenance import package_version
+from lba_onnx.packages import package_version
 
 if TYPE_CHECKING:
     from lba_onnx.native import Statistics

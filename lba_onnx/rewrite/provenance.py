@@ -7,8 +7,6 @@
 - lba_onnx.provenance: JSON, what the caller says of the specs: method and data hash of a calibration, a seed, ...
 """
 
-import contextlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +15,7 @@ import onnx
 
 from lba_onnx import ops
 from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.packages import package_version
 
 VERSION_KEY = "lba_onnx.version"
 SPEC_KEY = "lba_onnx.spec"
@@ -25,7 +24,6 @@ VERSIONS_KEY = "lba_onnx.versions"
 PROVENANCE_KEY = "lba_onnx.provenance"
 
 _PACKAGES = ("onnx", "onnx-graphsurgeon")
-_OTHER_NAMES = {"onnxruntime": ("onnxruntime-gpu",)}
 
 
 def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
@@ -49,14 +47,6 @@ def write_metadata(
     set_metadata(model, VERSIONS_KEY, json.dumps({name: package_version(name) for name in _PACKAGES}))
     if provenance is not None:
         set_metadata(model, PROVENANCE_KEY, json.dumps(dict(provenance)))
-
-
-def package_version(name: str = "lba-onnx") -> str:
-    """Return a package's version, under whichever of its names it is installed; "unknown" where it is not."""
-    for known in (name, *_OTHER_NAMES.get(name, ())):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(known)
-    return "unknown"
 
 
 def read_metadata(model: onnx.ModelProto) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from lba_onnx.data.hooks import Hook, function_name
 from lba_onnx.evaluation.user_metric import Metric
+from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
-from lba_onnx.rewrite.provenance import package_version
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.sweeping.models import Packed, pack
 

@@ -16,7 +16,7 @@ from lba_onnx.errors import LbaError
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.run import gather_comparison
-from lba_onnx.rewrite.provenance import package_version
+from lba_onnx.packages import package_version
 from lba_onnx.rewrite.selection import Specs
 from lba_onnx.sweeping.job import Job
 from lba_onnx.sweeping.models import Packed, convert_packed

@@ -17,8 +17,8 @@ from lba_onnx.evaluation import Comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.user_metric import Metric, load_metric
+from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
-from lba_onnx.rewrite.provenance import package_version
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.sweeping.biases import choose_specs
 from lba_onnx.sweeping.cluster import ClusterPool, connected

@@ -8,7 +8,7 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.result import NodeCalibration
 from lba_onnx.families import FormatFamily
-from lba_onnx.rewrite.provenance import package_version
+from lba_onnx.packages import package_version
 
 METHOD = "torch"
 _NOTE = "the spec that the PyTorch model had"
