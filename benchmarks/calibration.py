@@ -1,4 +1,4 @@
-"""What calibration costs: time of each method in runs of the float32 model over the same samples, and peak memory.
+"""What calibration and correction cost: time in runs of the float32 model over the same samples, and peak memory.
 
 Times are those of whole calibrations, opening of sessions and all, against a float32 session that runs the same
 batches; both take turns. Memory is that of a process that calibrates on images read from an .npz, a few at a time.
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -26,10 +26,12 @@ from benchmarks.memory import MEGABYTE, peak_bytes
 from benchmarks.models import INPUT, RECIPES
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.settings import METHODS
+from lba_onnx.correction import CorrectionReport
 from lba_onnx.rewrite.conversion import list_candidates
 from lba_onnx.session import make_session
 
 BATCH_SIZE = 16
+CORRECT = "correct"
 TARGETS = {"max": 10.0, "percentile": 10.0, "mse": 30.0}
 COLUMNS = (
     Column("model", "model"),
@@ -71,6 +73,9 @@ def main() -> None:
         subject = Subject(name, model, np.resize(images, (arguments.samples, *images.shape[1:])))
         for method in progress(arguments.methods, len(arguments.methods)):
             rows.append(run_method(subject, method, arguments.rounds))
+        if arguments.correction_samples:
+            few = replace(subject, images=subject.images[: arguments.correction_samples])
+            rows.append(run_correction(few, arguments.rounds))
     if arguments.memory_samples:
         rows += run_memory(arguments.memory_samples)
     report("calibration", arguments, rows, COLUMNS)
@@ -78,21 +83,38 @@ def main() -> None:
 
 def run_method(subject: Subject, method: str, rounds: int) -> Row:
     """Check and time one method on one model."""
-    session = make_session(subject.model)
     calibrate = _calibration(subject, method)
     if len(calibrate().nodes) != len(list_candidates(subject.model).convertible):
         raise CheckFailed(f"{subject.name}: the calibration misses nodes")
+    return _time(subject, method, calibrate, rounds)
+
+
+def run_correction(subject: Subject, rounds: int) -> Row:
+    """Check and time the correction of a model, all estimators and the choice between them, on as many samples."""
+    converted, _ = lba_onnx.convert(subject.model, _calibration(subject, "max")().specs)
+
+    def correct() -> CorrectionReport:
+        images = {INPUT: subject.images}
+        return lba_onnx.correct(converted, images, batch_size=BATCH_SIZE, max_samples=len(subject.images))[1]
+
+    if not correct().scores:
+        raise CheckFailed(f"{subject.name}: the correction has tried nothing")
+    return _time(subject, CORRECT, correct, rounds)
+
+
+def _time(subject: Subject, name: str, run: Callable[[], object], rounds: int) -> Row:
+    session = make_session(subject.model)
     float32, seconds = [], []
     for _ in range(rounds):
         float32.append(_seconds(lambda: _run_all(session, subject.images)))
-        seconds.append(_seconds(calibrate))
+        seconds.append(_seconds(run))
     return {
         "model": subject.name,
-        "method": method,
+        "method": name,
         "samples": len(subject.images),
         "seconds": median(seconds),
         "float32_passes": median_ratio(seconds, float32),
-        "target": TARGETS.get(method),
+        "target": TARGETS.get(name),
     }
 
 
@@ -135,6 +157,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="*", choices=[*RECIPES], default=[*RECIPES])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--samples", type=int, default=256, help="to calibrate on, the model's images over and over")
+    parser.add_argument("--correction_samples", type=int, default=96, help="of these to correct with; 0 for none")
     parser.add_argument(
         "--memory_samples", nargs="*", type=int, default=[100, 1000], help="images to measure memory with"
     )

@@ -2,23 +2,33 @@
 
 Each model is calibrated and corrected on its calibration samples, and measured on its test samples (models/zoo.py).
 Results are added to --json_path model by model, replacing older ones of the same settings; --render prints the tables
-of docs/results.md from that file and measures nothing.
+of docs/results.md from that file and measures nothing. --photographs measures MobileNetV2 on labelled photographs of
+your own, too.
+
+Ranges are 95 % intervals: Wilson's of shares, Student's of other means.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import lba_onnx
 from benchmarks.harness import Column, Row, describe_environment, print_table
+from lba_onnx.evaluation.intervals import mean_interval, wilson_interval
 from lba_onnx.json_file import write_json
 from models import zoo
+from models.mobilenet_v2.recipe import load_with_photographs
 
 METHODS = ("max", "percentile", "mse", "zero_shot")
-FAMILIES = ("M7E4", "M6E4", "M5E4", "M6E3")
+FAMILIES = ("M7E4", "M6E4", "M5E4", "M4E4", "M6E3")
+PHOTOGRAPHS = "mobilenet_v2_photographs"
 PLAIN, CORRECTED = "plain", "corrected"
 _KEYS = ("model", "family", "method", "variant")
 COLUMNS = (
@@ -42,8 +52,11 @@ def main() -> None:
         print(render(json.loads(arguments.json_path.read_text())["results"]))
         return
     rows: list[Row] = []
-    for name in arguments.models:
-        for row in measure_model(name, arguments.families, arguments.methods):
+    models = [partial(zoo.load, name) for name in arguments.models]
+    if arguments.photographs is not None:
+        models.append(partial(load_with_photographs, arguments.photographs))
+    for load in models:
+        for row in measure_model(load(), arguments.families, arguments.methods):
             rows.append(row)
             print_table("results", [row], COLUMNS)
             if arguments.json_path is not None:
@@ -51,9 +64,8 @@ def main() -> None:
     print_table("results", rows, COLUMNS)
 
 
-def measure_model(name: str, families: Sequence[str], methods: Sequence[str]) -> Iterator[Row]:
+def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequence[str]) -> Iterator[Row]:
     """Yield a row for each family, method and variant."""
-    model = zoo.load(name)
     float32 = zoo.run(model.model_path, model.test)
     for family in families:
         for method in methods:
@@ -65,7 +77,7 @@ def measure_model(name: str, families: Sequence[str], methods: Sequence[str]) ->
             seconds = {PLAIN: calibrated - start, CORRECTED: time.perf_counter() - calibrated}
             for variant, proto in ((PLAIN, plain), (CORRECTED, corrected)):
                 yield {
-                    "model": name,
+                    "model": model.name,
                     "family": family,
                     "method": method,
                     "variant": variant,
@@ -78,22 +90,34 @@ def measure_model(name: str, families: Sequence[str], methods: Sequence[str]) ->
 
 
 def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
-    samples = sum(len(next(iter(outputs.values()))) for outputs in float32.outputs)
+    likeness = model.likeness.numbers(result, float32)
     figures: Row = {
-        "samples": samples,
+        "samples": sum(len(next(iter(outputs.values()))) for outputs in float32.outputs),
         "likeness_name": model.likeness.name,
-        "likeness": model.likeness.mean(result, float32),
+        "likeness": float(likeness.mean()),
+        "likeness_interval": interval(likeness),
     }
     if model.metric is not None:
-        figures["right"] = _share(model.metric.mean(result), samples)
-        figures["float32_right"] = _share(model.metric.mean(float32), samples)
+        numbers, reference = model.metric.numbers(result), model.metric.numbers(float32)
+        figures |= {"right": share(numbers), "right_interval": interval(numbers), "float32_right": share(reference)}
     return figures
 
 
-def _share(mean: float, samples: int) -> str:
-    """Return "18/20" where a metric counts samples, else the mean."""
-    count = mean * samples
-    return f"{round(count)}/{samples}" if abs(count - round(count)) < 1e-6 else f"{mean:.4f}"
+def share(numbers: NDArray[np.float64]) -> str:
+    """Return "18/20" where all numbers are 0 or 1, else their mean."""
+    return f"{round(numbers.sum())}/{len(numbers)}" if _are_truths(numbers) else f"{numbers.mean():.4f}"
+
+
+def interval(numbers: NDArray[np.float64]) -> list[float] | None:
+    """Return the 95 % interval of the mean; None where the numbers allow none."""
+    if _are_truths(numbers):
+        return list(wilson_interval(round(numbers.sum()), len(numbers)))
+    found = mean_interval(float(numbers.mean()), float(numbers.var(ddof=1)), len(numbers)) if len(numbers) > 1 else None
+    return None if found is None else list(found)
+
+
+def _are_truths(numbers: NDArray[np.float64]) -> bool:
+    return bool(np.isin(numbers, (0, 1)).all())
 
 
 def _add(path: Path, row: Row) -> None:
@@ -104,7 +128,7 @@ def _add(path: Path, row: Row) -> None:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    known = (zoo.NAMES, FAMILIES, METHODS, (PLAIN, CORRECTED))
+    known = ((*zoo.NAMES, PHOTOGRAPHS), FAMILIES, METHODS, (PLAIN, CORRECTED))
     places = (
         names.index(row[key]) if row[key] in names else len(names) for key, names in zip(_KEYS, known, strict=True)
     )
@@ -138,15 +162,31 @@ def render(rows: Sequence[Row]) -> str:
 def _line(plain: Row, corrected: Row) -> str:
     cells = [plain["family"], plain["method"]]
     for row in (plain, corrected):
-        cells += [row.get("right") or "-", f"{row['likeness']:.4f}"]
+        cells += [_right(row), _with_interval(f"{row['likeness']:.4f}", row["likeness_interval"], 1, ".4f")]
     return f"| {' | '.join([*cells, corrected['estimator']])} |"
+
+
+def _right(row: Row) -> str:
+    """Return how many are right with the interval in percent, or their mean."""
+    if "right" not in row:
+        return "-"
+    scale, form = (100, ".1f") if "/" in row["right"] else (1, ".4f")
+    return _with_interval(row["right"], row["right_interval"], scale, form)
+
+
+def _with_interval(text: str, limits: Sequence[float] | None, scale: int, form: str) -> str:
+    if limits is None:
+        return text
+    low, high = (format(scale * limit, form) for limit in limits)
+    return f"{text} ({low} to {high}{' %' if scale == 100 else ''})"
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=zoo.NAMES, default=list(zoo.NAMES))
+    parser.add_argument("--models", nargs="*", choices=zoo.NAMES, default=list(zoo.NAMES))
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--photographs", type=Path, help="a folder of photographs for MobileNetV2, named <class>.jpg")
     parser.add_argument("--json_path", type=Path, help="where to add the results")
     parser.add_argument("--render", action="store_true", help="print the tables of --json_path as Markdown")
     arguments = parser.parse_args()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lba_onnx.formats import FloatFormat as FloatFormat
     from lba_onnx.kernels import conv as conv
     from lba_onnx.kernels import matmul as matmul
+    from lba_onnx.post_training import ConvertedModel as ConvertedModel
+    from lba_onnx.post_training import convert_with_data as convert_with_data
     from lba_onnx.rewrite import ConversionReport as ConversionReport
     from lba_onnx.rewrite import convert as convert
     from lba_onnx.session import get_library_path as get_library_path
@@ -38,6 +40,7 @@ _HOMES = {
     "Calibration": "calibration",
     "Comparison": "evaluation",
     "ConversionReport": "rewrite",
+    "ConvertedModel": "post_training",
     "CorrectionReport": "correction",
     "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
@@ -48,6 +51,7 @@ _HOMES = {
     "compare": "evaluation",
     "conv": "kernels",
     "convert": "rewrite",
+    "convert_with_data": "post_training",
     "correct": "correction",
     "debug": "diagnosis",
     "evaluate": "evaluation",

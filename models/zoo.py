@@ -53,10 +53,13 @@ class Metric:
     name: str
     function: Callable[[dict[str, NDArray[Any]], NDArray[Any]], NDArray[np.float64]]
 
+    def numbers(self, result: Run) -> NDArray[np.float64]:
+        """Returns a number per sample, [samples]."""
+        return np.concatenate([self.function(*batch) for batch in zip(result.outputs, result.labels, strict=True)])
+
     def mean(self, result: Run) -> float:
         """Returns the mean over all samples."""
-        numbers = [self.function(*batch) for batch in zip(result.outputs, result.labels, strict=True)]
-        return float(np.concatenate(numbers).mean())
+        return float(self.numbers(result).mean())
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,13 @@ class Likeness:
     function: Callable[[dict[str, NDArray[Any]], dict[str, NDArray[Any]]], NDArray[np.float64]]
     is_larger_better: bool
 
+    def numbers(self, result: Run, float32: Run) -> NDArray[np.float64]:
+        """Returns a number per sample, [samples]."""
+        return np.concatenate([self.function(*batch) for batch in zip(result.outputs, float32.outputs, strict=True)])
+
     def mean(self, result: Run, float32: Run) -> float:
         """Returns the mean over all samples."""
-        numbers = [self.function(*batch) for batch in zip(result.outputs, float32.outputs, strict=True)]
-        return float(np.concatenate(numbers).mean())
+        return float(self.numbers(result, float32).mean())
 
 
 @dataclass(frozen=True)

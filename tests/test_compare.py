@@ -17,6 +17,7 @@ from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation import PairedDifference, Proportion, compare, evaluate
+from lba_onnx.evaluation.class_outputs import find_class_outputs
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.intervals import mean_interval, paired_interval
 from lba_onnx.evaluation.result import OutputComparison
@@ -150,20 +151,25 @@ def test_nan_of_the_candidate_is_shown():
     assert math.isnan(result.outputs[0].max_abs_difference)
     assert math.isnan(result.metric_difference.mean) and not result.metric_difference.is_significant
     value = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert value["outputs"] == [{"name": "y", "mean_cosine": None, "sqnr_db": None, "max_abs_difference": None}]
+    (output,) = value["outputs"]
+    assert {name for name, figure in output.items() if figure is None} == {
+        *("mean_cosine", "cosine_interval", "sqnr_db", "sqnr_interval_db", "max_abs_difference")
+    }
+    assert (output["equal"]["hits"], output["agreement"]["hits"]) == (0, 0)
 
 
 def test_json_has_null_for_what_json_cannot_hold():
-    value = OutputComparison("y", math.nan, math.inf, 0.0).to_json()
-    assert value == {"name": "y", "mean_cosine": None, "sqnr_db": None, "max_abs_difference": 0.0}
+    value = OutputComparison("y", math.nan, math.inf, 0.0, True, Proportion(0, 2)).to_json()
+    assert (value["mean_cosine"], value["sqnr_db"], value["max_abs_difference"]) == (None, None, 0.0)
 
 
 @pytest.mark.parametrize("metric", [None, largest_score, is_right])
 def test_figures_of_shards_merge_to_those_of_one_pass(metric):
     sessions = make_session(one_hot_model()), make_session(noisy_model())
     batches = list(read_batches(labelled(97), describe_inputs(sessions[0]), batch_size=8))
-    whole = gather_comparison(*sessions, batches, metric)
-    shards = [gather_comparison(*sessions, batches[start::3], metric) for start in range(3)]
+    classes = find_class_outputs(one_hot_model())
+    whole = gather_comparison(*sessions, batches, classes, metric)
+    shards = [gather_comparison(*sessions, batches[start::3], classes, metric) for start in range(3)]
     shards = [pickle.loads(pickle.dumps(shard)) for shard in shards]  # as between processes
     for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
         merged = ComparisonFigures(whole.reference.metric_name)

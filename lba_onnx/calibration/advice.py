@@ -1,4 +1,4 @@
-"""Says where a family is too narrow for a node, and which family would do.
+"""Says where a family is too narrow for a node, and which family would lose less.
 
 Too few exponent bits: whatever the bias, more than LOST_LIMIT of the magnitude of the sampled products, or of the sums,
 added up, lies above and below the range and is lost. The family advised has a bias that loses less.
@@ -22,7 +22,7 @@ _MOST_EXPONENT_BITS = 7
 
 
 def warning_of(seen: NodeRange, rates: EventRates, settings: Settings) -> str:
-    """Return where the family is too narrow for a node, and the family that would do; empty where it is not."""
+    """Return where the family is too narrow for a node, and the family that would lose less; empty where it is not."""
     texts, family = [], settings.family
     exponent_bits, mantissa_bits = family.exponent_bits, family.mantissa_bits
     for what, values in (("products", seen.products_log2), ("sums", seen.sums_log2)):
@@ -36,7 +36,7 @@ def warning_of(seen: NodeRange, rates: EventRates, settings: Settings) -> str:
         mantissa_bits = _sufficient_mantissa_bits(seen, swamped, settings)
     if not texts:
         return ""
-    return f"{', '.join(texts)}: {FormatFamily(mantissa_bits, exponent_bits)} would do"
+    return f"{', '.join(texts)}: {FormatFamily(mantissa_bits, exponent_bits)} would lose less"
 
 
 def least_loss(values: Log2Histogram, family: FormatFamily, underflow: bool) -> float:

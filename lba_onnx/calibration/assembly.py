@@ -73,10 +73,12 @@ def _range_note(spec: AccumulatorSpec, seen: NodeRange) -> str:
 
 
 def report(result: Calibration) -> None:
-    """Log how it went, with the nodes that need attention."""
+    """Log how it went. What events there are is no warning: what they cost, only the model's output shows."""
     _LOG.info("calibrated %d nodes on %d samples", len(result.nodes), result.samples)
     if result.verdict is not None:
         _LOG.info("%s", result.verdict)
     for name, node in result.nodes.items():
-        if node.warning or (node.note and node.rates is None):
-            _LOG.warning("node %s: %s", name, node.warning or node.note)
+        if node.note and node.rates is None:
+            _LOG.warning("node %s: %s", name, node.note)
+        elif node.warning:
+            _LOG.info("node %s: %s", name, node.warning)

@@ -10,7 +10,7 @@
                          "range": {"outputs": ..., "max_abs_product": ..., "products_log2": [[-7, 104], ...]} | null,
                          "rates": {"product_overflow": 0.0, ..., "partial_sum_swamped": 0.03, ...} | null,
                          "note": "" | "why the spec is not chosen by the data alone",
-                         "warning": "" | "where the family is too narrow, and which would do"}}}
+                         "warning": "" | "where the family is too narrow, and which would lose less"}}}
 
 Readers refuse other kinds and schemas; unknown entries are ignored.
 """
@@ -129,7 +129,10 @@ class Calibration:
 
     @property
     def warnings(self) -> dict[str, str]:
-        """Names of the nodes for which the family is too narrow, to what is lost and which family would do."""
+        """Names of the nodes for which the family is too narrow, to what is lost and which family would lose less.
+
+        What that costs, only the model's output shows: many a product is swamped in models that are as good as float32.
+        """
         return {name: node.warning for name, node in self.nodes.items() if node.warning}
 
     def to_json(self) -> dict[str, Any]:

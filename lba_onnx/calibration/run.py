@@ -18,10 +18,10 @@ from lba_onnx.calibration.rates import count_events
 from lba_onnx.calibration.result import Calibration
 from lba_onnx.calibration.settings import DEFAULT_EVALUATIONS, DEFAULT_PERCENTILE, Settings
 from lba_onnx.calibration.trial_model import model_hash, open_trial_model
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess, read_batches
-from lba_onnx.data.blocks import sample_count
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.reading import count_samples, read_samples
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
 from lba_onnx.observation.collection import collecting_session
@@ -108,13 +108,13 @@ def calibrate(
         "nodes_to_convert": list(nodes_to_convert),
         "op_types_to_convert": list(op_types_to_convert),
     }
-    total = sample_count(data, max_samples)
+    total = count_samples(data, max_samples)
     reading = {"batch_size": batch_size, "sampled_fraction": sampled_fraction(total)}
     progress_file = _open_progress(resume_path, model, {**settings.to_json(), **selection, **reading})
     with open_trial_model(model, chunk_size, selection) as trial:
         with collecting_session(trial.wide(), providers, sampled_fraction(total)) as collecting:
             inputs = describe_inputs(collecting.session)
-            batches = read_batches(data, inputs, batch_size, max_samples, preprocess)
+            batches = read_samples(data, inputs, batch_size, max_samples, preprocess)
             data_pass = DataPass(SessionCollector(collecting), trial.node_names, progress_file, progress, total)
             seen = data_pass.run(batches, inputs, method)
         specs, verdict = choose(model, trial, seen, settings, metric, providers, progress)

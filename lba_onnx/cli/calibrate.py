@@ -47,6 +47,8 @@ def calibrate_command(
         print_json({"output_path": str(output_path), **result.to_json()})
         return
     lines = [] if result.verdict is None else [str(result.verdict)]
+    if result.warnings:
+        lines.append(f"{len(result.warnings)} nodes lose values or swamp products: convert measures what that costs")
     print_rich(calibration_table(result), *lines, f"wrote {output_path}")
 
 
@@ -70,8 +72,7 @@ def calibration_table(calibration: "Calibration") -> "Table":
         seen = node.range
         largest = ("-", "-") if seen is None else (f"{seen.max_abs_product:.4g}", f"{seen.max_abs_sum:.4g}")
         formats = str(node.spec.product_format), str(node.spec.accumulator_format)
-        remark = "; ".join(text for text in (node.note, node.warning) if text)
-        table.add_row(escape(name), *formats, *largest, *_percentages(node.rates), remark)
+        table.add_row(escape(name), *formats, *largest, *_percentages(node.rates), node.note)
     return table
 
 

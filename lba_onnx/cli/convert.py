@@ -3,23 +3,22 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from lba_onnx.cli import options
-from lba_onnx.cli.calibrate import run_calibration
 from lba_onnx.cli.files import check_writable
 from lba_onnx.cli.output import print_json, print_rich, progress_bar
 from lba_onnx.json_file import write_json
 
 if TYPE_CHECKING:
-    from lba_onnx.correction import CorrectionReport
-    from lba_onnx.rewrite import ConversionReport, Specs
+    from lba_onnx.calibration import Calibration
+    from lba_onnx.post_training import ConvertedModel
+    from lba_onnx.rewrite import Specs
 
-_SELECTION = ("nodes_to_exclude", "nodes_to_convert", "op_types_to_convert")
+_OF_ARITHMETIC = ("chunk_size", "underflow")
 _OF_CALIBRATION = (
     "family",
     "method",
@@ -31,7 +30,7 @@ _OF_CALIBRATION = (
     "resume_path",
 )
 _OF_DATA = ("batch_size", "max_samples", "preprocess", "metric", "providers")
-_UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": ("chunk_size", "underflow", *_OF_CALIBRATION)}
+_UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *_OF_CALIBRATION)}
 """Where the accumulators come from, if not from data, and the options that then play no part."""
 
 
@@ -57,12 +56,12 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": ("chunk_size", "und
     "--calibration_data_path",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Samples to calibrate on, unless --spec or --calibration_path is given, and to correct with: .npz, .npy, a "
-    "folder of .npz or of test_data_set_*/input_*.pb.",
+    help="Samples to calibrate on, unless --spec or --calibration_path is given, to correct with, and, one in four, "
+    "to measure with: .npz, .npy, a folder of .npz or of test_data_set_*/input_*.pb.",
 )
 @click.option(
     "--correct/--no_correct",
-    "corrects",
+    "with_correction",
     default=None,
     help="Undo what truncation systematically takes away, where the model's output on samples kept apart agrees. "
     "[default: with --calibration_data_path]",
@@ -81,53 +80,65 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": ("chunk_size", "und
 @options.batching
 @options.common
 def convert_command(
-    onnx_path: Path,
-    output_path: Path,
-    portable: bool,
-    use_external_data_format: bool | None,
-    report_path: Path | None,
-    as_json: bool,
-    **settings: Any,
+    onnx_path: Path, output_path: Path, report_path: Path | None, as_json: bool, **settings: Any
 ) -> None:
     """Put low-bit accumulators into a model.
 
     Takes one accumulator for all nodes (--spec), a calibration (--calibration_path), or data to calibrate on
-    (--calibration_data_path). With data the converted model is corrected, too.
+    (--calibration_data_path). With data the converted model is corrected, too, and measured beside float32 on samples
+    kept apart.
     """
     check_writable(output_path)
     check_writable(report_path)
-    data, corrects = _read_data_options(settings)
-    spec, provenance = _choose_spec(onnx_path, data, settings)
-    arguments = {
-        "portable": portable,
-        "use_external_data_format": use_external_data_format,
-        "provenance": provenance,
-        **{name: settings[name] for name in _SELECTION},
-    }
-    of_data = {name: settings[name] for name in _OF_DATA}
-    report, correction = _convert(onnx_path, spec, output_path, arguments, data if corrects else None, of_data)
-    if not report.converted:
-        logging.getLogger(__name__).warning("%s", report.summary())
-    described = {"report": report.to_json(), "correction": correction and correction.to_json()}
+    result = _convert(onnx_path, output_path, settings)
+    if not result.conversion.converted:
+        logging.getLogger(__name__).warning("%s", result.conversion.summary())
+    described = result.to_json()
     if report_path is not None:
-        write_json(report_path, {**report.to_json(), "correction": described["correction"]})
+        write_json(report_path, {**described["report"], **described})
     if as_json:
         print_json({"output_path": str(output_path), **described})
         return
-    lines = [] if correction is None else [correction.summary()]
-    print_rich(report.table(), *lines, f"wrote {output_path}", *([f"wrote {report_path}"] if report_path else []))
+    lines = [] if result.correction is None else [result.correction.summary()]
+    lines += [result.verdict_line(), *result.causes()]
+    print_rich(result.conversion.table(), *lines, f"wrote {output_path}", *_wrote(report_path))
 
 
-def _read_data_options(settings: dict[str, Any]) -> tuple[Path | None, bool]:
-    """Return the path of the data, and whether to correct with them."""
-    data, corrects = settings.pop("calibration_data_path"), settings.pop("corrects")
-    if corrects and data is None:
+def _wrote(path: Path | None) -> list[str]:
+    return [] if path is None else [f"wrote {path}"]
+
+
+def _convert(onnx_path: Path, output_path: Path, settings: dict[str, Any]) -> "ConvertedModel":
+    """Convert; with data calibrate, correct and measure as well."""
+    from lba_onnx.families import FormatFamily
+    from lba_onnx.post_training import convert_only, convert_with_data
+
+    data, with_correction = settings.pop("calibration_data_path"), settings.pop("with_correction")
+    if with_correction and data is None:
         raise click.UsageError("--correct takes samples, --calibration_data_path")
-    return data, data is not None if corrects is None else corrects
+    spec = _choose_spec(data, settings)
+    of_calibration = {name: settings.pop(name) for name in (*_OF_CALIBRATION, *_OF_ARITHMETIC)}
+    of_data = {name: settings.pop(name) for name in _OF_DATA}
+    family = str(FormatFamily.parse(of_calibration.pop("family")))
+    if data is None and spec is not None:
+        return convert_only(onnx_path, spec, model_output=output_path, **settings)
+    if spec is None:
+        of_data |= of_calibration
+    with progress_bar("converting") as progress:
+        return convert_with_data(
+            onnx_path,
+            data,
+            family if spec is None else spec,
+            with_correction=with_correction is not False,
+            progress=progress,
+            model_output=output_path,
+            **settings,
+            **of_data,
+        )
 
 
-def _choose_spec(onnx_path: Path, data: Path | None, settings: dict[str, Any]) -> "tuple[Specs, dict[str, Any] | None]":
-    """Return the specs, and where they come from if that is a calibration."""
+def _choose_spec(data: Path | None, settings: dict[str, Any]) -> "Specs | Calibration | None":
+    """Return the specs that are given; None where the data are to say."""
     from lba_onnx.accumulator import AccumulatorSpec
     from lba_onnx.calibration import Calibration
 
@@ -139,9 +150,8 @@ def _choose_spec(onnx_path: Path, data: Path | None, settings: dict[str, Any]) -
         _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
     text, file = sources.values()
     if text is not None:
-        return AccumulatorSpec.parse(text, settings["chunk_size"], settings["underflow"]), None
-    calibration = Calibration.load(file) if data is None or file else run_calibration(onnx_path, data, settings)
-    return calibration.specs, calibration.provenance
+        return AccumulatorSpec.parse(text, settings["chunk_size"], settings["underflow"])
+    return None if file is None else Calibration.load(file)
 
 
 def _refuse_unused(source: str, unused: Iterable[str]) -> None:
@@ -151,31 +161,3 @@ def _refuse_unused(source: str, unused: Iterable[str]) -> None:
     for name in unused:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"{options[name]} plays no part with {options[source]}, which says all of it")
-
-
-def _convert(
-    onnx_path: Path,
-    spec: "Specs",
-    output_path: Path,
-    arguments: dict[str, Any],
-    data: Path | None,
-    of_data: dict[str, Any],
-) -> "tuple[ConversionReport, CorrectionReport | None]":
-    """Convert, and correct where there are data to do so with."""
-    from lba_onnx.correction import correct
-    from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES
-    from lba_onnx.rewrite import convert
-
-    if data is None:
-        return convert(onnx_path, spec, model_output=output_path, **arguments)[1], None
-    with TemporaryDirectory(dir=output_path.parent, prefix=".lba_onnx-") as folder:
-        converted = Path(folder, "model.onnx")
-        _, report = convert(onnx_path, spec, model_output=converted, **arguments)
-        if report.converted:
-            limit = min(of_data["max_samples"] or DEFAULT_MAX_SAMPLES, DEFAULT_MAX_SAMPLES)
-            settings = {**of_data, "max_samples": limit, "model_output": output_path}
-            settings["use_external_data_format"] = arguments["use_external_data_format"]
-            with progress_bar("correcting") as progress:
-                _, correction = correct(converted, data, progress=progress, **settings)
-            return report, correction
-    return convert(onnx_path, spec, model_output=output_path, **arguments)[1], None

@@ -1,13 +1,17 @@
 """lba-onnx demo: the whole way, with a model and images that come with the package."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.calibrate import calibration_table
-from lba_onnx.cli.figures import difference_text
+from lba_onnx.cli.figures import difference_text, estimate_text
 from lba_onnx.cli.output import print_json, print_rich, progress_bar
+
+if TYPE_CHECKING:
+    from lba_onnx.evaluation import Proportion
 
 
 @click.command("demo")
@@ -37,10 +41,15 @@ def demo_command(output_path: Path, as_json: bool) -> None:
     print_rich(
         calibration_table(result.widest_layers(5)),
         f"test images:   {result.comparison.samples}",
-        f"float32 top-1: {result.float32_top1:.1f} %",
-        f"LBA top-1:     {result.lba_top1:.1f} %  (formats {result.calibration.family}, chosen per layer)",
+        f"float32 top-1: {_percent(result.comparison.reference.top1)}",
+        f"LBA top-1:     {_percent(result.comparison.candidate.top1)}, formats {result.calibration.family} per layer",
         f"difference:    {points} points (95 % interval {interval}): {finding}",
-        f"agreement:     {result.agreement:.1f} % of the images get the same class",
+        f"agreement:     {_percent(result.comparison.agreement)} of the images get the same class",
         f"time:          {result.seconds:.1f} s",
         *(f"wrote {path}" for path in result.files),
     )
+
+
+def _percent(share: "Proportion | None") -> str:
+    value, interval = estimate_text(share)
+    return f"{value} % ({interval})"

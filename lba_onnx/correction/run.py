@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.result import NONE, CorrectionReport, NodeCorrection
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches, refuse_nan
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, refuse_nan
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
+from lba_onnx.data.reading import read_samples
 from lba_onnx.data.split import hold_out
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
@@ -82,7 +83,7 @@ def correct(
     _check_correctable(opened.proto)
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=providers))
-    batches = read_batches(data, inputs, batch_size, max_samples, preprocess)
+    batches = read_samples(data, inputs, batch_size, max_samples, preprocess)
     samples = _Samples(batches, inputs)
     trials = _Trials(opened, samples, metric, providers, progress, len(estimators))
     for estimator in estimators:

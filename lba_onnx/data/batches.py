@@ -75,7 +75,7 @@ def read_batches(
     is_empty = True
     for batch in batches:
         is_empty = False
-        batch = _shorten(batch, inputs, remaining)
+        batch = shorten(batch, inputs, remaining)
         check_feeds(inputs, batch.feeds, batch.origin)
         yield batch
         remaining = None if remaining is None else remaining - batch.samples
@@ -237,8 +237,8 @@ def _zip_pieces(pieces: dict[str, Iterator[NDArray[Any]]]) -> Iterator[Feeds]:
         yield dict(zip(pieces, values, strict=True))
 
 
-def _shorten(batch: Batch, inputs: tuple[ModelInput, ...], limit: int | None) -> Batch:
-    """Leave out the samples behind the first `limit`."""
+def shorten(batch: Batch, inputs: tuple[ModelInput, ...], limit: int | None) -> Batch:
+    """Return a batch without the samples behind the first `limit`; feeds without an axis for samples stay whole."""
     if limit is None or batch.samples <= limit or batch.rows is None:
         return batch
     free = {i.name for i in inputs if i.shape is None or i.shape[0] is None}

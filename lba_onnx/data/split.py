@@ -47,6 +47,34 @@ def hold_out(
     return HoldOut(batches, SpreadSample(inputs, max_samples, every))
 
 
+def is_kept_apart(position: int, every: int = DEFAULT_EVERY) -> bool:
+    """Return whether the sample at a position is one of those kept apart, of which there is one in `every`."""
+    return _rank(position) < 1 / every
+
+
+def select(batches: Iterable[Batch], inputs: Sequence[ModelInput], is_apart: bool) -> Iterator[Batch]:
+    """Yield the samples that `is_kept_apart` says are, or those that are not, in batches of about the same size.
+
+    Args:
+        batches: The stream, from its first sample on; at most a batch of it is kept.
+        inputs: The model's inputs.
+        is_apart: Which of the two.
+    """
+    start, kept = 0, []
+    for batch in batches:
+        cut = _inputs_to_cut(batch, inputs)
+        positions = range(start, start + (batch.samples if cut else 1))
+        start = positions.stop
+        for unit in _cut(batch, inputs, cut, positions):
+            if is_kept_apart(unit.position) != is_apart:
+                continue
+            kept.append(unit)
+            if len(kept) >= unit.rows:
+                yield from _join(kept)
+                kept = []
+    yield from _join(kept)
+
+
 class HoldOut:
     """A stream in two parts: iterate over the larger; what is kept apart is in `kept` afterwards.
 

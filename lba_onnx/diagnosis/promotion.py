@@ -27,6 +27,7 @@ from lba_onnx.diagnosis.condition import Condition
 from lba_onnx.diagnosis.promotion_result import Promotion, Step
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.diagnosis.widening import widen
+from lba_onnx.evaluation.class_outputs import find_class_outputs
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.run import gather_comparison
@@ -157,6 +158,7 @@ class _Trial:
         self._progress = progress
         self._providers = providers
         self._reference = make_session(variants.reference, providers=providers)
+        self._classes = find_class_outputs(variants.reference)
 
     def spec(self, name: str, promoted: Sequence[str]) -> AccumulatorSpec | None:
         """Return a node's spec; None for float32."""
@@ -174,7 +176,7 @@ class _Trial:
             model = self.correct(model)
         candidate = make_session(model, providers=self._providers)
         check_same_interface(self._reference, candidate)
-        figures = gather_comparison(self._reference, candidate, self.batches, self._metric).result()
+        figures = gather_comparison(self._reference, candidate, self.batches, self._classes, self._metric).result()
         value = self.condition.value(figures)
         self.steps.append(Step(tuple(promoted), value, self.condition.holds(value)))
         if self._progress is not None:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
+from lba_onnx.evaluation.class_agreement import ClassAgreement
+from lba_onnx.evaluation.class_outputs import ClassOutputs, by_shape
 from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference
 from lba_onnx.evaluation.metrics import Share, Similarity, is_in_top
-from lba_onnx.evaluation.outputs import Outputs, as_rows, class_scores
+from lba_onnx.evaluation.outputs import Outputs, as_rows
 from lba_onnx.evaluation.result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.evaluation.user_metric import Metric, measure
@@ -27,28 +29,30 @@ class BatchResult:
 
     Attributes:
         samples: How many samples.
-        scores: [samples, classes]; None where no output has them.
-        is_right: For 1, and 5 where there are more classes: whether the label is among so many highest scores,
-            [samples]; empty without labels or scores.
+        scores: Class scores [samples, classes] by output; empty where no output has them.
+        is_right: For 1, and 5 where there are more classes: whether the label is among so many highest scores of the
+            first of these outputs, [samples]; empty without labels or scores.
         metric: The user's metric, bool or float64 [samples]; None without one.
     """
 
     samples: int
-    scores: NDArray[Any] | None
+    scores: Outputs
     is_right: dict[int, NDArray[np.bool_]]
     metric: NDArray[Any] | None
 
     @classmethod
-    def of(cls, batch: Batch, outputs: Outputs, metric: Metric | None) -> "BatchResult":
-        """Return the results of a batch.
+    def of(cls, batch: Batch, outputs: Outputs, classes: ClassOutputs, metric: Metric | None) -> "BatchResult":
+        """Return the results of a batch; labels make class scores of any output that has the shape.
 
         Raises:
             ValueError: The metric returned something else than a number per sample.
         """
-        scores, labels = class_scores(outputs, batch), batch.labels
+        scores, labels = classes.find(outputs, batch), batch.labels
         is_right = {}
-        if scores is not None and labels is not None:
-            is_right = {k: is_in_top(scores, labels, k) for k in _TOP if k < scores.shape[1]}
+        if labels is not None:
+            scores = scores or by_shape(outputs).find(outputs, batch)
+            for first in list(scores.values())[:1]:
+                is_right = {k: is_in_top(first, labels, k) for k in _TOP if k < first.shape[1]}
         values = None if metric is None else measure(metric, outputs, labels, batch.samples)
         return cls(batch.samples, scores, is_right, values)
 
@@ -135,6 +139,7 @@ class ComparisonFigures:
         self._metric = Moments()  # of the differences
         self._true = PairCounts()
         self._agreement = Share()
+        self._classes: dict[str, ClassAgreement] = {}
         self._similarities: dict[str, Similarity] = {}
 
     @property
@@ -142,13 +147,16 @@ class ComparisonFigures:
         """How many samples there were."""
         return self.reference.samples
 
-    def update(self, batch: Batch, expected: Outputs, outputs: Outputs, metric: Metric | None = None) -> None:
+    def update(
+        self, batch: Batch, expected: Outputs, outputs: Outputs, classes: ClassOutputs, metric: Metric | None = None
+    ) -> None:
         """Add a batch.
 
         Args:
             batch: What was run.
             expected: The reference's outputs.
             outputs: The candidate's.
+            classes: Which of the reference's outputs may hold class scores.
             metric: The user's metric.
 
         Raises:
@@ -157,7 +165,8 @@ class ComparisonFigures:
         """
         for name, values in expected.items():
             self._similarities.setdefault(name, Similarity()).update(*as_rows(name, values, outputs[name], batch))
-        reference, candidate = BatchResult.of(batch, expected, metric), BatchResult.of(batch, outputs, metric)
+        reference = BatchResult.of(batch, expected, classes, metric)
+        candidate = BatchResult.of(batch, outputs, classes, metric)
         self.reference.update(reference)
         self.candidate.update(candidate)
         self._pair(reference, candidate)
@@ -165,8 +174,12 @@ class ComparisonFigures:
     def _pair(self, reference: BatchResult, candidate: BatchResult) -> None:
         for k, is_right in reference.is_right.items():
             self._right[k].update(is_right, candidate.is_right[k])
-        if reference.scores is not None and candidate.scores is not None:
-            self._agreement.update(is_in_top(candidate.scores, reference.scores.argmax(axis=1), 1))
+        if reference.scores:
+            same = [
+                self._classes.setdefault(name, ClassAgreement()).update(scores, candidate.scores[name])
+                for name, scores in reference.scores.items()
+            ]
+            self._agreement.update(np.logical_and.reduce(same))
         if reference.metric is not None and candidate.metric is not None:
             with np.errstate(invalid="ignore", over="ignore"):  # infinite minus infinite
                 differences = candidate.metric.astype(np.float64) - reference.metric.astype(np.float64)
@@ -183,6 +196,8 @@ class ComparisonFigures:
         self._metric.merge(other._metric)
         self._true.merge(other._true)
         self._agreement.merge(other._agreement)
+        for name, classes in other._classes.items():
+            self._classes.setdefault(name, ClassAgreement()).merge(classes)
         for name, similarity in other._similarities.items():
             self._similarities.setdefault(name, Similarity()).merge(similarity)
 
@@ -196,7 +211,7 @@ class ComparisonFigures:
             top5_difference=top5_difference,
             metric_difference=self._mean_difference(),
             agreement=self._agreement.proportion,
-            outputs=tuple(OutputComparison.of(name, s) for name, s in self._similarities.items()),
+            outputs=tuple(OutputComparison.of(n, s, self._classes.get(n)) for n, s in self._similarities.items()),
         )
 
     def _mean_difference(self) -> MeanEstimate | None:

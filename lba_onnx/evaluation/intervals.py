@@ -78,6 +78,32 @@ def mean_interval(mean: float, variance: float, samples: int) -> Interval | None
     return mean - width, mean + width
 
 
+def ratio_interval_db(means: Interval, variances: Interval, covariance: float, samples: int) -> Interval | None:
+    """Return an interval of the ratio of two means, found on the same samples, in dB.
+
+    By the delta method on the logarithm of the ratio, with Student's quantile (Cochran, Sampling Techniques, 3rd ed.
+    (1977), 6.3: the ratio estimate).
+
+    Args:
+        means: Of both numbers.
+        variances: Unbiased, of the samples of both.
+        covariance: Of the two.
+        samples: How many.
+
+    Returns:
+        None below two samples, or where a mean is not positive or a variance is not finite.
+    """
+    if samples < 2 or not all(0 < mean < math.inf for mean in means):
+        return None
+    relative = [variance / mean / mean for variance, mean in zip(variances, means, strict=True)]
+    variance = sum(relative) - 2 * covariance / means[0] / means[1]
+    if not math.isfinite(variance):
+        return None
+    center = 10 * math.log10(means[0] / means[1])
+    width = 10 / math.log(10) * student_quantile(samples - 1) * math.sqrt(max(variance, 0.0) / samples)
+    return center - width, center + width
+
+
 def student_quantile(degrees: int) -> float:
     """Return Student's quantile at 0.975, to 5 digits.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.hooks import function_name
 from lba_onnx.errors import DataError
+from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.likeness import Assessment, Likeness, comparable, unit_of
 from lba_onnx.evaluation.outputs import Outputs, check_same_names, run_by_name, tensor_outputs
 from lba_onnx.evaluation.sums import Moments
@@ -58,7 +59,9 @@ class Judge:
         self._outputs = session.get_outputs()
         names = tensor_outputs(session)
         self._expected: list[Outputs] = []
+        self._classes = ClassOutputs()
         if self._metric is None:
+            self._classes = find_class_outputs(reference)
             self._expected = [comparable(run_by_name(session, b, names, "the reference")) for b in self._batches]
         self.unit = function_name(self._metric) if self._metric else unit_of(self._expected[0])
 
@@ -92,7 +95,7 @@ class Judge:
         return moments.mean
 
     def _likeness(self, session: "onnxruntime.InferenceSession") -> Assessment:
-        names, likeness = list(self._expected[0]), Likeness(self._expected[0])
+        names, likeness = list(self._expected[0]), Likeness(self._expected[0], self._classes)
         for batch, expected in zip(self._batches, self._expected, strict=True):
             likeness.update(batch, expected, run_by_name(session, batch, names, "the model"))
         return likeness.assessment

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
+from lba_onnx.evaluation.class_outputs import ClassOutputs
 from lba_onnx.evaluation.metrics import Share, Similarity
-from lba_onnx.evaluation.outputs import Outputs, as_rows, class_scores
+from lba_onnx.evaluation.outputs import Outputs, as_rows
 
 MAX_SQNR_DB = 200.0
 _CLEARLY_MORE = 1.1
@@ -54,12 +55,14 @@ class Likeness:
     without such outputs, the percentage of equal values.
     """
 
-    def __init__(self, expected: Outputs) -> None:
+    def __init__(self, expected: Outputs, classes: ClassOutputs) -> None:
         """Say which outputs count.
 
         Args:
             expected: The reference's for some batch, as `comparable` returns them.
+            classes: Which of them may be scores of classes.
         """
+        self._classes = classes
         self._figures = {name: Similarity() if _is_float(values) else Share() for name, values in expected.items()}
         self._scores: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
@@ -80,9 +83,9 @@ class Likeness:
                 figure.update(wanted, given)
             else:
                 figure.update(wanted == given)
-        scores = class_scores(expected, batch), class_scores(outputs, batch)
-        if scores[0] is not None and scores[1] is not None:
-            self._scores.append((scores[0], scores[1]))
+        scores = self._classes.find(expected, batch), self._classes.find(outputs, batch)
+        for name in list(scores[0])[:1]:
+            self._scores.append((scores[0][name], scores[1][name]))
 
     @property
     def assessment(self) -> Assessment:

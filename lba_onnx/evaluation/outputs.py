@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
@@ -77,17 +76,3 @@ def as_rows(name: str, expected: NDArray[Any], values: NDArray[Any], batch: Batc
         )
     rows = batch.samples if has_sample_axis(expected, batch) else 1
     return expected.reshape(rows, -1), values.reshape(rows, -1)
-
-
-def class_scores(outputs: Outputs, batch: Batch) -> NDArray[Any] | None:
-    """Return the first output [samples, classes], or None; a feed without an axis for samples may give [classes]."""
-    for output in outputs.values():
-        if (
-            output.ndim == 2
-            and output.shape[1] > 1
-            and (has_sample_axis(output, batch) or len(output) == batch.samples)
-        ):
-            return output
-        if output.ndim == 1 and batch.rows is None and output.shape[0] > 1:
-            return output[np.newaxis]
-    return None

@@ -8,6 +8,7 @@ from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.figures import BatchResult, ComparisonFigures, ModelFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.outputs import check_same_interface, run_by_name, tensor_outputs
@@ -35,8 +36,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure one model on data: accuracy where there are labels, and the user's metric.
 
-    The data run through once, whatever their number; only sums are kept. The scores are the first output that has the
-    shape [samples, classes].
+    The data run through once, whatever their number; only sums are kept. Which output is scores of classes,
+    `evaluation.class_outputs` says; where the graph shows none, labels make it the first output [samples, classes].
 
     Args:
         model: Path, bytes or ModelProto, converted or not.
@@ -59,7 +60,8 @@ def evaluate(
     session = make_session(model, providers=providers)
     batches = read_batches(data, describe_inputs(session), batch_size, max_samples, preprocess)
     labelled = with_labels(batches, labels, is_whole=max_samples is None)
-    return gather_evaluation(session, labelled, function, progress, sample_count(data, max_samples)).result()
+    total = sample_count(data, max_samples)
+    return gather_evaluation(session, labelled, find_class_outputs(model), function, progress, total).result()
 
 
 def compare(
@@ -101,12 +103,14 @@ def compare(
     check_same_interface(*sessions)
     batches = read_batches(data, describe_inputs(sessions[1]), batch_size, max_samples, preprocess)
     labelled = with_labels(batches, labels, is_whole=max_samples is None)
-    return gather_comparison(*sessions, labelled, function, progress, sample_count(data, max_samples)).result()
+    total = sample_count(data, max_samples)
+    return gather_comparison(*sessions, labelled, find_class_outputs(reference), function, progress, total).result()
 
 
 def gather_evaluation(
     session: "onnxruntime.InferenceSession",
     batches: Iterable[Batch],
+    classes: ClassOutputs,
     metric: Metric | None = None,
     progress: Progress | None = None,
     total: int | None = None,
@@ -116,6 +120,7 @@ def gather_evaluation(
     Args:
         session: A session of the model.
         batches: With labels, where there are any.
+        classes: Which outputs may be scores of classes.
         metric: The user's metric.
         progress: Called after each batch with the samples done and `total`.
         total: How many samples the batches hold; None where that is not known.
@@ -127,7 +132,7 @@ def gather_evaluation(
     """
     figures, names = ModelFigures(_name(metric)), tensor_outputs(session)
     for batch in batches:
-        figures.update(BatchResult.of(batch, run_by_name(session, batch, names, "the model"), metric))
+        figures.update(BatchResult.of(batch, run_by_name(session, batch, names, "the model"), classes, metric))
         if progress is not None:
             progress(figures.samples, total)
     return figures
@@ -137,6 +142,7 @@ def gather_comparison(
     reference: "onnxruntime.InferenceSession",
     candidate: "onnxruntime.InferenceSession",
     batches: Iterable[Batch],
+    classes: ClassOutputs,
     metric: Metric | None = None,
     progress: Progress | None = None,
     total: int | None = None,
@@ -147,6 +153,7 @@ def gather_comparison(
         reference: A session of the reference.
         candidate: A session of a model with the same inputs and outputs.
         batches: With labels, where there are any.
+        classes: Which outputs may be scores of classes.
         metric: The user's metric.
         progress: Called after each batch with the samples done and `total`.
         total: How many samples the batches hold; None where that is not known.
@@ -159,7 +166,7 @@ def gather_comparison(
     figures, names = ComparisonFigures(_name(metric)), tensor_outputs(reference)
     for batch in batches:
         expected = run_by_name(reference, batch, names, "the reference")
-        figures.update(batch, expected, run_by_name(candidate, batch, names, "the candidate"), metric)
+        figures.update(batch, expected, run_by_name(candidate, batch, names, "the candidate"), classes, metric)
         if progress is not None:
             progress(figures.samples, total)
     return figures

@@ -66,6 +66,11 @@ class Moments:
         self._squares += other._squares
 
     @property
+    def total(self) -> float:
+        """The sum, rounded once; infinite beyond float64's range."""
+        return self._sum.value
+
+    @property
     def mean(self) -> float:
         """The mean; NaN without values."""
         if self.samples == 0:

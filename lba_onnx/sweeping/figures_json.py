@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.figures import ComparisonFigures, ModelFigures, PairCounts
 from lba_onnx.evaluation.metrics import Share, Similarity
 from lba_onnx.evaluation.sums import ExactSum, Moments
 
-_CLASSES = {c.__name__: c for c in (ComparisonFigures, ModelFigures, PairCounts, Share, Similarity, ExactSum, Moments)}
+_PARTS = (ModelFigures, PairCounts, ClassAgreement, Share, Similarity, ExactSum, Moments)
+_CLASSES = {c.__name__: c for c in (ComparisonFigures, *_PARTS)}
 
 
 def figures_to_json(figures: ComparisonFigures) -> Any:

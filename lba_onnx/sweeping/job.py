@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lba_onnx.data.hooks import Hook, function_name
+from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.user_metric import Metric
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
@@ -23,6 +24,7 @@ class Job:
         model: The model to convert.
         reference: The model to compare with.
         selection: Which nodes to convert.
+        classes: Which of the reference's outputs may be scores of classes.
         metric: The user's metric, or None.
         providers: onnxruntime's execution providers.
         digest: Hash of all of these and of what computes: equal where parts find the same.
@@ -33,6 +35,7 @@ class Job:
     model: Packed = field(repr=False)
     reference: Packed = field(repr=False)
     selection: Selection
+    classes: ClassOutputs
     metric: Metric | None
     providers: tuple[str, ...]
     digest: str
@@ -65,7 +68,8 @@ def make_job(
     parts = (digest(packed), digest(expected), selection, _metric_source(metric), tuple(providers))
     versions = tuple(package_version(name) for name in ("lba-onnx", "onnxruntime"))
     job_digest = hashlib.sha256(repr((parts, versions)).encode()).hexdigest()
-    return Job(packed, expected, selection, metric, tuple(providers), job_digest, versions[0])
+    classes = find_class_outputs(expected)
+    return Job(packed, expected, selection, classes, metric, tuple(providers), job_digest, versions[0])
 
 
 def digest(model: Packed) -> str:

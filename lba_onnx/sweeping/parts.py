@@ -48,7 +48,7 @@ def run_part(job: Job, spec: Specs, batches: Sequence[Batch]) -> ComparisonFigur
     reference = _SESSIONS.get((job.digest, ""), lambda: open_session(job, job.reference), _capacity(job))
     candidate = _SESSIONS.get((job.digest, repr(spec)), lambda: _converted(job, spec), _capacity(job))
     check_same_interface(reference, candidate)
-    return gather_comparison(reference, candidate, batches, job.metric)
+    return gather_comparison(reference, candidate, batches, job.classes, job.metric)
 
 
 class _Sessions:

@@ -108,6 +108,18 @@ def read_calibration_images() -> NDArray[np.float32]:
     return np.stack([_read_image(path, *crop) for path in paths for crop in CALIBRATION_CROPS])
 
 
+def read_photographs(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns the photographs of a folder, [n, 3, 224, 224], and labels [n]: `243.jpg` is of class 243.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
+    paths = sorted(folder.glob("*.jpg"))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: expected photographs whose names are their classes, such as 243.jpg")
+    return np.stack([_read_image(path) for path in paths]), np.array([int(path.stem) for path in paths], dtype=np.int64)
+
+
 def _read_image(path: Path, resized_side: int = RESIZED_SIDE, x: float = 0.5, y: float = 0.5) -> NDArray[np.float32]:
     """As torchvision evaluates: shorter side to 256 pixels (bilinear), the centre 224 x 224, normalised.
 

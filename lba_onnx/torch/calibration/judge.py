@@ -13,6 +13,7 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.hooks import function_name
 from lba_onnx.errors import ModelError
+from lba_onnx.evaluation.class_outputs import by_shape
 from lba_onnx.evaluation.likeness import Assessment, Likeness, comparable, unit_of
 from lba_onnx.evaluation.outputs import Outputs
 from lba_onnx.evaluation.sums import Moments
@@ -80,7 +81,7 @@ class LikenessJudge:
             ModelError: Outputs are missing or have other shapes.
         """
         self._model.set_specs(specs)
-        likeness, names = Likeness(self._expected[0]), self._expected[0].keys()
+        likeness, names = Likeness(self._expected[0], by_shape(self._expected[0])), self._expected[0].keys()
         for batch, expected in zip(self._batches, self._expected, strict=True):
             outputs = _outputs(self._model.run(batch))
             if missing := [name for name in names if name not in expected or name not in outputs]:

@@ -1,0 +1,280 @@
+"""Converts a model with data: calibrates, converts, corrects, and measures what came out.
+
+data --+-- three samples of four --> calibrate (ranges) --> convert --> correct (96 of them at most)
+|                                                                   |
++-- one of four, up to 512 ----------------------------> measure: converted and corrected beside float32
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+
+from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.correction import CorrectionReport, correct
+from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess, read_batches
+from lba_onnx.data.execution import Progress
+from lba_onnx.data.inputs import ModelInput, describe_inputs
+from lba_onnx.data.reading import Part, count_samples, read_samples
+from lba_onnx.data.repeatable import repeatable
+from lba_onnx.evaluation.closeness import Closeness
+from lba_onnx.evaluation.user_metric import Metric, load_metric
+from lba_onnx.families import FormatFamily
+from lba_onnx.post_training.measure import measure
+from lba_onnx.post_training.result import ConvertedModel
+from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
+from lba_onnx.rewrite.conversion import deliver
+from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
+from lba_onnx.session import make_session
+
+_LOG = logging.getLogger(__name__)
+
+MAX_CHECKED_SAMPLES = 512
+_LEAST_SAMPLES_TO_PART = 8
+_CONVERTED, _CORRECTED = "converted", "corrected"
+
+
+def convert_with_data(
+    model: ModelSource,
+    data: Any,
+    spec: "str | Specs | Calibration" = "M7E4",
+    *,
+    with_correction: bool = True,
+    metric: Metric | str | None = None,
+    nodes_to_exclude: Sequence[str] = (),
+    nodes_to_convert: Sequence[str] = (),
+    op_types_to_convert: Sequence[str] = ("MatMul", "Gemm", "Conv"),
+    portable: bool = False,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    max_samples: int | None = None,
+    preprocess: Preprocess | None = None,
+    progress: Progress | None = None,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    model_output: str | os.PathLike[str] | None = None,
+    use_external_data_format: bool | None = None,
+    **calibration: Any,
+) -> ConvertedModel:
+    """Convert a float32 model: choose its biases, undo what truncation takes away, and measure the result.
+
+    One sample in four, up to 512, is kept apart and measured with: neither the biases nor the correction have seen it.
+    With fewer than 8 samples all serve to fit, and nothing is measured.
+
+    Args:
+        model: Path, bytes or ModelProto of a float32 model. A path for one with external data.
+        data: Samples, in any form that `data.blocks.open_blocks` takes; labels add their accuracy to the verdict. What
+            can be read only once, such as a generator, is written to temporary files first.
+        spec: A family such as "M7E4", whose biases are chosen from the data; or what `convert` takes.
+        with_correction: Whether to correct the converted model, as `lba_onnx.correct` does.
+        metric: A function or "module:function", as `evaluate` takes it: methods "mse" and "zero_shot" and the choice
+            of the correction go by it, and the verdict tells its mean.
+        nodes_to_exclude: As in `convert`.
+        nodes_to_convert: As in `convert`.
+        op_types_to_convert: As in `convert`.
+        portable: As in `convert`.
+        batch_size: Samples per run where the model leaves it open.
+        max_samples: Where to stop reading; None for the end of the data.
+        preprocess: Called with the arrays of each feed; returns what the model is fed.
+        progress: Called with what is done and what there is to do, in samples, step after step.
+        providers: onnxruntime's execution providers.
+        model_output: A file to write the result to, as for `convert`.
+        use_external_data_format: As for `convert`.
+        **calibration: What else `calibrate` takes, for a family: method, granularity, tied, percentile, evaluations,
+            layer_evaluations, chunk_size, underflow, resume_path.
+
+    Returns:
+        The model and what was found on the way. `verdict` is "not measured" where there were too few samples, where
+        float32's own output holds NaN, or where no output can be compared.
+
+    Raises:
+        DataError: The data cannot be read, do not fit the model's inputs, or hold NaN.
+        ModelError: The model cannot be read, or holds nothing to convert.
+        SelectionError: A name or pattern selects nothing.
+        TypeError: An argument has the wrong type, or is none.
+        ValueError: A number or text is not as described; settings of a calibration beside a spec that needs none.
+    """
+    function = load_metric(metric)
+    selection: dict[str, Any] = {
+        "nodes_to_exclude": nodes_to_exclude,
+        "nodes_to_convert": nodes_to_convert,
+        "op_types_to_convert": op_types_to_convert,
+    }
+    reading: dict[str, Any] = {"batch_size": batch_size, "preprocess": preprocess}
+    running: dict[str, Any] = {"metric": function, "providers": providers, "progress": progress}
+    inputs = describe_inputs(make_session(model, providers=providers))
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(repeatable(data, tuple(i.name for i in inputs), max_samples))
+        samples = _Samples.of(data, inputs, max_samples, reading)
+        stages = stack.enter_context(_Stages.open(model, model_output))
+        chosen: Calibration | None = None
+        if _is_family(spec):
+            chosen = calibrate(model, samples.to_fit, str(spec), **selection, **reading, **running, **calibration)
+        elif calibration:
+            raise ValueError(
+                f"{', '.join(sorted(calibration))}: expected a family such as M7E4 to calibrate, got {spec}"
+            )
+        converted, report = stages.convert(chosen or spec, selection, portable)
+        models, correction = {_CONVERTED: converted}, None
+        if with_correction and report.converted:
+            limit = min(max_samples or DEFAULT_MAX_SAMPLES, DEFAULT_MAX_SAMPLES)
+            models[_CORRECTED], correction = stages.correct(
+                converted, samples.to_fit, max_samples=limit, **reading, **running
+            )
+        verdicts = _measure(model, models, samples, inputs, report, reading, running)
+        final = next(reversed(models))
+        proto, path = stages.deliver(models[final], model_output, use_external_data_format)
+    before = verdicts[_CONVERTED] if final == _CORRECTED else None
+    verdict = verdicts[final]
+    if isinstance(spec, Calibration) and verdict.comparison is not None:
+        verdict = replace(verdict, remark="the calibration that was given may have seen these samples")
+    result = ConvertedModel(proto, report, chosen, correction, verdict, before, path)
+    if result.is_broken:
+        _LOG.warning("%s", result.verdict_line())
+    return result
+
+
+def convert_only(
+    model: ModelSource, spec: "Specs | Calibration", *, model_output: str | os.PathLike[str], **settings: Any
+) -> ConvertedModel:
+    """Convert a model without data: nothing is chosen, corrected or measured.
+
+    Args:
+        model: As in `convert`.
+        spec: What `convert` takes.
+        model_output: A file to write the result to.
+        **settings: What else `convert` takes.
+
+    Raises:
+        ModelError: As `convert`, whose other errors pass, too.
+    """
+    proto, report = convert(model, _specs(spec), model_output=model_output, provenance=_provenance(spec), **settings)
+    verdict = Closeness.unknown("there were no data to measure with")
+    return ConvertedModel(proto, report, None, None, verdict, path=Path(model_output))
+
+
+def _specs(spec: Any) -> Any:
+    return spec.specs if isinstance(spec, Calibration) else spec
+
+
+def _provenance(spec: Any) -> dict[str, Any] | None:
+    return spec.provenance if isinstance(spec, Calibration) else None
+
+
+def _is_family(spec: Any) -> bool:
+    if not isinstance(spec, str):
+        return False
+    try:
+        FormatFamily.parse(spec)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Which samples serve for what.
+
+    Attributes:
+        to_fit: For calibration and correction.
+        to_check: For the verdict; None where there are too few for that.
+    """
+
+    to_fit: Any
+    to_check: Part | None
+
+    @classmethod
+    def of(
+        cls, data: Any, inputs: tuple[ModelInput, ...], max_samples: int | None, reading: Mapping[str, Any]
+    ) -> "_Samples":
+        """Look whether there are enough samples to keep some apart."""
+        batches = read_batches(data, inputs, max_samples=max_samples, **reading)
+        counts = itertools.accumulate(batch.samples for batch in batches)
+        is_enough = any(count >= _LEAST_SAMPLES_TO_PART for count in counts)
+        if not is_enough:
+            return cls(data, None)
+        return cls(Part(data, False, max_samples), Part(data, True, max_samples))
+
+
+def _measure(
+    model: ModelSource,
+    models: Mapping[str, Any],
+    samples: _Samples,
+    inputs: tuple[ModelInput, ...],
+    report: ConversionReport,
+    reading: Mapping[str, Any],
+    running: Mapping[str, Any],
+) -> dict[str, Closeness]:
+    if not report.converted:
+        return dict.fromkeys(models, Closeness.unknown("no node was converted"))
+    if samples.to_check is None:
+        reason = f"fewer than {_LEAST_SAMPLES_TO_PART} samples, which all served to fit"
+        return dict.fromkeys(models, Closeness.unknown(reason))
+    total = count_samples(samples.to_check, MAX_CHECKED_SAMPLES)
+    batches = read_samples(samples.to_check, inputs, max_samples=MAX_CHECKED_SAMPLES, **reading)
+    return measure(model, models, batches, total=total, **running)
+
+
+class _Stages:
+    """Where the model is between the steps: in memory, or, with external data, in a folder of its own."""
+
+    def __init__(self, model: ModelSource, folder: Path | None) -> None:
+        self._model = model
+        self._folder = folder
+        self._conversion: dict[str, Any] = {}
+
+    @classmethod
+    @contextmanager
+    def open(cls, model: ModelSource, model_output: str | os.PathLike[str] | None) -> "Iterator[_Stages]":
+        """Yield the stages; the folder lives until the block ends, beside the output where there is one.
+
+        Raises:
+            ValueError: The weights exceed what a model in memory can hold, and there is no output to write them to.
+        """
+        size_bytes = external_bytes(open_model(model))
+        if not size_bytes:
+            yield cls(model, None)
+            return
+        if model_output is None and size_bytes > MAX_PROTOBUF_BYTES:
+            raise ValueError(f"expected a model_output for a model with {size_bytes} bytes of weights, got none")
+        beside = None if model_output is None else Path(model_output).parent
+        with TemporaryDirectory(dir=beside, prefix=".lba_onnx-") as folder:
+            yield cls(model, Path(folder))
+
+    def convert(self, spec: Any, selection: Mapping[str, Any], portable: bool) -> "tuple[Any, ConversionReport]":
+        """Convert; return the model, or where it is, and the ledger."""
+        path = self._path(_CONVERTED)
+        of_spec = {"spec": _specs(spec), "provenance": _provenance(spec)}
+        self._conversion = {**of_spec, "portable": portable, **selection}
+        proto, report = convert(self._model, model_output=path, **self._conversion)
+        return path or proto, report
+
+    def correct(self, converted: Any, data: Any, **settings: Any) -> tuple[Any, CorrectionReport]:
+        """Correct; return the model, or where it is, and the report."""
+        path = self._path(_CORRECTED)
+        proto, report = correct(converted, data, model_output=path, **settings)
+        return path or proto, report
+
+    def deliver(
+        self, final: Any, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
+    ) -> tuple[onnx.ModelProto, Path | None]:
+        """Write the model where asked to; return it, and the file that its external data lies beside."""
+        if self._folder is None or model_output is None:
+            opened = OpenModel(final, None) if self._folder is None else open_model(final)
+            proto = deliver(opened, model_output, use_external_data_format)
+        elif final == self._path(_CORRECTED):
+            proto = deliver(open_model(final), model_output, use_external_data_format)
+        else:  # its weights are the float32 model's, and may be referred to where they lie
+            arguments = {**self._conversion, "use_external_data_format": use_external_data_format}
+            proto, _ = convert(self._model, model_output=model_output, **arguments)
+        return proto, None if model_output is None else Path(model_output)
+
+    def _path(self, name: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{name}.onnx"
