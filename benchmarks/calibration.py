@@ -5,6 +5,7 @@ batches; both take turns. Memory is that of a process that calibrates on images 
 """
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from benchmarks.models import INPUT, RECIPES
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.settings import METHODS
 from lba_onnx.correction import CorrectionReport
+from lba_onnx.correction.estimators import ESTIMATORS
+from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES
 from lba_onnx.rewrite.conversion import list_candidates
 from lba_onnx.session import make_session
 
@@ -68,17 +71,21 @@ def main() -> None:
         print(json.dumps({"peak_bytes": peak_bytes()}))
         return
     rows: list[Row] = []
-    for name in arguments.models:
-        model, images = RECIPES[name].read()
-        subject = Subject(name, model, np.resize(images, (arguments.samples, *images.shape[1:])))
-        for method in progress(arguments.methods, len(arguments.methods)):
-            rows.append(run_method(subject, method, arguments.rounds))
-        if arguments.correction_samples:
-            few = replace(subject, images=subject.images[: arguments.correction_samples])
-            rows.append(run_correction(few, arguments.rounds))
+    cases = [(name, method) for name in arguments.models for method in arguments.methods]
+    for name, method in progress(cases, " ".join):
+        subject = read_subject(name, arguments.samples)
+        run = run_correction if method == CORRECT else run_method
+        rows.append(run(subject, method, arguments.rounds))
     if arguments.memory_samples:
         rows += run_memory(arguments.memory_samples)
     report("calibration", arguments, rows, COLUMNS)
+
+
+@functools.cache
+def read_subject(name: str, samples: int) -> Subject:
+    """The model of a recipe, and its images over and over."""
+    model, images = RECIPES[name].read()
+    return Subject(name, model, np.resize(images, (samples, *images.shape[1:])))
 
 
 def run_method(subject: Subject, method: str, rounds: int) -> Row:
@@ -90,22 +97,22 @@ def run_method(subject: Subject, method: str, rounds: int) -> Row:
 
 
 def run_correction(subject: Subject, rounds: int) -> Row:
-    """Check and time the correction of a model, all estimators and the choice between them, on as many samples."""
-    converted, _ = lba_onnx.convert(subject.model, _calibration(subject, "max")().specs)
+    """Check and time the correction of a model, all estimators and the choice between them, on as many as it takes."""
+    few = replace(subject, images=subject.images[:DEFAULT_MAX_SAMPLES])
+    converted, _ = lba_onnx.convert(few.model, _calibration(few, "max")().specs)
 
     def correct() -> CorrectionReport:
-        images = {INPUT: subject.images}
-        return lba_onnx.correct(converted, images, batch_size=BATCH_SIZE, max_samples=len(subject.images))[1]
+        return lba_onnx.correct(converted, {INPUT: few.images}, batch_size=BATCH_SIZE)[1]
 
-    if not correct().scores:
-        raise CheckFailed(f"{subject.name}: the correction has tried nothing")
-    return _time(subject, CORRECT, correct, rounds)
+    if len(correct().scores) != len(ESTIMATORS) + 1:
+        raise CheckFailed(f"{subject.name}: the correction has left out estimators")
+    return _time(few, CORRECT, correct, rounds)
 
 
 def _time(subject: Subject, name: str, run: Callable[[], object], rounds: int) -> Row:
     session = make_session(subject.model)
     float32, seconds = [], []
-    for _ in range(rounds):
+    for _ in progress(range(rounds), lambda number: f"round {number + 1} of {rounds}"):
         float32.append(_seconds(lambda: _run_all(session, subject.images)))
         seconds.append(_seconds(run))
     return {
@@ -125,7 +132,7 @@ def run_memory(sample_counts: list[int]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         model_path, data_path = Path(folder) / "model.onnx", Path(folder) / "images.npz"
         onnx.save(model, model_path)
-        for samples in sample_counts:
+        for samples in progress(sample_counts, lambda count: f"memory with {count} images"):
             np.savez(data_path, **{INPUT: np.resize(images, (samples, *images.shape[1:]))})
             row = {"model": "mobilenet_v2", "method": "max", "samples": samples}
             rows.append({**row, "peak_mb": _measure_process(model_path, data_path) / MEGABYTE})
@@ -155,9 +162,8 @@ def _measure_process(model_path: Path, data_path: Path) -> float:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="*", choices=[*RECIPES], default=[*RECIPES])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=(*METHODS, CORRECT), default=[*METHODS, CORRECT])
     parser.add_argument("--samples", type=int, default=256, help="to calibrate on, the model's images over and over")
-    parser.add_argument("--correction_samples", type=int, default=96, help="of these to correct with; 0 for none")
     parser.add_argument(
         "--memory_samples", nargs="*", type=int, default=[100, 1000], help="images to measure memory with"
     )

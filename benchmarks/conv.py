@@ -39,7 +39,7 @@ def main() -> None:
     spec = VARIANTS[arguments.variant].spec
     layers = select_layers(arguments.shapes, arguments.kinds)
     run = partial(run_layer, spec=spec, threads=arguments.threads, effort=effort, seed=arguments.seed)
-    rows = [run(layer) for layer in progress(layers, len(layers))]
+    rows = [run(layer) for layer in progress(layers)]
     report("conv", arguments, rows, COLUMNS)
 
 

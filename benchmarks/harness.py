@@ -6,23 +6,24 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 import onnxruntime
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 import lba_onnx
 from lba_onnx import native
+from lba_onnx.cli.progress import Standing, display
 
 Row = dict[str, Any]
+Item = TypeVar("Item")
 _FILE_WIDTH = 200  # of tables that are not read in a terminal
 
 
@@ -82,10 +83,45 @@ class Column:
     form: str = ""
 
 
-def progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-    """The items, with a progress bar where somebody looks."""
-    console = Console(stderr=True)
-    return track(items, total=total, console=console, transient=True, disable=not console.is_terminal)
+class _Measurements:
+    """Shows on standard error which measurement is at work, how many are done, and the time left."""
+
+    def __init__(self, show: Callable[[Standing], None], total: int) -> None:
+        self._show = show
+        self._total = total
+        self._began = time.monotonic()
+        self._done, self._name = 0, ""
+
+    def begin(self, done: int, name: str) -> None:
+        self._done, self._name = done, name
+        self.advance(0, "")
+
+    def advance(self, fraction: float, part: str) -> None:
+        """Show how far the measurement at work has come, 0 to 1."""
+        seconds, done = time.monotonic() - self._began, self._done + fraction
+        left = seconds * (self._total - done) / done if done else None
+        title = ", ".join(text for text in (Path(sys.argv[0]).stem, self._name, part) if text)
+        self._show(Standing(title, done, self._total, "measurements", seconds, left))
+
+
+_AT_WORK: list[_Measurements] = []
+
+
+def progress(items: Sequence[Item], name_of: Callable[[Item], str] = str) -> Iterator[Item]:
+    """The items, each a measurement or, inside of another, a part of it; standard error shows where they stand."""
+    if _AT_WORK:
+        for done, item in enumerate(items):
+            _AT_WORK[0].advance(done / len(items), name_of(item))
+            yield item
+        return
+    with display(first_seconds=0) as show:
+        _AT_WORK.append(_Measurements(show, len(items)))
+        try:
+            for done, item in enumerate(items):
+                _AT_WORK[0].begin(done, name_of(item))
+                yield item
+        finally:
+            _AT_WORK.clear()
 
 
 def parse_arguments(description: str, add_options: Callable[[argparse.ArgumentParser], None]) -> argparse.Namespace:

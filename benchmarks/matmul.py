@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parse_arguments(__doc__, _add_options)
     effort = Effort(arguments.rounds, arguments.sample_seconds)
     cases = select_cases(arguments.shapes, arguments.variants)
-    rows = [run_case(case, effort, arguments.seed) for case in progress(cases, len(cases))]
+    rows = [run_case(case, effort, arguments.seed) for case in progress(cases, _case_name)]
     report("matmul", arguments, rows, COLUMNS)
 
 
@@ -98,6 +98,10 @@ def draw_operands(case: Case, rng: np.random.Generator) -> tuple[NDArray[np.floa
     for entry in range(layer.batch):
         variant.check(a[entry] if batch else a, b[entry] if batch else b)
     return a, b
+
+
+def _case_name(case: Case) -> str:
+    return f"{case.layer} {case.variant.name}"
 
 
 def _compare_with_numpy(case: Case, a: NDArray[np.float32], b: NDArray[np.float32], lba_seconds: float) -> Row:

@@ -61,7 +61,7 @@ def main() -> None:
         return
     subjects = [_subject(name, arguments.chain) for name in arguments.models]
     spec = AccumulatorSpec.parse(arguments.spec)
-    rows = [run_subject(subject, spec, arguments) for subject in progress(subjects, len(subjects))]
+    rows = [run_subject(subject, spec, arguments) for subject in progress(subjects, lambda subject: subject.name)]
     report("memory", arguments, rows, COLUMNS)
 
 

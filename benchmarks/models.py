@@ -53,11 +53,10 @@ def main() -> None:
     arguments = parse_arguments(__doc__, _add_options)
     effort = Effort(arguments.rounds, arguments.sample_seconds)
     rows = []
-    for name in arguments.models:
+    for name, spec in progress([(name, spec) for name in arguments.models for spec in arguments.specs], " ".join):
         model, images = RECIPES[name].read()
-        for spec in progress(arguments.specs, len(arguments.specs)):
-            measured = run_model(model, images, spec, arguments.batches, arguments.threads, effort)
-            rows += [{"model": name, "target": RECIPES[name].target, **row} for row in measured]
+        measured = run_model(model, images, spec, arguments.batches, arguments.threads, effort)
+        rows += [{"model": name, "target": RECIPES[name].target, **row} for row in measured]
     report("models", arguments, rows, COLUMNS)
 
 
@@ -74,23 +73,23 @@ def run_model(
     check_nodes(converted, {INPUT: images[:1]})
     first_image = make_runner(open_session(converted, threads=1), {INPUT: images[:1]})()
     rows = []
-    for batch in batches:
+    cases = [(batch, count) for batch in batches for count in threads]
+    for batch, count in progress(cases, lambda case: f"batch {case[0]} on {case[1]} threads"):
         feeds = {INPUT: np.resize(images, (batch, *images.shape[1:]))}
-        for count in threads:
-            sessions = [open_session(m, count, spins_between_runs=False) for m in (model, converted)]
-            float32, lba = (make_runner(session, feeds) for session in sessions)
-            check_bits(lba()[:1], first_image, f"first image of {batch} on {count} threads")
-            seconds = measure([float32, lba], effort)
-            rows.append(
-                {
-                    "spec": spec,
-                    "batch": batch,
-                    "threads": count,
-                    "float32_ms": 1e3 * median(seconds[0]),
-                    "lba_ms": 1e3 * median(seconds[1]),
-                    "slower_than_float32": median_ratio(seconds[1], seconds[0]),
-                }
-            )
+        sessions = [open_session(m, count, spins_between_runs=False) for m in (model, converted)]
+        float32, lba = (make_runner(session, feeds) for session in sessions)
+        check_bits(lba()[:1], first_image, f"first image of {batch} on {count} threads")
+        seconds = measure([float32, lba], effort)
+        rows.append(
+            {
+                "spec": spec,
+                "batch": batch,
+                "threads": count,
+                "float32_ms": 1e3 * median(seconds[0]),
+                "lba_ms": 1e3 * median(seconds[1]),
+                "slower_than_float32": median_ratio(seconds[1], seconds[0]),
+            }
+        )
     return rows
 
 

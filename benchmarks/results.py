@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lba_onnx
-from benchmarks.harness import Column, Row, describe_environment, print_table
+from benchmarks.harness import Column, Row, describe_environment, print_table, progress
 from lba_onnx.evaluation.intervals import mean_interval, wilson_interval
 from lba_onnx.json_file import write_json
 from models import zoo
@@ -67,26 +67,26 @@ def main() -> None:
 def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequence[str]) -> Iterator[Row]:
     """Yield a row for each family, method and variant."""
     float32 = zoo.run(model.model_path, model.test)
-    for family in families:
-        for method in methods:
-            start = time.perf_counter()
-            calibration = lba_onnx.calibrate(model.model_path, model.calibration, family, method)
-            plain, report = lba_onnx.convert(model.model_path, calibration.specs)
-            calibrated = time.perf_counter()
-            corrected, correction = lba_onnx.correct(plain, model.calibration)
-            seconds = {PLAIN: calibrated - start, CORRECTED: time.perf_counter() - calibrated}
-            for variant, proto in ((PLAIN, plain), (CORRECTED, corrected)):
-                yield {
-                    "model": model.name,
-                    "family": family,
-                    "method": method,
-                    "variant": variant,
-                    "converted": len(report.converted),
-                    "left": len(report.left),
-                    "estimator": correction.estimator if variant == CORRECTED else None,
-                    "seconds": seconds[variant],
-                    **_figures(model, float32, zoo.run(proto, model.test)),
-                }
+    cases = [(family, method) for family in families for method in methods]
+    for family, method in progress(cases, lambda case: " ".join([model.name, *case])):
+        start = time.perf_counter()
+        calibration = lba_onnx.calibrate(model.model_path, model.calibration, family, method)
+        plain, report = lba_onnx.convert(model.model_path, calibration.specs)
+        calibrated = time.perf_counter()
+        corrected, correction = lba_onnx.correct(plain, model.calibration)
+        seconds = {PLAIN: calibrated - start, CORRECTED: time.perf_counter() - calibrated}
+        for variant, proto in ((PLAIN, plain), (CORRECTED, corrected)):
+            yield {
+                "model": model.name,
+                "family": family,
+                "method": method,
+                "variant": variant,
+                "converted": len(report.converted),
+                "left": len(report.left),
+                "estimator": correction.estimator if variant == CORRECTED else None,
+                "seconds": seconds[variant],
+                **_figures(model, float32, zoo.run(proto, model.test)),
+            }
 
 
 def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:

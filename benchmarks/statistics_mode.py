@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.checks import CheckFailed
-from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, report
+from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
 from lba_onnx import AccumulatorSpec, native
 
 SHAPES = ((512, 512, 512), (3136, 576, 64))
@@ -27,7 +27,8 @@ def main() -> None:
     """Measure what the command line asks for."""
     arguments = parse_arguments(__doc__, _add_options)
     effort = Effort(arguments.rounds, arguments.sample_seconds)
-    report("statistics_mode", arguments, [run(shape, f, effort) for shape in SHAPES for f in FRACTIONS], COLUMNS)
+    cases = [(shape, fraction) for shape in SHAPES for fraction in FRACTIONS]
+    report("statistics_mode", arguments, [run(*case, effort) for case in progress(cases)], COLUMNS)
 
 
 def run(shape: tuple[int, int, int], sampled_fraction: float, effort: Effort) -> Row:

@@ -85,14 +85,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     effort = Effort(arguments.rounds, arguments.sample_seconds)
     specs = [AccumulatorSpec.parse(text) for text in arguments.specs]
-    parts: dict[str, list[Callable[[], list[Row]]]] = {
+    parts: dict[str, list[partial[list[Row]]]] = {
         "layers": [partial(run_layer, name, spec, effort) for name in LAYERS for spec in specs],
         "steps": [partial(run_steps, name, spec, effort) for name in NETWORKS for spec in specs],
         "loop": [partial(run_loop, arguments.loop_size, spec) for spec in specs],
     }
     functions = [function for part in arguments.parts for function in parts[part]]
-    rows = [row for function in progress(functions, len(functions)) for row in function()]
+    rows = [row for function in progress(functions, _function_name) for row in function()]
     report("training", arguments, rows, COLUMNS)
+
+
+def _function_name(function: "partial[list[Row]]") -> str:
+    return " ".join([function.func.__name__.removeprefix("run_"), *(str(value) for value in function.args[:2])])
 
 
 def run_layer(name: str, spec: AccumulatorSpec, effort: Effort) -> list[Row]:

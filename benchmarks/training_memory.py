@@ -41,7 +41,7 @@ def main() -> None:
         make_steps(arguments.layer, arguments.what, arguments.spec)
         print(json.dumps({"peak_bytes": peak_bytes()}))
         return
-    rows = [row for layer in progress(list(LAYERS), len(LAYERS)) for row in run_layer(layer, arguments)]
+    rows = [row for layer in progress(list(LAYERS)) for row in run_layer(layer, arguments)]
     report("training_memory", arguments, rows, COLUMNS)
 
 

@@ -209,13 +209,14 @@ def _check_kernels() -> str:
 
 def _check_session() -> str:
     from lba_onnx import reference
+    from lba_onnx.data.execution import run_session
     from lba_onnx.session import make_session
 
     a, b = hostile_operands()
     for text in _SPECS:
         spec = AccumulatorSpec.parse(text)
         session = make_session(_matmul_model(spec))
-        _compare(session.run(None, {"a": a, "b": b})[0], reference.matmul(a, b, spec), text)
+        _compare(run_session(session, None, {"a": a, "b": b})[0], reference.matmul(a, b, spec), text)
     return f"the reference's, for {len(_SPECS)} specs"
 
 

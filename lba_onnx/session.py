@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx import native
+from lba_onnx.data.execution import expect_nodes
 from lba_onnx.errors import LibraryError, ModelError
+from lba_onnx.interruption import run_interruptibly
 
 if TYPE_CHECKING:
     import onnx
@@ -90,8 +92,6 @@ def make_session(
         TypeError: `model` is none of these.
         ValueError: A provider is none of this onnxruntime's.
     """
-    import onnxruntime
-
     names = _check_providers(providers)
     options = _default_options() if sess_options is None else sess_options
     register_custom_ops(options)
@@ -99,13 +99,31 @@ def make_session(
     kwargs.setdefault("enable_fallback", 0)
     with _as_source(model) as source:
         try:
-            session = onnxruntime.InferenceSession(source, options, providers=chosen, **kwargs)
+            session = _create(source, options, providers=chosen, **kwargs)
         except Exception as error:
             if not type(error).__module__.startswith("onnxruntime."):
                 raise
             name = source if isinstance(source, str) else "model"
             raise ModelError(f"{name}: onnxruntime rejects it: {error}") from error
     _check_started(session, names)
+    return session
+
+
+def _create(source: str | bytes, options: "onnxruntime.SessionOptions", **kwargs: Any) -> Any:
+    """Return a session; Ctrl-C ends its creation, which packs weights."""
+    import onnxruntime
+
+    def cancel(is_cancelled: bool = True) -> None:
+        if hasattr(options, "set_load_cancellation_flag"):  # since onnxruntime 1.21
+            options.set_load_cancellation_flag(is_cancelled)
+
+    run = native.Run()
+    try:
+        session = run_interruptibly(lambda: onnxruntime.InferenceSession(source, options, **kwargs), run, cancel)
+    except BaseException:
+        cancel(False)  # the options are the caller's
+        raise
+    expect_nodes(session, run.progress().created_nodes)
     return session
 
 

@@ -10,6 +10,7 @@
 #include "cpu/moving_panel.h"
 #include "cpu/packed_filter.h"
 #include "cpu/statistics_chain.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -34,14 +35,14 @@ void WriteTile(const float* tile, const ConvShape& s, int64_t channel, int64_t c
 
 // Tasks are panels of positions of one group times blocks of its filters.
 void TiledConv(const TilePlanner& planner, const ConvShape& s, const float* x, const float* w,
-               const PackedFilter& filter, float* y, const Parallel& parallel) {
+               const PackedFilter& filter, float* y, const Parallel& parallel, double share) {
   const int64_t positions = s.batch * s.output_size();
   const int64_t position_panels = CeilDiv(positions, kColumnPanel);
   const int64_t filter_panels = CeilDiv(s.group_out_channels(), kRowPanel);
   const int64_t wanted_blocks = CeilDiv(kTargetTasks, position_panels * s.groups);
   const int64_t block = std::max(CeilDiv(filter_panels, wanted_blocks), std::min(kMinFilterPanels, filter_panels));
   const int64_t blocks = CeilDiv(filter_panels, block);
-  RunTasks(parallel, s.groups * position_panels * blocks, [&](int64_t task) {
+  const auto run_task = [&](int64_t task) {
     const int64_t first_filter = task % blocks * block;
     const int64_t first = task / blocks % position_panels * kColumnPanel;
     const int64_t group = task / blocks / position_panels;
@@ -52,11 +53,13 @@ void TiledConv(const TilePlanner& planner, const ConvShape& s, const float* x, c
     columns.Load(first, static_cast<int>(std::min<int64_t>(positions - first, kColumnPanel)));
     alignas(64) float tile[kRowPanel * kColumnPanel];
     for (int64_t panel = first_filter; panel < std::min(first_filter + block, filter_panels); ++panel) {
+      ThrowIfStopped();
       columns.Multiply(panel, tile);
       const int64_t channel = group * s.group_out_channels() + panel * kRowPanel;
       WriteTile(tile, s, channel, packed.panel_vectors(panel), first, columns.count(), y);
     }
-  });
+  };
+  RunTasks(parallel, s.groups * position_panels * blocks, run_task, share);
 }
 
 void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& parallel) {
@@ -75,8 +78,9 @@ void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& pa
 void CollectConvStatistics(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
                            const Parallel& parallel, StatisticsCollector* statistics) {
   const int64_t call = statistics->NextCall();
+  const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.groups);
   for (int64_t group = 0; group < shape.groups; ++group) {
-    CollectStatistics(spec, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel,
+    CollectStatistics(spec, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel, share,
                       statistics);
   }
 }
@@ -102,10 +106,11 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
       packed = packed_now.get();
     }
     const ConvShape flat = Flattened(shape);
+    const double share = ProductShare(statistics);
     if (NeedsMask(flat, *packed) || (IsDirect(flat) && !HasModestPlanes(flat))) {
-      MaskedConv(planner, flat, x, w, y, parallel);
+      MaskedConv(planner, flat, x, w, y, parallel, share);
     } else {
-      (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel);
+      (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel, share);
     }
   }
   FinishConv(spec, shape, x, w, bias, y, parallel, statistics);

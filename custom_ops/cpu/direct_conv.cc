@@ -5,6 +5,7 @@
 
 #include "cpu/strided_copy.h"
 #include "cpu/tile.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -205,19 +206,21 @@ bool HasModestPlanes(const ConvShape& shape) {
 }
 
 void DirectConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w,
-                const PackedFilter& filter, float* y, const Parallel& parallel) {
+                const PackedFilter& filter, float* y, const Parallel& parallel, double share) {
   constexpr int64_t kTargetTasks = 16;
   const int64_t all = shape.batch * shape.groups;
   const int64_t tasks = std::min(all, kTargetTasks);
-  RunTasks(parallel, tasks, [&](int64_t task) {
+  const auto run_task = [&](int64_t task) {
     DirectGroup direct(planner, shape);
     for (int64_t i = all * task / tasks; i < all * (task + 1) / tasks; ++i) {
+      ThrowIfStopped();
       const int64_t group = i % shape.groups;
       const float* group_x = x + i * shape.group_in_channels() * shape.input_size();
       const float* group_w = w + group * shape.group_out_channels() * shape.depth();
       direct.Run(group_x, group_w, filter.group(group), y + i * shape.group_out_channels() * shape.output_size());
     }
-  });
+  };
+  RunTasks(parallel, tasks, run_task, share);
 }
 
 }  // namespace lba

@@ -14,7 +14,7 @@ bool HasModestPlanes(const ConvShape& shape);
 
 // y gets the dot products; the bias is the caller's.
 void DirectConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w,
-                const PackedFilter& filter, float* y, const Parallel& parallel);
+                const PackedFilter& filter, float* y, const Parallel& parallel, double share);
 
 }  // namespace lba
 

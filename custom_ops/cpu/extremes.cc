@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/tile.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -90,7 +91,7 @@ double LargestProduct(const DoublePanel& rows, const DoublePanel& columns) {
 }  // namespace
 
 void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource& fixed, const Parallel& parallel,
-                     StatisticsCollector* collector) {
+                     double share, StatisticsCollector* collector) {
   // The operand with more vectors fills the lanes.
   const bool moves_columns = moving.vectors() >= fixed.vectors();
   const PanelSource& columns = moves_columns ? moving : fixed;
@@ -102,7 +103,7 @@ void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource
   const ExtremesKernel kernel = KernelsOf(SelectedCpuPath()).extremes;
   const int64_t panels = CeilDiv(columns.vectors(), kColumnPanel);
   const int64_t tasks = std::min(panels, kMostTasks);
-  RunTasks(parallel, tasks, [&](int64_t task) {
+  const auto run_task = [&](int64_t task) {
     DoublePanel panel;
     Extremes extremes{known.max_abs_product, known.max_abs_partial_sum, known.max_abs_total};
     for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
@@ -111,6 +112,7 @@ void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource
       panel.Load(columns, first, kColumnPanel, chunk);
       const FpScope scope(FpMode::kNearest);
       for (size_t i = 0; i < row_panels.size(); ++i) {
+        ThrowIfStopped();
         extremes.product = std::max(extremes.product, LargestProduct(row_panels[i], panel));
         if (HoldsNothingLarger(row_panels[i], panel, extremes)) continue;
         const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
@@ -119,7 +121,8 @@ void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource
       }
     }
     collector->MergeLargest(extremes.product, extremes.partial_sum, extremes.total);
-  });
+  };
+  RunTasks(parallel, tasks, run_task, share);
 }
 
 }  // namespace lba

@@ -11,9 +11,9 @@
 namespace lba {
 
 // Every vector of `moving` against every vector of `fixed`, unquantized, in chunks of `chunk`. Infinite values and NaN
-// are not counted.
+// are not counted. `share`: as for RunTasks.
 void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource& fixed, const Parallel& parallel,
-                     StatisticsCollector* collector);
+                     double share, StatisticsCollector* collector);
 
 }  // namespace lba
 

@@ -4,6 +4,7 @@
 
 #include "cpu/im2col.h"
 #include "cpu/tile.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -53,23 +54,25 @@ bool NeedsMask(const ConvShape& shape, const PackedFilter& filter) {
 }
 
 void MaskedConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w, float* y,
-                const Parallel& parallel) {
+                const Parallel& parallel, double share) {
   ConvShape one_sample = shape;
   one_sample.batch = 1;
   const std::vector<float> ones(shape.in_channels * shape.input_size(), 1.0f);
   const int64_t size = shape.output_size(), depth = shape.depth();
-  RunTasks(parallel, shape.groups * shape.batch * size, [&](int64_t task) {
+  const auto run_task = [&](int64_t task) {
     const int64_t group = task / (shape.batch * size), position = task % (shape.batch * size);
     std::vector<float> patch(depth), is_inside(depth);
     Im2colSource(shape, x, group).Pack(position, 1, 1, patch.data());
     Im2colSource(one_sample, ones.data(), group).Pack(position % size, 1, 1, is_inside.data());
     MaskedDot dot(planner, depth);
     for (int64_t i = 0; i < shape.group_out_channels(); ++i) {
+      ThrowIfStopped();
       const int64_t channel = group * shape.group_out_channels() + i;
       y[(position / size * shape.out_channels + channel) * size + position % size] =
           dot(patch.data(), is_inside.data(), w + channel * depth);
     }
-  });
+  };
+  RunTasks(parallel, shape.groups * shape.batch * size, run_task, share);
 }
 
 }  // namespace lba

@@ -18,7 +18,7 @@ bool HasPadding(const ConvShape& shape);
 
 // y gets the dot products, one output at a time, exactly; the bias is the caller's.
 void MaskedConv(const TilePlanner& planner, const ConvShape& shape, const float* x, const float* w, float* y,
-                const Parallel& parallel);
+                const Parallel& parallel, double share);
 
 }  // namespace lba
 

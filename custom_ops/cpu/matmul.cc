@@ -8,6 +8,7 @@
 #include "cpu/moving_panel.h"
 #include "cpu/packed_panels.h"
 #include "cpu/statistics_chain.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -68,6 +69,7 @@ void RunTask(const Tasks& tasks, int64_t task, const ProductSides& sides, const 
   alignas(64) float tile[kRowPanel * kColumnPanel];
   for (int64_t column = first_column; column < last_column; ++column) {
     for (MovingPanel& panel : rows) {
+      ThrowIfStopped();
       panel.Multiply(column, tile);
       WriteTile(tile, shape, panel.first(), panel.count(), column * kColumnPanel, y);
     }
@@ -135,13 +137,14 @@ void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* 
     packed = packed_now.get();
   }
   const Tasks tasks(shape);
-  RunTasks(parallel, shape.batch() * tasks.count(), [&](int64_t i) {
+  const auto run_task = [&](int64_t i) {
     const int64_t entry = i / tasks.count();
     const StridedSource rows = SourceOfA(shape, a, entry);
     const StridedSource columns = SourceOfB(shape, b, shape.b_offsets[entry]);
     const ProductSides sides{planner, rows, columns, packed->At(shape.b_offsets[entry]), MovingSide::kRows};
     RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
-  });
+  };
+  RunTasks(parallel, shape.batch() * tasks.count(), run_task, ProductShare(statistics));
   RecordMatMul(spec, shape, a, b, y, parallel, statistics);
 }
 
@@ -154,9 +157,10 @@ void RecordMatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const f
     return;
   }
   const int64_t call = statistics->NextCall();
+  const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.batch());
   for (int64_t entry = 0; entry < shape.batch(); ++entry) {
     CollectStatistics(spec, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]), call + entry,
-                      parallel, statistics);
+                      parallel, share, statistics);
   }
 }
 

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "lba/watched_run.h"
+
 namespace lba {
 
 void SerialParallel::For(int64_t count, const std::function<void(int64_t)>& task) const {
@@ -31,12 +33,17 @@ void ThreadParallel::For(int64_t count, const std::function<void(int64_t)>& task
   for (std::thread& helper : helpers) helper.join();
 }
 
-void RunTasks(const Parallel& parallel, int64_t count, const std::function<void(int64_t)>& task) {
+void RunTasks(const Parallel& parallel, int64_t count, const std::function<void(int64_t)>& task, double share) {
   std::mutex mutex;
   std::exception_ptr first;
+  WatchedRun* const run = CurrentRun();
+  const bool is_counted = run != nullptr && share > 0 && parallel.counts_progress();
   auto guarded = [&](int64_t i) {
+    if (run != nullptr && run->is_stopped()) return;
     try {
+      const RunScope scope(run);
       task(i);
+      if (is_counted) run->Advance(share / static_cast<double>(count));
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex);
       if (!first) first = std::current_exception();
@@ -48,6 +55,7 @@ void RunTasks(const Parallel& parallel, int64_t count, const std::function<void(
     parallel.For(count, guarded);
   }
   if (first) std::rethrow_exception(first);
+  ThrowIfStopped();
 }
 
 }  // namespace lba

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "common/arguments.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -35,6 +36,7 @@ void Add(const LbaEvents& from, LbaEvents* to) {
 
 void StatisticsCollector::Observe(const AccumulatorSpec& spec, const LbaMatMulArgs* matmul,
                                   const LbaConvArgs* conv) const {
+  ThrowIfStopped();
   const LbaSpec described = Described(spec);
   const LbaObservation observation{key_.c_str(), &described, matmul, conv};
   if (options_.observer.call(&observation, options_.observer.context) == 0) return;

@@ -6,6 +6,7 @@
 #include "cpu/extremes.h"
 #include "cpu/fp_environment.h"
 #include "lba/statistics_chain.h"
+#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -56,6 +57,7 @@ void FollowVector(const AccumulatorSpec& spec, const float* x, const PanelSource
   const int64_t chunk = spec.ChunkLength(depth);
   panel->resize(depth * kLanes);
   for (int64_t first = 0; first < fixed.vectors(); first += kLanes) {
+    ThrowIfStopped();
     const int lanes = static_cast<int>(std::min<int64_t>(fixed.vectors() - first, kLanes));
     fixed.Pack(first, lanes, kLanes, panel->data());
     Chain chains[kLanes];
@@ -71,10 +73,17 @@ void FollowVector(const AccumulatorSpec& spec, const float* x, const PanelSource
 
 }  // namespace
 
+double ProductShare(const StatisticsCollector* collector) {
+  constexpr double kBesideStatistics = 0.25, kBesideObserver = 0.5;
+  if (collector == nullptr) return 1;
+  return collector->is_observed() ? kBesideObserver : kBesideStatistics;
+}
+
 void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, const PanelSource& fixed, int64_t call,
-                       const Parallel& parallel, StatisticsCollector* collector) {
+                       const Parallel& parallel, double share, StatisticsCollector* collector) {
+  constexpr double kChainShare = 0.3;  // at the usual fractions sampled
   const SampledPositions samples = SampledPositions::Of(moving.vectors(), call, collector->sampled_fraction());
-  RunTasks(parallel, std::min<int64_t>(samples.count, 16), [&](int64_t task) {
+  const auto follow = [&](int64_t task) {
     const FpScope scope(FpMode::kNearest);
     ChainFollower follower(spec);
     std::vector<float> x(moving.depth()), panel;
@@ -84,8 +93,9 @@ void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, c
       follower.CountOutputs(fixed.vectors());
     }
     collector->Merge(follower.Counts());
-  });
-  CollectExtremes(spec.ChunkLength(moving.depth()), moving, fixed, parallel, collector);
+  };
+  RunTasks(parallel, std::min<int64_t>(samples.count, 16), follow, kChainShare * share);
+  CollectExtremes(spec.ChunkLength(moving.depth()), moving, fixed, parallel, (1 - kChainShare) * share, collector);
   LbaStatistics outputs{};
   outputs.outputs = moving.vectors() * fixed.vectors();
   collector->Merge(outputs);

@@ -12,10 +12,14 @@
 
 namespace lba {
 
+// Which part of a node's work its products are, roughly, beside its statistics or its observer; 1 for a null.
+double ProductShare(const StatisticsCollector* collector);
+
 // Merges the extremes of all outputs, and the histograms and events of sampled vectors of `moving` (every n-th, n from
-// the collector's fraction, the start depending on `call`; at least one) against all vectors of `fixed`.
+// the collector's fraction, the start depending on `call`; at least one) against all vectors of `fixed`. `share`: as
+// for RunTasks.
 void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, const PanelSource& fixed, int64_t call,
-                       const Parallel& parallel, StatisticsCollector* collector);
+                       const Parallel& parallel, double share, StatisticsCollector* collector);
 
 }  // namespace lba
 

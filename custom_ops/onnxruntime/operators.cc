@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lba/c_api.h"
+#include "lba/watched_run.h"
 #include "onnxruntime/kernel.h"
 #include "onnxruntime/observed_kernel.h"
 #include "onnxruntime/offload.h"
@@ -69,17 +70,23 @@ Status* CreateKernel(const CustomOp* op, const Api* api, const KernelInfo* info,
     // the operator's name will have to do
   }
   return Guarded(api, label, [&] {
+    ThrowIfStopped();
     auto loaded = std::make_unique<LoadedKernel>();
     loaded->api = api;
     loaded->label = label;
     loaded->kernel = MakeKernel(*Of(op).kind, Node(api, info, Of(op).place, Of(op).runtime.scratch_api));
+    if (CurrentRun() != nullptr) CurrentRun()->CountCreatedNode();
     *out = loaded.release();
   });
 }
 
 Status* ComputeKernel(void* kernel, KernelContext* context) {
   const auto* loaded = static_cast<const LoadedKernel*>(kernel);
-  return Guarded(loaded->api, loaded->label, [&] { loaded->kernel->Compute(Call(loaded->api, context)); });
+  return Guarded(loaded->api, loaded->label, [&] {
+    ThrowIfStopped();
+    loaded->kernel->Compute(Call(loaded->api, context));
+    if (CurrentRun() != nullptr) CurrentRun()->EndNode();
+  });
 }
 
 void DestroyKernel(void* kernel) { delete static_cast<LoadedKernel*>(kernel); }

@@ -76,6 +76,7 @@ class Call {
 class SessionParallel : public Parallel {
  public:
   explicit SessionParallel(const Call& call) : call_(call) {}
+  bool counts_progress() const override { return true; }
   void For(int64_t count, const std::function<void(int64_t)>& task) const override;
 
  private:

@@ -15,6 +15,7 @@ from lba_onnx.calibration.search import Scores, search_zero_shot
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.data.execution import Progress
+from lba_onnx.data.watching import enter_phase, steps
 from lba_onnx.evaluation.likeness import Assessment
 
 Specs = dict[str, AccumulatorSpec]
@@ -62,6 +63,7 @@ def decide(
 
 def _score_of(judge: OutputJudge, start: Choice, settings: Settings) -> Callable[[Choice], float]:
     """Return what scores a choice; one that decides worse than the ranges of `max` does scores minus infinity."""
+    enter_phase("judging", unit="")
     assessed = judge.assess(_specs(start, settings))
 
     def score(choice: Choice) -> float:
@@ -80,7 +82,8 @@ def _best_of(
         "max": fit_max(seen.ranges, settings),
         "percentile": fit_percentile(seen.ranges, settings),
     }
-    found = {name: scores.score(choice) for name, choice in choices.items()}
+    enter_phase("judging", unit="")
+    found = {name: scores.score(choices[name]) for name in steps(list(choices))}
     chosen = max(found, key=lambda name: found[name])
     return _specs(choices[chosen], settings), _verdict(found, chosen, seen, scores, unit)
 
@@ -88,8 +91,10 @@ def _best_of(
 def _searched(
     seen: DataSeen, settings: Settings, scores: Scores, unit: str, progress: Progress | None
 ) -> tuple[Specs, Verdict]:
+    total = settings.evaluations + settings.layer_evaluations
     if progress is not None:
-        scores.listener = _counted(progress, settings.evaluations + settings.layer_evaluations)
+        scores.listener = _counted(progress, total)
+    enter_phase("search", "evaluations", total)
     search_zero_shot(seen.ranges, settings, scores)
     found = {"max": scores.score(fit_max(seen.ranges, settings)), "zero_shot": scores.best_score}
     return _specs(scores.best, settings), _verdict(found, "zero_shot", seen, scores, unit)

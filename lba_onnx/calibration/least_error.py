@@ -25,6 +25,7 @@ from lba_onnx.calibration.fit import Choice
 from lba_onnx.calibration.settings import Exponents, Settings
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Progress
+from lba_onnx.data.watching import enter_phase
 from lba_onnx.observation.observer import observing_session
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def run_all(run: Callable[[Batch], object], batches: Sequence[Batch], progress: 
         progress: Called with the samples done and in all.
     """
     done, total = 0, sum(batch.samples for batch in batches)
+    enter_phase("errors of candidates", total=total)
     for batch in batches:
         run(batch)
         done += batch.samples

@@ -14,6 +14,7 @@ from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import run_batch
+from lba_onnx.data.watching import enter_phase, passing
 from lba_onnx.formats import FloatFormat
 from lba_onnx.observation.collection import collecting_session
 
@@ -105,8 +106,9 @@ def count_events(
     model: "ModelSource", batches: Sequence[Batch], providers: Sequence[str]
 ) -> "dict[str, Statistics | None]":
     """Run a model with the accumulators chosen, and return each node's statistics."""
+    enter_phase("events", unit="")
     with collecting_session(model, providers, EVENTS_SAMPLED_FRACTION) as collecting:
-        for batch in batches:
+        for batch in passing(batches):
             run_batch(collecting.session, batch, [])
         return collecting.read_statistics()
 

@@ -22,6 +22,7 @@ from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.reading import count_samples, read_samples
+from lba_onnx.data.watching import enter_phase
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
 from lba_onnx.observation.collection import collecting_session
@@ -116,6 +117,7 @@ def calibrate(
             inputs = describe_inputs(collecting.session)
             batches = read_samples(data, inputs, batch_size, max_samples, preprocess)
             data_pass = DataPass(SessionCollector(collecting), trial.node_names, progress_file, progress, total)
+            enter_phase("ranges", total=total)
             seen = data_pass.run(batches, inputs, method)
         specs, verdict = choose(model, trial, seen, settings, metric, providers, progress)
         events = count_events(trial.with_specs(specs), seen.event_samples(inputs), providers)

@@ -7,7 +7,8 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich, progress_bar
+from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,7 +10,8 @@ from click.core import ParameterSource
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich, progress_bar
+from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.progress import progress_bar
 from lba_onnx.json_file import write_json
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.figures import estimate_text
-from lba_onnx.cli.output import print_json, print_rich, progress_bar
+from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table

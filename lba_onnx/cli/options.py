@@ -9,6 +9,7 @@ import click
 
 from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
 from lba_onnx.cli.output import StandardErrorLog
+from lba_onnx.cli.progress import set_quiet
 from lba_onnx.data.hooks import Hook, load_function
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,7 +68,16 @@ log_level = click.option(
     help="How much to say on standard error; debug shows where errors come from.",
 )
 
-common = combine(as_json, log_level)
+quiet = click.option(
+    "--quiet",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=set_quiet,
+    help="Show no progress and nothing that only informs; warnings and errors stay.",
+)
+
+common = combine(as_json, log_level, quiet)
 
 selection = combine(
     click.option(

@@ -3,11 +3,12 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lba_onnx.cli.progress import is_quiet
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,7 +18,9 @@ class StandardErrorLog(logging.Handler):
     """Prints log records to standard error, a line each, as errors are: "warning: ..."."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record."""
+        """Print one record, unless it only informs and the command is to be quiet."""
+        if record.levelno < logging.WARNING and is_quiet():
+            return
         click.echo(f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}", err=True)
 
 
@@ -39,16 +42,3 @@ def print_rich(*items: "RenderableType") -> None:
     for item in items:
         is_text = isinstance(item, str)
         console.print(item, markup=not is_text, soft_wrap=is_text)
-
-
-@contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a progress bar with the time left on standard error while the block runs; nothing where that is a file."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -16,6 +16,7 @@ import onnx
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.moments import ChannelSums, PairedSums
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.watching import part
 from lba_onnx.native import ObservedCall
 from lba_onnx.observation.collection import wide_spec
 from lba_onnx.observation.observer import observing_session
@@ -53,9 +54,12 @@ def estimate(
             wide = OpenModel(widened(model.proto), model.path)
             reference = stack.enter_context(observing_session(wide, corrector.look_up_to, providers))
         for batch in batches:
+            half = 0.0 if reference is None else 0.5
             if reference is not None:
-                reference.run(batch, [])
-            observing.run(batch, [])
+                with part(0, half):
+                    reference.run(batch, [])
+            with part(half, 1):
+                observing.run(batch, [])
             progress(batch.samples)
     return corrector.corrections
 

@@ -14,6 +14,7 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import read_samples
 from lba_onnx.data.split import hold_out
+from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.evaluation.likeness import Assessment
@@ -139,6 +140,7 @@ class _Trials:
     def run(self, estimator: str) -> None:
         """Try an estimator."""
         batches = self._samples.estimation
+        enter_phase(f"estimator {estimator}", total=self._total, done=self._done)
         found = estimate(self._opened, self._nodes, batches, estimator, self._providers, self._advance)
         self._corrections[estimator] = found
         self._assess(estimator)
@@ -174,9 +176,13 @@ class _Trials:
         return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)))
 
     def _assess(self, estimator: str) -> None:
+        enter_phase("judging", unit="")
+        few, all_of_them = _count(self._samples.held_out), _count(self._samples.all)
         with runnable(self.fold(estimator)) as file:
-            self._scores[estimator] = self._judge.score(file)
-            self._on_all[estimator] = self._arbiter.assess(file)
+            with part(0, few / (few + all_of_them)):
+                self._scores[estimator] = self._judge.score(file)
+            with part(few / (few + all_of_them), 1):
+                self._on_all[estimator] = self._arbiter.assess(file)
 
     def _advance(self, samples: int) -> None:
         self._done += samples

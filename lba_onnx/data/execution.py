@@ -1,18 +1,64 @@
-"""Runs a session on one batch."""
+"""Runs a session, so that Ctrl-C ends the run and watchers see it move."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.watching import advance
 from lba_onnx.errors import DataError
+from lba_onnx.interruption import run_interruptibly
+from lba_onnx.native import Run
 
 if TYPE_CHECKING:
     import onnxruntime
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done and the number in all, or None where that is not known."""
+
+_NODES: "WeakKeyDictionary[onnxruntime.InferenceSession, int]" = WeakKeyDictionary()
+"""How many executions of nodes of our operators a run of a session is."""
+
+
+def expect_nodes(session: "onnxruntime.InferenceSession", count: int) -> None:
+    """Take note of the number of nodes of our operators in a session, for the progress of its first run."""
+    _NODES[session] = count
+
+
+def run_session(
+    session: "onnxruntime.InferenceSession",
+    output_names: list[str] | None,
+    feeds: Mapping[str, Any],
+    samples: int = 1,
+) -> list[Any]:
+    """Return what `session.run` returns; every run of a session in this package is one of this function.
+
+    Args:
+        session: The session.
+        output_names: The outputs wanted; None for all.
+        feeds: By input name.
+        samples: How many samples they hold, for watchers.
+
+    Raises:
+        Exception: What onnxruntime raises.
+        KeyboardInterrupt: The user interrupted the run, which has ended.
+    """
+    import onnxruntime
+
+    run, options = Run(), onnxruntime.RunOptions()
+
+    def terminate() -> None:
+        options.terminate = True
+
+    def look() -> None:
+        progress, nodes = run.progress(), _NODES.get(session, 0)
+        advance(min((progress.ended_nodes + progress.node_share) / nodes, 1.0) if nodes else 0.0, samples)
+
+    outputs: list[Any] = run_interruptibly(lambda: session.run(output_names, feeds, options), run, terminate, look)
+    _NODES[session] = run.progress().ended_nodes
+    return outputs
 
 
 def run_batch(
@@ -34,7 +80,7 @@ def run_batch(
     """
     wanted = None if output_names is None else output_names or [session.get_outputs()[0].name]
     try:
-        outputs = session.run(wanted, batch.feeds)
+        outputs = run_session(session, wanted, batch.feeds, batch.samples)
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise DataError(f"{batch.origin}: {name} does not run on these data: {error}") from error
     return [_without_filling(output, batch) for output in outputs]

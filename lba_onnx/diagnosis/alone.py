@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Progress
+from lba_onnx.data.watching import enter_phase
 from lba_onnx.diagnosis.variants import Variants
 from lba_onnx.evaluation.judge import Judge
 
@@ -26,6 +27,7 @@ def score_alone(
         progress: Called after each node with the nodes done and in all.
     """
     judge = Judge(variants.reference, batches, providers=providers)
+    enter_phase("each layer alone", "layers", len(variants.specs))
     scores: dict[str, float] = {}
     for name in variants.specs:
         scores[name] = judge.score(_only(variants, name))

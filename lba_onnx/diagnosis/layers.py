@@ -18,6 +18,7 @@ import numpy as np
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.watching import part
 from lba_onnx.diagnosis.causes import CAUSES, without
 from lba_onnx.diagnosis.sums import Floats, LayerSums, difference, energy
 from lba_onnx.diagnosis.variants import Variants
@@ -122,9 +123,11 @@ class ModelPair:
     def run(self, batch: Batch) -> None:
         """Run a batch through the reference, then through the converted model."""
         self.observer.begin_batch(self._batches)
-        self._reference.run(batch, [])
+        with part(0, 0.5):
+            self._reference.run(batch, [])
         self.observer.begin_converted()
-        self._converted.run(batch, [])
+        with part(0.5, 1):
+            self._converted.run(batch, [])
         self._batches += 1
 
 

@@ -22,6 +22,7 @@ from lba_onnx.correction import correct
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.watching import enter_phase, passing, watched_by
 from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.condition import Condition
 from lba_onnx.diagnosis.promotion_result import Promotion, Step
@@ -115,6 +116,7 @@ def _promote(trial: "_Trial", ordered: Sequence[str], wider: str | None) -> Prom
         raise ValueError(f"expected an order of all converted nodes, {sorted(names)}, got {sorted(ordered)}")
     if trial.variants.is_corrected and trial.variants.estimator is None:
         _LOG.warning("the model's weights are not the reference's: promotion takes the reference's")
+    enter_phase("promotions", "models")
     found = _search(trial, ordered)
     specs = {name: trial.spec(name, found.promoted) for name in names}
     return Promotion(
@@ -167,7 +169,8 @@ class _Trial:
     def correct(self, model: "ModelSource", path: "str | os.PathLike[str] | None" = None) -> "onnx.ModelProto":
         """Return a converted model corrected as that of the user was; write it where there is a path."""
         feeds, estimators = [dict(batch.feeds) for batch in self.batches], [self.variants.estimator or ""]
-        return correct(model, feeds, estimators=estimators, providers=self._providers, model_output=path)[0]
+        with watched_by(None):  # its phases are those of one model tried
+            return correct(model, feeds, estimators=estimators, providers=self._providers, model_output=path)[0]
 
     def run(self, promoted: Sequence[str]) -> Step:
         """Try the model with these nodes promoted."""
@@ -176,7 +179,8 @@ class _Trial:
             model = self.correct(model)
         candidate = make_session(model, providers=self._providers)
         check_same_interface(self._reference, candidate)
-        figures = gather_comparison(self._reference, candidate, self.batches, self._classes, self._metric).result()
+        batches = passing(self.batches)
+        figures = gather_comparison(self._reference, candidate, batches, self._classes, self._metric).result()
         value = self.condition.value(figures)
         self.steps.append(Step(tuple(promoted), value, self.condition.holds(value)))
         if self._progress is not None:

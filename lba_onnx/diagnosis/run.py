@@ -10,6 +10,7 @@ from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_ba
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress, run_batch
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.causes import CAUSES, balanced_chunk_size, limit_note
 from lba_onnx.diagnosis.events import EventRates
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_SAMPLES = 64
 DEFAULT_SAMPLES_ALONE = 16
 
+_PAIR_PART = 0.8  # of the time of a batch, roughly
 _COUNTED_SAMPLES = 16  # counting takes several times as long as computing
 _COUNTED_PRODUCTS = 1 << 23  # of all samples; they are followed one by one
 
@@ -134,9 +136,12 @@ def _run(
 ) -> _Seen:
     kept: list[Batch] = []
     samples = 0
+    enter_phase(total=total)
     for batch in batches:
-        pair.run(batch)
-        counting.run(batch, pair.observer.products)
+        with part(0, _PAIR_PART):
+            pair.run(batch)
+        with part(_PAIR_PART, 1):
+            counting.run(batch, pair.observer.products)
         if samples < samples_alone:
             kept.append(batch)
         samples += batch.samples

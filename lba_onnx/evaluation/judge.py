@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.hooks import function_name
+from lba_onnx.data.watching import enter_phase, passing
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.likeness import Assessment, Likeness, comparable, unit_of
@@ -62,7 +63,9 @@ class Judge:
         self._classes = ClassOutputs()
         if self._metric is None:
             self._classes = find_class_outputs(reference)
-            self._expected = [comparable(run_by_name(session, b, names, "the reference")) for b in self._batches]
+            enter_phase("outputs of the reference", unit="")
+            for batch in passing(self._batches):
+                self._expected.append(comparable(run_by_name(session, batch, names, "the reference")))
         self.unit = function_name(self._metric) if self._metric else unit_of(self._expected[0])
 
     def score(self, model: "ModelSource") -> float:
@@ -89,13 +92,13 @@ class Judge:
 
     def _mean(self, session: "onnxruntime.InferenceSession", metric: Metric) -> float:
         moments, names = Moments(), tensor_outputs(session)
-        for batch in self._batches:
+        for batch in passing(self._batches):
             outputs = run_by_name(session, batch, names, "the model")
             moments.update(measure(metric, outputs, batch.labels, batch.samples).tolist())
         return moments.mean
 
     def _likeness(self, session: "onnxruntime.InferenceSession") -> Assessment:
         names, likeness = list(self._expected[0]), Likeness(self._expected[0], self._classes)
-        for batch, expected in zip(self._batches, self._expected, strict=True):
+        for batch, expected in zip(passing(self._batches), self._expected, strict=True):
             likeness.update(batch, expected, run_by_name(session, batch, names, "the model"))
         return likeness.assessment

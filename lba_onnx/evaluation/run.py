@@ -8,6 +8,7 @@ from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.figures import BatchResult, ComparisonFigures, ModelFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
     from lba_onnx.rewrite.model_files import ModelSource
+
+_REFERENCE_PART = 0.25  # of the time of a batch, roughly
 
 
 def evaluate(
@@ -61,6 +64,7 @@ def evaluate(
     batches = read_batches(data, describe_inputs(session), batch_size, max_samples, preprocess)
     labelled = with_labels(batches, labels, is_whole=max_samples is None)
     total = sample_count(data, max_samples)
+    enter_phase(total=total)
     return gather_evaluation(session, labelled, find_class_outputs(model), function, progress, total).result()
 
 
@@ -104,6 +108,7 @@ def compare(
     batches = read_batches(data, describe_inputs(sessions[1]), batch_size, max_samples, preprocess)
     labelled = with_labels(batches, labels, is_whole=max_samples is None)
     total = sample_count(data, max_samples)
+    enter_phase(total=total)
     return gather_comparison(*sessions, labelled, find_class_outputs(reference), function, progress, total).result()
 
 
@@ -165,8 +170,11 @@ def gather_comparison(
     """
     figures, names = ComparisonFigures(_name(metric)), tensor_outputs(reference)
     for batch in batches:
-        expected = run_by_name(reference, batch, names, "the reference")
-        figures.update(batch, expected, run_by_name(candidate, batch, names, "the candidate"), classes, metric)
+        with part(0, _REFERENCE_PART):
+            expected = run_by_name(reference, batch, names, "the reference")
+        with part(_REFERENCE_PART, 1):
+            got = run_by_name(candidate, batch, names, "the candidate")
+        figures.update(batch, expected, got, classes, metric)
         if progress is not None:
             progress(figures.samples, total)
     return figures

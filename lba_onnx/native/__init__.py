@@ -5,6 +5,7 @@ from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFF
 from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
 from lba_onnx.native.products import ConvGeometry, conv, matmul
+from lba_onnx.native.run import Run, RunProgress
 from lba_onnx.native.statistics import Events, Statistics, statistics_close, statistics_open, statistics_read
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "ObservedConv",
     "ObservedMatMul",
     "Observer",
+    "Run",
+    "RunProgress",
     "Statistics",
     "conv",
     "conv_gradients",

@@ -92,6 +92,12 @@ class ConvArgs(ctypes.Structure):
     )
 
 
+class RunProgressStruct(ctypes.Structure):
+    """LbaRunProgress."""
+
+    _fields_ = (("created_nodes", ctypes.c_int64), ("ended_nodes", ctypes.c_int64), ("node_share", ctypes.c_double))
+
+
 class Observation(ctypes.Structure):
     """LbaObservation."""
 
@@ -152,6 +158,12 @@ def load_library() -> ctypes.CDLL:
     library.lba_statistics_open.argtypes = (ctypes.c_char_p, ctypes.c_double)
     library.lba_observer_open.argtypes = (ctypes.c_char_p, ObserverFunction, ctypes.c_void_p)
     library.lba_statistics_close.argtypes = (ctypes.c_char_p,)
+    library.lba_run_open.restype = ctypes.c_void_p
+    for name in ("lba_run_close", "lba_run_enter", "lba_run_stop"):
+        getattr(library, name).argtypes = (ctypes.c_void_p,)
+        getattr(library, name).restype = None
+    library.lba_run_progress.argtypes = (ctypes.c_void_p, ctypes.POINTER(RunProgressStruct))
+    library.lba_run_progress.restype = None
     library.lba_statistics_read.argtypes = (ctypes.c_char_p, ctypes.POINTER(StatisticsStruct))
     return library
 

@@ -7,6 +7,7 @@ import numpy as np
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.hooks import function_name
+from lba_onnx.data.watching import enter_phase, steps
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.class_outputs import find_class_outputs
 from lba_onnx.evaluation.closeness import Closeness
@@ -42,20 +43,19 @@ def measure(
         ModelError: A model cannot be read.
         ValueError: The metric returned something else than a number per sample.
     """
-    session = make_session(reference, providers=providers)
-    names, classes = tensor_outputs(session), find_class_outputs(reference)
-    candidates = {name: make_session(model, providers=providers) for name, model in models.items()}
+    sessions = [make_session(model, providers=providers) for model in (reference, *models.values())]
+    names, classes = tensor_outputs(sessions[0]), find_class_outputs(reference)
     figures = {name: ComparisonFigures(None if metric is None else function_name(metric)) for name in models}
+    enter_phase("measuring", total=total)
     for batch in batches:
-        expected = run_by_name(session, batch, names, "the float32 model")
+        expected, *outputs = (run_by_name(each, batch, names, "the model") for each in steps(sessions))
         nan = _name_of_nan(expected)
         if nan is not None:
             unknown = Closeness.unknown(f"{batch.origin}: float32's own output {nan} holds NaN")
             return dict.fromkeys(models, unknown)
         try:
-            for name, candidate in candidates.items():
-                outputs = run_by_name(candidate, batch, names, "the converted model")
-                figures[name].update(batch, expected, outputs, classes, metric)
+            for name, given in zip(models, outputs, strict=True):
+                figures[name].update(batch, expected, given, classes, metric)
         except ModelError as error:  # an output whose shape depends on the values, such as boxes that are found
             return dict.fromkeys(models, Closeness.unknown(f"{batch.origin}: {error}"))
         if progress is not None:

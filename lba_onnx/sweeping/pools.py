@@ -4,10 +4,13 @@ A pool takes parts and returns futures. Where a process is lost together with a 
 error that `is_loss` knows, and the part may be submitted again.
 """
 
+import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -116,11 +119,11 @@ class ProcessPool:
     def submit(self, spec: Specs, shard: Shard) -> "Future[Any]":
         """Start a part."""
         try:
-            return self._executor.submit(_run, spec, shard.batches)
+            return self._submit(spec, shard)
         except BrokenProcessPool:
             self._executor.shutdown(wait=False)
             self._executor = self._start()
-            return self._executor.submit(_run, spec, shard.batches)
+            return self._submit(spec, shard)
 
     def is_loss(self, error: BaseException) -> bool:
         """Return whether an error says that a process was lost."""
@@ -130,8 +133,14 @@ class ProcessPool:
         """Do nothing: lost processes make futures fail."""
 
     def close(self) -> None:
-        """Give up parts that have not started, wait for those that run, and end the processes."""
+        """End the processes, and give up parts that are not done."""
+        for process in list((self._executor._processes or {}).values()):
+            process.kill()
         self._executor.shutdown(cancel_futures=True)
+
+    def _submit(self, spec: Specs, shard: Shard) -> "Future[Any]":
+        with _interrupts_held_back():  # of a process that this starts, too
+            return self._executor.submit(_run, spec, shard.batches)
 
     def _start(self) -> ProcessPoolExecutor:
         # Not forked: onnxruntime's threads would not live in the copy.
@@ -142,9 +151,29 @@ class ProcessPool:
 _JOBS: list[Job] = []
 
 
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait while the block runs, for this thread and for processes that start in it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _set_job(job: Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word
+    """Prepare a process: it leaves Ctrl-C to the one that started it, and ends with that one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _JOBS[:] = [job]
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(spec: Specs, batches: Any) -> Any:

@@ -13,6 +13,7 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.watching import enter_phase
 from lba_onnx.evaluation import Comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
@@ -119,6 +120,7 @@ def sweep(
         stream = _Hashed(read_batches(data, inputs, max_samples=max_samples, **reading))
         shards = cut_shards(with_labels(stream, labels, is_whole=max_samples is None), shard_size)
         totals = _Totals(job, len(grid), progress, sample_count(data, max_samples))
+        enter_phase("points", total=totals.samples)
         Schedule(specs, pool, journal, totals.add).run(shards)
     comparisons = totals.results()
     return Sweep(
@@ -176,12 +178,12 @@ class _Totals:
         name = None if job.metric is None else function_name(job.metric)
         self._figures = [ComparisonFigures(name) for _ in range(points)]
         self._progress = progress
-        self._samples = None if samples is None else samples * points
+        self.samples = None if samples is None else samples * points
 
     def add(self, part: Part, figures: ComparisonFigures) -> None:
         self._figures[part.point].merge(figures)
         if self._progress is not None:
-            self._progress(sum(f.samples for f in self._figures), self._samples)
+            self._progress(sum(f.samples for f in self._figures), self.samples)
 
     def results(self) -> list[Comparison]:
         return [figures.result() for figures in self._figures]

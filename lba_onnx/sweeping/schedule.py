@@ -4,13 +4,14 @@ import queue
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from lba_onnx.data.watching import advance
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.rewrite.selection import Specs
 from lba_onnx.sweeping.journal import Journal
 from lba_onnx.sweeping.pools import PartFuture, Pool, WorkerError
 from lba_onnx.sweeping.shards import Shard
 
-_CHECK_SECONDS = 5
+_CHECK_SECONDS = 2
 _MAX_LOSSES = 3
 
 
@@ -79,6 +80,7 @@ class Schedule:
             future = self._finished.get(timeout=_CHECK_SECONDS)
         except queue.Empty:
             self._pool.check()
+            advance(0.0, 0)  # nothing has come in, but the time goes on
             return
         part = self._running.pop(future)
         try:

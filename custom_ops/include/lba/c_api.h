@@ -138,6 +138,27 @@ LBA_EXPORT int lba_observer_open(const char* run, LbaObserver observer, void* co
 LBA_EXPORT int lba_statistics_close(const char* run);
 LBA_EXPORT int lba_statistics_read(const char* key, LbaStatistics* out);
 
+/* A run of a session, or other work that begins on one thread, which another thread stops and watches. It is made by
+   lba_run_open, null where memory is out, and must not be closed while a thread has entered it. */
+typedef struct LbaRun LbaRun;
+
+typedef struct LbaRunProgress {
+  int64_t created_nodes; /* where a session is being created */
+  int64_t ended_nodes;   /* executions */
+  double node_share;     /* what is done of the node at work, 0 to 1 */
+} LbaRunProgress;
+
+LBA_EXPORT LbaRun* lba_run_open(void);
+LBA_EXPORT void lba_run_close(LbaRun* run);
+
+/* What the calling thread does from here on is part of the run, and of none after a null: the nodes of the session that
+   it runs, and the entry points above that it calls. Other sessions and threads are not affected. */
+LBA_EXPORT void lba_run_enter(LbaRun* run);
+
+/* From any thread: nodes and entry points of the run fail within some milliseconds. */
+LBA_EXPORT void lba_run_stop(LbaRun* run);
+LBA_EXPORT void lba_run_progress(const LbaRun* run, LbaRunProgress* out);
+
 #ifdef __cplusplus
 }
 #endif

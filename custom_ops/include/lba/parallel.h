@@ -12,6 +12,8 @@ namespace lba {
 class Parallel {
  public:
   virtual ~Parallel() = default;
+  // Whether the tasks are those of a session's node, which count in the progress of its run (lba/watched_run.h).
+  virtual bool counts_progress() const { return false; }
   virtual void For(int64_t count, const std::function<void(int64_t)>& task) const = 0;
 };
 
@@ -31,8 +33,10 @@ class ThreadParallel : public Parallel {
 };
 
 // Runs the tasks on `parallel`; the first exception that a task throws (out of memory) is rethrown here, on the
-// calling thread, after all tasks have ended.
-void RunTasks(const Parallel& parallel, int64_t count, const std::function<void(int64_t)>& task);
+// calling thread, after all tasks have ended. All work for the calling thread's run (lba/watched_run.h): once it is
+// stopped, no further task begins, and RunStopped is thrown. `share`: which part of a node's work they are together, 0
+// where that is little.
+void RunTasks(const Parallel& parallel, int64_t count, const std::function<void(int64_t)>& task, double share = 0);
 
 }  // namespace lba
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from lba_onnx.data.execution import run_session
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.rewrite.model_writer import runnable
@@ -185,7 +186,7 @@ def _run_model(opened: OpenModel, args: tuple[Any, ...], kwargs: Mapping[str, An
         session = make_session(source)
         feeds = _feeds(session, args, kwargs, opened)
         try:
-            values = session.run(None, feeds)
+            values = run_session(session, None, feeds)
         except Exception as error:  # onnxruntime's errors have no base of their own
             raise DataError(f"{opened.path} does not run on these inputs: {error}") from error
     return {output.name: value for output, value in zip(session.get_outputs(), values, strict=True)}

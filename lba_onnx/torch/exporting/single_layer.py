@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from lba_onnx.data.execution import run_session
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import external_data
 from lba_onnx.rewrite.candidates import Candidate, find_candidates
@@ -64,7 +65,7 @@ class Layer:
         model = self._model(call, {name: array.shape for name, array in operands.items()})
         feeds = {value.name: operands[value.name] for value in model.graph.input}
         try:
-            return np.asarray(make_session(model).run(None, feeds)[0])
+            return np.asarray(run_session(make_session(model), None, feeds)[0])
         except Exception as error:  # onnxruntime's errors have no base of their own
             raise ModelError(f"the node does not run on PyTorch's operands: {error}") from error
 
