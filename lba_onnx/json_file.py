@@ -2,13 +2,17 @@
 
 import errno
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lba_onnx.errors import LbaError
+from lba_onnx.regular_file import check_regular
+
+_MOST_DIGITS = 19  # all numbers of fewer fit into 64 bits
 
 
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
@@ -47,12 +51,45 @@ def read_json(path: str | os.PathLike[str], error_type: type[LbaError]) -> Mappi
     Raises:
         LbaError: Of the given type: the file is missing, or holds something else.
     """
+    check_regular(path, error_type)
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+        value = parse_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise error_type(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise error_type(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text whose numbers are finite, whole ones of 64 bits, and whose names are unique.
+
+    Raises:
+        RecursionError: It is nested too deeply.
+        ValueError: It is something else.
+    """
+    hooks: dict[str, Any] = {"parse_constant": _refuse_number, "parse_float": _finite, "parse_int": _whole}
+    return json.loads(text, object_pairs_hook=_unique, **hooks)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"expected a number of 64 bits, got {text:.40}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) < _MOST_DIGITS else _refuse_number(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"expected each name once, got {next(n for n in names if names.count(n) > 1)!r} again")
     return value
 
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from lba_onnx import device_arrays, native
 from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.native.processors import processors
+from lba_onnx.formats import as_integer
+from lba_onnx.native.processors import thread_count
 
 _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked before values become 64 bits wide
 
@@ -40,11 +41,12 @@ def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None)
 
     Raises:
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
-        TypeError: An operand is of another type, only one is on a device, or `spec` is no AccumulatorSpec.
-        ValueError: Shapes do not fit, or operands are on different devices.
+        TypeError: An operand is of another type, only one is on a device, `spec` is no AccumulatorSpec, or a number is
+            no integer.
+        ValueError: Shapes do not fit, operands are on different devices, or threads is below 1 or above 2^31 - 1.
     """
     _check_spec(spec)
-    threads = _threads(threads)
+    threads = thread_count(threads)
     on_device = device_arrays.to_device_arrays(a=a, b=b)
     a, b = on_device or (_float32("a", a), _float32("b", b))
     if a.ndim == 0 or b.ndim == 0:
@@ -146,11 +148,13 @@ def conv(
 
     Raises:
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
-        TypeError: An operand is of another type, only one is on a device, or `spec` is no AccumulatorSpec.
-        ValueError: Shapes or attributes do not fit, or operands are on different devices.
+        TypeError: An operand is of another type, only one is on a device, `spec` is no AccumulatorSpec, or a number is
+            no integer.
+        ValueError: Shapes or attributes do not fit, operands are on different devices, or threads is below 1 or above
+            2^31 - 1.
     """
     _check_spec(spec)
-    threads = _threads(threads)
+    threads = thread_count(threads)
     on_device = device_arrays.to_device_arrays(x=x, w=w)
     x, w = on_device or (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
     rank = x.ndim - 2
@@ -162,7 +166,7 @@ def conv(
         dilations=_per_dimension("dilations", dilations, rank, 1),
         pads_begin=pads[:rank],
         pads_end=pads[rank:],
-        group=group,
+        group=as_integer("group", group),
     )
     shape = _conv_shape(x.shape, w.shape, geometry)
     if on_device:
@@ -207,17 +211,9 @@ def _per_dimension(name: str, values: Sequence[int] | None, count: int, default:
     if values is None:
         return (default,) * count
     try:
-        integers = tuple(int(value) for value in values)
+        integers = tuple(as_integer(name, value) for value in values)
     except TypeError:
         raise TypeError(f"expected {name} as a sequence of {count} integers, got {values!r}") from None
     if len(integers) != count:
         raise ValueError(f"expected {count} values in {name}, got {len(integers)}")
     return integers
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return processors()
-    if threads < 1:
-        raise ValueError(f"expected at least one thread, got {threads}")
-    return threads

@@ -11,6 +11,7 @@ from lba_onnx import native
 from lba_onnx.data.execution import expect_nodes
 from lba_onnx.errors import LibraryError, ModelError
 from lba_onnx.interruption import run_interruptibly
+from lba_onnx.regular_file import check_regular
 
 if TYPE_CHECKING:
     import onnx
@@ -183,6 +184,7 @@ def _as_source(model: "ModelSource") -> Iterator[str | bytes]:
     import onnx
 
     if isinstance(model, (str, os.PathLike)):
+        check_regular(model, ModelError)
         if not Path(model).is_file():
             raise FileNotFoundError(f"{os.fspath(model)}: no such file")
         yield os.fspath(model)

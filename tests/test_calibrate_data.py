@@ -190,6 +190,21 @@ def test_counts_below_one_are_refused(setting):
         list(read_batches({"x": samples(5)}, FREE, **setting))
 
 
+@pytest.mark.parametrize("name", ["batch_size", "max_samples"])
+@pytest.mark.parametrize("value", [1.5, True, "2", np.float32(2)])
+def test_counts_that_are_no_integers_are_refused(name, value):
+    with pytest.raises(TypeError, match=f"expected {name} to be an integer, got"):
+        list(read_batches({"x": samples(5)}, FREE, **{name: value}))
+
+
+@pytest.mark.parametrize("name", ["batch_size", "max_samples"])
+@pytest.mark.parametrize("value", [2**70, np.int64(7)])
+def test_counts_may_be_large_and_numpys(tmp_path, name, value):
+    np.save(tmp_path / "x.npy", samples(5))
+    for data in ({"x": samples(5)}, tmp_path / "x.npy"):
+        assert sum(batch.samples for batch in read_batches(data, FREE, **{name: value})) == 5
+
+
 def test_pickled_objects_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "a.npz", x=np.array([{"a": 1}], dtype=object))

@@ -237,7 +237,7 @@ def test_shapes_that_depend_on_values_are_not_measured():
 def test_command_prints_what_the_call_finds(tmp_path):
     np.savez(tmp_path / "data.npz", image=IMAGES)
     options = ["convert", "-i", MODEL, "-o", tmp_path / "out.onnx", "--calibration_data_path", tmp_path / "data.npz"]
-    result = CliRunner().invoke(main, [*map(str, options), "--family", "M5E4"])
+    result = CliRunner().invoke(main, [*map(str, options), "--family", "M5E4", "--quiet"])
     assert result.exit_code == 0, result.output
     expected = lba_onnx.convert_with_data(MODEL, {"image": IMAGES}, "M5E4").verdict_line()
     assert expected in result.stdout.replace("\n", " ") and result.stderr == ""
@@ -247,7 +247,7 @@ def test_command_prints_what_the_call_finds(tmp_path):
 def test_command_warns_of_a_model_that_does_not_work(tmp_path):
     np.savez(tmp_path / "data.npz", image=IMAGES)
     options = ["convert", "-i", MODEL, "-o", tmp_path / "out.onnx", "--calibration_data_path", tmp_path / "data.npz"]
-    result = CliRunner().invoke(main, [*map(str, options), "--family", "M2E3", "--no_correct", "--json"])
+    result = CliRunner().invoke(main, [*map(str, options), "--family", "M2E3", "--no_correct", "--json", "--quiet"])
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("warning: the model does not work at this format")
     assert json.loads(result.stdout)["verdict"]["status"] == BROKEN

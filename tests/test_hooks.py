@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import sys
 
 import numpy as np
@@ -122,3 +123,67 @@ def test_errors_of_hooks_are_one_line(folder, option):
     result = run("evaluate", "-i", "model.onnx", "--data_path", "data.npz", option, "own_hooks:fail")
     assert result.exit_code == 1
     assert result.stderr.strip() == "error: own_hooks:fail failed: KeyError: 'pixels'"
+
+
+def test_installed_module_is_found_before_one_of_the_folder_and_the_error_says_so(folder):
+    """A user's json.py held the metric. Put first on the path, the folder gave json.py to everything imported later."""
+    (folder / "json.py").write_text("def score(outputs, labels): return [0]\n")
+    with pytest.raises(
+        ValueError, match=r"in json, found in .*json.__init__.py, which hides .*json\.py .give that file"
+    ):
+        load_function("json:score")
+    assert sys.path[0] != str(folder) and sys.path[-1] == str(folder)
+
+
+RETURNED = {
+    "a_list": ("[1, 2]", "expected a mapping of input names to arrays, got list"),
+    "nothing": ("None", "expected a mapping of input names to arrays, got NoneType"),
+    "other_name": ('{"z": x}', "expected the inputs 'x', got 'z'"),
+    "float64": ('{"x": x.astype(np.float64)}', r"expected x: float32 \[\?, 7\], got float64 \[10, 7\]"),
+    "an_axis_more": ('{"x": x[:, :, None]}', "expected x: float32"),
+    "other_size": ('{"x": x[:, :5]}', r"expected x: float32 \[\?, 7\], got float32 \[10, 5\]"),
+    "infinite": (
+        '{"x": np.where(x == 30, np.float32(np.inf), x)}',
+        r"sample 4: expected finite numbers as x, got inf at \[2\]",
+    ),
+    "ragged": ('{"x": [[1], [1, 2]]}', "expected an array or tensor"),
+}
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_what_preprocess_returns_is_checked_and_the_function_named(folder, name):
+    code, message = RETURNED[name]
+    source = (
+        f"import numpy as np\ndef {name}(arrays):\n    x = arrays['pixels'].astype(np.float32)\n    return {code}\n"
+    )
+    (folder / f"hooks_{name}.py").write_text(source)
+    result = run("evaluate", "-i", "model.onnx", "--data_path", "pixels.npz", "--preprocess", f"hooks_{name}:{name}")
+    assert result.exit_code == 1
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and re.search(
+        rf"error: hooks_{name}:{name} returned what does not fit: .*{message}", lines[0]
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_metric_that_is_not_finite_names_the_sample(folder, value):
+    """One NaN made the mean of a metric NaN, "null" in the JSON, and no one said for which of the samples."""
+
+    def metric(outputs, labels):
+        return np.where(outputs["y"][:, 0] == 21, value, 1.0)
+
+    x = np.arange(70, dtype=np.float32).reshape(10, 7)
+    with pytest.raises(
+        ValueError, match=rf"metric .*metric: expected a finite number per sample, got {value} for .*sample 3"
+    ):
+        evaluate("model.onnx", {"x": x}, metric=metric, batch_size=2)
+    x[3, 1] = np.nan  # now the model's own output is none, which the metric passes on
+    assert np.isnan(evaluate("model.onnx", {"x": x}, metric=lambda outputs, labels: outputs["y"][:, 1]).metric.mean)
+
+
+@pytest.mark.parametrize(
+    "returned", [lambda n: np.ones(n, complex), lambda n: ["1"] * n, lambda n: 1.0, lambda n: [10**400] * n]
+)
+def test_metric_of_other_values_is_refused(folder, returned):
+    with pytest.raises(ValueError, match="expected a number per sample"):
+        evaluate("model.onnx", {"x": np.eye(7, dtype=np.float32)}, metric=lambda o, labels: returned(len(o["y"])))

@@ -1,6 +1,7 @@
 """Every path of the native kernels gives the reference's bits."""
 
 import itertools
+import re
 import zlib
 
 import numpy as np
@@ -250,7 +251,7 @@ def test_bad_operands_are_refused() -> None:
         kernels.matmul(ones, ones, spec)
     with pytest.raises(ValueError, match="broadcast"):
         kernels.matmul(np.ones((2, 2, 3), np.float32), np.ones((3, 3, 2), np.float32), spec)
-    with pytest.raises(ValueError, match="at least one thread"):
+    with pytest.raises(ValueError, match="expected threads of at least 1, got 0"):
         kernels.matmul(ones, ones.T, spec, threads=0)
     with pytest.raises(ValueError, match="fits the padded input"):
         kernels.conv(np.ones((1, 1, 2), np.float32), np.ones((1, 1, 3), np.float32), spec)
@@ -275,3 +276,42 @@ def test_unknown_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LBA_ONNX_CPU_PATH", "sse9")
     with pytest.raises(ValueError, match='expected avx512, avx2, portable or exact, got "sse9"'):
         kernels.matmul(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), AccumulatorSpec.parse("M7E4b10"))
+
+
+@pytest.mark.parametrize(
+    ("threads", "error", "message"),
+    [
+        (1.5, TypeError, "expected threads to be an integer, got float 1.5"),
+        (True, TypeError, "expected threads to be an integer, got bool True"),
+        ("2", TypeError, "expected threads to be an integer, got str '2'"),
+        (-1, ValueError, "expected threads of at least 1, got -1"),
+        (2**32 + 1, ValueError, f"expected threads of at most {2**31 - 1}, got {2**32 + 1}"),
+    ],
+)
+def test_threads_that_are_no_count_are_refused_everywhere(
+    threads: object, error: type[Exception], message: str
+) -> None:
+    """threads=2**32 + 1 was cut to 32 bits and ran on one thread; 1.5 ended in an error of ctypes."""
+    a, x = np.ones((1, 2, 2), np.float32), np.ones((1, 1, 3), np.float32)
+    spec = AccumulatorSpec.parse("M7E4b10")
+    geometry = native.ConvGeometry((1,), (1,), (0,), (0,), 1)
+    calls = (
+        lambda: kernels.matmul(a, a, spec, threads=threads),  # type: ignore[call-overload]
+        lambda: kernels.conv(x, x, spec, threads=threads),  # type: ignore[call-overload]
+        lambda: native.matmul(a, a, spec, threads),  # type: ignore[arg-type]
+        lambda: native.conv(x, x, spec, geometry, (1, 1, 1), threads),  # type: ignore[arg-type]
+        lambda: native.matmul_gradients(a, a, a, spec, "recursive_overflow", threads),  # type: ignore[arg-type]
+        lambda: native.conv_gradients(x[..., :1], x, x, spec, "recursive_overflow", geometry, threads),  # type: ignore[arg-type]
+    )
+    for call in calls:
+        with pytest.raises(error, match=re.escape(message)):
+            call()
+
+
+def test_numpy_integers_are_counts() -> None:
+    a = np.ones((2, 2), np.float32)
+    np.testing.assert_array_equal(kernels.matmul(a, a, AccumulatorSpec.parse("M7E4b10"), threads=np.int64(2)), 2 * a)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="expected strides as a sequence of 1 integers"):
+        kernels.conv(a[np.newaxis], a[np.newaxis], AccumulatorSpec.parse("M7E4b10"), strides=(1.5,))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected group to be an integer, got float 1.0"):
+        kernels.conv(a[np.newaxis], a[np.newaxis], AccumulatorSpec.parse("M7E4b10"), group=1.0)  # type: ignore[arg-type]

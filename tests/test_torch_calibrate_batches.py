@@ -123,7 +123,10 @@ def test_model_that_writes_to_its_input_sees_the_data_as_they_are():
     [
         ([], "expected at least one sample, got none"),
         ([vectors(0)], "expected at least one sample, got none"),
-        ([vectors(), vectors() * np.nan], "batch 1: expected numbers as input, got NaN"),
+        (
+            [vectors(), vectors() * np.nan],
+            "batch 1, sample 0 .32 of all.: expected finite numbers as input, got nan at .0.",
+        ),
         (vectors(), "expected a DataLoader or an iterable of batches such as \\[batch\\], got Tensor"),
         ({"a": vectors()}, "expected a DataLoader or an iterable of batches such as \\[batch\\], got dict"),
         (None, "got NoneType"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.calibration.advice import warning_of
 from lba_onnx.calibration.data_pass import DataSeen
+from lba_onnx.calibration.outliers import describe
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import rates_of
 from lba_onnx.calibration.result import Calibration, NodeCalibration
@@ -42,8 +43,10 @@ def assemble(
         packages: Names of the packages whose versions matter.
     """
     nodes = {name: _node(spec, seen.ranges[name], events[name], settings) for name, spec in specs.items()}
+    texts = (describe(outlier, seen.ranges, specs, settings) for outlier in seen.outliers)
     return Calibration(
         nodes=nodes,
+        data_warnings=tuple(text for text in texts if text),
         samples=seen.samples,
         data_sha256=seen.data_sha256,
         versions={name: package_version(name) for name in packages},
@@ -77,6 +80,8 @@ def report(result: Calibration) -> None:
     _LOG.info("calibrated %d nodes on %d samples", len(result.nodes), result.samples)
     if result.verdict is not None:
         _LOG.info("%s", result.verdict)
+    for text in result.data_warnings:
+        _LOG.warning("%s", text)
     for name, node in result.nodes.items():
         if node.note and node.rates is None:
             _LOG.warning("node %s: %s", name, node.note)

@@ -3,27 +3,28 @@
 The data run once through the model with accumulators so wide (M22E7b63) that its results are those of float32 to about
 six digits. The memory this takes does not depend on how many samples there are.
 
-Statistics are gathered a stretch of samples at a time, each from a fresh start: where a node's sampling has come to
-is forgotten with it, so that a run that goes on from a saved stretch samples what an uninterrupted run would have.
+Statistics are gathered a stretch of samples at a time, each from a fresh start, where sampling restarts at the first
+row: a run that goes on from a saved stretch samples what an uninterrupted run would have. Stretches are 128 samples, or
+less: they end after the first batch, too, and after one that stands out (`peaks`).
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
+from lba_onnx.calibration.outliers import Collector, Outlier, find_outliers
+from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.progress_file import Counted, ProgressFile
 from lba_onnx.calibration.ranges import NodeRange, add_ranges
-from lba_onnx.data.batches import Batch, refuse_nan
+from lba_onnx.data.batch import Batch
 from lba_onnx.data.execution import Progress, run_batch
+from lba_onnx.data.finite import check_finite
 from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import DEFAULT_MAX_SAMPLES, SpreadSample, hold_out
 from lba_onnx.observation.collection import CollectingSession
 
-if TYPE_CHECKING:
-    from lba_onnx.native import Statistics
-
 _STRETCH_SAMPLES = 128
+_LEAST_SAMPLES = 3  # of two, neither stands out
 _EVENT_EVERY = 16
 _EVENT_SAMPLES = 8
 
@@ -48,6 +49,7 @@ class DataSeen:
         judged: Samples to judge the model's output by; for methods that do not, a few to count events on.
         fitted: Other samples, to fit to; empty where the method does not.
         is_shared: Whether there was only one sample, so that both are the same.
+        outliers: Samples that alone set the ranges of many nodes.
     """
 
     ranges: dict[str, NodeRange | None]
@@ -56,6 +58,7 @@ class DataSeen:
     judged: list[Batch]
     fitted: list[Batch]
     is_shared: bool
+    outliers: tuple[Outlier, ...] = ()
 
     def event_samples(self, inputs: tuple[ModelInput, ...]) -> list[Batch]:
         """Return a few samples to count events on."""
@@ -63,23 +66,6 @@ class DataSeen:
         for batch in self.judged:
             sample.offer(batch)
         return sample.batches()
-
-
-class Collector(Protocol):
-    """A model with wide accumulators whose nodes collect statistics, whatever runs it."""
-
-    def run(self, batch: Batch) -> None:
-        """Run a batch.
-
-        Raises:
-            DataError: The model does not run on it.
-        """
-
-    def read_statistics(self) -> "dict[str, Statistics | None]":
-        """Return what each node has seen so far; None for nodes that never ran."""
-
-    def restart(self) -> None:
-        """Forget what was collected, and where the sampling had come to."""
 
 
 class SessionCollector:
@@ -123,6 +109,8 @@ class DataPass:
         self._hash = DataHash()
         self._stretch = 0  # samples in it
         self._is_over = False
+        self._peaks = Peaks.from_json(progress_file.saved.peaks)
+        self._suspects: dict[int, Batch] = {}  # by the number of their first sample
         self._ranges: dict[str, NodeRange | None] = {name: progress_file.saved.ranges.get(name) for name in node_names}
 
     def run(self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], method: str) -> DataSeen:
@@ -135,7 +123,7 @@ class DataPass:
                 some of all.
 
         Raises:
-            DataError: The data do not fit the model, hold NaN, or are not those of the interrupted run.
+            DataError: The data do not fit the model, hold NaN or infinities, or are not those of the interrupted run.
         """
         try:
             judged, fitted, is_shared = self._keep(self._watch(batches), inputs, method)
@@ -147,7 +135,14 @@ class DataPass:
             self._file.check_data(self._file.saved.samples, digest)
         self._end_stretch()
         self._file.write()
-        return DataSeen(self._ranges, self._samples, digest, judged, fitted, is_shared)
+        outliers = self._find_outliers(inputs)
+        return DataSeen(self._ranges, self._samples, digest, judged, fitted, is_shared, outliers)
+
+    def _find_outliers(self, inputs: tuple[ModelInput, ...]) -> tuple[Outlier, ...]:
+        if self._samples < _LEAST_SAMPLES:
+            return ()
+        suspects = {n: b for n, b in self._suspects.items() if n in self._peaks.suspects()}
+        return find_outliers(self._peaks, suspects, inputs, self._collector)
 
     def _keep(
         self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], method: str
@@ -162,26 +157,30 @@ class DataPass:
     def _watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches, each after it has run, or was found to be one that the interrupted run has counted."""
         for batch in batches:
-            refuse_nan(batch)
+            check_finite(batch, self._samples)
             self._hash.update(batch)
-            is_counted = self._samples < self._file.saved.samples
+            first, is_counted = self._samples, self._samples < self._file.saved.samples
             self._samples += batch.samples
             if is_counted:
                 self._file.check_data(self._samples, self._hash.hexdigest())
             else:
-                self._count(batch)
+                self._count(batch, first)
+            if first in self._peaks.suspects():
+                self._suspects[first] = batch
             if self._report is not None:
                 self._report(self._samples, self._total)
             yield batch
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, first: int) -> None:
         if self._is_over:
             self._collector.restart()
             self._is_over = False
         self._collector.run(batch)
         self._stretch += batch.samples
-        if self._stretch >= _STRETCH_SAMPLES:
+        stands_out = self._peaks.see(first, self._collector.read_statistics())
+        if stands_out or self._stretch >= _STRETCH_SAMPLES:
             self._end_stretch()
+            self._suspects = {n: b for n, b in self._suspects.items() if n in self._peaks.suspects()}
 
     def _end_stretch(self) -> None:
         if not self._stretch:
@@ -192,7 +191,8 @@ class DataPass:
         self._ranges = add_ranges(self._ranges, stretch)
         self._stretch = 0
         self._is_over = True
-        self._file.update(Counted(self._samples, self._hash.hexdigest(), self._ranges))
+        self._peaks.start_afresh()
+        self._file.update(Counted(self._samples, self._hash.hexdigest(), self._ranges, self._peaks.to_json()))
 
 
 def _spread(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], max_samples: int) -> list[Batch]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MEAN_OF_BINADE = 1.5
+_MOST_BINADES = 1000  # on either side of 1; float64 has about so many
 
 
 @dataclass(frozen=True)
@@ -105,4 +106,5 @@ def _magnitude(log2: int) -> float:
 def _is_bin(pair: object) -> bool:
     if not (isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2):
         return False
-    return all(isinstance(number, int) and not isinstance(number, bool) for number in pair) and pair[1] > 0
+    is_whole = all(isinstance(number, int) and not isinstance(number, bool) for number in pair)
+    return is_whole and abs(pair[0]) <= _MOST_BINADES and pair[1] > 0

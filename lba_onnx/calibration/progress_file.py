@@ -1,7 +1,8 @@
 """The file by which an interrupted calibration goes on.
 
-    {"kind": "lba_onnx.calibration_progress", "schema": 1,
-     "settings": {...}, "samples": 1024, "data_sha256": "... of these samples", "nodes": {"conv1": {...} | null}}
+    {"kind": "lba_onnx.calibration_progress", "schema": 2,
+     "settings": {...}, "samples": 1024, "data_sha256": "... of these samples", "nodes": {"conv1": {...} | null},
+     "peaks": {...}}
 
 It is written whole or not at all: every few seconds, and when the run is interrupted. When the run is done, it is
 removed.
@@ -14,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError
 from lba_onnx.json_file import read_json, write_json
 
 KIND = "lba_onnx.calibration_progress"
-SCHEMA = 1
+SCHEMA = 2
 
 _SECONDS_BETWEEN_WRITES = 10.0
 
@@ -32,11 +34,13 @@ class Counted:
         samples: Samples counted.
         data_sha256: Hash of what the model was fed for them.
         ranges: What each node has seen; None for nodes that never ran.
+        peaks: Which batches hold the largest values, as `Peaks.to_json` returns it.
     """
 
     samples: int = 0
     data_sha256: str = ""
     ranges: Mapping[str, NodeRange | None] = field(default_factory=dict)
+    peaks: Mapping[str, Any] = field(default_factory=lambda: Peaks().to_json())
 
 
 class ProgressFile:
@@ -81,7 +85,8 @@ class ProgressFile:
         latest = self._latest
         nodes = {name: None if seen is None else seen.to_json() for name, seen in latest.ranges.items()}
         head = {"kind": KIND, "schema": SCHEMA, "settings": self._settings}
-        write_json(self._path, {**head, "samples": latest.samples, "data_sha256": latest.data_sha256, "nodes": nodes})
+        counted = {"samples": latest.samples, "data_sha256": latest.data_sha256, "nodes": nodes, "peaks": latest.peaks}
+        write_json(self._path, {**head, **counted})
         self._written_at = time.monotonic()
 
     def remove(self) -> None:
@@ -117,6 +122,7 @@ def _read(path: Path, settings: Mapping[str, Any]) -> Counted:
         raise DataError(f"{path}: expected the settings of the interrupted run, got another {names or 'set of them'}")
     try:
         nodes = {name: None if seen is None else NodeRange.from_json(seen) for name, seen in value["nodes"].items()}
-        return Counted(int(value["samples"]), str(value["data_sha256"]), nodes)
+        peaks = Peaks.from_json(value["peaks"]).to_json()
+        return Counted(int(value["samples"]), str(value["data_sha256"]), nodes, peaks)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: damaged: {error}") from error

@@ -6,13 +6,14 @@
      "chunk_size": 16 | null, "underflow": true,
      "samples": 256, "data_sha256": "...", "versions": {"lba-onnx": "0.1.0", ...},
      "verdict": {"unit": "dB", "samples": 64, "scores": {"max": 23.5, "mse": 24.1}, "chosen": "mse", ...} | null,
+     "data_warnings": ["which sample alone sets the range of many nodes, and what that costs", ...],
      "nodes": {"conv1": {"spec": {"product_format": "M7E4b12", ...},
                          "range": {"outputs": ..., "max_abs_product": ..., "products_log2": [[-7, 104], ...]} | null,
                          "rates": {"product_overflow": 0.0, ..., "partial_sum_swamped": 0.03, ...} | null,
                          "note": "" | "why the spec is not chosen by the data alone",
                          "warning": "" | "where the family is too narrow, and which would lose less"}}}
 
-Readers refuse other kinds and schemas; unknown entries are ignored.
+Readers refuse other kinds and schemas; unknown entries are ignored, and "data_warnings" may be missing.
 """
 
 import os
@@ -26,6 +27,7 @@ from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import EventRates
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
+from lba_onnx.families import FormatFamily
 from lba_onnx.json_file import read_json, write_json
 
 KIND = "lba_onnx.calibration"
@@ -94,6 +96,7 @@ class Calibration:
         evaluations: Budget of method "zero_shot" for changes to all nodes; None for other methods.
         layer_evaluations: Its budget for changes to single nodes; None for other methods.
         verdict: How the choices fared by the model's own output; None for methods that do not look at it.
+        data_warnings: Samples that alone set the ranges of many nodes: which, what that costs and what to do.
     """
 
     nodes: dict[str, NodeCalibration]
@@ -110,6 +113,7 @@ class Calibration:
     evaluations: int | None = None
     layer_evaluations: int | None = None
     verdict: Verdict | None = None
+    data_warnings: tuple[str, ...] = ()
 
     @property
     def specs(self) -> dict[str, AccumulatorSpec]:
@@ -120,7 +124,8 @@ class Calibration:
     def provenance(self) -> dict[str, Any]:
         """What the specs were chosen from, without the nodes; `convert` keeps it in the model."""
         verdict = None if self.verdict is None else self.verdict.to_json()
-        return {**{name: getattr(self, name) for name in _SETTINGS}, "verdict": verdict}
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        return {**settings, "verdict": verdict, "data_warnings": list(self.data_warnings)}
 
     @property
     def notes(self) -> dict[str, str]:
@@ -174,8 +179,13 @@ class Calibration:
             raise ValueError(f"expected a calibration (kind {KIND!r}, schema {SCHEMA}), got {found}")
         nodes = {name: _read_node(name, node) for name, node in read_entry(value, "nodes", Mapping).items()}
         settings = {name: read_entry(value, name, *types) for name, types in _SETTINGS.items()}
+        FormatFamily.parse(settings["family"])
         verdict = read_entry(value, "verdict", Mapping, type(None))
-        return cls(nodes=nodes, **settings, verdict=None if verdict is None else Verdict.from_json(verdict))
+        warnings = read_entry({"data_warnings": [], **value}, "data_warnings", list)
+        if not all(isinstance(text, str) for text in warnings):
+            raise TypeError(f"expected 'data_warnings' as a list of texts, got {warnings!r:.100}")
+        read = None if verdict is None else Verdict.from_json(verdict)
+        return cls(nodes=nodes, **settings, verdict=read, data_warnings=tuple(warnings))
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {

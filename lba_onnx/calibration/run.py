@@ -5,7 +5,7 @@ fit, least_error, search  the method: exponents of every node
 rates, advice, assembly   a run on some samples kept: what happens with these accumulators
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ def calibrate(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     progress: Progress | None = None,
     resume_path: str | PathLike[str] | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
@@ -80,14 +81,15 @@ def calibrate(
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
+        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
         progress: Called after each feed with the samples done and the samples in all (None where unknown); then again
             from 1 up for what the method does on top, in samples or evaluations.
         resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
         providers: onnxruntime's execution providers.
 
     Raises:
-        DataError: The data cannot be read, do not fit the model's inputs, or hold NaN; or the file at `resume_path`
-            belongs to another model, other data or other settings.
+        DataError: The data cannot be read, do not fit the model's inputs, or hold NaN or infinities; or the file at
+            `resume_path` belongs to another model, other data or other settings.
         ModelError: The model cannot be read, or has nothing to calibrate.
         SelectionError: A name or pattern selects nothing.
         ValueError: The family, the method or a number is not as described.
@@ -109,13 +111,13 @@ def calibrate(
         "nodes_to_convert": list(nodes_to_convert),
         "op_types_to_convert": list(op_types_to_convert),
     }
-    total = count_samples(data, max_samples)
+    total = count_samples(data, max_samples, shared_inputs)
     reading = {"batch_size": batch_size, "sampled_fraction": sampled_fraction(total)}
     progress_file = _open_progress(resume_path, model, {**settings.to_json(), **selection, **reading})
     with open_trial_model(model, chunk_size, selection) as trial:
         with collecting_session(trial.wide(), providers, sampled_fraction(total)) as collecting:
             inputs = describe_inputs(collecting.session)
-            batches = read_samples(data, inputs, batch_size, max_samples, preprocess)
+            batches = read_samples(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
             data_pass = DataPass(SessionCollector(collecting), trial.node_names, progress_file, progress, total)
             enter_phase("ranges", total=total)
             seen = data_pass.run(batches, inputs, method)

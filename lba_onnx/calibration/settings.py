@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec, product_bias
 from lba_onnx.families import FormatFamily
-from lba_onnx.formats import as_integer
+from lba_onnx.formats import as_count
 
 METHODS = ("max", "percentile", "mse", "zero_shot")
 GRANULARITIES = ("layer", "model")
@@ -71,8 +71,7 @@ class Settings:
         if not 0 < self.percentile <= 100:
             raise ValueError(f"expected a percentile above 0 and at most 100, got {self.percentile}")
         for name, least in (("evaluations", 1), ("layer_evaluations", 0)):
-            if as_integer(name, getattr(self, name)) < least:
-                raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
+            as_count(name, getattr(self, name), least)
         if self.layer_evaluations and self.granularity == "model":
             raise ValueError("expected granularity 'layer' to go with layer_evaluations, got 'model'")
         self.spec(self.default)

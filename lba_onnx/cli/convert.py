@@ -30,7 +30,7 @@ _OF_CALIBRATION = (
     "layer_evaluations",
     "resume_path",
 )
-_OF_DATA = ("batch_size", "max_samples", "preprocess", "metric", "providers")
+_OF_DATA = ("batch_size", "max_samples", "preprocess", "shared_inputs", "metric", "providers")
 _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *_OF_CALIBRATION)}
 """Where the accumulators come from, if not from data, and the options that then play no part."""
 

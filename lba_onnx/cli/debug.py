@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lba_onnx.diagnosis import Diagnosis, Promotion
 
-_OF_BOTH = ("batch_size", "preprocess", "providers")
+_OF_BOTH = ("batch_size", "preprocess", "shared_inputs", "providers")
 _SENTENCES = 3
 
 

@@ -133,6 +133,13 @@ batching = combine(
         "found.",
     ),
     click.option(
+        "--shared_inputs",
+        multiple=True,
+        metavar="NAME",
+        help="An input that is the same for all samples, such as a mask: the data hold it as the model takes it. "
+        "May be repeated.",
+    ),
+    click.option(
         "--provider",
         "providers",
         multiple=True,

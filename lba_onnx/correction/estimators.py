@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lba_onnx.correction.moments import PairedSums, Sums
+from lba_onnx.correction.moments import ANY_VALUES, PairedSums, Sums
 from lba_onnx.rewrite.folding import ChannelAffine
 
 LEAST_SCALE, LARGEST_SCALE = 0.5, 2.0
@@ -34,6 +34,7 @@ Estimator = Callable[[PairedSums, bool], ChannelAffine]
 """Called with the sums of a node and whether it can take an offset."""
 
 
+@ANY_VALUES
 def fit_scale(sums: PairedSums, takes_offset: bool = False) -> ChannelAffine:
     """Fit y = scale * q per channel.
 
@@ -46,6 +47,7 @@ def fit_scale(sums: PairedSums, takes_offset: bool = False) -> ChannelAffine:
     return _affine(scale, np.zeros_like(scale))
 
 
+@ANY_VALUES
 def fit_affine(sums: PairedSums, takes_offset: bool) -> ChannelAffine:
     """Fit y = scale * q + offset per channel, the offset held back in proportion to its size.
 
@@ -62,6 +64,7 @@ def fit_affine(sums: PairedSums, takes_offset: bool) -> ChannelAffine:
     return _affine(scale, (y - scale * q) / n)
 
 
+@ANY_VALUES
 def fit_chain(sums: PairedSums, takes_offset: bool) -> ChannelAffine:
     """Give each channel the mean and the standard deviation of y.
 

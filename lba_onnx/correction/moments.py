@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Sums = NDArray[np.float64]
 _Values = NDArray[np.float32]
 
+ANY_VALUES = np.errstate(over="ignore", invalid="ignore")
+"""Decorates what has to take any values: sums may become infinite, and then NaN; estimators take that for unknown."""
+
 
 @dataclass(frozen=True, eq=False)
 class ChannelSums:
@@ -24,12 +27,14 @@ class ChannelSums:
     squares: Sums
 
     @classmethod
+    @ANY_VALUES
     def of(cls, values: _Values, channel_axis: int) -> "ChannelSums":
         """Return the sums over an array; infinite values and NaN count as zero."""
         values = _finite(values)
         count = values.size // max(values.shape[channel_axis], 1)
         return cls(count, _total(values, channel_axis), _total(_products(values, values), channel_axis))
 
+    @ANY_VALUES
     def __add__(self, other: "ChannelSums") -> "ChannelSums":
         """Return the sums over the values of both."""
         return ChannelSums(self.count + other.count, self.total + other.total, self.squares + other.squares)
@@ -40,6 +45,7 @@ class ChannelSums:
         return self.total / self.count
 
     @property
+    @ANY_VALUES
     def variance(self) -> Sums:
         """Variance of each channel, float64 [channels]."""
         variance: Sums = np.maximum(self.squares / self.count - self.mean**2, 0)
@@ -61,11 +67,13 @@ class PairedSums:
     products: Sums | None
 
     @classmethod
+    @ANY_VALUES
     def of(cls, q: _Values, y: _Values, channel_axis: int) -> "PairedSums":
         """Return the sums over two arrays of the same shape."""
         products = _total(_products(_finite(q), _finite(y)), channel_axis)
         return cls(ChannelSums.of(q, channel_axis), ChannelSums.of(y, channel_axis), products)
 
+    @ANY_VALUES
     def __add__(self, other: "PairedSums") -> "PairedSums":
         """Return the sums over the pairs of both."""
         products = None
@@ -82,8 +90,7 @@ def _total(values: _Values, channel_axis: int) -> Sums:
 
 def _products(a: _Values, b: _Values) -> _Values:
     """Return a * b; infinite beyond float32, which estimators take for nothing known."""
-    with np.errstate(over="ignore"):
-        return a * b
+    return a * b
 
 
 def _finite(values: _Values) -> _Values:

@@ -2,15 +2,16 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.result import NONE, CorrectionReport, NodeCorrection
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, refuse_nan
+from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess
 from lba_onnx.data.execution import Progress
+from lba_onnx.data.finite import finite_batches
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import read_samples
 from lba_onnx.data.split import hold_out
@@ -22,7 +23,7 @@ from lba_onnx.rewrite.conversion import converted_nodes, deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_writer import runnable
-from lba_onnx.rewrite.provenance import read_metadata, set_metadata
+from lba_onnx.rewrite.provenance import read_json_metadata, set_metadata
 from lba_onnx.session import make_session
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def correct(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int = DEFAULT_MAX_SAMPLES,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     progress: Progress | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     model_output: str | PathLike[str] | None = None,
@@ -66,6 +68,7 @@ def correct(
         batch_size: Samples per run where the model leaves it open.
         max_samples: How many samples to use, from the start of the data; they stay in memory.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
+        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
         progress: Called with the samples run so far and those to run in all, over all estimators.
         providers: onnxruntime's execution providers.
         model_output: A file to write the result to, as for `convert`.
@@ -75,7 +78,7 @@ def correct(
         The corrected model (a copy of the model where none is better) and what was done.
 
     Raises:
-        DataError: The data cannot be read, do not fit the model, or hold NaN.
+        DataError: The data cannot be read, do not fit the model, or hold NaN or infinities.
         ModelError: The model cannot be read, has no converted node, or has been corrected before.
         ValueError: An estimator or a number is not as described.
     """
@@ -84,7 +87,7 @@ def correct(
     _check_correctable(opened.proto)
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=providers))
-    batches = read_samples(data, inputs, batch_size, max_samples, preprocess)
+    batches = read_samples(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
     samples = _Samples(batches, inputs)
     trials = _Trials(opened, samples, metric, providers, progress, len(estimators))
     for estimator in estimators:
@@ -100,14 +103,12 @@ class _Samples:
     """The samples to estimate from, those kept apart, and both."""
 
     def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput]) -> None:
-        split = hold_out(batches, inputs)
+        split = hold_out(finite_batches(batches), inputs)
         self.estimation = list(split)
         self.held_out = split.kept
         self.is_held_out = not split.is_shared
         self.estimation = self.estimation if self.is_held_out else self.held_out
         self.all = [*self.estimation, *self.held_out] if self.is_held_out else self.held_out
-        for batch in self.all:
-            refuse_nan(batch)
 
 
 class _Trials:
@@ -199,7 +200,7 @@ def _check_estimators(estimators: Sequence[str]) -> None:
 def _check_correctable(model: "onnx.ModelProto") -> None:
     if not converted_nodes(model):
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
-    if json.loads(read_metadata(model).get(CORRECTION_KEY, "{}")).get("estimator", NONE) != NONE:
+    if read_json_metadata(model, CORRECTION_KEY).get("estimator", NONE) != NONE:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
 
 

@@ -1,9 +1,8 @@
 """Arrays in .npy and .npz files, read a few rows at a time and never unpickled."""
 
-import lzma
 import math
+import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.errors import DataError
+from lba_onnx.regular_file import check_regular
 
-_READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _WHOLE_LIMIT_BYTES = 1 << 31
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,11 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
     arrays = {}
     with _clear_errors(path, None), zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
             with _clear_errors(path, info.filename), archive.open(info) as file:
-                array = _read_header(file, path, info.filename, info.file_size)
-            arrays[info.filename.removesuffix(".npy")] = array
+                if name in arrays:
+                    raise ValueError("there are two arrays of this name")
+                arrays[name] = _read_header(file, path, info.filename, info.file_size)
     return arrays
 
 
@@ -111,16 +113,23 @@ def _origin(path: Path, member: str | None) -> str:
 
 @contextmanager
 def _clear_errors(path: Path, member: str | None) -> Iterator[None]:
+    """Turn whatever zipfile, its decompressors and NumPy's parser of headers raise on a damaged file into one error."""
+    check_regular(path, DataError)
     try:
         yield
-    except _READ_ERRORS as error:
-        raise DataError(f"{_origin(path, member)}: cannot be read as NumPy data: {error or 'it ends early'}") from error
+    except DataError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or "it ends early"
+        raise DataError(f"{_origin(path, member)}: cannot be read as NumPy data: {reason}") from error
 
 
 def _read_header(file: IO[bytes], path: Path, member: str | None, size_bytes: int) -> StoredArray:
     shape, is_fortran, dtype = _parse_header(file)
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are not loaded")
+    if dtype.names is not None or dtype.subdtype is not None or dtype.itemsize == 0:
+        raise ValueError(f"expected numbers or strings, got elements of {dtype}")
     header_bytes = file.tell()
     expected_bytes = header_bytes + math.prod(shape) * dtype.itemsize
     if size_bytes < expected_bytes:
@@ -130,12 +139,12 @@ def _read_header(file: IO[bytes], path: Path, member: str | None, size_bytes: in
 
 def _parse_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, is_fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:  # 3.0 is for arrays of structures
         raise ValueError(f"expected version 1.0 or 2.0 of the .npy format, got {version[0]}.{version[1]}")
+    with warnings.catch_warnings():  # of Python's parser about what a damaged header holds
+        warnings.simplefilter("ignore")
+        shape, is_fortran, dtype = readers[version](file)
     if any(size < 0 for size in shape):
         raise ValueError(f"expected sizes of at least 0, got shape {shape}")
     return shape, is_fortran, dtype

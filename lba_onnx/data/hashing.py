@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lba_onnx.data.batches import Batch
+from lba_onnx.data.batch import Batch
 
 
 class DataHash:
@@ -16,12 +16,29 @@ class DataHash:
 
     def update(self, batch: Batch) -> None:
         """Add a batch."""
-        for name, array in batch.feeds.items():
-            header = f"{array.dtype}{array.shape[1:]}".encode()
-            digest = self._inputs.setdefault(name, hashlib.sha256(header))
-            digest.update(repr(array.tolist()).encode() if array.dtype.hasobject else np.ascontiguousarray(array).data)
+        for name, value in batch.feeds.items():
+            if name not in self._inputs:
+                self._inputs[name] = hashlib.sha256(_header(value))
+            _add(self._inputs[name], value)
 
     def hexdigest(self) -> str:
         """Return the hash so far."""
         lines = (f"{name} {digest.hexdigest()}\n" for name, digest in sorted(self._inputs.items()))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _header(value: Any) -> bytes:
+    return f"{value.dtype}{value.shape[1:]}".encode() if isinstance(value, np.ndarray) else b""
+
+
+def _add(digest: Any, value: Any) -> None:
+    """Add the values of an array; of a list or another value its structure, too."""
+    if isinstance(value, (list, tuple)):
+        digest.update(f"list {len(value)}".encode())
+        for item in value:
+            digest.update(f"{_header(item).decode()} {len(item) if _header(item) and item.ndim else ''}".encode())
+            _add(digest, item)
+    elif isinstance(value, np.ndarray):
+        digest.update(repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).data)
+    else:
+        digest.update(repr(value).encode())

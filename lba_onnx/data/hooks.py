@@ -5,6 +5,8 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -38,7 +40,7 @@ class Hook:
 
 
 def load_function(name: str) -> Hook:
-    """Import a function, from the working directory too, which is put in front of `sys.path` for good.
+    """Import a function, from the working directory too, which is put at the end of `sys.path` for good.
 
     Args:
         name: "module:function", such as "my_project.metrics:top3" for my_project/metrics.py.
@@ -50,7 +52,7 @@ def load_function(name: str) -> Hook:
     if not (separator and module_name and function_name):
         raise ValueError(f"expected a function as module:function, got {name!r}")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     importlib.invalidate_caches()  # the file may have been written since the folder was last looked at
     try:
         module = importlib.import_module(module_name)
@@ -59,10 +61,20 @@ def load_function(name: str) -> Hook:
     try:
         function = functools.reduce(getattr, function_name.split("."), module)
     except AttributeError as error:
-        raise ValueError(f"{name}: expected a function in {module_name}, got none: {error}") from error
+        raise ValueError(f"{name}: expected a function in {_found(module)}, got none: {error}") from error
     if not callable(function):
         raise ValueError(f"{name}: expected a function, got {type(function).__name__}")
     return Hook(name, function)
+
+
+def _found(module: ModuleType) -> str:
+    """Say which module was imported: an installed one is found before one of the working directory."""
+    home = getattr(module, "__file__", None) or "Python itself"
+    own = Path(os.getcwd(), *module.__name__.split("."))
+    hidden = next((path for path in (own.with_suffix(".py"), own / "__init__.py") if path.is_file()), None)
+    if hidden is None or (home != "Python itself" and hidden.samefile(home)):
+        return module.__name__
+    return f"{module.__name__}, found in {home}, which hides {hidden} (give that file another name)"
 
 
 def function_name(function: Callable[..., Any]) -> str:

@@ -12,7 +12,8 @@ from lba_onnx.errors import DataError
 if TYPE_CHECKING:
     import onnxruntime
 
-Feeds = dict[str, NDArray[Any]]
+Feeds = dict[str, Any]
+"""Input names to arrays; to whatever onnxruntime takes where an input is no tensor: a list of arrays, None."""
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -32,14 +33,25 @@ class ModelInput:
         dtype: NumPy's name of the element type; None where NumPy has none (strings, bfloat16).
         shape: A size per axis, None where it is free; None as a whole for scalars and where even the rank is free
             (onnxruntime does not tell these two apart).
+        axes: The name that the model gives to each axis, None where it gives none; empty where none is known.
+        kind: onnxruntime's name of the type where the input is no tensor, such as "seq(tensor(float))"; "" for tensors.
     """
 
     name: str
     dtype: str | None
     shape: tuple[int | None, ...] | None
+    axes: tuple[str | None, ...] = ()
+    kind: str = ""
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether the input takes an array."""
+        return not self.kind
 
     def __str__(self) -> str:
         """Return name, type and shape, as messages show them."""
+        if self.kind:
+            return f"{self.name}: {self.kind}"
         dtype = self.dtype or "any type"
         if self.shape is None:
             return f"{self.name}: {dtype}"
@@ -47,19 +59,16 @@ class ModelInput:
 
 
 def describe_inputs(session: "onnxruntime.InferenceSession") -> tuple[ModelInput, ...]:
-    """Return the inputs of a session in the model's order.
-
-    Raises:
-        DataError: An input is not a tensor.
-    """
+    """Return the inputs of a session in the model's order."""
     return tuple(_describe(value) for value in session.get_inputs())
 
 
 def _describe(value: Any) -> ModelInput:
     if not value.type.startswith("tensor("):
-        raise DataError(f"input {value.name}: expected a tensor, got {value.type}, for which no data can be read")
+        return ModelInput(value.name, None, None, kind=value.type)
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
-    return ModelInput(value.name, _DTYPES.get(value.type), shape or None)
+    axes = tuple(size if isinstance(size, str) else None for size in value.shape)
+    return ModelInput(value.name, _DTYPES.get(value.type), shape or None, axes)
 
 
 def check_names(inputs: Iterable[ModelInput], names: Iterable[str], origin: str) -> None:
@@ -73,8 +82,8 @@ def check_names(inputs: Iterable[ModelInput], names: Iterable[str], origin: str)
         raise DataError(f"{origin}: expected the inputs {_listed(expected)}, got {_listed(got)}")
 
 
-def check_feeds(inputs: Iterable[ModelInput], feeds: Mapping[str, NDArray[Any]], origin: str) -> None:
-    """Refuse feeds that the model cannot take.
+def check_feeds(inputs: Iterable[ModelInput], feeds: Mapping[str, Any], origin: str) -> None:
+    """Refuse feeds that the model cannot take; what is fed to an input that is no tensor is left to onnxruntime.
 
     Raises:
         DataError: A name, type or shape differs from the model's.
@@ -82,7 +91,8 @@ def check_feeds(inputs: Iterable[ModelInput], feeds: Mapping[str, NDArray[Any]],
     inputs = tuple(inputs)
     check_names(inputs, feeds, origin)
     for model_input in inputs:
-        _check_feed(model_input, feeds[model_input.name], origin)
+        if model_input.is_tensor:
+            _check_feed(model_input, feeds[model_input.name], origin)
 
 
 def _check_feed(expected: ModelInput, array: NDArray[Any], origin: str) -> None:

@@ -8,12 +8,13 @@ Which sample is in which part depends on its position alone (`data.split`), so e
 data can, and nothing of it is kept in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.data.batches import Batch, Preprocess, read_batches, shorten
 from lba_onnx.data.blocks import sample_count
+from lba_onnx.data.finite import finite_batches
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import is_kept_apart, select
 
@@ -32,28 +33,38 @@ class Part:
     is_to_check: bool
     max_samples: int | None = None
 
-    @property
-    def samples(self) -> int | None:
-        """How many samples the part has, where that is known before reading."""
-        count = sample_count(self.data, self.max_samples)
+    def count(self, shared_inputs: Collection[str]) -> int | None:
+        """Return how many samples the part has, where that is known before reading."""
+        count = sample_count(self.data, self.max_samples, shared_inputs)
         return None if count is None else sum(is_kept_apart(i) == self.is_to_check for i in range(count))
 
 
 def read_samples(
-    data: Any, inputs: tuple[ModelInput, ...], batch_size: int, max_samples: int | None, preprocess: Preprocess | None
+    data: Any,
+    inputs: tuple[ModelInput, ...],
+    batch_size: int,
+    max_samples: int | None,
+    preprocess: Preprocess | None,
+    shared_inputs: Collection[str] = (),
 ) -> Iterator[Batch]:
-    """Yield checked feeds as `data.batches.read_batches` does, with its arguments; `data` may be a part, too."""
+    """Yield feeds as `data.batches.read_batches` does, with its arguments, where `data` may be a part, too.
+
+    Raises:
+        DataError: As `read_batches`; of a part also where a number in the data, in either part, is not finite.
+    """
     if not isinstance(data, Part):
-        return read_batches(data, inputs, batch_size, max_samples, preprocess)
-    batches = read_batches(data.data, inputs, batch_size, data.max_samples, preprocess)
-    return _take(select(batches, inputs, data.is_to_check), inputs, max_samples)
+        return read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
+    batches = read_batches(data.data, inputs, batch_size, data.max_samples, preprocess, shared_inputs)
+    checked = finite_batches(batches)  # before parting, which leaves no number of a sample to name
+    return _take(select(checked, inputs, data.is_to_check), inputs, max_samples)
 
 
-def count_samples(data: Any, max_samples: int | None) -> int | None:
+def count_samples(data: Any, max_samples: int | None, shared_inputs: Collection[str] = ()) -> int | None:
     """Return how many samples `read_samples` yields, where that is known before reading."""
     if not isinstance(data, Part):
-        return sample_count(data, max_samples)
-    return data.samples if max_samples is None or data.samples is None else min(data.samples, max_samples)
+        return sample_count(data, max_samples, shared_inputs)
+    count = data.count(shared_inputs)
+    return count if max_samples is None or count is None else min(count, max_samples)
 
 
 def _take(batches: Iterator[Batch], inputs: tuple[ModelInput, ...], max_samples: int | None) -> Iterator[Batch]:

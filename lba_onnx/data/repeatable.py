@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lba_onnx.data.arrays import read_whole
+from lba_onnx.data.arrays import StoredArray, read_whole
 from lba_onnx.data.blocks import LABEL_NAMES, open_blocks
+from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import DataError
 
 
 @contextmanager
-def repeatable(data: Any, input_names: tuple[str, ...], max_feeds: int | None = None) -> Iterator[Any]:
+def repeatable(data: Any, inputs: tuple[ModelInput, ...], max_feeds: int | None = None) -> Iterator[Any]:
     """Yield data that `open_blocks` can read again and again; the temporary files live until the block ends.
 
     Args:
         data: What `open_blocks` takes; data that already are repeatable pass as they are.
-        input_names: The model's inputs in order.
+        inputs: The model's inputs in order.
         max_feeds: Most feeds to write; None for all.
 
     Raises:
@@ -33,7 +35,7 @@ def repeatable(data: Any, input_names: tuple[str, ...], max_feeds: int | None = 
         yield data
         return
     with tempfile.TemporaryDirectory(prefix="lba_onnx-") as folder:
-        yield _Spool(data, input_names, Path(folder), max_feeds)
+        yield _Spool(data, inputs, Path(folder), max_feeds)
 
 
 def _can_be_read_once_only(data: Any) -> bool:
@@ -45,16 +47,16 @@ def _can_be_read_once_only(data: Any) -> bool:
 class _Spool:
     """Feeds in files; iterating over it reads them from the first on."""
 
-    def __init__(self, data: Any, input_names: tuple[str, ...], folder: Path, max_feeds: int | None) -> None:
+    def __init__(self, data: Any, inputs: tuple[ModelInput, ...], folder: Path, max_feeds: int | None) -> None:
         self._feeds: list[dict[str, Path]] = []
-        for block in open_blocks(data, input_names):
-            arrays = {name: read_whole(array) for name, array in block.arrays.items()}
+        for block in open_blocks(data, inputs):
+            arrays = {name: _whole(value, f"{block.origin}: {name}") for name, value in block.arrays.items()}
             if block.labels is not None:
                 arrays[LABEL_NAMES[0]] = block.labels
             index = len(self._feeds)
             self._feeds.append({name: folder / f"{index}_{k}.npy" for k, name in enumerate(arrays)})
             for name, path in self._feeds[-1].items():
-                _save(path, arrays[name], f"{block.origin}: {name}")
+                np.save(path, arrays[name], allow_pickle=False)
             if len(self._feeds) == max_feeds:
                 break
 
@@ -63,7 +65,8 @@ class _Spool:
             yield {name: np.load(path, allow_pickle=False) for name, path in files.items()}
 
 
-def _save(path: Path, array: Any, origin: str) -> None:
-    if array.dtype.hasobject:
-        raise DataError(f"{origin}: expected an array of numbers, got {array.dtype}; give data that can be read twice")
-    np.save(path, array, allow_pickle=False)
+def _whole(value: Any, origin: str) -> NDArray[Any]:
+    if not isinstance(value, (np.ndarray, StoredArray)) or value.dtype.hasobject:
+        got = getattr(value, "dtype", type(value).__name__)
+        raise DataError(f"{origin}: expected an array of numbers, got {got}; give data that can be read twice")
+    return read_whole(value)

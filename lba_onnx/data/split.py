@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lba_onnx.data.batches import Batch
-from lba_onnx.data.inputs import Feeds, ModelInput
+from lba_onnx.data.batch import Batch
+from lba_onnx.data.inputs import ModelInput
+from lba_onnx.formats import as_count
 
 DEFAULT_EVERY = 4
 DEFAULT_MAX_SAMPLES = 64
@@ -42,9 +43,18 @@ def hold_out(
     Raises:
         ValueError: A number is out of range.
     """
-    if every < 2:
-        raise ValueError(f"expected every of at least 2, got {every}")
-    return HoldOut(batches, SpreadSample(inputs, max_samples, every))
+    return HoldOut(batches, SpreadSample(inputs, max_samples, as_count("every", every, 2)))
+
+
+def single_samples(batch: Batch, inputs: Sequence[ModelInput]) -> list[Batch]:
+    """Return the samples of a batch one at a time, filled up where the model fixes their number; whole where it is one.
+
+    Args:
+        batch: The batch.
+        inputs: The model's inputs.
+    """
+    units = _cut(batch, inputs, _inputs_to_cut(batch, inputs), range(batch.samples))
+    return [_joined([unit]) for unit in units]
 
 
 def is_kept_apart(position: int, every: int = DEFAULT_EVERY) -> bool:
@@ -130,10 +140,8 @@ class SpreadSample:
         Raises:
             ValueError: A number is out of range.
         """
-        if max_samples < 1:
-            raise ValueError(f"expected max_samples of at least 1, got {max_samples}")
         self._inputs = tuple(inputs)
-        self._max_samples = max_samples
+        self._max_samples = as_count("max_samples", max_samples)
         self._limit = 1.0 if every is None else 1 / every
         self._units: list[_Unit] = []  # a heap: the highest rank first
         self._samples = 0
@@ -212,22 +220,20 @@ def _cut(batch: Batch, inputs: Sequence[ModelInput], cut: frozenset[str], positi
 
 def _inputs_to_cut(batch: Batch, inputs: Sequence[ModelInput]) -> frozenset[str]:
     """Return the inputs whose first axis runs over samples; none where another may have such an axis elsewhere."""
+    if batch.rows is None:
+        return frozenset()
+    with_rows = {i.name for i in inputs if batch.has_rows(i.name)}
     free = {i.name for i in inputs if i.shape is None or i.shape[0] is None}
-    cut = {name for name in free if _has_rows(batch, name)}
-    cut = cut or {i.name for i in inputs if i.shape is not None and _has_rows(batch, i.name)}
-    is_open = any(None in (i.shape or ()) for i in inputs if i.name not in cut)
+    cut = with_rows & free or with_rows
+    is_open = any(None in (i.shape or ()) for i in inputs if i.name not in cut | batch.shared)
     return frozenset() if is_open else frozenset(cut)
-
-
-def _has_rows(batch: Batch, name: str) -> bool:
-    array = batch.feeds[name]
-    return array.ndim > 0 and len(array) == batch.rows
 
 
 def _take(batch: Batch, cut: frozenset[str], k: int) -> Batch:
     feeds = {name: array[k : k + 1].copy() if name in cut else array for name, array in batch.feeds.items()}
     labels = None if batch.labels is None else batch.labels[k : k + 1]
-    return replace(batch, feeds=feeds, samples=1, rows=1, labels=labels)
+    start = None if batch.start is None else batch.start + k
+    return replace(batch, feeds=feeds, samples=1, rows=1, labels=labels, start=start)
 
 
 def _join(units: Iterable[_Unit]) -> list[Batch]:
@@ -258,11 +264,11 @@ def _joined(units: Sequence[_Unit]) -> Batch:
         return first.batch
     filling = itertools.repeat(units[-1], first.rows - len(units) if first.is_fixed else 0)
     rows = [unit.batch.feeds for unit in (*units, *filling)]
-    feeds: Feeds = {
+    feeds = {
         name: np.concatenate([row[name] for row in rows]) if name in first.cut else array
         for name, array in first.batch.feeds.items()
     }
     labels = None
     if first.batch.labels is not None:
         labels = np.concatenate([unit.batch.labels for unit in units if unit.batch.labels is not None])
-    return Batch(feeds, len(units), len(rows), labels, first.batch.origin)
+    return Batch(feeds, len(units), len(rows), labels, first.batch.origin, shared=first.batch.shared)

@@ -12,7 +12,7 @@ ruled out.
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,7 @@ def promote_until(
     samples_alone: int = DEFAULT_SAMPLES_ALONE,
     batch_size: int = DEFAULT_BATCH_SIZE,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     progress: Progress | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     model_output: "str | os.PathLike[str] | None" = None,
@@ -86,6 +87,7 @@ def promote_until(
         samples_alone: How many of them to order the layers by, in whole batches.
         batch_size: As in `debug`.
         preprocess: As in `debug`.
+        shared_inputs: As in `debug`.
         progress: Called, where there is no order, after each node with the nodes done and in all; then after each model
             tried with their number and None.
         providers: As in `debug`.
@@ -99,7 +101,7 @@ def promote_until(
     wanted, family = Condition.parse(condition), None if wider is None else FormatFamily.parse(wider)
     with open_variants(model, reference) as variants:
         inputs = describe_inputs(make_session(variants.reference, providers=providers))
-        read = read_batches(data, inputs, batch_size, max_samples, preprocess)
+        read = read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
         batches = list(with_labels(read, labels, is_whole=False))
         specs = {} if family is None else widen(variants, batches, family, providers)
         trial = _Trial(variants, specs, batches, wanted, load_metric(metric), progress, providers)

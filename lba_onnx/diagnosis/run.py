@@ -1,6 +1,6 @@
 """Runs both models over samples and tells of each layer how much it loses and why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from lba_onnx.diagnosis.layers import ModelPair, open_pair
 from lba_onnx.diagnosis.result import Diagnosis
 from lba_onnx.diagnosis.sums import LayerSums
 from lba_onnx.diagnosis.variants import Variants, open_variants
+from lba_onnx.formats import as_count
 from lba_onnx.observation.collection import CollectingSession, collecting_session
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def debug(
     samples_alone: int = DEFAULT_SAMPLES_ALONE,
     batch_size: int = DEFAULT_BATCH_SIZE,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     progress: Progress | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
 ) -> Diagnosis:
@@ -59,6 +61,7 @@ def debug(
         samples_alone: How many of them to use for `output_sqnr_alone`, in whole batches; 0 to skip it.
         batch_size: Samples per run where the model leaves it open.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
+        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
         progress: Called after each batch with the samples done and in all (None where unknown), then after each node
             with the nodes done and in all.
         providers: onnxruntime's execution providers.
@@ -69,14 +72,14 @@ def debug(
             there is none although the first was corrected.
         ValueError: A number is not as described.
     """
-    if samples_alone < 0:
-        raise ValueError(f"expected samples_alone of at least 0, got {samples_alone}")
+    as_count("samples_alone", samples_alone, 0)
     with open_variants(model, reference) as variants:
         with open_pair(model, variants, providers) as pair, ExitStack() as stack:
-            batches = read_batches(data, describe_inputs(pair.inputs), batch_size, max_samples, preprocess)
-            counting = _Counting(stack, model, providers)
-            seen = _run(pair, counting, batches, samples_alone, progress, sample_count(data, max_samples))
-        del pair, counting  # and their sessions
+            inputs = describe_inputs(pair.inputs)
+            batches = read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
+            total = sample_count(data, max_samples, shared_inputs)
+            seen = _run(pair, _Counting(stack, model, providers), batches, samples_alone, progress, total)
+        del pair  # and its sessions
         scores = score_alone(variants, seen.kept, providers, progress) if seen.kept else {}
     layers = _layers(variants, seen, scores)
     return Diagnosis(layers, seen.samples, sum(batch.samples for batch in seen.kept), variants.is_corrected)

@@ -4,12 +4,10 @@ LbaConv "conv1" (product_format="M7E4b12", ...)   ->   LbaConv "conv1" (product_
                                                   ->   Conv "conv1"
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import onnx
 
@@ -21,7 +19,7 @@ from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.rewrite.conversion import convert, converted_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
-from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_metadata
+from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_metadata
 from lba_onnx.rewrite.specs import read_specs, set_attributes
 
 Change = Callable[[str, AccumulatorSpec], AccumulatorSpec | None]
@@ -48,9 +46,8 @@ class Variants:
         opened = open_model(model)
         self.specs = read_specs(opened.proto)
         self.op_types = {name: _STANDARD_TYPES[node.op_type] for name, node in converted_nodes(opened.proto)}
-        metadata = read_metadata(opened.proto)
-        self.provenance = _read_json(metadata, PROVENANCE_KEY)
-        estimator = _read_json(metadata, CORRECTION_KEY).get("estimator", NONE)
+        self.provenance = read_json_metadata(opened.proto, PROVENANCE_KEY)
+        estimator = read_json_metadata(opened.proto, CORRECTION_KEY).get("estimator", NONE)
         self.estimator: str | None = None if estimator == NONE else estimator
         if self.estimator is not None and reference is None:
             raise ModelError(
@@ -129,14 +126,6 @@ def _restore(node: onnx.NodeProto) -> None:
     for index in reversed(range(len(node.attribute))):
         if node.attribute[index].name in _OWN_ATTRIBUTES:
             del node.attribute[index]
-
-
-def _read_json(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
-    try:
-        value = json.loads(metadata.get(key, "{}"))
-    except json.JSONDecodeError:  # somebody else's entry
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _differ(first: onnx.ModelProto, second: onnx.ModelProto) -> bool:

@@ -53,7 +53,7 @@ class BatchResult:
             scores = scores or by_shape(outputs).find(outputs, batch)
             for first in list(scores.values())[:1]:
                 is_right = {k: is_in_top(first, labels, k) for k in _TOP if k < first.shape[1]}
-        values = None if metric is None else measure(metric, outputs, labels, batch.samples)
+        values = None if metric is None else measure(metric, outputs, labels, batch.samples, batch.sample_origin)
         return cls(batch.samples, scores, is_right, values)
 
 

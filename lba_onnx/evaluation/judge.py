@@ -94,7 +94,7 @@ class Judge:
         moments, names = Moments(), tensor_outputs(session)
         for batch in passing(self._batches):
             outputs = run_by_name(session, batch, names, "the model")
-            moments.update(measure(metric, outputs, batch.labels, batch.samples).tolist())
+            moments.update(measure(metric, outputs, batch.labels, batch.samples, batch.sample_origin).tolist())
         return moments.mean
 
     def _likeness(self, session: "onnxruntime.InferenceSession") -> Assessment:

@@ -104,6 +104,7 @@ def unit_of(outputs: Mapping[str, NDArray[Any]]) -> str:
     return "dB" if any(map(_is_float, outputs.values())) else "%"
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of infinite scores
 def class_divergence(expected: NDArray[Any], scores: NDArray[Any]) -> float:
     """Return the mean divergence of class distributions, in nats, whatever the unit of the scores.
 

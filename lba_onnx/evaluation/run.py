@@ -1,6 +1,6 @@
 """Runs a model, or two side by side, over data, and gathers figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
@@ -34,6 +34,7 @@ def evaluate(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     progress: Progress | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
 ) -> Evaluation:
@@ -51,6 +52,7 @@ def evaluate(
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
+        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
         progress: Called after each feed with the samples done and the samples in all (None where unknown).
         providers: onnxruntime's execution providers.
 
@@ -61,9 +63,9 @@ def evaluate(
     """
     function = load_metric(metric)
     session = make_session(model, providers=providers)
-    batches = read_batches(data, describe_inputs(session), batch_size, max_samples, preprocess)
+    batches = read_batches(data, describe_inputs(session), batch_size, max_samples, preprocess, shared_inputs)
     labelled = with_labels(batches, labels, is_whole=max_samples is None)
-    total = sample_count(data, max_samples)
+    total = sample_count(data, max_samples, shared_inputs)
     enter_phase(total=total)
     return gather_evaluation(session, labelled, find_class_outputs(model), function, progress, total).result()
 
@@ -78,6 +80,7 @@ def compare(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     progress: Progress | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
 ) -> Comparison:
@@ -94,6 +97,7 @@ def compare(
         batch_size: As in `evaluate`.
         max_samples: As in `evaluate`.
         preprocess: As in `evaluate`.
+        shared_inputs: As in `evaluate`.
         progress: As in `evaluate`.
         providers: As in `evaluate`.
 
@@ -105,9 +109,9 @@ def compare(
     function = load_metric(metric)
     sessions = make_session(reference, providers=providers), make_session(candidate, providers=providers)
     check_same_interface(*sessions)
-    batches = read_batches(data, describe_inputs(sessions[1]), batch_size, max_samples, preprocess)
+    batches = read_batches(data, describe_inputs(sessions[1]), batch_size, max_samples, preprocess, shared_inputs)
     labelled = with_labels(batches, labels, is_whole=max_samples is None)
-    total = sample_count(data, max_samples)
+    total = sample_count(data, max_samples, shared_inputs)
     enter_phase(total=total)
     return gather_comparison(*sessions, labelled, find_class_outputs(reference), function, progress, total).result()
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.native.library import check, load_library, spec_struct
+from lba_onnx.native.processors import thread_count
 from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args
 
 Floats = npt.NDArray[np.float32]
@@ -63,7 +64,8 @@ def matmul_gradients(
     args, offsets = matmul_args(a, b, None)
     gated = ctypes.c_int64()
     entry = load_library().lba_matmul_gradients
-    check(entry(spec_struct(spec), args, _number(estimator), *_pointers(grad, grad_a, grad_b), gated, threads))
+    pointers = _pointers(grad, grad_a, grad_b)
+    check(entry(spec_struct(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
     del offsets  # `args` points into them
     return Gradients(grad_a, grad_b, gated.value)
 
@@ -101,7 +103,8 @@ def conv_gradients(
     gated = ctypes.c_int64()
     args = conv_args(x, w, geometry, None)
     entry = load_library().lba_conv_gradients
-    check(entry(spec_struct(spec), args, _number(estimator), *_pointers(grad, grad_x, grad_w), gated, threads))
+    pointers = _pointers(grad, grad_x, grad_w)
+    check(entry(spec_struct(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
     return Gradients(grad_x, grad_w, gated.value)
 
 

@@ -27,7 +27,7 @@ from lba_onnx.native.library import (
     load_library,
     spec_struct,
 )
-from lba_onnx.native.processors import processors
+from lba_onnx.native.processors import thread_count
 
 Floats = npt.NDArray[np.float32]
 _FLOAT_BYTES = 4
@@ -101,7 +101,7 @@ class ObservedMatMul(ObservedCall):
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
         args.a_offsets, args.b_offsets, args.y = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data, y.ctypes.data
-        check(load_library().lba_matmul(spec_struct(spec), args, threads or processors(), None))
+        check(load_library().lba_matmul(spec_struct(spec), args, thread_count(threads), None))
         return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedMatMul":
@@ -142,7 +142,7 @@ class ObservedConv(ObservedCall):
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
         args.x, args.y = self.x.ctypes.data, y.ctypes.data
-        check(load_library().lba_conv(spec_struct(spec), args, threads or processors(), None))
+        check(load_library().lba_conv(spec_struct(spec), args, thread_count(threads), None))
         return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedConv":

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library, spec_struct
+from lba_onnx.native.processors import thread_count
 
 
 def matmul(
@@ -32,7 +33,7 @@ def matmul(
     """
     y = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     args, offsets = matmul_args(a, b, y)
-    check(load_library().lba_matmul(spec_struct(spec), args, threads, key_bytes(statistics)))
+    check(load_library().lba_matmul(spec_struct(spec), args, thread_count(threads), key_bytes(statistics)))
     del offsets  # `args` points into them
     return y
 
@@ -92,7 +93,7 @@ def conv(
     y = np.empty(output_shape, np.float32)
     args = conv_args(x, w, geometry, y)
     args.bias = None if bias is None else bias.ctypes.data
-    check(load_library().lba_conv(spec_struct(spec), args, threads, key_bytes(statistics)))
+    check(load_library().lba_conv(spec_struct(spec), args, thread_count(threads), key_bytes(statistics)))
     return y
 
 

@@ -57,6 +57,7 @@ def convert_with_data(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
+    shared_inputs: Sequence[str] = (),
     progress: Progress | None = None,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     model_output: str | os.PathLike[str] | None = None,
@@ -83,6 +84,7 @@ def convert_with_data(
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop reading; None for the end of the data.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
+        shared_inputs: Names of inputs that are the same for all samples, as in `calibrate`.
         progress: Called with what is done and what there is to do, in samples, step after step.
         providers: onnxruntime's execution providers.
         model_output: A file to write the result to, as for `convert`.
@@ -107,11 +109,15 @@ def convert_with_data(
         "nodes_to_convert": nodes_to_convert,
         "op_types_to_convert": op_types_to_convert,
     }
-    reading: dict[str, Any] = {"batch_size": batch_size, "preprocess": preprocess}
+    reading: dict[str, Any] = {
+        "batch_size": batch_size,
+        "preprocess": preprocess,
+        "shared_inputs": tuple(shared_inputs),
+    }
     running: dict[str, Any] = {"metric": function, "providers": providers, "progress": progress}
     inputs = describe_inputs(make_session(model, providers=providers))
     with contextlib.ExitStack() as stack:
-        data = stack.enter_context(repeatable(data, tuple(i.name for i in inputs), max_samples))
+        data = stack.enter_context(repeatable(data, inputs, max_samples))
         samples = _Samples.of(data, inputs, max_samples, reading)
         stages = stack.enter_context(_Stages.open(model, model_output))
         chosen: Calibration | None = None
@@ -217,7 +223,7 @@ def _measure(
     if samples.to_check is None:
         reason = f"fewer than {_LEAST_SAMPLES_TO_PART} samples, which all served to fit"
         return dict.fromkeys(models, Closeness.unknown(reason))
-    total = count_samples(samples.to_check, MAX_CHECKED_SAMPLES)
+    total = count_samples(samples.to_check, MAX_CHECKED_SAMPLES, reading["shared_inputs"])
     batches = read_samples(samples.to_check, inputs, max_samples=MAX_CHECKED_SAMPLES, **reading)
     return measure(model, models, batches, total=total, **running)
 

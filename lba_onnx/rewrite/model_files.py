@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from lba_onnx.errors import ModelError
+from lba_onnx.regular_file import check_regular
 from lba_onnx.rewrite import external_data
 from lba_onnx.rewrite.external_data import DataRange
 from lba_onnx.rewrite.validation import check_model
@@ -125,8 +126,7 @@ def locate(tensor: onnx.TensorProto, path: Path | None) -> DataRange:
 def _read(path: Path) -> bytes:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    if not path.is_file():
-        raise ModelError(f"{path}: expected a file, got a folder or a device")
+    check_regular(path, ModelError)
     if path.stat().st_size > MAX_PROTOBUF_BYTES:
         raise ModelError(f"{path}: expected an ONNX model of at most 2 GB, got {path.stat().st_size} bytes")
     return path.read_bytes()

@@ -54,6 +54,15 @@ def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
+def read_json_metadata(model: onnx.ModelProto, key: str) -> dict[str, Any]:
+    """Return the JSON object in an entry of a model's metadata_props; empty where it is missing or somebody else's."""
+    try:
+        value = json.loads(read_metadata(model).get(key, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
     """Give an entry of a model's metadata_props a value."""
     entry = next((entry for entry in model.metadata_props if entry.key == key), None) or model.metadata_props.add()

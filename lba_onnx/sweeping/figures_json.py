@@ -10,6 +10,8 @@ from lba_onnx.evaluation.sums import ExactSum, Moments
 _PARTS = (ModelFigures, PairCounts, ClassAgreement, Share, Similarity, ExactSum, Moments)
 _CLASSES = {c.__name__: c for c in (ComparisonFigures, *_PARTS)}
 
+_MOST_SAMPLES = 2**63
+
 
 def figures_to_json(figures: ComparisonFigures) -> Any:
     """Return what figures have gathered as a JSON value.
@@ -26,7 +28,10 @@ def figures_from_json(value: Any) -> ComparisonFigures:
     Raises:
         ValueError: It is another value.
     """
-    figures = _decode(value)
+    try:
+        figures = _decode(value)
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"expected figures of a comparison, got something else: {error!r}") from None
     if not isinstance(figures, ComparisonFigures):
         raise ValueError(f"expected figures of a comparison, got {type(figures).__name__}")
     return figures
@@ -53,6 +58,43 @@ def _decode(value: Any) -> Any:
         return {key: _decode(v) for key, v in value["entries"]}
     if value.get("class") not in _CLASSES:
         raise ValueError(f"expected an object out of {', '.join(_CLASSES)}, got {value.get('class')!r}")
-    made: Any = object.__new__(_CLASSES[value["class"]])
-    vars(made).update({name: _decode(v) for name, v in value["state"].items()})
+    made: Any = _CLASSES[value["class"]]()
+    state = {name: _decode(v) for name, v in value["state"].items()}
+    if not _is_like(state, vars(made)):
+        raise ValueError(f"expected the fields of {value['class']}, got others")
+    vars(made).update(state)
+    if not _has_counts(made):
+        raise ValueError(f"expected counts in {value['class']}, got {state!r:.100}")
     return made
+
+
+def _has_counts(made: Any) -> bool:
+    """Return whether what should have been counted could have been, and sums of squares are such."""
+    if isinstance(made, Similarity) and min(made._signal.total, made._noise.total) < 0:
+        return False
+    if isinstance(made, PairCounts):
+        return all(0 <= count < _MOST_SAMPLES for count in made._counts)
+    hits, samples = getattr(made, "hits", 0), getattr(made, "samples", 0)
+    return bool(0 <= hits <= samples < _MOST_SAMPLES)
+
+
+def _is_like(value: Any, fresh: Any) -> bool:
+    """Return whether a value could have grown out of that of a fresh object: counts stay counts, and so on."""
+    if fresh is None:  # the name of a metric
+        return value is None or isinstance(value, str)
+    if type(value) is not type(fresh):
+        return False
+    if isinstance(fresh, dict):
+        if not fresh:
+            return all(map(_is_entry, *zip(*value.items(), strict=True))) if value else True
+        if value.keys() != fresh.keys():
+            return False
+        return all(_is_like(value[name], fresh[name]) for name in fresh)
+    return not isinstance(fresh, list) or (len(value) == len(fresh) and all(map(_is_like, value, fresh)))
+
+
+def _is_entry(key: Any, value: Any) -> bool:
+    """Return whether this may stand in a dictionary that was empty at first: of outputs met, or of classes counted."""
+    if isinstance(key, str):
+        return isinstance(value, (Similarity, ClassAgreement))
+    return type(key) is type(value) is int and min(key, value) >= 0

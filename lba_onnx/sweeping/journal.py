@@ -14,6 +14,7 @@ from typing import Any
 
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.figures import ComparisonFigures
+from lba_onnx.regular_file import check_regular
 from lba_onnx.rewrite.selection import Specs
 from lba_onnx.sweeping.figures_json import figures_from_json, figures_to_json
 from lba_onnx.sweeping.shards import Shard
@@ -39,9 +40,16 @@ class Journal:
         self._known: dict[str, Any] = {} if path is None or not path.exists() else _read(path)
 
     def find(self, spec: Specs, shard: Shard) -> ComparisonFigures | None:
-        """Return what a part was found to give; None where it is not known."""
+        """Return what a part was found to give; None where it is not known.
+
+        Raises:
+            DataError: The file is damaged.
+        """
         known = self._known.get(self._key(spec, shard))
-        return None if known is None else figures_from_json(known)
+        try:
+            return None if known is None else figures_from_json(known)
+        except ValueError as error:
+            raise DataError(f"{self._path}: damaged; remove the file: {error}") from error
 
     def add(self, spec: Specs, shard: Shard, figures: ComparisonFigures) -> None:
         """Write down what a part has given.
@@ -60,6 +68,7 @@ class Journal:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    check_regular(path, DataError)
     try:
         text = path.read_bytes()
         end = text.rfind(b"\n") + 1
@@ -68,6 +77,6 @@ def _read(path: Path) -> dict[str, Any]:
         if not _BEGINNING.startswith(text[end : end + len(_BEGINNING)]):
             raise ValueError(f"its last line begins otherwise than {_BEGINNING!r}")
         os.truncate(path, end)  # only now that it is known to be a journal
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(f"{path}: expected what an unfinished sweep has left; remove the file: {error!r}") from error
     return known

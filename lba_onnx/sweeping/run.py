@@ -1,7 +1,7 @@
 """Measures a model with every combination of formats, biases and chunk sizes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from lba_onnx.evaluation import Comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.user_metric import Metric, load_metric
+from lba_onnx.formats import as_count
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.rewrite.selection import Selection
@@ -58,6 +59,7 @@ def sweep(
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
+    shared_inputs: Collection[str] = (),
     shard_size: int = DEFAULT_SHARD_SIZE,
     workers: int | None = None,
     scheduler: "str | distributed.Client | None" = None,
@@ -92,6 +94,7 @@ def sweep(
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed, in this process; returns what the model is fed.
+        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
         shard_size: Samples per unit of work, rounded up to whole batches.
         workers: Processes on this machine to work in, which share its processors; None for this process.
         scheduler: A Dask scheduler, such as "tcp://host:8786", or a client of one, whose workers do the work.
@@ -112,14 +115,18 @@ def sweep(
     selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
     job = make_job(model, reference, selection, load_metric(metric), providers)
     journal = Journal(None if journal_path is None else Path(journal_path), job.digest)
-    reading: dict[str, Any] = {"batch_size": batch_size, "preprocess": preprocess}
+    reading: dict[str, Any] = {
+        "batch_size": batch_size,
+        "preprocess": preprocess,
+        "shared_inputs": tuple(shared_inputs),
+    }
     calibrating = {**vars(selection), **reading, "metric": job.metric, "providers": providers}
     with _open_pool(job, workers, scheduler) as pool:
         specs, calibration_hash = choose_specs(grid, job.model, calibration_data, calibrating)
         inputs = describe_inputs(open_session(job, job.model))
         stream = _Hashed(read_batches(data, inputs, max_samples=max_samples, **reading))
         shards = cut_shards(with_labels(stream, labels, is_whole=max_samples is None), shard_size)
-        totals = _Totals(job, len(grid), progress, sample_count(data, max_samples))
+        totals = _Totals(job, len(grid), progress, sample_count(data, max_samples, shared_inputs))
         enter_phase("points", total=totals.samples)
         Schedule(specs, pool, journal, totals.add).run(shards)
     comparisons = totals.results()
@@ -135,10 +142,9 @@ def sweep(
 
 
 def _check_numbers(shard_size: int, workers: int | None, scheduler: Any) -> None:
-    if shard_size < 1:
-        raise ValueError(f"expected shard_size of at least 1, got {shard_size}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"expected at least one worker, got {workers}")
+    as_count("shard_size", shard_size)
+    if workers is not None:
+        as_count("workers", workers)
     if workers is not None and scheduler is not None:
         raise ValueError("expected workers on this machine or a scheduler, got both")
 

@@ -20,6 +20,7 @@ from lba_onnx.data.batches import Batch
 from lba_onnx.data.blocks import LABEL_NAMES
 from lba_onnx.data.inputs import ModelInput, check_feeds
 from lba_onnx.errors import DataError, LbaError
+from lba_onnx.formats import as_count
 from lba_onnx.torch.calibration.structure import Arrays, like, put_together, take_apart
 
 Forward = Callable[[nn.Module, Any], Any]
@@ -51,8 +52,8 @@ class BatchReader:
             DataError: There is no batch, or it has another form.
             ValueError: max_samples is below 1.
         """
-        if max_samples is not None and max_samples < 1:
-            raise ValueError(f"expected max_samples of at least 1, got {max_samples}")
+        if max_samples is not None:
+            as_count("max_samples", max_samples)
         self._forward = forward
         self._with_labels = with_labels and forward is None
         self._form: Any = None

@@ -89,7 +89,7 @@ def calibrate(
         The calibration, with sites (as `lba_sites` names them) as its nodes.
 
     Raises:
-        DataError: There are no data, they have another form, hold NaN, or the model does not run on them.
+        DataError: There are no data, they have another form, hold NaN or infinities, or the model does not run on them.
         ModelError: The model cannot be copied, is not on the CPU, or has modules that cannot be converted.
         SelectionError: There is nothing to calibrate, or an attention name or pattern selects nothing.
         TypeError: The model is no module.
