@@ -1,5 +1,6 @@
 """What an accumulator does to a dot product: two formats, a chunk size, and whether small values underflow."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from lba_onnx.formats import FloatFormat, as_integer
 
 DEFAULT_CHUNK_SIZE = 16
 _MAX_CHUNK_SIZE = 2**63 - 1  # node attributes are int64
+_DIGITS = re.compile(r"\d{1,19}", re.ASCII)
+_FAMILY = re.compile(r"M\d+E\d+", re.ASCII)
 _JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
 
 
@@ -47,7 +50,7 @@ class AccumulatorSpec:
 
     @classmethod
     def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
-        """Read a spec from text: one format, or two, then options.
+        """Read a spec from text: one format, or two, then options in any order.
 
         - `"M7E4b10"` is the accumulator; the product has the same bits and the bias of `product_bias`.
         - `"M7E4b12/M7E4b10"` names product and accumulator.
@@ -60,19 +63,18 @@ class AccumulatorSpec:
 
         Raises:
             TypeError: `text` is not a string, or an argument has the wrong type.
-            ValueError: The text has another form, or describes something illegal.
+            ValueError: The text has another form, or describes something illegal; the message says at which character.
         """
         if not isinstance(text, str):
             raise TypeError(f"expected a spec as text such as 'M7E4b12/M7E4b10', got {type(text).__name__}")
-        formats, *options = (part.strip() for part in text.split(","))
+        formats, *options = _split(text, ",")
         settings = {"chunk_size": chunk_size, "underflow": underflow, **_parse_options(options, text)}
-        product, slash, accumulator = formats.rpartition("/")
-        accumulator_format = FloatFormat.parse(accumulator.strip())
-        if slash:
-            product_format = FloatFormat.parse(product.strip())
-        else:
-            product_format = _product_format_for(accumulator_format, settings["chunk_size"])
-        return cls(product_format, accumulator_format, **settings)
+        product, *accumulators = [_parse_format(part, text) for part in _split(formats.text, "/", formats.start)]
+        if len(accumulators) > 1:
+            raise _error(f"expected one format, or product/accumulator, got {formats.text!r}", formats, text)
+        if accumulators:
+            return cls(product, accumulators[0], **settings)
+        return cls(_product_format_for(product, settings["chunk_size"]), product, **settings)
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads: both formats, then what is not the default."""
@@ -142,6 +144,48 @@ class AccumulatorSpec:
         )
 
 
+def as_spec(value: "AccumulatorSpec | str", what: str = "spec") -> AccumulatorSpec:
+    """Return a spec as it is wanted everywhere, read from its text if need be.
+
+    Args:
+        value: The spec, or its text.
+        what: What messages call it, such as the name of the argument.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: The text is no spec, or names formats without their exponent biases.
+    """
+    if isinstance(value, AccumulatorSpec):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{what}: expected an AccumulatorSpec or its text such as 'M7E4b10', got {type(value).__name__} {value!r}"
+        )
+    try:
+        return AccumulatorSpec.parse(value)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def spec_with_options(text: str, **options: Any) -> AccumulatorSpec:
+    """Return the spec of a text whose options may be given beside it, too, as by flags of the command line.
+
+    Args:
+        text: The text, as `AccumulatorSpec.parse` takes it.
+        options: What is given beside it, of chunk_size and underflow.
+
+    Raises:
+        TypeError: An option has the wrong type.
+        ValueError: The text is no spec, or says otherwise than an option.
+    """
+    spec = AccumulatorSpec.parse(text, **options)
+    for name, value in options.items():
+        said = getattr(spec, name)
+        if said != value:  # the text prevails where it mentions an option
+            raise ValueError(f"expected a spec that agrees with {name} {value}, got {text!r}, which says {name} {said}")
+    return spec
+
+
 def product_bias(accumulator_bias: int, chunk_size: int | None) -> int:
     """Return the product's exponent bias that goes with an accumulator's.
 
@@ -173,20 +217,58 @@ def _check_chunk_size(value: int) -> int:
     return chunk_size
 
 
-def _parse_options(options: list[str], text: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Part:
+    """A part of a spec's text, and the index of its first character that is no blank."""
+
+    text: str
+    start: int
+
+
+def _split(text: str, separator: str, start: int = 0) -> list[_Part]:
+    parts = []
+    for part in text.split(separator):
+        parts.append(_Part(part.strip(), start + len(part) - len(part.lstrip())))
+        start += len(part) + len(separator)
+    return parts
+
+
+def _error(problem: str, part: _Part, text: str) -> ValueError:
+    return ValueError(f"{problem}, at character {part.start + 1} of the spec {text!r}")
+
+
+def _parse_format(part: _Part, text: str) -> FloatFormat:
+    if _FAMILY.fullmatch(part.text):
+        problem = f"expected an exponent bias, as in '{part.text}b10', got none (calibration chooses one)"
+        raise _error(problem, part, text)
+    try:
+        return FloatFormat.parse(part.text)
+    except ValueError as error:
+        raise _error(str(error), part, text) from None
+
+
+def _parse_options(options: list[_Part], text: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for option in options:
-        key, _, value = option.partition("=")
+        key, _, value = option.text.partition("=")
         name = {"chunk": "chunk_size"}.get(key, key)
         if name in settings:
-            raise ValueError(f"expected {key} once, got it twice in {text!r}")
-        if key == "chunk" and (value == "none" or (value.isascii() and value.isdigit())):
-            settings[name] = None if value == "none" else int(value)
+            raise _error(f"expected {key} once, got it twice", option, text)
+        if key == "chunk" and (value == "none" or _DIGITS.fullmatch(value)):
+            settings[name] = None if value == "none" else _parse_chunk_size(option, value, text)
         elif key == "underflow" and value in ("on", "off"):
             settings[name] = value == "on"
         else:
-            raise ValueError(f"expected chunk=<size>, chunk=none, underflow=on or underflow=off, got {option!r}")
+            problem = f"expected chunk=<size>, chunk=none, underflow=on or underflow=off, got {option.text!r}"
+            raise _error(problem, option, text)
     return settings
+
+
+def _parse_chunk_size(option: _Part, digits: str, text: str) -> int:
+    try:
+        return _check_chunk_size(int(digits))
+    except ValueError as error:
+        raise _error(str(error), option, text) from None
 
 
 def _format_attribute(attributes: Mapping[str, Any], name: str) -> FloatFormat:

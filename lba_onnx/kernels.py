@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lba_onnx import device_arrays, native
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.formats import as_integer
 from lba_onnx.native.processors import thread_count
 
@@ -17,11 +17,11 @@ _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked 
 
 @overload
 def matmul(
-    a: npt.ArrayLike, b: npt.ArrayLike, spec: AccumulatorSpec, *, threads: int | None = None
+    a: npt.ArrayLike, b: npt.ArrayLike, spec: AccumulatorSpec | str, *, threads: int | None = None
 ) -> npt.NDArray[np.float32]: ...
 @overload
-def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None) -> Any: ...
-def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None) -> Any:
+def matmul(a: Any, b: Any, spec: AccumulatorSpec | str, *, threads: int | None = None) -> Any: ...
+def matmul(a: Any, b: Any, spec: AccumulatorSpec | str, *, threads: int | None = None) -> Any:
     """Matrix product as numpy.matmul defines it, computed in the formats of `spec` (docs/numerics.md).
 
     Arrays on a CUDA device are CuPy arrays, or offer DLPack or __cuda_array_interface__, as those of PyTorch, JAX and
@@ -31,7 +31,7 @@ def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None)
     Args:
         a: float32 [..., rows, depth], or [depth].
         b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
-        spec: Product format, accumulator format, chunk size, underflow.
+        spec: Product format, accumulator format, chunk size, underflow; or the text of it, such as "M7E4b10".
         threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
             no effect on a CUDA device.
 
@@ -41,11 +41,12 @@ def matmul(a: Any, b: Any, spec: AccumulatorSpec, *, threads: int | None = None)
 
     Raises:
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
-        TypeError: An operand is of another type, only one is on a device, `spec` is no AccumulatorSpec, or a number is
-            no integer.
-        ValueError: Shapes do not fit, operands are on different devices, or threads is below 1 or above 2^31 - 1.
+        TypeError: An operand is of another type, only one is on a device, `spec` is neither a spec nor text, or a
+            number is no integer.
+        ValueError: `spec` cannot be read, shapes or attributes do not fit, operands are on different devices, or
+            threads is below 1 or above 2^31 - 1.
     """
-    _check_spec(spec)
+    spec = as_spec(spec)
     threads = thread_count(threads)
     on_device = device_arrays.to_device_arrays(a=a, b=b)
     a, b = on_device or (_float32("a", a), _float32("b", b))
@@ -96,7 +97,7 @@ def _matmul_batched(
 def conv(
     x: npt.ArrayLike,
     w: npt.ArrayLike,
-    spec: AccumulatorSpec,
+    spec: AccumulatorSpec | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -108,7 +109,7 @@ def conv(
 def conv(
     x: Any,
     w: Any,
-    spec: AccumulatorSpec,
+    spec: AccumulatorSpec | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -119,7 +120,7 @@ def conv(
 def conv(
     x: Any,
     w: Any,
-    spec: AccumulatorSpec,
+    spec: AccumulatorSpec | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -134,7 +135,7 @@ def conv(
     Args:
         x: float32 [batch, channels, spatial...] with 1 to 3 spatial dimensions.
         w: float32 [out_channels, channels / group, kernel...].
-        spec: Product format, accumulator format, chunk size, underflow.
+        spec: Product format, accumulator format, chunk size, underflow; or the text of it, such as "M7E4b10".
         strides: One per spatial dimension; default 1.
         pads: All begins, then all ends; default 0.
         dilations: One per spatial dimension; default 1.
@@ -148,12 +149,12 @@ def conv(
 
     Raises:
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
-        TypeError: An operand is of another type, only one is on a device, `spec` is no AccumulatorSpec, or a number is
-            no integer.
-        ValueError: Shapes or attributes do not fit, operands are on different devices, or threads is below 1 or above
-            2^31 - 1.
+        TypeError: An operand is of another type, only one is on a device, `spec` is neither a spec nor text, or a
+            number is no integer.
+        ValueError: `spec` cannot be read, shapes or attributes do not fit, operands are on different devices, or
+            threads is below 1 or above 2^31 - 1.
     """
-    _check_spec(spec)
+    spec = as_spec(spec)
     threads = thread_count(threads)
     on_device = device_arrays.to_device_arrays(x=x, w=w)
     x, w = on_device or (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
@@ -193,11 +194,6 @@ def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeo
             raise ValueError(f"expected a kernel that fits the padded input, got x {x}, w {w}, {geometry}")
         output.append(room // geometry.strides[i] + 1)
     return (x[0], w[0], *output)
-
-
-def _check_spec(spec: AccumulatorSpec) -> None:
-    if not isinstance(spec, AccumulatorSpec):
-        raise TypeError(f"expected spec to be an AccumulatorSpec, got {type(spec).__name__} {spec!r}")
 
 
 def _float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.formats import FloatFormat, as_integer
 
 _UNITS_LOG2 = 298
@@ -75,33 +75,35 @@ def sum_units(products: Sequence[int | None], spec: AccumulatorSpec) -> float:
     return _from_units(total)
 
 
-def dot(x: ArrayLike, w: ArrayLike, spec: AccumulatorSpec) -> float:
+def dot(x: ArrayLike, w: ArrayLike, spec: AccumulatorSpec | str) -> float:
     """Return the dot product of two vectors; 0 when they are empty.
 
     Args:
         x: Float32 values [depth].
         w: Float32 values [depth].
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
 
     Raises:
         ValueError: The vectors differ in length, or a value is not a float32 number.
     """
+    spec = as_spec(spec)
     pairs = zip(_float32_values(x), _float32_values(w), strict=True)
     return sum_units([product_units(a, b, spec) for a, b in pairs], spec)
 
 
-def fmaq(x: float, w: float, partial_sum: float, spec: AccumulatorSpec) -> float:
+def fmaq(x: float, w: float, partial_sum: float, spec: AccumulatorSpec | str) -> float:
     """Return one multiply-accumulate step, quantize_acc(quantize_prod(x * w) + partial_sum).
 
     Args:
         x: A float32 value.
         w: A float32 value.
         partial_sum: A value of the accumulator, or NaN.
-        spec: Formats and underflow; the chunk size plays no part.
+        spec: Formats and underflow, or the text of it; the chunk size plays no part.
 
     Raises:
         ValueError: An operand is not a float32 number.
     """
+    spec = as_spec(spec)
     (x, w) = _float32_values([x, w])
     product = product_units(x, w, spec)
     if product is None or math.isnan(partial_sum):
@@ -200,7 +202,7 @@ def steps(products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spe
         products: Exact products for each k in turn; each broadcasts to `shape`.
         depth: How many.
         shape: Shape of the outputs.
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
     """
     total = np.zeros(shape)
     for start, stop in _chunks(depth, spec):
@@ -234,13 +236,13 @@ def _sum_products(
     return total.astype(np.float32)  # quantizing has made every zero +0
 
 
-def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec) -> NDArray[np.float32]:
+def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec | str) -> NDArray[np.float32]:
     """Return the matrix product, shaped as by `numpy.matmul`.
 
     Args:
         a: float32 [..., rows, depth] or [depth].
         b: float32 [..., depth, columns] or [depth]; the leading dimensions of both broadcast.
-        spec: Formats, chunk size and underflow; k runs upward.
+        spec: Formats, chunk size and underflow, or the text of it; k runs upward.
 
     Returns:
         float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0.
@@ -249,6 +251,7 @@ def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec
         TypeError: An operand is not float32.
         ValueError: The shapes do not fit.
     """
+    spec = as_spec(spec)
     left, right = operand("a", a), operand("b", b)
     if left.ndim == 0 or right.ndim == 0:
         raise ValueError(f"expected operands of at least one dimension, got shapes {left.shape} and {right.shape}")
@@ -272,7 +275,7 @@ def matmul_products(a: _Float64s, b: _Float64s) -> Iterator[_Float64s]:
 def conv(
     x: NDArray[np.float32],
     w: NDArray[np.float32],
-    spec: AccumulatorSpec,
+    spec: AccumulatorSpec | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -286,7 +289,7 @@ def conv(
     Args:
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
         dilations: One a spatial axis; 1 by default.
@@ -303,7 +306,7 @@ def conv(
     window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
-    result = _sum_products(conv_products(x64, w64, window), depth, shape, spec)
+    result = _sum_products(conv_products(x64, w64, window), depth, shape, as_spec(spec))
     return result.reshape(x64.shape[0], w64.shape[0], *window.out_size)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx import reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.formats import FloatFormat
 
 ESTIMATORS = ("identity", "immediate_overflow", "recursive_overflow", "immediate_difference")
@@ -33,13 +33,13 @@ _Float64s = NDArray[np.float64]
 _Masks = NDArray[np.bool_]
 
 
-def matmul_masks(a: _Float32s, b: _Float32s, spec: AccumulatorSpec, estimator: str) -> _Masks:
+def matmul_masks(a: _Float32s, b: _Float32s, spec: AccumulatorSpec | str, estimator: str) -> _Masks:
     """Return which products of a matrix product pass their gradient.
 
     Args:
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns], with the same leading dimensions.
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
         estimator: One of ESTIMATORS.
 
     Returns:
@@ -51,11 +51,11 @@ def matmul_masks(a: _Float32s, b: _Float32s, spec: AccumulatorSpec, estimator: s
     """
     left, right = _matrices(a, b)
     shape = (*left.shape[:-1], right.shape[-1])
-    return _masks(reference.matmul_products(left, right), left.shape[-1], shape, spec, estimator)
+    return _masks(reference.matmul_products(left, right), left.shape[-1], shape, as_spec(spec), estimator)
 
 
 def matmul_gradients(
-    grad: _Float32s, a: _Float32s, b: _Float32s, spec: AccumulatorSpec, estimator: str
+    grad: _Float32s, a: _Float32s, b: _Float32s, spec: AccumulatorSpec | str, estimator: str
 ) -> tuple[_Float64s, _Float64s]:
     """Return the gradients of the operands of a matrix product.
 
@@ -63,7 +63,7 @@ def matmul_gradients(
         grad: float32 [..., rows, columns], the gradient of the product.
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns], with the same leading dimensions.
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
         estimator: One of ESTIMATORS.
 
     Returns:
@@ -87,7 +87,7 @@ def matmul_gradients(
 def conv_masks(
     x: _Float32s,
     w: _Float32s,
-    spec: AccumulatorSpec,
+    spec: AccumulatorSpec | str,
     estimator: str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
@@ -99,7 +99,7 @@ def conv_masks(
     Args:
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
         estimator: One of ESTIMATORS.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
@@ -117,7 +117,7 @@ def conv_masks(
     window = reference.window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     depth = int(np.prod(w64.shape[1:]))
     shape = (len(x64), group, len(w64) // group, *window.out_size)
-    masks = _masks(reference.conv_products(x64, w64, window), depth, shape, spec, estimator)
+    masks = _masks(reference.conv_products(x64, w64, window), depth, shape, as_spec(spec), estimator)
     return masks.reshape(len(x64), len(w64), *window.out_size, depth)
 
 
@@ -125,7 +125,7 @@ def conv_gradients(
     grad: _Float32s,
     x: _Float32s,
     w: _Float32s,
-    spec: AccumulatorSpec,
+    spec: AccumulatorSpec | str,
     estimator: str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
@@ -138,7 +138,7 @@ def conv_gradients(
         grad: float32 [batch, out_channels, *out_size], the gradient of the convolution.
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
-        spec: Formats, chunk size and underflow.
+        spec: Formats, chunk size and underflow, or the text of it.
         estimator: One of ESTIMATORS.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.

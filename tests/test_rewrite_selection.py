@@ -135,7 +135,7 @@ def test_spec_for_a_node_that_cannot_be_converted_is_an_error():
         chain_report({"einsum": SPEC})
 
 
-@pytest.mark.parametrize("spec", ["M7E4b10", None, {"/head/gemm": "M7E4b10"}, [SPEC]])
+@pytest.mark.parametrize("spec", [None, {"/head/gemm": 7}, [SPEC]])
 def test_spec_of_another_type_is_an_error(spec: Any):
     with pytest.raises(TypeError, match="expected an AccumulatorSpec"):
         chain_report(spec)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import lba_onnx
 from lba_onnx.errors import DataError, ModelError
-from lba_onnx.rewrite.specs import set_attributes
+from lba_onnx.rewrite.attributes import set_attributes
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 

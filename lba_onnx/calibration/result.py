@@ -29,9 +29,7 @@ from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
 from lba_onnx.families import FormatFamily
 from lba_onnx.json_file import read_json, write_json
-
-KIND = "lba_onnx.calibration"
-SCHEMA = 2
+from lba_onnx.rewrite.biases_file import KIND, SCHEMA, check_kind
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ class Calibration:
         value = read_json(path, DataError)
         try:
             return cls.from_json(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: {error}") from error
 
     @classmethod
@@ -174,9 +172,7 @@ class Calibration:
             TypeError: An entry has the wrong type.
             ValueError: An entry is missing or out of range, or the object is of another kind or schema.
         """
-        if (value.get("kind"), value.get("schema")) != (KIND, SCHEMA):
-            found = f"kind {value.get('kind')!r}, schema {value.get('schema')!r}"
-            raise ValueError(f"expected a calibration (kind {KIND!r}, schema {SCHEMA}), got {found}")
+        check_kind(value)
         nodes = {name: _read_node(name, node) for name, node in read_entry(value, "nodes", Mapping).items()}
         settings = {name: read_entry(value, name, *types) for name, types in _SETTINGS.items()}
         FormatFamily.parse(settings["family"])

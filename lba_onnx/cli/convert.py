@@ -44,7 +44,8 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
     "--spec",
     "spec_text",
     metavar="SPEC",
-    help="One accumulator for all nodes, such as M7E4b10, or with the product's format M7E4b12/M7E4b10.",
+    help="One accumulator for all nodes, such as M7E4b10, with the product's format M7E4b12/M7E4b10, with options "
+    "M7E4b10,chunk=32,underflow=off.",
 )
 @click.option(
     "--calibration_path",
@@ -140,7 +141,7 @@ def _convert(onnx_path: Path, output_path: Path, settings: dict[str, Any]) -> "C
 
 def _choose_spec(data: Path | None, settings: dict[str, Any]) -> "Specs | Calibration | None":
     """Return the specs that are given; None where the data are to say."""
-    from lba_onnx.accumulator import AccumulatorSpec
+    from lba_onnx.accumulator import spec_with_options
     from lba_onnx.calibration import Calibration
 
     sources = {name: settings.pop(name) for name in _UNUSED}
@@ -151,8 +152,12 @@ def _choose_spec(data: Path | None, settings: dict[str, Any]) -> "Specs | Calibr
         _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
     text, file = sources.values()
     if text is not None:
-        return AccumulatorSpec.parse(text, settings["chunk_size"], settings["underflow"])
+        return spec_with_options(text, **{name: settings[name] for name in _OF_ARITHMETIC if _is_given(name)})
     return None if file is None else Calibration.load(file)
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _refuse_unused(source: str, unused: Iterable[str]) -> None:
@@ -160,5 +165,5 @@ def _refuse_unused(source: str, unused: Iterable[str]) -> None:
     context = click.get_current_context()
     options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
     for name in unused:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        if _is_given(name):
             raise click.UsageError(f"{options[name]} plays no part with {options[source]}, which says all of it")

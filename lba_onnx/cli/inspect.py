@@ -23,10 +23,11 @@ def inspect_command(onnx_path: Path, as_json: bool) -> None:
     Nothing is converted; a model that was shows its formats and how it was made.
     """
     from lba_onnx.rewrite import list_candidates, load_model
+    from lba_onnx.rewrite.provenance import own_metadata
 
     model = load_model(onnx_path)
     ledger = list_candidates(onnx_path)
-    metadata = {p.key: p.value for p in model.metadata_props if p.key.startswith("lba_onnx.")}
+    metadata = own_metadata(model)
     if as_json:
         print_json({"onnx_path": str(onnx_path), "metadata": metadata, "ledger": ledger.to_json()})
         return

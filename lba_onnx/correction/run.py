@@ -23,7 +23,7 @@ from lba_onnx.rewrite.conversion import converted_nodes, deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_writer import runnable
-from lba_onnx.rewrite.provenance import read_json_metadata, set_metadata
+from lba_onnx.rewrite.provenance import read_json_entry, set_metadata
 from lba_onnx.session import make_session
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _check_estimators(estimators: Sequence[str]) -> None:
 def _check_correctable(model: "onnx.ModelProto") -> None:
     if not converted_nodes(model):
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
-    if read_json_metadata(model, CORRECTION_KEY).get("estimator", NONE) != NONE:
+    if read_json_entry(model, CORRECTION_KEY).get("estimator", NONE) != NONE:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
 
 

@@ -16,11 +16,12 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.correction.result import NONE
 from lba_onnx.correction.run import CORRECTION_KEY
 from lba_onnx.errors import ModelError, SelectionError
+from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.rewrite.conversion import convert, converted_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
-from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_metadata
-from lba_onnx.rewrite.specs import read_specs, set_attributes
+from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
+from lba_onnx.rewrite.specs import read_specs
 
 Change = Callable[[str, AccumulatorSpec], AccumulatorSpec | None]
 """Called with a node's name and spec; returns another spec, or None for a node in float32."""
@@ -46,8 +47,8 @@ class Variants:
         opened = open_model(model)
         self.specs = read_specs(opened.proto)
         self.op_types = {name: _STANDARD_TYPES[node.op_type] for name, node in converted_nodes(opened.proto)}
-        self.provenance = read_json_metadata(opened.proto, PROVENANCE_KEY)
-        estimator = read_json_metadata(opened.proto, CORRECTION_KEY).get("estimator", NONE)
+        self.provenance = read_json_entry(opened.proto, PROVENANCE_KEY)
+        estimator = read_json_entry(opened.proto, CORRECTION_KEY).get("estimator", NONE)
         self.estimator: str | None = None if estimator == NONE else estimator
         if self.estimator is not None and reference is None:
             raise ModelError(

@@ -6,7 +6,7 @@ import importlib.resources
 from pathlib import Path
 from typing import NoReturn
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.errors import LibraryError
 from lba_onnx.formats import FloatFormat
 
@@ -187,8 +187,9 @@ def _format(value: FloatFormat) -> Format:
     return Format(value.mantissa_bits, value.exponent_bits, value.exponent_bias)
 
 
-def spec_struct(spec: AccumulatorSpec) -> Spec:
-    """Return the C form of a spec."""
+def spec_struct(spec: AccumulatorSpec | str) -> Spec:
+    """Return the C form of a spec, or of its text."""
+    spec = as_spec(spec)
     return Spec(
         _format(spec.product_format), _format(spec.accumulator_format), spec.chunk_size or 0, int(spec.underflow)
     )

@@ -54,11 +54,11 @@ class ObservedCall(ABC):
         """Products per dot product."""
 
     @abstractmethod
-    def compute(self, spec: AccumulatorSpec, threads: int | None = None) -> Floats:
+    def compute(self, spec: AccumulatorSpec | str, threads: int | None = None) -> Floats:
         """Return the same dot products in other formats, float32 in the shape of `y`.
 
         Args:
-            spec: The formats.
+            spec: The formats, or the text of them.
             threads: Threads to use; None for one per processor that this process may use.
         """
 
@@ -96,7 +96,7 @@ class ObservedMatMul(ObservedCall):
         """Products per dot product."""
         return int(self.args.depth)
 
-    def compute(self, spec: AccumulatorSpec, threads: int | None = None) -> Floats:
+    def compute(self, spec: AccumulatorSpec | str, threads: int | None = None) -> Floats:
         """Return the same dot products in other formats, float32 [batch, rows, columns]."""
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
@@ -137,7 +137,7 @@ class ObservedConv(ObservedCall):
         """Products per dot product."""
         return int(self.args.in_channels // self.args.groups * math.prod(self.args.kernel))
 
-    def compute(self, spec: AccumulatorSpec, threads: int | None = None) -> Floats:
+    def compute(self, spec: AccumulatorSpec | str, threads: int | None = None) -> Floats:
         """Return the same dot products in other formats, float32 in the shape of `y`."""
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)

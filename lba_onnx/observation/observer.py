@@ -86,8 +86,8 @@ def request_observation(model: "onnx.ModelProto", run: str) -> None:
         ModelError: The model has no converted node.
     """
     from lba_onnx.errors import ModelError
+    from lba_onnx.rewrite.attributes import set_attributes
     from lba_onnx.rewrite.conversion import converted_nodes
-    from lba_onnx.rewrite.specs import set_attributes
 
     nodes = converted_nodes(model)
     if not nodes:

@@ -33,6 +33,7 @@ from lba_onnx.post_training.measure import measure
 from lba_onnx.post_training.result import ConvertedModel
 from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
 from lba_onnx.rewrite.conversion import deliver
+from lba_onnx.rewrite.given_specs import read_given
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
 from lba_onnx.session import make_session
 
@@ -46,7 +47,7 @@ _CONVERTED, _CORRECTED = "converted", "corrected"
 def convert_with_data(
     model: ModelSource,
     data: Any,
-    spec: "str | Specs | Calibration" = "M7E4",
+    spec: Specs = "M7E4",
     *,
     with_correction: bool = True,
     metric: Metric | str | None = None,
@@ -139,7 +140,7 @@ def convert_with_data(
         proto, path = stages.deliver(models[final], model_output, use_external_data_format)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
     verdict = verdicts[final]
-    if isinstance(spec, Calibration) and verdict.comparison is not None:
+    if chosen is None and read_given(spec).provenance is not None and verdict.comparison is not None:
         verdict = replace(verdict, remark="the calibration that was given may have seen these samples")
     result = ConvertedModel(proto, report, chosen, correction, verdict, before, path)
     if result.is_broken:
@@ -148,7 +149,7 @@ def convert_with_data(
 
 
 def convert_only(
-    model: ModelSource, spec: "Specs | Calibration", *, model_output: str | os.PathLike[str], **settings: Any
+    model: ModelSource, spec: Specs, *, model_output: str | os.PathLike[str], **settings: Any
 ) -> ConvertedModel:
     """Convert a model without data: nothing is chosen, corrected or measured.
 
@@ -161,17 +162,9 @@ def convert_only(
     Raises:
         ModelError: As `convert`, whose other errors pass, too.
     """
-    proto, report = convert(model, _specs(spec), model_output=model_output, provenance=_provenance(spec), **settings)
+    proto, report = convert(model, spec, model_output=model_output, **settings)
     verdict = Closeness.unknown("there were no data to measure with")
     return ConvertedModel(proto, report, None, None, verdict, path=Path(model_output))
-
-
-def _specs(spec: Any) -> Any:
-    return spec.specs if isinstance(spec, Calibration) else spec
-
-
-def _provenance(spec: Any) -> dict[str, Any] | None:
-    return spec.provenance if isinstance(spec, Calibration) else None
 
 
 def _is_family(spec: Any) -> bool:
@@ -257,8 +250,7 @@ class _Stages:
     def convert(self, spec: Any, selection: Mapping[str, Any], portable: bool) -> "tuple[Any, ConversionReport]":
         """Convert; return the model, or where it is, and the ledger."""
         path = self._path(_CONVERTED)
-        of_spec = {"spec": _specs(spec), "provenance": _provenance(spec)}
-        self._conversion = {**of_spec, "portable": portable, **selection}
+        self._conversion = {"spec": spec, "portable": portable, **selection}
         proto, report = convert(self._model, model_output=path, **self._conversion)
         return path or proto, report
 

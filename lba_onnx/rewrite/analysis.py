@@ -6,7 +6,7 @@ the edit itself is made on the messages (see docs/decisions/0002-graphsurgeon-an
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from lba_onnx import ops
+from lba_onnx.rewrite.attributes import attributes_in_calls
 from lba_onnx.rewrite.typed import FunctionKey, function_key, type_graphs
 
 Body: TypeAlias = "onnx.GraphProto | onnx.FunctionProto"
@@ -30,6 +31,7 @@ class Site:
         opset: The version of the default domain there, or 0.
         node: The node itself, in the model.
         images: Its images; several in a function that is called with different types, none where there was no import.
+        copies: Its copies without attribute references, one for each way of calling the function that holds it.
     """
 
     location: str
@@ -38,6 +40,11 @@ class Site:
     opset: int
     node: onnx.NodeProto
     images: tuple[gs.Node, ...]
+    copies: tuple[onnx.NodeProto, ...]
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the node's attributes; None for one whose value differs between the calls of the function."""
+        return attributes_in_calls(self.node, self.copies)
 
     def operand_types(self) -> list[set[int]]:
         """Return for each image the known element types (of onnx.TensorProto.DataType) of its inputs and outputs."""
@@ -61,14 +68,13 @@ def walk_sites(model: onnx.ModelProto) -> Iterator[Site]:
     """Yield the nodes of the main graph, of its subgraphs where they stand, then of the functions."""
     typed = type_graphs(model)
     opset = default_opset(model)
-    yield from _walk(_Place("main", None, opset), model.graph, _import(typed.main))
+    yield from _walk(_Place("main", None, opset), model.graph, [_import(typed.main)])
     for function in model.functions:
         if function.domain == ops.DOMAIN:  # the bodies of a portable model
             continue
         key = function_key(function)
-        images = tuple(image for body in typed.functions[key] for image in _import(body))
         place = _Place(_function_location(key), function, default_opset(function) or opset)
-        yield from _walk(place, function, images)
+        yield from _walk(place, function, [_import(body) for body in typed.functions[key]])
 
 
 def default_opset(owner: "onnx.ModelProto | onnx.FunctionProto") -> int:
@@ -89,16 +95,32 @@ def _function_location(key: FunctionKey) -> str:
     return f"function {domain}:{name}" + (f":{overload}" if overload else "")
 
 
-def _walk(place: "_Place", body: Body, images: Sequence[gs.Graph]) -> Iterator[Site]:
+def _walk(place: "_Place", body: Body, copies: Sequence["_TypedBody"]) -> Iterator[Site]:
+    nodes = [list(copy.graph.node) for copy in copies]
     for index, node in enumerate(body.node):
-        node_images = tuple(graph.nodes[index] for graph in images)
-        yield Site(place.location, body, place.function, place.opset, node, node_images)
+        images = [copy.image and copy.image.nodes[index] for copy in copies]
+        node_copies = tuple(copied[index] for copied in nodes)
+        known = tuple(image for image in images if image is not None)
+        yield Site(place.location, body, place.function, place.opset, node, known, node_copies)
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 inner = f"{place.location}/{node.name or f'{node.op_type}_{index}'}:{attribute.name}"
-                graphs = [image.attrs.get(attribute.name) for image in node_images]
-                known = [graph for graph in graphs if isinstance(graph, gs.Graph)]
-                yield from _walk(replace(place, location=inner), attribute.g, known)
+                bodies = [_inner(copy, image, attribute.name) for copy, image in zip(node_copies, images, strict=True)]
+                yield from _walk(replace(place, location=inner), attribute.g, bodies)
+
+
+def _inner(node: onnx.NodeProto, image: gs.Node | None, name: str) -> "_TypedBody":
+    graph = next(attribute.g for attribute in node.attribute if attribute.name == name)
+    inner = image and image.attrs.get(name)
+    return _TypedBody(graph, inner if isinstance(inner, gs.Graph) else None)
+
+
+@dataclass(frozen=True)
+class _TypedBody:
+    """A typed copy of a body, and its import, where that could be had."""
+
+    graph: onnx.GraphProto
+    image: gs.Graph | None
 
 
 @dataclass(frozen=True)
@@ -108,16 +130,16 @@ class _Place:
     opset: int
 
 
-def _import(model: onnx.ModelProto) -> tuple[gs.Graph, ...]:
+def _import(model: onnx.ModelProto) -> _TypedBody:
     """Import a weightless model; the attributes go, but for subgraphs, since some trip the importer."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     _keep_subgraphs_only(bare.graph)
     with G_LOGGER.suppress(G_LOGGER.CRITICAL + 1):  # it prints warnings to standard output
         try:
-            return (gs.import_onnx(bare),)
+            return _TypedBody(model.graph, gs.import_onnx(bare))
         except Exception:  # the importer raises what it likes
-            return ()
+            return _TypedBody(model.graph, None)
 
 
 def _keep_subgraphs_only(graph: onnx.GraphProto) -> None:

@@ -5,7 +5,7 @@ Requires a model that model_files has checked. Ensures that each candidate has a
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
 import onnx
@@ -15,12 +15,13 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.analysis import Site, walk_sites
 from lba_onnx.rewrite.left_operators import reason_to_leave
-from lba_onnx.rewrite.weights import weight_source
+from lba_onnx.rewrite.weights import WeightSources
 
 UNKNOWN_TYPE = "unknown"
 NATIVE_TYPES = ("float32", "float16")
 CAST_TYPES = ("bfloat16", "float64")
 
+_SPEC_ATTRIBUTES = {attribute.name for attribute in ops.ARITHMETIC_ATTRIBUTES} - {"statistics"}
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _INPUT_COUNTS = {"MatMul": (2, 2), "Gemm": (2, 3), "Conv": (2, 3)}
 _TYPE_NAMES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
@@ -35,7 +36,8 @@ class Candidate:
     Attributes:
         name: What selections, specs and the ledger call it; unique in the model.
         site: The node and where it lives.
-        weights: Where its weights come from, as weights.weight_source says.
+        weights: Where its weights come from, as weights.WeightSources says.
+        constant_operand: Which operand follows from constants alone, 1 or else 0; None where neither does.
         element_type: Such as "float32", or "unknown".
         obstacle: Why it cannot be converted, or None.
     """
@@ -43,6 +45,7 @@ class Candidate:
     name: str
     site: Site
     weights: str
+    constant_operand: int | None
     element_type: str
     obstacle: str | None
 
@@ -56,8 +59,11 @@ class Candidate:
         """The spec of a converted node, or None."""
         if not self.is_converted:
             return None
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in self.site.node.attribute if a.type}
+        attributes = self.site.attributes()
         try:
+            for name in _SPEC_ATTRIBUTES & attributes.keys():
+                if attributes[name] is None:
+                    raise ValueError(f"the attribute {name} differs between the calls of its function")
             return AccumulatorSpec.from_attributes(attributes)
         except (TypeError, ValueError) as error:
             raise ModelError(f"node {self.name!r} in {self.site.location}: {error}") from None
@@ -73,31 +79,32 @@ def find_candidates(model: onnx.ModelProto) -> list[Candidate]:
         ModelError: A MatMul, Gemm or Conv has a number of inputs or outputs that it cannot have.
     """
     sites = list(walk_sites(model))
-    found = [site for site in sites if _is_standard(site.node) or _reason_to_leave(site, model)]
-    _name_nodes([site.node for site in found], {site.node.name for site in sites})
-    candidates = [_describe(site, model) for site in found]
-    return list(_with_unique_names(candidates))
+    functions = {(function.domain, function.name) for function in model.functions}
+    reasons = [_reason_to_leave(site.node, functions) for site in sites]
+    found = [(site, why) for site, why in zip(sites, reasons, strict=True) if why or _is_standard(site.node)]
+    _name_nodes([site.node for site, _ in found], {site.node.name for site in sites})
+    sources = WeightSources()
+    return list(_with_unique_names([_describe(site, reason, sources) for site, reason in found]))
 
 
-def _reason_to_leave(site: Site, model: onnx.ModelProto) -> str | None:
-    calls_function = any(f.domain == site.node.domain and f.name == site.node.op_type for f in model.functions)
-    if calls_function and site.node.domain != ops.DOMAIN:
+def _reason_to_leave(node: onnx.NodeProto, functions: Set[tuple[str, str]]) -> str | None:
+    if (node.domain, node.op_type) in functions and node.domain != ops.DOMAIN:
         return None  # the nodes in the function's body are candidates instead
-    return reason_to_leave(site.node.domain, site.node.op_type)
+    return reason_to_leave(node.domain, node.op_type)
 
 
 def _is_standard(node: onnx.NodeProto) -> bool:
     return node.domain in _DEFAULT_DOMAINS and node.op_type in ops.OP_TYPES
 
 
-def _describe(site: Site, model: onnx.ModelProto) -> Candidate:
-    if not _is_standard(site.node):
+def _describe(site: Site, reason: str | None, sources: WeightSources) -> Candidate:
+    if _is_standard(site.node):
+        _check_operands(site)
+        element_type = _element_type(site)
+        reason = _obstacle(site, element_type)
+    else:
         element_type = _element_type(site) if site.node.domain == ops.DOMAIN else _first_type(site)
-        reason = _reason_to_leave(site, model)
-        return Candidate(site.node.name, site, weight_source(site), element_type, reason)
-    _check_operands(site)
-    element_type = _element_type(site)
-    return Candidate(site.node.name, site, weight_source(site), element_type, _obstacle(site, element_type))
+    return Candidate(site.node.name, site, *sources.describe(site), element_type, reason)
 
 
 def _check_operands(site: Site) -> None:

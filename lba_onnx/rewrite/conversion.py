@@ -11,13 +11,15 @@ from lba_onnx import ops
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.candidates import Candidate, find_candidates
+from lba_onnx.rewrite.given_specs import Specs, read_given
+from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.patch import FreshNames, patch_node
 from lba_onnx.rewrite.portable import add_function_bodies
 from lba_onnx.rewrite.provenance import import_operator_set, write_metadata
 from lba_onnx.rewrite.report import ConversionReport, LedgerEntry
-from lba_onnx.rewrite.selection import Decision, Selection, Specs, decide
+from lba_onnx.rewrite.selection import Decision, Selection, decide
 
 _LOG = logging.getLogger(__name__)
 _STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
@@ -43,7 +45,9 @@ def convert(
 
     Args:
         model: A path, the bytes of a file, or a ModelProto, which is not changed.
-        spec: One spec for all nodes, or one for each node, by name; nodes without one are left.
+        spec: One for all nodes, as an AccumulatorSpec or its text such as "M7E4b10"; or one for each node, as a mapping
+            of names to these, a Calibration or the path of a biases file that it was saved to; nodes without one are
+            left.
         nodes_to_exclude: Names of nodes to leave, or regular expressions that match whole names.
         nodes_to_convert: Names or regular expressions of the nodes to convert; empty for all. Exclusion wins.
         op_types_to_convert: Some of MatMul, Gemm and Conv.
@@ -51,28 +55,36 @@ def convert(
             accumulators, where the library is not registered.
         model_output: A file to write the result to.
         use_external_data_format: As for `save_model`; takes model_output.
-        provenance: Where the specs come from, as JSON values, such as `Calibration.provenance`; kept in metadata_props.
+        provenance: Where the specs come from, as JSON values, kept in metadata_props; by default what a Calibration or
+            a biases file tells (`Calibration.provenance`).
 
     Returns:
         The converted model and the ledger of its nodes. Where the result has external data, it refers to files beside
         model_output; without model_output external data is loaded, or, beyond 2 GB, refers to files beside `model`.
 
     Raises:
+        DataError: The biases file cannot be read.
         FileNotFoundError: The model's file or the output's folder does not exist.
         ModelError: The model cannot be read, converted or written.
         SelectionError: A name or pattern selects nothing, or something that cannot be converted.
         TypeError: An argument has the wrong type.
-        ValueError: use_external_data_format is given without model_output.
+        ValueError: use_external_data_format is given without model_output, or a text is neither a spec nor a file.
     """
     if use_external_data_format is not None and model_output is None:
         raise ValueError("use_external_data_format: expected a model_output to go with it, got none")
     selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
+    given = read_given(spec)
     opened = open_model(model)
-    decisions = decide(find_candidates(opened.proto), spec, selection)
+    decisions = decide(find_candidates(opened.proto), given.specs, selection)
     report = ConversionReport(tuple(_entry(decision) for decision in decisions))
     _LOG.info("%s", report.summary())
     _apply(opened.proto, decisions, portable)
-    write_metadata(opened.proto, report.specs, _options(selection, portable), provenance)
+    write_metadata(
+        opened.proto,
+        report.specs,
+        _options(selection, portable),
+        given.provenance if provenance is None else provenance,
+    )
     return deliver(opened, model_output, use_external_data_format), report
 
 
@@ -125,11 +137,12 @@ def _op_type(node: onnx.NodeProto) -> str:
 
 
 def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool) -> None:
-    names = FreshNames(model)
+    names, insertions = FreshNames(model), Insertions()
     for candidate, spec in _converted(decisions):
-        patch_node(candidate, spec, names)
+        patch_node(candidate, spec, names, insertions)
         if candidate.site.function is not None:
             import_operator_set(candidate.site.function)
+    insertions.apply()
     twins = {d.candidate.site.node.op_type for d in decisions if d.candidate.is_converted}
     if twins:
         import_operator_set(model)

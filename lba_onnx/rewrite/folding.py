@@ -8,6 +8,9 @@
              y = LbaConv(x, w)      ->  LbaConv(x, w, offset)          likewise LbaGemm, with alpha and beta allowed for
              y = LbaMatMul(a, b)    ->  y = Add(LbaMatMul(a, b), offset)
 
+Below opset 7 onnxruntime has no Mul and no Add: a constant with the result takes their place, and what is not constant
+stays as it is.
+
 Requires a node with a constant operand. Ensures that no other node computes anything else than before.
 """
 
@@ -20,18 +23,23 @@ import onnx
 from numpy.typing import NDArray
 
 from lba_onnx.rewrite.analysis import Site
+from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.rewrite.candidates import Candidate, find_candidates
 from lba_onnx.rewrite.external_data import is_external
+from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.patch import FreshNames
 from lba_onnx.rewrite.scopes import Scope, walk_scopes
-from lba_onnx.rewrite.specs import set_attributes
-from lba_onnx.rewrite.weights import FUNCTION_INPUT, constant_operand
+from lba_onnx.rewrite.weights import FUNCTION_INPUT
 
 NO_CONSTANT = "no constant operand to scale"
 FUNCTION_WEIGHTS = "its weights are an input of its function"
 STACKED_MATRICES = "its constant is a stack of matrices on the left"
 UNKNOWN_RANK = "the rank of its weights is not known"
+UNDECIDED_LAYOUT = "its weights are transposed in some calls of its function only"
 
+_FIRST_OPSET_WITH_MUL = 7  # of those that onnxruntime has kernels for
+_TRANSPOSED = ("transA", "transB")
+_OPERATIONS = {"Mul": np.multiply, "Add": np.add}
 _DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}
 
 
@@ -60,6 +68,8 @@ class ScalableNode:
         rank: Number of axes of that operand.
         other_rank: Number of axes of the other one; None where it is not known.
         dtype: Of its operands and its output.
+        opset: The version of the default domain where it lives.
+        attributes: Its attributes; None for one that differs between the calls of its function.
     """
 
     name: str
@@ -69,6 +79,8 @@ class ScalableNode:
     rank: int
     other_rank: int | None
     dtype: np.dtype[Any]
+    opset: int
+    attributes: Mapping[str, Any]
 
     @property
     def channel_axis(self) -> int:
@@ -77,11 +89,18 @@ class ScalableNode:
 
     @property
     def takes_offset(self) -> bool:
-        """Whether an offset can be folded; behind a MatMul not in a function's body, nor in a shape not known."""
-        if self.node.op_type != "LbaMatMul":
-            return True
-        is_shape_known = self.operand == 1 or self.rank == 1 or self.other_rank is not None
-        return is_shape_known and not isinstance(self.scope.body, onnx.FunctionProto)
+        """Whether an offset can be folded.
+
+        It cannot behind a MatMul in a function's body, in a shape not known, or below opset 7; for a Gemm whose alpha
+        or beta differs between calls; and, below opset 7, beside a bias that is not constant.
+        """
+        has_add = self.opset >= _FIRST_OPSET_WITH_MUL
+        if self.node.op_type == "LbaMatMul":
+            is_shape_known = self.operand == 1 or self.rank == 1 or self.other_rank is not None
+            return has_add and is_shape_known and not isinstance(self.scope.body, onnx.FunctionProto)
+        if None in (self.attributes.get("alpha", 1.0), self.attributes.get("beta", 1.0)):
+            return False
+        return has_add or len(self.node.input) < 3 or _float_tensor(self.scope, self.node.input[2]) is not None
 
 
 def scalable_nodes(model: onnx.ModelProto) -> tuple[dict[str, ScalableNode], dict[str, str]]:
@@ -107,18 +126,24 @@ def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> No
         corrections: By name, of nodes that `scalable_nodes` returns.
     """
     nodes, _ = scalable_nodes(model)
-    names = FreshNames(model)
+    edit = _Edit(FreshNames(model), Insertions())
     for name, affine in corrections.items():
         place = nodes[name]
         if np.any(affine.scale != 1):
-            _scale_weights(place, affine.scale, names)
+            _scale_weights(place, affine.scale, edit)
         if np.any(affine.offset != 0):
-            _add_offset(place, affine.offset, names)
+            _add_offset(place, affine.offset, edit)
+    edit.insertions.apply()
+
+
+@dataclass(frozen=True)
+class _Edit:
+    names: FreshNames
+    insertions: Insertions
 
 
 def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode | str:
-    site = candidate.site
-    operand = constant_operand(site)
+    site, operand = candidate.site, candidate.constant_operand
     if operand is None or (operand == 0 and site.node.op_type == "LbaConv"):
         return FUNCTION_WEIGHTS if candidate.weights == FUNCTION_INPUT else NO_CONSTANT
     if candidate.element_type not in _DTYPES:
@@ -130,8 +155,13 @@ def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode
         return UNKNOWN_RANK
     if operand == 0 and rank > 2:
         return STACKED_MATRICES
-    dtype = _DTYPES[candidate.element_type]
-    return ScalableNode(candidate.name, site.node, scope, operand, rank, site.rank(1 - operand), dtype)
+    attributes = site.attributes()
+    if attributes.get(_TRANSPOSED[operand], 0) is None:
+        return UNDECIDED_LAYOUT
+    if site.opset < _FIRST_OPSET_WITH_MUL and _float_tensor(scope, site.node.input[operand]) is None:
+        return f"its weights are computed or in external data, and onnxruntime has no Mul of opset {site.opset}"
+    dtype, other_rank = _DTYPES[candidate.element_type], site.rank(1 - operand)
+    return ScalableNode(candidate.name, site.node, scope, operand, rank, other_rank, dtype, site.opset, attributes)
 
 
 def _known_rank(site: Site, operand: int) -> int | None:
@@ -145,11 +175,17 @@ def _tensor(scope: Scope, name: str) -> onnx.TensorProto | None:
     return None if owner is None else owner.constant(name)
 
 
-def _scale_weights(place: ScalableNode, scale: NDArray[np.float32], names: FreshNames) -> None:
+def _float_tensor(scope: Scope, name: str) -> onnx.TensorProto | None:
+    """Return a constant whose values are floats in the model itself, or None."""
+    tensor = _tensor(scope, name)
+    is_here = tensor is not None and not is_external(tensor) and _dtype(tensor) in _DTYPES.values()
+    return tensor if is_here else None
+
+
+def _scale_weights(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) -> None:
     name = place.node.input[place.operand]
     factors = scale.reshape(_scale_shape(place, len(scale)))
-    if not _multiply_in_place(place.scope, name, factors):
-        place.node.input[place.operand] = _insert(place, "Mul", name, factors, f"{name}_scaled", names)
+    place.node.input[place.operand] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
 
 
 def _scale_shape(place: ScalableNode, channels: int) -> tuple[int, ...]:
@@ -159,18 +195,18 @@ def _scale_shape(place: ScalableNode, channels: int) -> tuple[int, ...]:
     if place.node.op_type == "LbaConv":
         return (channels, *[1] * (place.rank - 1))
     is_first_axis = place.operand == 0
-    if place.node.op_type == "LbaGemm" and _number(place.node, ("transA", "transB")[place.operand], 0):
+    if place.attributes.get(_TRANSPOSED[place.operand]):
         is_first_axis = not is_first_axis
     return (channels, 1) if is_first_axis else (channels,)
 
 
-def _add_offset(place: ScalableNode, offset: NDArray[np.float32], names: FreshNames) -> None:
+def _add_offset(place: ScalableNode, offset: NDArray[np.float32], edit: _Edit) -> None:
     node = place.node
     if node.op_type == "LbaMatMul":
-        _add_behind(place, _offset_shape(place, offset), names)
+        _add_behind(place, _offset_shape(place, offset), edit)
         return
     if node.op_type == "LbaGemm":
-        alpha, beta = _number(node, "alpha", 1), _number(node, "beta", 1)
+        alpha, beta = (place.attributes.get(name, 1.0) for name in ("alpha", "beta"))
         has_addend = len(node.input) > 2 and beta != 0
         if not has_addend:
             del node.input[2:]
@@ -178,9 +214,10 @@ def _add_offset(place: ScalableNode, offset: NDArray[np.float32], names: FreshNa
         offset = (offset * np.float32(alpha / (beta if has_addend else 1.0))).astype(np.float32)
     addend = _offset_shape(place, offset)
     if len(node.input) < 3:
-        node.input.append(_insert_constant(place, addend, f"{place.name}_offset", names))
-    elif not _raise_in_place(place.scope, node.input[2], addend):
-        node.input[2] = _insert(place, "Add", node.input[2], addend, f"{node.input[2]}_raised", names)
+        node.input.append(_insert_constant(place, addend, f"{place.name}_offset", edit))
+    else:
+        name = node.input[2]
+        node.input[2] = _combine(place, "Add", name, addend, f"{name}_raised", edit)
 
 
 def _offset_shape(place: ScalableNode, offset: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -191,37 +228,25 @@ def _offset_shape(place: ScalableNode, offset: NDArray[np.float32]) -> NDArray[n
     return offset.reshape(-1, 1) if place.operand == 0 and has_columns else offset
 
 
-def _number(node: onnx.NodeProto, name: str, default: float) -> float:
-    return float(next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), default))
-
-
-def _own_tensor(scope: Scope, name: str) -> onnx.TensorProto | None:
-    """Return the tensor behind a name, where changing its values changes nothing else."""
-    owner = scope.owner(name)
-    tensor = None if owner is None else owner.constant(name)
-    if owner is None or tensor is None or is_external(tensor) or _dtype(tensor) not in _DTYPES.values():
-        return None
-    return tensor if owner.uses(name) == 1 else None
-
-
-def _multiply_in_place(scope: Scope, name: str, factors: NDArray[np.float32]) -> bool:
-    tensor = _own_tensor(scope, name)
+def _combine(place: ScalableNode, op_type: str, name: str, by: NDArray[np.float32], output: str, edit: _Edit) -> str:
+    """Multiply or add to a value that a node reads; return the name under which the node finds the result."""
+    is_own, has_operators = _is_own(place.scope, name), place.opset >= _FIRST_OPSET_WITH_MUL
+    tensor = _float_tensor(place.scope, name) if is_own or not has_operators else None
     if tensor is None:
-        return False
-    _replace_values(tensor, onnx.numpy_helper.to_array(tensor).astype(np.float64) * factors)
-    return True
+        return _insert(place, op_type, name, by, output, edit)
+    result = _OPERATIONS[op_type](onnx.numpy_helper.to_array(tensor).astype(np.float64), by)
+    if is_own and result.shape == tuple(tensor.dims):
+        tensor.CopyFrom(onnx.numpy_helper.from_array(result.astype(_dtype(tensor)), tensor.name))
+        return name
+    if has_operators:
+        return _insert(place, op_type, name, by, output, edit)
+    return _insert_constant(place, result, output, edit)
 
 
-def _raise_in_place(scope: Scope, name: str, offset: NDArray[np.float32]) -> bool:
-    tensor = _own_tensor(scope, name)
-    if tensor is None or tuple(tensor.dims) != offset.shape:
-        return False
-    _replace_values(tensor, onnx.numpy_helper.to_array(tensor).astype(np.float64) + offset)
-    return True
-
-
-def _replace_values(tensor: onnx.TensorProto, values: NDArray[np.float64]) -> None:
-    tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(_dtype(tensor)), tensor.name))
+def _is_own(scope: Scope, name: str) -> bool:
+    """Return whether changing the values of a constant changes nothing but the one node that reads it."""
+    owner = scope.owner(name)
+    return owner is not None and owner.uses(name) == 1
 
 
 def _dtype(tensor: onnx.TensorProto) -> np.dtype[Any]:
@@ -230,31 +255,27 @@ def _dtype(tensor: onnx.TensorProto) -> np.dtype[Any]:
 
 
 def _insert(
-    place: ScalableNode, op_type: str, operand: str, values: NDArray[np.float32], output: str, names: FreshNames
+    place: ScalableNode, op_type: str, operand: str, values: NDArray[np.float32], output: str, edit: _Edit
 ) -> str:
     """Put `op_type(operand, values)` in front of a node; return its output's name."""
-    output = names.make(output)
-    constant = _insert_constant(place, values, f"{output}_by", names)
-    node = onnx.helper.make_node(op_type, [operand, constant], [output], name=names.make(f"{output}_node"))
-    place.scope.body.node.insert(_index(place), node)
+    output = edit.names.make(output)
+    constant = _insert_constant(place, values, f"{output}_by", edit)
+    node = onnx.helper.make_node(op_type, [operand, constant], [output], name=edit.names.make(f"{output}_node"))
+    edit.insertions.before(place.node, place.scope.body, node)
     return output
 
 
-def _insert_constant(place: ScalableNode, values: NDArray[np.float32], name: str, names: FreshNames) -> str:
-    name = names.make(name)
+def _insert_constant(place: ScalableNode, values: NDArray[Any], name: str, edit: _Edit) -> str:
+    name = edit.names.make(name)
     tensor = onnx.numpy_helper.from_array(values.astype(place.dtype), name)
-    node = onnx.helper.make_node("Constant", [], [name], name=names.make(f"{name}_node"), value=tensor)
-    place.scope.body.node.insert(_index(place), node)
+    node = onnx.helper.make_node("Constant", [], [name], name=edit.names.make(f"{name}_node"), value=tensor)
+    edit.insertions.before(place.node, place.scope.body, node)
     return name
 
 
-def _add_behind(place: ScalableNode, offset: NDArray[np.float32], names: FreshNames) -> None:
-    constant = _insert_constant(place, offset, f"{place.name}_offset", names)
-    result, place.node.output[0] = place.node.output[0], names.make(f"{place.node.output[0]}_unraised")
-    name = names.make(f"{place.name}_raised")
+def _add_behind(place: ScalableNode, offset: NDArray[np.float32], edit: _Edit) -> None:
+    constant = _insert_constant(place, offset, f"{place.name}_offset", edit)
+    result, place.node.output[0] = place.node.output[0], edit.names.make(f"{place.node.output[0]}_unraised")
+    name = edit.names.make(f"{place.name}_raised")
     node = onnx.helper.make_node("Add", [place.node.output[0], constant], [result], name=name)
-    place.scope.body.node.insert(_index(place) + 1, node)
-
-
-def _index(place: ScalableNode) -> int:
-    return next(index for index, other in enumerate(place.scope.body.node) if other is place.node)
+    edit.insertions.behind(place.node, place.scope.body, node)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from lba_onnx.errors import ModelError
@@ -27,12 +28,12 @@ def copy_outline(model: onnx.ModelProto, place: PlaceTensor) -> onnx.ModelProto:
         place: Fills each initializer and each tensor attribute, in graphs, subgraphs and functions.
 
     Raises:
-        ModelError: Some text in the model is not UTF-8.
+        ModelError: A name in the model is not UTF-8; other texts may be any bytes.
     """
     try:
         return _copy_model(model, place)
     except UnicodeDecodeError as error:
-        raise ModelError(f"expected text in the model to be UTF-8, got {error.object!r}") from None
+        raise ModelError(f"expected names in the model to be UTF-8, got {error.object!r}") from None
 
 
 def _copy_model(model: onnx.ModelProto, place: PlaceTensor) -> onnx.ModelProto:
@@ -44,7 +45,7 @@ def _copy_model(model: onnx.ModelProto, place: PlaceTensor) -> onnx.ModelProto:
             for function in value:
                 _copy_function(function, outline.functions.add(), place)
         else:
-            _copy_field(outline, field.name, value)
+            _copy_field(outline, field, value)
     return outline
 
 
@@ -58,7 +59,9 @@ def place_nothing(source: onnx.TensorProto, target: onnx.TensorProto, is_attribu
 
 def describe(source: onnx.TensorProto, target: onnx.TensorProto) -> None:
     """Copy everything about a tensor but its values and where they are."""
-    target.name, target.data_type, target.doc_string = source.name, source.data_type, source.doc_string
+    for field, value in source.ListFields():
+        if field.name in ("name", "data_type", "doc_string"):
+            _copy_field(target, field, value)
     target.dims.extend(source.dims)
     if source.HasField("segment"):
         target.segment.CopyFrom(source.segment)
@@ -82,7 +85,7 @@ def _copy_graph(source: onnx.GraphProto, target: onnx.GraphProto, place: PlaceTe
             for tensor in value:
                 place(tensor, target.initializer.add(), False)
         else:
-            _copy_field(target, field.name, value)
+            _copy_field(target, field, value)
 
 
 def _copy_function(source: onnx.FunctionProto, target: onnx.FunctionProto, place: PlaceTensor) -> None:
@@ -91,7 +94,7 @@ def _copy_function(source: onnx.FunctionProto, target: onnx.FunctionProto, place
             for node in value:
                 _copy_node(node, target.node.add(), place)
         else:
-            _copy_field(target, field.name, value)
+            _copy_field(target, field, value)
 
 
 def _copy_node(source: onnx.NodeProto, target: onnx.NodeProto, place: PlaceTensor) -> None:
@@ -103,7 +106,7 @@ def _copy_node(source: onnx.NodeProto, target: onnx.NodeProto, place: PlaceTenso
             for attribute in value:
                 _copy_attribute(attribute, target.attribute.add(), place)
         else:
-            _copy_field(target, field.name, value)
+            _copy_field(target, field, value)
 
 
 def _holds_tensors(attribute: onnx.AttributeProto) -> bool:
@@ -125,13 +128,26 @@ def _copy_attribute(source: onnx.AttributeProto, target: onnx.AttributeProto, pl
             for graph in value:
                 _copy_graph(graph, target.graphs.add(), place)
         else:
-            _copy_field(target, field.name, value)
+            _copy_field(target, field, value)
 
 
-def _copy_field(target: Any, name: str, value: Any) -> None:
+def _copy_field(target: Message, field: FieldDescriptor, value: Any) -> None:
     if isinstance(value, Message):
-        getattr(target, name).CopyFrom(value)
+        getattr(target, field.name).CopyFrom(value)
+    elif isinstance(value, bytes) and field.type == FieldDescriptor.TYPE_STRING:
+        _set_undecoded(target, field, value)
     elif isinstance(value, (str, bytes, int, float)):
-        setattr(target, name, value)
+        setattr(target, field.name, value)
     else:
-        getattr(target, name).extend(value)
+        getattr(target, field.name).extend(value)
+
+
+def _set_undecoded(target: Message, field: FieldDescriptor, value: bytes) -> None:
+    """Give a text bytes that are not UTF-8: protobuf hands them out as they are, but takes them only when parsing."""
+    length_delimited = 2
+    target.MergeFromString(_varint(field.number << 3 | length_delimited) + _varint(len(value)) + value)
+
+
+def _varint(number: int) -> bytes:
+    sevens = [number >> shift & 0x7F for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes([*(seven | 0x80 for seven in sevens[:-1]), sevens[-1]])

@@ -15,6 +15,7 @@ Requires a candidate without an obstacle. Ensures that the node keeps its name, 
 and that the names of its inputs and outputs still stand for the same values.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import onnx
@@ -22,7 +23,9 @@ import onnx
 from lba_onnx import ops
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.rewrite.analysis import Body
+from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import CAST_TYPES, Candidate
+from lba_onnx.rewrite.insertion import Insertions
 
 _ONNX_TYPES = {
     "float32": onnx.TensorProto.FLOAT,
@@ -37,38 +40,36 @@ class FreshNames:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._taken = set(_names_in(model))
+        self._numbers: Counter[str] = Counter()
 
     def make(self, name: str) -> str:
-        """Return the name, with underscores behind it where it is taken."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        """Return the name, with an underscore behind it, or that and a number, where it is taken."""
+        fresh = name
+        while fresh in self._taken:
+            self._numbers[name] += 1
+            fresh = f"{name}_" if self._numbers[name] == 1 else f"{name}_{self._numbers[name]}"
+        self._taken.add(fresh)
+        return fresh
 
 
-def patch_node(candidate: Candidate, spec: AccumulatorSpec, names: FreshNames) -> None:
-    """Turn a candidate's node into its twin, with Casts around it where its element type needs them."""
+def patch_node(candidate: Candidate, spec: AccumulatorSpec, names: FreshNames, insertions: Insertions) -> None:
+    """Turn a candidate's node into its twin; the Casts that its element type needs around it are left to insert."""
     node = candidate.site.node
     node.domain, node.op_type = ops.DOMAIN, ops.OP_TYPES[node.op_type]
     while node.input and not node.input[-1]:
         node.input.pop()  # an explicit empty optional input crashes the shape inference of older onnxruntimes
-    _drop_attribute(node, "broadcast")  # of Gemm before opset 7; the twin always broadcasts
+    drop_attributes(node, ("broadcast",))  # of Gemm before opset 7; the twin always broadcasts
     for name, value in spec.to_attributes().items():
         node.attribute.append(onnx.helper.make_attribute(name, value))
+    body = candidate.site.body
     if candidate.element_type in CAST_TYPES:
-        _cast_inputs(node, candidate.site.body, names)
-        _cast_output(candidate, f"{node.output[0]}_float32", names)
+        insertions.before(node, body, *_cast_inputs(node, names))
+        insertions.behind(node, body, _cast_output(candidate, f"{node.output[0]}_float32", names))
     elif candidate.site.function is not None:
-        _cast_output(candidate, f"{node.output[0]}_untyped", names)
+        insertions.behind(node, body, _cast_output(candidate, f"{node.output[0]}_untyped", names))
 
 
-def _drop_attribute(node: onnx.NodeProto, name: str) -> None:
-    for index in reversed(range(len(node.attribute))):
-        if node.attribute[index].name == name:
-            del node.attribute[index]
-
-
-def _cast_inputs(node: onnx.NodeProto, body: Body, names: FreshNames) -> None:
+def _cast_inputs(node: onnx.NodeProto, names: FreshNames) -> list[onnx.NodeProto]:
     casts: dict[str, onnx.NodeProto] = {}
     for position, operand in enumerate(node.input):
         if operand not in casts:
@@ -76,26 +77,19 @@ def _cast_inputs(node: onnx.NodeProto, body: Body, names: FreshNames) -> None:
             output = names.make(f"{operand}_float32")
             casts[operand] = onnx.helper.make_node("Cast", [operand], [output], name=name, to=onnx.TensorProto.FLOAT)
         node.input[position] = casts[operand].output[0]
-    index = _index(node, body)
-    for cast in reversed(casts.values()):
-        body.node.insert(index, cast)
+    return list(casts.values())
 
 
-def _cast_output(candidate: Candidate, uncast: str, names: FreshNames) -> None:
-    """Put a Cast behind the node; its output keeps the node's output name."""
+def _cast_output(candidate: Candidate, uncast: str, names: FreshNames) -> onnx.NodeProto:
+    """Return a Cast to stand behind the node; its output takes the node's output name."""
     node = candidate.site.node
     name = names.make(f"{node.name}_cast_back")
     result, node.output[0] = node.output[0], names.make(uncast)
     if candidate.element_type in _ONNX_TYPES:
         to = _ONNX_TYPES[candidate.element_type]
-        cast = onnx.helper.make_node("Cast", [node.output[0]], [result], name=name, to=to)
-    else:  # a function that is called with several types, or never
-        cast = onnx.helper.make_node("CastLike", [node.output[0], node.input[0]], [result], name=name)
-    candidate.site.body.node.insert(_index(node, candidate.site.body) + 1, cast)
-
-
-def _index(node: onnx.NodeProto, body: Body) -> int:
-    return next(index for index, other in enumerate(body.node) if other is node)
+        return onnx.helper.make_node("Cast", [node.output[0]], [result], name=name, to=to)
+    # a function that is called with several types, or never
+    return onnx.helper.make_node("CastLike", [node.output[0], node.input[0]], [result], name=name)
 
 
 def _names_in(model: onnx.ModelProto) -> Iterator[str]:

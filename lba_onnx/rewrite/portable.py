@@ -15,9 +15,9 @@ import onnx
 from lba_onnx import ops
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.analysis import default_opset
+from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
 
 _FIRST_IR_WITH_FUNCTIONS = 8
-_FIRST_IR_WITH_SEPARATE_INITIALIZERS = 4
 _FIRST_OPSET = 7  # from here on Gemm broadcasts without being told to
 
 _ATTRIBUTE_TYPES = {
@@ -66,8 +66,8 @@ def _function(op_type: str, opset: int) -> onnx.FunctionProto:
 
 
 def _raise_ir_version(model: onnx.ModelProto) -> None:
-    if model.ir_version < _FIRST_IR_WITH_SEPARATE_INITIALIZERS:
-        # Up to IR 3 initializers are inputs too, and constant all the same; later IRs would let callers replace them.
+    if model.ir_version < FIRST_IR_WITH_SEPARATE_INITIALIZERS:
+        # Later IR versions would let callers replace initializers that are inputs.
         initializers = {tensor.name for tensor in model.graph.initializer}
         for index in reversed(range(len(model.graph.input))):
             if model.graph.input[index].name in initializers:

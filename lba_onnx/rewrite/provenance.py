@@ -49,16 +49,23 @@ def write_metadata(
         set_metadata(model, PROVENANCE_KEY, json.dumps(dict(provenance)))
 
 
-def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """Return a model's metadata_props."""
+def read_metadata(model: onnx.ModelProto) -> dict[str | bytes, str | bytes]:
+    """Return a model's metadata_props; texts that are not UTF-8 as bytes."""
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def read_json_metadata(model: onnx.ModelProto, key: str) -> dict[str, Any]:
-    """Return the JSON object in an entry of a model's metadata_props; empty where it is missing or somebody else's."""
+def own_metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the entries of this package in a model's metadata_props; what is not UTF-8 in them is replaced."""
+    own = {key: value for key, value in read_metadata(model).items() if isinstance(key, str)}
+    texts = {key: value.decode(errors="replace") if isinstance(value, bytes) else value for key, value in own.items()}
+    return {key: value for key, value in texts.items() if key.startswith("lba_onnx.")}
+
+
+def read_json_entry(model: onnx.ModelProto, key: str) -> dict[str, Any]:
+    """Return the JSON object in an entry of a model's metadata_props; empty where there is none, or something else."""
     try:
         value = json.loads(read_metadata(model).get(key, "{}"))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # somebody else's entry
         return {}
     return value if isinstance(value, dict) else {}
 

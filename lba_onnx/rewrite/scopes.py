@@ -5,25 +5,32 @@ If:then_branch    MatMul(x, w)        w is found in the main graph; a `w` of the
 function f          sees only its own names
 """
 
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import onnx
 
 from lba_onnx.rewrite.analysis import Body
 
+FIRST_IR_WITH_SEPARATE_INITIALIZERS = 4
+"""Up to IR version 3 initializers are inputs too, and constant all the same."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scope:
-    """A graph or function body, and the graph around it.
+    """A graph or function body, and the graph around it, as they are when first asked.
 
     Attributes:
         body: The graph or function.
         outer: The scope whose names it sees too; None in the main graph and in functions.
+        has_fixed_initializers: Whether initializers that are inputs too are constants, as up to IR version 3.
     """
 
     body: Body
     outer: "Scope | None"
+    has_fixed_initializers: bool = False
 
     def owner(self, name: str) -> "Scope | None":
         """Return the scope that defines a value, or None."""
@@ -34,34 +41,45 @@ class Scope:
 
     def defines(self, name: str) -> bool:
         """Return whether a value of this name is an input, an initializer or a node's output here."""
-        return name in _defined_names(self.body)
+        return name in self._defined
 
     def constant(self, name: str) -> onnx.TensorProto | None:
         """Return the values of an initializer or a Constant node that is defined here, or None.
 
-        An initializer that is an input too is none: its value may be fed. Neither is a Constant node of a function
-        whose value each call gives.
+        An initializer that may be fed as an input is none. Neither is a Constant node of a function whose value each
+        call gives.
         """
-        if isinstance(self.body, onnx.GraphProto) and not any(value.name == name for value in self.body.input):
-            for tensor in self.body.initializer:
-                if tensor.name == name:
-                    return tensor
-        for node in self.body.node:
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and name in node.output:
-                return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
-        return None
+        return self._constants.get(name)
 
     def uses(self, name: str) -> int:
         """Return how often a value that is defined here is read, here and in the graphs inside."""
-        results = [value if isinstance(value, str) else value.name for value in self.body.output]
-        return results.count(name) + sum(_uses_by(node, name) for node in self.body.node)
+        return self._uses[name]
+
+    @cached_property
+    def _defined(self) -> set[str]:
+        return _defined_names(self.body)
+
+    @cached_property
+    def _uses(self) -> Counter[str]:
+        return _uses(self.body)
+
+    @cached_property
+    def _constants(self) -> dict[str, onnx.TensorProto]:
+        nodes = (n for n in self.body.node if n.op_type == "Constant" and n.domain in ("", "ai.onnx"))
+        tensors = ((n, a.t) for n in nodes for a in n.attribute if a.name == "value" and a.HasField("t"))
+        constants = {output: tensor for node, tensor in tensors for output in node.output}
+        if isinstance(self.body, onnx.GraphProto):
+            inputs = set() if self.has_fixed_initializers else {value.name for value in self.body.input}
+            constants.update((t.name, t) for t in self.body.initializer if t.name not in inputs)
+        return constants
 
 
 def walk_scopes(model: onnx.ModelProto) -> Iterator[Scope]:
     """Yield the scopes of the main graph, of its subgraphs, and of the functions with theirs."""
-    pending = [Scope(model.graph, None), *(Scope(function, None) for function in model.functions)]
+    main = Scope(model.graph, None, model.ir_version < FIRST_IR_WITH_SEPARATE_INITIALIZERS)
+    pending = deque([main, *(Scope(function, None) for function in model.functions)])
     while pending:
-        scope = pending.pop(0)
+        scope = pending.popleft()
         yield scope
         pending += [Scope(graph, scope) for node in scope.body.node for graph in _subgraphs(node)]
 
@@ -70,9 +88,15 @@ def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
-def _uses_by(node: onnx.NodeProto, name: str) -> int:
-    inner = (graph for graph in _subgraphs(node) if name not in _defined_names(graph))
-    return list(node.input).count(name) + sum(Scope(graph, None).uses(name) for graph in inner)
+def _uses(body: Body) -> Counter[str]:
+    """Count how often each name is read in a body and, unless they define it themselves, in the graphs inside."""
+    uses = Counter(value if isinstance(value, str) else value.name for value in body.output)
+    for node in body.node:
+        uses.update(node.input)
+        for graph in _subgraphs(node):
+            defined = _defined_names(graph)
+            uses.update({name: count for name, count in _uses(graph).items() if name not in defined})
+    return uses
 
 
 def _defined_names(body: Body) -> set[str]:

@@ -1,17 +1,17 @@
 """Which candidates to convert, and with which spec: names, regular expressions, operator types."""
 
 import difflib
+import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from lba_onnx import ops
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import SelectionError
 from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
 
-Specs: TypeAlias = AccumulatorSpec | Mapping[str, AccumulatorSpec]
+_MAX_COMPARED = 500  # names, of which the nearest to one that was not found are looked for; each takes a while
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,24 @@ class Decision:
     reason: str
 
 
-def decide(candidates: Sequence[Candidate], specs: Specs, selection: Selection) -> list[Decision]:
+def decide(
+    candidates: Sequence[Candidate], specs: AccumulatorSpec | Mapping[str, AccumulatorSpec], selection: Selection
+) -> list[Decision]:
     """Return what becomes of each candidate, in their order.
 
+    Args:
+        candidates: The nodes that multiply and accumulate.
+        specs: One spec for all of them, or names to specs.
+        selection: What the caller asked for.
+
     Raises:
-        TypeError: `specs` is neither a spec nor a mapping of names to specs.
         SelectionError: A name or pattern selects nothing, or nodes_to_convert names a node that cannot be converted.
     """
-    chosen = _specs_by_name(candidates, specs)
-    excluded = _matches(candidates, selection.nodes_to_exclude, "nodes_to_exclude")
-    included = _matches(candidates, selection.nodes_to_convert, "nodes_to_convert")
-    _refuse_impossible(candidates, selection.nodes_to_convert)
+    names = _Names(candidates)
+    chosen = _specs_by_name(names, specs)
+    excluded = _matches(names, selection.nodes_to_exclude, "nodes_to_exclude")
+    included = _matches(names, selection.nodes_to_convert, "nodes_to_convert")
+    _refuse_impossible(names, selection.nodes_to_convert)
     decisions = []
     for candidate in candidates:
         reason = candidate.obstacle
@@ -104,18 +111,47 @@ def _remark(candidate: Candidate) -> str:
     return ""
 
 
-def _specs_by_name(candidates: Sequence[Candidate], specs: Specs) -> dict[str, AccumulatorSpec]:
+class _Names:
+    """The candidates by name."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.candidates = candidates
+        self._unique = {candidate.name: candidate for candidate in candidates}
+        self._shared: dict[str, list[Candidate]] = {}
+        for candidate in candidates:
+            self._shared.setdefault(candidate.site.node.name, []).append(candidate)
+
+    def named(self, name: str) -> list[Candidate]:
+        """Return the node of that unique name, or else all that share the name."""
+        return [self._unique[name]] if name in self._unique else self._shared.get(name, [])
+
+    def not_found(self, problem: str, name: str) -> str:
+        """Return an error message that lists the nearest names."""
+        if not self._unique:
+            return f"{problem} {name!r}; the model has no node that multiplies and accumulates"
+        return f"{problem} {name!r}; the nearest names are {', '.join(map(repr, _nearest(name, self._unique)))}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> list[str]:
+    """Return three names, of those that share most characters with this one the most similar."""
+    matcher = difflib.SequenceMatcher(b=name)
+
+    def shared(other: str) -> float:
+        matcher.set_seq1(other)
+        return matcher.quick_ratio()
+
+    likely = heapq.nlargest(_MAX_COMPARED, names, key=shared)
+    return difflib.get_close_matches(name, likely, n=3, cutoff=0.0)
+
+
+def _specs_by_name(names: _Names, specs: AccumulatorSpec | Mapping[str, AccumulatorSpec]) -> dict[str, AccumulatorSpec]:
     if isinstance(specs, AccumulatorSpec):
-        return dict.fromkeys((candidate.name for candidate in candidates), specs)
-    if not isinstance(specs, Mapping):
-        raise TypeError(f"expected an AccumulatorSpec or a mapping of node names to them, got {type(specs).__name__}")
+        return dict.fromkeys((candidate.name for candidate in names.candidates), specs)
     chosen: dict[str, AccumulatorSpec] = {}
     for name, spec in specs.items():
-        if not isinstance(spec, AccumulatorSpec):
-            raise TypeError(f"spec of node {name!r}: expected an AccumulatorSpec, got {type(spec).__name__}")
-        named = _named(candidates, name)
+        named = names.named(name)
         if not named:
-            raise SelectionError(f"spec: {_nothing_found('no node is called', name, candidates)}")
+            raise SelectionError(f"spec: {names.not_found('no node is called', name)}")
         for candidate in named:
             if candidate.obstacle and not candidate.is_converted:
                 raise SelectionError(f"spec: node {candidate.name!r} cannot take a spec: {candidate.obstacle}")
@@ -124,49 +160,35 @@ def _specs_by_name(candidates: Sequence[Candidate], specs: Specs) -> dict[str, A
     return chosen
 
 
-def _matches(candidates: Sequence[Candidate], patterns: Iterable[str], argument: str) -> dict[str, str]:
+def _matches(names: _Names, patterns: Iterable[str], argument: str) -> dict[str, str]:
     """Return the names that the patterns select, each with the first pattern that does."""
     selected: dict[str, str] = {}
     for pattern in patterns:
-        matched = _select(candidates, pattern, argument)
+        matched = _select(names, pattern, argument)
         if not matched:
-            raise SelectionError(f"{argument}: {_nothing_found('nothing matches', pattern, candidates)}")
+            raise SelectionError(f"{argument}: {names.not_found('nothing matches', pattern)}")
         for candidate in matched:
             selected.setdefault(candidate.name, pattern)
     return selected
 
 
-def _select(candidates: Sequence[Candidate], pattern: str, argument: str) -> list[Candidate]:
+def _select(names: _Names, pattern: str, argument: str) -> list[Candidate]:
     """Return the nodes of that exact name, or else those that the regular expression matches in full."""
-    named = _named(candidates, pattern)
+    named = names.named(pattern)
     if named:
         return named
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise SelectionError(f"{argument}: {pattern!r} is no node's name and no regular expression: {error}") from None
-    return [c for c in candidates if expression.fullmatch(c.name) or expression.fullmatch(c.site.node.name)]
+    return [c for c in names.candidates if expression.fullmatch(c.name) or expression.fullmatch(c.site.node.name)]
 
 
-def _named(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
-    """Return the node of that unique name, or else all that share the name."""
-    exact = [candidate for candidate in candidates if candidate.name == name]
-    return exact or [candidate for candidate in candidates if candidate.site.node.name == name]
-
-
-def _refuse_impossible(candidates: Sequence[Candidate], patterns: Iterable[str]) -> None:
+def _refuse_impossible(names: _Names, patterns: Iterable[str]) -> None:
     for pattern in patterns:
-        named = _named(candidates, pattern)
+        named = names.named(pattern)
         if named and all(candidate.obstacle for candidate in named):
             raise SelectionError(f"nodes_to_convert: {pattern!r} cannot be converted: {named[0].obstacle}")
-
-
-def _nothing_found(problem: str, name: str, candidates: Sequence[Candidate]) -> str:
-    names = [candidate.name for candidate in candidates]
-    if not names:
-        return f"{problem} {name!r}; the model has no node that multiplies and accumulates"
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.0)
-    return f"{problem} {name!r}; the nearest names are {', '.join(map(repr, nearest))}"
 
 
 def _strings(argument: str, values: Iterable[str]) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """The specs of a converted model, changed in place of converting again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import onnx
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.errors import ModelError
-from lba_onnx.rewrite.conversion import converted_nodes
+from lba_onnx.rewrite.attributes import set_attributes
+from lba_onnx.rewrite.candidates import find_candidates
 
 
 def read_specs(model: onnx.ModelProto) -> dict[str, AccumulatorSpec]:
@@ -15,34 +16,26 @@ def read_specs(model: onnx.ModelProto) -> dict[str, AccumulatorSpec]:
     Raises:
         ModelError: The model has no converted node.
     """
-    specs = {name: AccumulatorSpec.from_attributes(_attributes(node)) for name, node in converted_nodes(model)}
+    specs = {candidate.name: spec for candidate in find_candidates(model) if (spec := candidate.present_spec)}
     if not specs:
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
     return specs
 
 
-def change_specs(model: onnx.ModelProto, change: Callable[[str, AccumulatorSpec], AccumulatorSpec]) -> onnx.ModelProto:
+def change_specs(
+    model: onnx.ModelProto, change: Callable[[str, AccumulatorSpec], AccumulatorSpec | str]
+) -> onnx.ModelProto:
     """Return a copy of a converted model with other specs; its metadata still tells of the first.
 
     Args:
         model: The converted model.
-        change: Called with each node's name and spec; returns the new spec.
+        change: Called with each node's name and spec; returns the new spec, or its text.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    for name, node in converted_nodes(changed):
-        spec = change(name, AccumulatorSpec.from_attributes(_attributes(node)))
-        set_attributes(node, spec.to_attributes())
+    for candidate in find_candidates(changed):
+        spec = candidate.present_spec
+        if spec is not None:
+            changed_spec = as_spec(change(candidate.name, spec), f"spec of node {candidate.name!r}")
+            set_attributes(candidate.site.node, changed_spec.to_attributes())
     return changed
-
-
-def set_attributes(node: onnx.NodeProto, values: "Mapping[str, int | float | str]") -> None:
-    """Give attributes of a node new values; the others stay."""
-    for index in reversed(range(len(node.attribute))):
-        if node.attribute[index].name in values:
-            del node.attribute[index]
-    node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in values.items())
-
-
-def _attributes(node: onnx.NodeProto) -> "dict[str, object]":
-    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if a.type}

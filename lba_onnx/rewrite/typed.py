@@ -4,12 +4,17 @@
     function f(x)    ->  one graph for each combination of element types and attributes that f is called with,
                          its inputs typed as at the call, its attribute references replaced
 
+onnx's inference goes through a function anew at each call, which takes 2^30 steps where 30 functions each call the
+next one twice. Calls of functions that would take long are therefore hidden from it; what they return is inferred
+here, once for each combination.
+
 Requires nothing of the model: where inference fails, types stay unknown. Ensures that nodes keep their order, so that
 a typed graph's node and the model's node pair by index.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnx
 
@@ -19,13 +24,14 @@ from lba_onnx.rewrite.outline import copy_outline, place_nothing
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a model-local function."""
 
-_MAX_BINDINGS = 1000  # a model whose functions are called in more ways than these keeps the rest unknown
+_MAX_BINDINGS = 1000  # of a model whose functions are called in more ways than these, types and attributes stay unknown
+_MAX_EXPANSION = 1000  # nodes, with those of all calls inside, up to which onnx's inference goes through a function
 _STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
 
 
 @dataclass
 class TypedGraphs:
-    """The typed copies: of the main graph, and of each function's body once a way of calling it."""
+    """The typed copies: of the main graph, and of each function's body once for each way of calling it, if known."""
 
     main: onnx.ModelProto
     functions: dict[FunctionKey, list[onnx.ModelProto]] = field(default_factory=dict)
@@ -40,12 +46,19 @@ def type_graphs(model: onnx.ModelProto) -> TypedGraphs:
     """Return weightless copies of the main graph and of the function bodies, with inferred types."""
     outline = copy_outline(model, place_nothing)
     _restore_standard_operators(outline)
-    typed = TypedGraphs(_infer(outline))
-    functions = {function_key(function): function for function in outline.functions}
-    _type_functions(typed, functions, outline)
+    typed = _Typing(outline).type_all()
     for copy in (typed.main, *(body for bodies in typed.functions.values() for body in bodies)):
         del copy.functions[:]
     return typed
+
+
+def called_functions(body: "onnx.GraphProto | onnx.FunctionProto") -> Iterator[FunctionKey]:
+    """Yield what each node would call, in a body and the graphs inside; most are operators, and no functions."""
+    for node in body.node:
+        yield node.domain, node.op_type, getattr(node, "overload", "")
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from called_functions(attribute.g)
 
 
 def _restore_standard_operators(outline: onnx.ModelProto) -> None:
@@ -58,43 +71,127 @@ def _restore_standard_operators(outline: onnx.ModelProto) -> None:
             bodies.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
 
 
-def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
+def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return onnx.shape_inference.infer_shapes(model)
     except Exception:  # whatever inference cannot digest, the model's own type information remains
         return model
 
 
-def _type_functions(
-    typed: TypedGraphs, functions: Mapping[FunctionKey, onnx.FunctionProto], outline: onnx.ModelProto
-) -> None:
-    """Follow the calls from the main graph on; a function that is never called gets one untyped body."""
-    pending = [typed.main]
-    seen: set[tuple[FunctionKey, bytes]] = set()
-    while pending and len(seen) < _MAX_BINDINGS:
-        for key, call, types in _calls(pending.pop().graph, {}, functions):
-            body = _bind(functions[key], call, types)
-            binding = key, body.SerializeToString(deterministic=True)
-            if binding not in seen:
-                seen.add(binding)
-                copy = _infer(_as_model(body, functions[key], outline))
-                typed.functions.setdefault(key, []).append(copy)
-                pending.append(copy)
-    for key, function in functions.items():
-        if key not in typed.functions:
-            body = _bind(function, onnx.NodeProto(), {})
-            typed.functions[key] = [_as_model(body, function, outline)]
+class _Typing:
+    """The functions of an outline, and what is known of their bodies by the ways in which they are called."""
+
+    def __init__(self, outline: onnx.ModelProto) -> None:
+        self._outline = outline
+        self._functions = {function_key(function): function for function in outline.functions}
+        self._expansions: dict[FunctionKey, int] = {}
+        self._quick = [f for key, f in self._functions.items() if self._expansion(key) <= _MAX_EXPANSION]
+        self._bodies: dict[tuple[FunctionKey, bytes], onnx.ModelProto] = {}
+
+    def type_all(self) -> TypedGraphs:
+        """Follow the calls from the main graph on; a function that is never called gets one untyped body."""
+        typed = TypedGraphs(self._infer(self._as_model(self._outline.graph, self._outline.opset_import)))
+        pending = [typed.main]
+        seen: set[int] = set()
+        while pending and len(self._bodies) < _MAX_BINDINGS:
+            for call in _calls(pending.pop().graph, {}, self._functions):
+                body = self._body(call)
+                if id(body) not in seen:
+                    seen.add(id(body))
+                    typed.functions.setdefault(call.key, []).append(body)
+                    pending.append(body)
+        for key, function in self._functions.items():
+            if pending:  # there are ways of calling that have not been followed
+                typed.functions[key] = []
+            elif key not in typed.functions:
+                body = _bind(function, onnx.NodeProto(), {})
+                typed.functions[key] = [self._as_model(body, function.opset_import)]
+        return typed
+
+    def _expansion(self, key: FunctionKey) -> int:
+        """Return how many nodes a function has when all calls inside are replaced by what they call."""
+        if key not in self._expansions:
+            callees = called_functions(self._functions[key])
+            self._expansions[key] = sum(1 + (self._expansion(k) if k in self._functions else 0) for k in callees)
+        return self._expansions[key]
+
+    def _infer(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """Infer types, again whenever a call of a function that inference does not see has given new ones."""
+        typed = _infer_shapes(model)
+        while len(self._quick) < len(self._functions) and self._add_results(typed.graph):
+            typed = _infer_shapes(typed)
+        return typed
+
+    def _add_results(self, graph: onnx.GraphProto) -> bool:
+        """Write down the types of what hidden calls return, where all that they take is known; tell whether any is."""
+        learned = False
+        for call in _calls(graph, {}, self._functions):
+            is_hidden = self._expansions[call.key] > _MAX_EXPANSION
+            if not (is_hidden and call.is_news) or len(self._bodies) >= _MAX_BINDINGS:
+                continue
+            body = self._body(call).graph
+            results = _known_types(body)
+            for value, output in zip(call.node.output, body.output, strict=False):
+                if value and value not in call.types and output.name in results:
+                    _declare(call.graph, value, results[output.name])
+                    learned = True
+        return learned
+
+    def _body(self, call: "_Call") -> onnx.ModelProto:
+        function = self._functions[call.key]
+        body = _bind(function, call.node, call.types)
+        binding = call.key, body.SerializeToString(deterministic=True)
+        if binding not in self._bodies:
+            self._bodies[binding] = self._infer(self._as_model(body, function.opset_import))
+        return self._bodies[binding]
+
+    def _as_model(self, body: onnx.GraphProto, opset_import: Any) -> onnx.ModelProto:
+        return onnx.ModelProto(
+            ir_version=self._outline.ir_version,
+            graph=body,
+            opset_import=opset_import or self._outline.opset_import,
+            functions=self._quick,
+        )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of a function.
+
+    Attributes:
+        key: The function.
+        node: The node that calls.
+        graph: The graph that holds it.
+        types: The types of the values that the node may use.
+    """
+
+    key: FunctionKey
+    node: onnx.NodeProto
+    graph: onnx.GraphProto
+    types: Mapping[str, onnx.TypeProto]
+
+    @property
+    def is_news(self) -> bool:
+        """Whether all inputs have types, and some output has none."""
+        takes_known = all(name in self.types for name in self.node.input if name)
+        return takes_known and any(name not in self.types for name in self.node.output if name)
+
+
+def _declare(graph: onnx.GraphProto, name: str, value_type: onnx.TypeProto) -> None:
+    output = next((value for value in graph.output if value.name == name), None)
+    declared = graph.value_info.add(name=name) if output is None else output
+    declared.type.CopyFrom(value_type)
 
 
 def _calls(
     graph: onnx.GraphProto, outer: Mapping[str, onnx.TypeProto], functions: Mapping[FunctionKey, onnx.FunctionProto]
-) -> Iterator[tuple[FunctionKey, onnx.NodeProto, Mapping[str, onnx.TypeProto]]]:
-    """Yield each call of a function, with the types of the values in its scope."""
+) -> Iterator[_Call]:
+    """Yield each call of a function, in a graph and the graphs inside."""
     types = {**outer, **_known_types(graph)}
     for node in graph.node:
         key = node.domain, node.op_type, getattr(node, "overload", "")
         if key in functions:
-            yield key, node, types
+            yield _Call(key, node, graph, types)
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _calls(attribute.g, types, functions)
@@ -143,12 +240,3 @@ def _replace_references(node: onnx.NodeProto, arguments: Mapping[str, onnx.Attri
         if attribute.HasField("g"):
             for inner in attribute.g.node:
                 _replace_references(inner, arguments)
-
-
-def _as_model(body: onnx.GraphProto, function: onnx.FunctionProto, outline: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.ModelProto(
-        ir_version=outline.ir_version,
-        graph=body,
-        opset_import=function.opset_import or outline.opset_import,
-        functions=outline.functions,
-    )

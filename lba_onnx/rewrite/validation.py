@@ -6,7 +6,7 @@ import onnx
 
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.external_data import expected_bytes, is_external, iterate_tensors
-from lba_onnx.rewrite.typed import FunctionKey, function_key
+from lba_onnx.rewrite.typed import FunctionKey, called_functions, function_key
 
 MIN_IR_VERSION = 3
 _MAX_DEPTH = 100  # nested subgraphs or function calls; protobuf itself parses no deeper
@@ -81,22 +81,16 @@ def _check_calls(
         raise ModelError(f"{name}: function {key[0]}:{key[1]} calls itself, or calls are nested too deeply")
     if key in finished:
         return
-    for callee in _callees(functions[key]):
+    for callee in set(called_functions(functions[key])):
         if callee in functions:
             _check_calls(callee, functions, (*callers, key), finished, name)
     finished.add(key)
 
 
-def _callees(body: "onnx.FunctionProto | onnx.GraphProto") -> set[FunctionKey]:
-    keys = {(node.domain, node.op_type, getattr(node, "overload", "")) for node in body.node}
-    for node in body.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                keys |= _callees(attribute.g)
-    return keys
-
-
 def _check_tensor(tensor: onnx.TensorProto, name: str) -> None:
+    for entry in tensor.external_data:
+        if not (isinstance(entry.key, str) and isinstance(entry.value, str)):
+            raise ModelError(f"{name}: tensor {tensor.name!r}: expected external data in UTF-8, got {entry.value!r}")
     try:
         expected = expected_bytes(tensor)
     except ModelError as error:

@@ -10,61 +10,77 @@ FUNCTION_INPUT = "function input"
 UNKNOWN = "unknown"
 
 
-def weight_source(site: Site) -> str:
-    """Return where the weights come from: the second input, or the first where only that one is constant.
+class WeightSources:
+    """Answers for the nodes of one model; what is known of a tensor once is not looked for again."""
 
-    Returns:
-        "initializer", "outer-scope initializer" or "Constant node", followed by the tensor's name; "derived from
-        constants" for a chain such as DequantizeLinear and Transpose; "function input"; "dynamic"; or "unknown",
-        where the graph could not be analysed.
-    """
-    sources = _sources(site)
-    index = constant_operand(site)
-    return sources[index] if index is not None else sources.get(1, UNKNOWN)
+    def __init__(self) -> None:
+        self._is_constant: dict[int, bool] = {}
+        self._initializers: dict[int, frozenset[str]] = {}
+
+    def describe(self, site: Site) -> tuple[str, int | None]:
+        """Return where the weights come from, and which operand, 1 or else 0, follows from constants alone.
+
+        The weights are the second input, or the first where only that one is constant.
+
+        Returns:
+            "initializer", "outer-scope initializer" or "Constant node", followed by the tensor's name; "derived from
+            constants" for a chain such as DequantizeLinear and Transpose; "function input"; "dynamic"; or "unknown",
+            where the graph could not be analysed. The operand is None where neither is constant.
+        """
+        inputs = site.images[0].inputs[:2] if site.images else []
+        sources = [self._source(tensor, site) for tensor in inputs]
+        constant = [index for index, source in enumerate(sources) if source not in (DYNAMIC, FUNCTION_INPUT)]
+        operand = max(constant, default=None)
+        return sources[operand] if operand is not None else (*sources[1:], UNKNOWN)[0], operand
+
+    def _source(self, tensor: gs.Tensor, site: Site) -> str:
+        if isinstance(tensor, gs.Constant):
+            own = isinstance(site.body, onnx.GraphProto) and tensor.name in self._initializers_of(site.body)
+            return f"{'initializer' if own else 'outer-scope initializer'} {tensor.name!r}"
+        if _is_constant_node(tensor):
+            return f"Constant node {tensor.name!r}"
+        if self._follows_from_constants(tensor):
+            return "derived from constants"
+        is_function_input = isinstance(site.body, onnx.FunctionProto) and tensor.name in site.body.input
+        return FUNCTION_INPUT if is_function_input else DYNAMIC
+
+    def _initializers_of(self, graph: onnx.GraphProto) -> frozenset[str]:
+        if id(graph) not in self._initializers:
+            dense = {tensor.name for tensor in graph.initializer}
+            self._initializers[id(graph)] = frozenset(dense | {t.values.name for t in graph.sparse_initializer})
+        return self._initializers[id(graph)]
+
+    def _follows_from_constants(self, tensor: gs.Tensor) -> bool:
+        """Tell whether a tensor follows from constants alone, through nodes without subgraphs."""
+        known = self._is_constant
+        pending, visited = [tensor], set()
+        while pending:
+            current = pending[-1]
+            inputs = _constant_candidates(current)
+            fresh = [t for t in inputs if id(t) not in known and id(t) not in visited]
+            if id(current) not in visited and fresh:
+                visited.add(id(current))
+                pending += fresh
+                continue
+            known.setdefault(id(current), _is_source(current) or _all_known(inputs, known))
+            pending.pop()
+        return known[id(tensor)]
 
 
-def constant_operand(site: Site) -> int | None:
-    """Return which operand, 1 or else 0, follows from constants alone; None where neither does."""
-    sources = _sources(site)
-    return next((index for index in (1, 0) if sources.get(index, DYNAMIC) not in (DYNAMIC, FUNCTION_INPUT)), None)
+def _all_known(inputs: list[gs.Tensor], known: dict[int, bool]) -> bool:
+    return bool(inputs) and all(known.get(id(tensor), False) for tensor in inputs)  # what is missing is in a cycle
 
 
-def _sources(site: Site) -> dict[int, str]:
-    inputs = site.images[0].inputs[:2] if site.images else []
-    return {index: _source(tensor, site) for index, tensor in enumerate(inputs)}
+def _is_source(tensor: gs.Tensor) -> bool:
+    return isinstance(tensor, gs.Constant) or _is_constant_node(tensor)
 
 
-def _source(tensor: gs.Tensor, site: Site) -> str:
-    if isinstance(tensor, gs.Constant):
-        own = isinstance(site.body, onnx.GraphProto) and _is_initializer(tensor.name, site.body)
-        return f"{'initializer' if own else 'outer-scope initializer'} {tensor.name!r}"
-    if tensor.inputs and tensor.inputs[0].op == "Constant":
-        return f"Constant node {tensor.name!r}"
-    if _is_constant(tensor):
-        return "derived from constants"
-    is_function_input = isinstance(site.body, onnx.FunctionProto) and tensor.name in site.body.input
-    return FUNCTION_INPUT if is_function_input else DYNAMIC
+def _is_constant_node(tensor: gs.Tensor) -> bool:
+    return bool(tensor.inputs) and tensor.inputs[0].op == "Constant"
 
 
-def _is_initializer(name: str, graph: onnx.GraphProto) -> bool:
-    dense = any(tensor.name == name for tensor in graph.initializer)
-    return dense or any(tensor.values.name == name for tensor in graph.sparse_initializer)
-
-
-def _is_constant(tensor: gs.Tensor) -> bool:
-    """Tell whether a tensor follows from constants alone, through nodes without subgraphs."""
-    pending, seen = [tensor], {id(tensor)}
-    while pending:
-        current = pending.pop()
-        if isinstance(current, gs.Constant) or (current.inputs and current.inputs[0].op == "Constant"):
-            continue
-        producer = current.inputs[0] if current.inputs else None
-        inputs = [t for t in producer.inputs if t.name] if producer else []
-        if (
-            producer is None or not inputs or producer.attrs
-        ):  # a graph input, a random generator, or a node with a subgraph
-            return False
-        fresh = [t for t in inputs if id(t) not in seen]
-        seen.update(id(t) for t in fresh)
-        pending.extend(fresh)
-    return True
+def _constant_candidates(tensor: gs.Tensor) -> list[gs.Tensor]:
+    """Return the tensors that all have to be constant; none for a graph input, a random generator and the like."""
+    if _is_source(tensor) or not tensor.inputs or tensor.inputs[0].attrs:  # attributes that are left are subgraphs
+        return []
+    return [t for t in tensor.inputs[0].inputs if t.name]

@@ -5,7 +5,7 @@ from typing import Any
 
 from lba_onnx.calibration import calibrate
 from lba_onnx.errors import DataError
-from lba_onnx.rewrite.selection import Specs
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.models import Packed
 

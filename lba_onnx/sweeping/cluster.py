@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.rewrite.selection import Specs
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.job import Job
 from lba_onnx.sweeping.parts import run_part
 from lba_onnx.sweeping.pools import PartFuture, WorkerError

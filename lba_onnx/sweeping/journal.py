@@ -15,7 +15,7 @@ from typing import Any
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.regular_file import check_regular
-from lba_onnx.rewrite.selection import Specs
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.figures_json import figures_from_json, figures_to_json
 from lba_onnx.sweeping.shards import Shard
 

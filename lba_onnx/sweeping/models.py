@@ -6,8 +6,9 @@ from pathlib import Path
 
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import convert
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, ModelSource, external_bytes, load_data, open_model
-from lba_onnx.rewrite.selection import Selection, Specs
+from lba_onnx.rewrite.selection import Selection
 
 _LOG = logging.getLogger(__name__)
 

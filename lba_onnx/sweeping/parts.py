@@ -18,7 +18,7 @@ from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.run import gather_comparison
 from lba_onnx.packages import package_version
-from lba_onnx.rewrite.selection import Specs
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.job import Job
 from lba_onnx.sweeping.models import Packed, convert_packed
 

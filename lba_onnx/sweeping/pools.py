@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from lba_onnx.data.hooks import function_name
 from lba_onnx.errors import LbaError
 from lba_onnx.native.processors import processors
-from lba_onnx.rewrite.selection import Specs
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.job import Job
 from lba_onnx.sweeping.parts import run_part
 from lba_onnx.sweeping.shards import Shard

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from lba_onnx.data.watching import advance
 from lba_onnx.evaluation.figures import ComparisonFigures
-from lba_onnx.rewrite.selection import Specs
+from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.journal import Journal
 from lba_onnx.sweeping.pools import PartFuture, Pool, WorkerError
 from lba_onnx.sweeping.shards import Shard

@@ -25,11 +25,12 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import ModelError
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite import model_files
+from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.rewrite.conversion import converted_nodes
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import VERSIONS_KEY, set_metadata, write_metadata
-from lba_onnx.rewrite.specs import read_specs, set_attributes
+from lba_onnx.rewrite.specs import read_specs
 from lba_onnx.torch.exporting.calls import named_sites, site_of
 from lba_onnx.torch.exporting.constant_operands import fold_operands
 from lba_onnx.torch.exporting.ir_version import lower_ir_version

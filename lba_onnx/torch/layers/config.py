@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from torch import nn
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.errors import SelectionError
-from lba_onnx.torch.arguments import as_estimator, as_spec
+from lba_onnx.torch.arguments import as_estimator
 
 PATTERN_PREFIX = "re:"
 REST = "*"
@@ -120,15 +120,12 @@ def _precedence(key: str) -> int:
 
 def _read(argument: str, value: object, read: Callable[..., _Value]) -> _Value | dict[str, _Value]:
     if not isinstance(value, Mapping):
-        return read(value)
+        return read(value, argument)
     if not value:
         raise ValueError(f"{argument}: expected at least one name, pattern or '*', got an empty mapping")
     result = {}
     for key, entry in value.items():
         if not isinstance(key, str):
             raise TypeError(f"{argument}: expected names and patterns as keys, got {type(key).__name__} {key!r}")
-        try:
-            result[key] = read(entry)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{argument} of {key!r}: {error}") from None
+        result[key] = read(entry, f"{argument} of {key!r}")
     return result

@@ -7,9 +7,8 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.errors import ModelError, SelectionError
-from lba_onnx.torch.arguments import as_spec
 from lba_onnx.torch.layers.attention import (
     attention_sites,
     block_fast_paths,

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.errors import ModelError
-from lba_onnx.torch.arguments import as_estimator, as_spec
+from lba_onnx.torch.arguments import as_estimator
 
 ATTENTION_CHILD = "lba_attention"
 """Name of the child module that holds the sites of an attention module."""

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.torch.arguments import as_spec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
 from lba_onnx.torch.operators import custom_ops
 from lba_onnx.torch.operators.dot_product_attention import dot_product_attention
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lba_onnx import native
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.torch.arguments import as_estimator, as_spec
+from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.torch.arguments import as_estimator
 
 AUTOCAST_DTYPES = (torch.float16, torch.bfloat16)
 """What torch.autocast takes to float32; other dtypes are for the caller to cast, inside autocast, too."""

@@ -1,0 +1,60 @@
+"""The kind of JSON file that a calibration is saved in, as far as conversion goes: node names to specs.
+
+{"kind": "lba_onnx.calibration", "schema": 2, "family": "M7E4", ..., "nodes": {"conv1": {"spec": {...}, ...}, ...}}
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.errors import DataError
+from lba_onnx.json_file import read_json
+
+KIND = "lba_onnx.calibration"
+SCHEMA = 2
+_NOT_PROVENANCE = ("kind", "schema", "nodes")
+
+
+def check_kind(value: Mapping[str, Any]) -> None:
+    """Refuse what a file of another kind or schema holds.
+
+    Raises:
+        ValueError: The kind or the schema differs.
+    """
+    if (value.get("kind"), value.get("schema")) != (KIND, SCHEMA):
+        found = f"kind {value.get('kind')!r}, schema {value.get('schema')!r}"
+        raise ValueError(f"expected a calibration (kind {KIND!r}, schema {SCHEMA}), got {found}")
+
+
+def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, AccumulatorSpec], dict[str, Any]]:
+    """Read the specs from a biases file, and where they come from.
+
+    Returns:
+        Node names to specs, and what `Calibration.provenance` would say.
+
+    Raises:
+        DataError: The file is missing, or is none of this kind.
+    """
+    value = read_json(path, DataError)
+    try:
+        check_kind(value)
+        specs = _read_nodes(value.get("nodes"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {error}") from error
+    return specs, {name: entry for name, entry in value.items() if name not in _NOT_PROVENANCE}
+
+
+def _read_nodes(nodes: Any) -> dict[str, AccumulatorSpec]:
+    if not isinstance(nodes, Mapping):
+        raise TypeError(f"expected 'nodes' as an object, got {type(nodes).__name__}")
+    return {name: _read_spec(name, node) for name, node in nodes.items()}
+
+
+def _read_spec(name: str, node: Any) -> AccumulatorSpec:
+    try:
+        if not isinstance(node, Mapping) or "spec" not in node:
+            raise ValueError(f"expected an object with the entry 'spec', got {type(node).__name__}")
+        return AccumulatorSpec.from_json(node["spec"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"node {name}: {error}") from None
