@@ -1,9 +1,13 @@
 #include "lba/c_api.h"
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/arguments.h"
+#include "common/sizes.h"
 #include "cpu/cpu_path.h"
 #include "lba/conv.h"
 #include "lba/gradients.h"
@@ -42,21 +46,48 @@ void OpenRun(const char* run, const lba::RunOptions& options) {
   lba::Require(lba::OpenStatisticsRun(run, options), std::string("the statistics run is open already: ") + run);
 }
 
+// Where the matrices of an operand begin. Throws std::invalid_argument for one that reaches beyond 64 bits.
+std::vector<int64_t> OffsetsOf(const LbaMatMulArgs& args, const int64_t* offsets, int64_t vectors,
+                               int64_t vector_stride, int64_t depth_stride) {
+  if (args.batch > 0) lba::RequirePointer(offsets, "of offsets");
+  std::vector<int64_t> result(offsets, offsets + args.batch);
+  double farthest = 0;
+  for (const int64_t offset : result) farthest = std::max(farthest, std::abs(static_cast<double>(offset)));
+  lba::RequireExtent(farthest, vectors, vector_stride, args.depth, depth_stride);
+  return result;
+}
+
 lba::MatMulShape ShapeOf(const LbaMatMulArgs* args) {
   lba::Require(args != nullptr, "expected arguments, got null");
-  lba::Require(args->batch >= 0 && args->rows >= 0 && args->columns >= 0 && args->depth >= 0,
-               "expected sizes of 0 or more");
+  lba::Require(args->batch >= 0 && args->batch <= lba::kMaxSize,
+               "expected a batch from 0 to 2^31 - 1, got " + std::to_string(args->batch));
+  lba::RequireMatMulSizes(static_cast<double>(args->batch), args->rows, args->columns, args->depth);
   lba::MatMulShape shape;
   shape.rows = args->rows;
   shape.columns = args->columns;
   shape.depth = args->depth;
-  shape.a_offsets.assign(args->a_offsets, args->a_offsets + args->batch);
-  shape.b_offsets.assign(args->b_offsets, args->b_offsets + args->batch);
+  shape.a_offsets = OffsetsOf(*args, args->a_offsets, args->rows, args->a_row_stride, args->a_depth_stride);
+  shape.b_offsets = OffsetsOf(*args, args->b_offsets, args->columns, args->b_column_stride, args->b_depth_stride);
   shape.a_row_stride = args->a_row_stride;
   shape.a_depth_stride = args->a_depth_stride;
   shape.b_depth_stride = args->b_depth_stride;
   shape.b_column_stride = args->b_column_stride;
   return shape;
+}
+
+// Throws std::invalid_argument for arrays that are null and would be read or written; `y` is the result or its
+// gradient.
+void RequireArrays(const LbaMatMulArgs& args, const float* y) {
+  if (args.batch == 0 || args.rows == 0 || args.columns == 0) return;
+  lba::RequirePointer(y, "y");
+  if (args.depth == 0) return;
+  lba::RequirePointer(args.a, "a");
+  lba::RequirePointer(args.b, "b");
+}
+
+lba::ConvShape ShapeOf(const LbaConvArgs* args) {
+  lba::Require(args != nullptr, "expected arguments, got null");
+  return lba::ConvShapeOf(*args);
 }
 
 }  // namespace
@@ -73,13 +104,17 @@ const char* lba_cpu_path(void) {
   return name;
 }
 
-void lba_path_counts(int64_t counts[4]) {
-  for (int i = 0; i < lba::kCpuPaths; ++i) counts[i] = lba::TilesCounted(static_cast<lba::CpuPath>(i));
+int lba_path_counts(int64_t counts[4]) {
+  return Guarded([&] {
+    lba::Require(counts != nullptr, "expected a place for the counts, got null");
+    for (int i = 0; i < lba::kCpuPaths; ++i) counts[i] = lba::TilesCounted(static_cast<lba::CpuPath>(i));
+  });
 }
 
 int lba_matmul(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
+    RequireArrays(*args, args->y);
     lba::MatMul(lba::SpecOf(spec), shape, args->a, args->b, nullptr, args->y, ParallelOf(threads),
                 CollectorOf(statistics).get());
   });
@@ -87,9 +122,10 @@ int lba_matmul(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t threads, 
 
 int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
-    lba::Require(args != nullptr, "expected arguments, got null");
-    lba::Conv(lba::SpecOf(spec), lba::ConvShapeOf(*args), args->x, args->w, nullptr, args->bias, args->y,
-              ParallelOf(threads), CollectorOf(statistics).get());
+    const lba::ConvShape shape = ShapeOf(args);
+    lba::RequireArrays(shape, args->x, args->w, args->y);
+    lba::Conv(lba::SpecOf(spec), shape, args->x, args->w, nullptr, args->bias, args->y, ParallelOf(threads),
+              CollectorOf(statistics).get());
   });
 }
 
@@ -98,6 +134,7 @@ int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
+    RequireArrays(*args, grad);
     *gated = lba::AddMatMulGradients(lba::SpecOf(spec), EstimatorOf(estimator), shape, args->a, args->b, grad, grad_a,
                                      grad_b, ParallelOf(threads));
   });
@@ -106,9 +143,11 @@ int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t
 int lba_conv_gradients(const LbaSpec* spec, const LbaConvArgs* args, int32_t estimator, const float* grad,
                        float* grad_x, float* grad_w, int64_t* gated, int32_t threads) {
   return Guarded([&] {
-    lba::Require(args != nullptr && gated != nullptr, "expected arguments and a place for the count, got null");
-    *gated = lba::AddConvGradients(lba::SpecOf(spec), EstimatorOf(estimator), lba::ConvShapeOf(*args), args->x, args->w,
-                                   grad, grad_x, grad_w, ParallelOf(threads));
+    const lba::ConvShape shape = ShapeOf(args);
+    lba::Require(gated != nullptr, "expected a place for the count, got null");
+    lba::RequireArrays(shape, args->x, args->w, grad);
+    *gated = lba::AddConvGradients(lba::SpecOf(spec), EstimatorOf(estimator), shape, args->x, args->w, grad, grad_x,
+                                   grad_w, ParallelOf(threads));
   });
 }
 

@@ -20,8 +20,21 @@ inline void Require(bool condition, const std::string& reason) {
   if (!condition) throw std::invalid_argument(reason);
 }
 
+// Throws std::invalid_argument for a null; `name` is that of an operand or result.
+inline void RequirePointer(const void* pointer, const char* name) {
+  Require(pointer != nullptr, std::string("expected the array ") + name + ", got null");
+}
+
 // Throws std::invalid_argument for a null or a specification that cannot be emulated.
 AccumulatorSpec SpecOf(const LbaSpec* spec);
+
+// Throw std::invalid_argument for sizes of a matrix product that are negative or overflow, and for an operand, whose
+// matrices are [vectors][depth], that reaches beyond 64 bits from `start` elements on. `batch` and `start` are whole.
+void RequireMatMulSizes(double batch, int64_t rows, int64_t columns, int64_t depth);
+void RequireExtent(double start, int64_t vectors, int64_t vector_stride, int64_t depth, int64_t depth_stride);
+
+// Throws std::invalid_argument for arrays that are null and would be read or written.
+void RequireArrays(const ConvShape& shape, const void* x, const void* w, const void* y);
 
 // Of LbaConvArgs and its like. Throws std::invalid_argument for geometries that do not fit.
 template <class Args>
@@ -80,6 +93,8 @@ int Guarded(std::string* last_error, const Body& body) {
   } catch (const std::invalid_argument& error) {
     return fail(LBA_INVALID_ARGUMENT, error.what());
   } catch (const std::bad_alloc&) {
+    return fail(LBA_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::length_error&) {  // more elements than a container can have
     return fail(LBA_OUT_OF_MEMORY, "out of memory");
   } catch (const std::exception& error) {
     return fail(LBA_INTERNAL_ERROR, error.what());

@@ -198,6 +198,7 @@ class Slice {
   void AddTile(Watch watch, int64_t panel, const Sides& sides) {
     float* fixed_gradient = fixed_gradients_ == nullptr ? nullptr : fixed_gradients_ + panel * fixed_.panel_floats();
     float* moving_gradient = product_.moving().sink == nullptr ? nullptr : gradient_.data();
+    if (fixed_gradient == nullptr && moving_gradient == nullptr) return;  // the count is all that is wanted
     GradientArgs args{tile_,
                       sides.rows,
                       sides.columns,

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "common/arguments.h"
@@ -13,6 +15,7 @@
 namespace {
 
 using lba::Require;
+using lba::RequirePointer;
 using lba::cuda::Check;
 
 thread_local std::string last_error;
@@ -40,10 +43,6 @@ void RequireWorkspace(const void* workspace, int64_t bytes, int64_t needed) {
   Require(reinterpret_cast<uintptr_t>(workspace) % 256 == 0, "expected scratch memory aligned to 256 bytes");
 }
 
-void RequirePointer(const void* pointer, const char* name) {
-  Require(pointer != nullptr, std::string("expected the operand ") + name + ", got null");
-}
-
 // The fixed operand of a call: packed weights that fit, which may bring the values themselves; or the caller's.
 const lba::cuda::PackedOperand* UseWeights(const LbaCudaWeights* weights, const lba::AccumulatorSpec& spec,
                                            lba::cuda::MatrixSource* source) {
@@ -51,6 +50,15 @@ const lba::cuda::PackedOperand* UseWeights(const LbaCudaWeights* weights, const 
   RequireWeightsOf(*weights, spec, *source);
   if (weights->owns_values()) *source = weights->source;
   return &weights->packed;
+}
+
+// B alone is no product yet: here it is, with A of one row.
+LbaCudaMatMulArgs WithSmallestRows(LbaCudaMatMulArgs args) {
+  args.rows = 1;
+  args.a_row_stride = args.a_depth_stride = 0;
+  std::fill(std::begin(args.a_batch_strides), std::end(args.a_batch_strides), int64_t{0});
+  args.c = nullptr;
+  return args;
 }
 
 // Filters alone are no convolution yet: here they are, on an input of their own size.
@@ -62,6 +70,12 @@ LbaCudaConvArgs OnSmallestInput(LbaCudaConvArgs args) {
     args.pads_begin[i] = args.pads_end[i] = 0;
   }
   return args;
+}
+
+// Calls count up from 0; the matrices of a batch are sampled as further ones.
+void RequireSampling(int64_t call, double sampled_fraction) {
+  Require(call >= 0 && call < int64_t{1} << 62, "expected a call from 0 to 2^62 - 1, got " + std::to_string(call));
+  Require(sampled_fraction > 0 && sampled_fraction <= 1, "expected a sampled fraction in (0, 1]");
 }
 
 int64_t OutputsOf(const lba::ConvShape& shape) { return shape.batch * shape.out_channels * shape.output_size(); }
@@ -125,6 +139,7 @@ int lba_cuda_copy(void* to, const void* from, int64_t bytes, void* stream) {
   return Guarded([&] {
     Require(bytes >= 0, "expected a size of 0 or more, got " + std::to_string(bytes));
     if (bytes == 0) return;
+    Require(to != nullptr && from != nullptr, "expected memory to copy from and to, got null");
     const auto size = static_cast<size_t>(bytes);
     Check(cudaMemcpyAsync(to, from, size, cudaMemcpyDefault, StreamOf(stream)), "copying memory");
   });
@@ -136,8 +151,9 @@ int lba_cuda_synchronize(void* stream) {
 
 int lba_cuda_pack_matmul(const LbaSpec* spec, const LbaCudaMatMulArgs* args, LbaCudaWeights** out) {
   return Guarded([&] {
-    Require(out != nullptr, "expected a place for the weights, got null");
-    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, args);
+    Require(out != nullptr && args != nullptr, "expected arguments and a place for the weights, got null");
+    const LbaCudaMatMulArgs smallest = WithSmallestRows(*args);
+    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, &smallest);
     if (!problem.columns.is_empty()) RequirePointer(args->b, "b");
     *out = lba::cuda::MakeWeights(problem.spec, problem.columns);
   });
@@ -227,7 +243,7 @@ int lba_cuda_matmul_statistics(const LbaSpec* spec, const LbaCudaMatMulArgs* arg
                                double sampled_fraction, LbaStatistics* out, void* stream) {
   return Guarded([&] {
     Require(out != nullptr, "expected a place for the counts, got null");
-    Require(sampled_fraction > 0 && sampled_fraction <= 1, "expected a sampled fraction in (0, 1]");
+    RequireSampling(call, sampled_fraction);
     const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, args);
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->b, "b");
@@ -239,7 +255,7 @@ int lba_cuda_conv_statistics(const LbaSpec* spec, const LbaCudaConvArgs* args, i
                              LbaStatistics* out, void* stream) {
   return Guarded([&] {
     Require(out != nullptr, "expected a place for the counts, got null");
-    Require(sampled_fraction > 0 && sampled_fraction <= 1, "expected a sampled fraction in (0, 1]");
+    RequireSampling(call, sampled_fraction);
     const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(spec, args);
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->w, "w");

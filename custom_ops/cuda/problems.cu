@@ -1,12 +1,11 @@
 #include <string>
 
 #include "common/arguments.h"
+#include "common/sizes.h"
 #include "cuda/problems.h"
 
 namespace lba::cuda {
 namespace {
-
-constexpr int64_t kMostValues = int64_t{1} << 31;  // of one dimension: tiles and stages count in 32 bits
 
 bool IsHalf(int32_t type) {
   Require(type == LBA_FLOAT32 || type == LBA_FLOAT16,
@@ -14,9 +13,30 @@ bool IsHalf(int32_t type) {
   return type == LBA_FLOAT16;
 }
 
-void RequireSize(const char* what, int64_t size) {
-  Require(size >= 0 && size < kMostValues,
-          std::string("expected ") + what + " from 0 to 2^31 - 1, got " + std::to_string(size));
+// The size of the batch. Throws std::invalid_argument for sizes that are negative, or more than 2^31 - 1.
+double BatchOf(const LbaCudaMatMulArgs& args) {
+  double batch = 1;
+  for (int i = 0; i < args.batch_rank; ++i) {
+    Require(args.batch[i] >= 0 && args.batch[i] <= kMaxSize,
+            "expected batch dimensions from 0 to 2^31 - 1, got " + std::to_string(args.batch[i]));
+    batch *= ProductOf({args.batch[i]});
+  }
+  return batch;
+}
+
+// Where the last matrix of an operand begins, in elements.
+double LastMatrix(const LbaCudaMatMulArgs& args, const int64_t* strides) {
+  double last = 0;
+  for (int i = 0; i < args.batch_rank; ++i) last += DistanceOf(args.batch[i], strides[i]);
+  return last;
+}
+
+// Throws std::invalid_argument for operands that reach beyond 64 bits.
+void RequireExtents(const LbaCudaMatMulArgs& args) {
+  RequireExtent(LastMatrix(args, args.a_batch_strides), args.rows, args.a_row_stride, args.depth, args.a_depth_stride);
+  RequireExtent(LastMatrix(args, args.b_batch_strides), args.columns, args.b_column_stride, args.depth,
+                args.b_depth_stride);
+  if (args.c != nullptr) RequireExtent(0, args.rows, args.c_row_stride, args.columns, args.c_column_stride);
 }
 
 // The different matrices of an operand: the batch dimensions along which it is not broadcast.
@@ -49,10 +69,8 @@ MatMulProblem MatMulProblemOf(const LbaSpec* spec, const LbaCudaMatMulArgs* args
   Require(args != nullptr, "expected arguments, got null");
   Require(args->batch_rank >= 0 && args->batch_rank <= LBA_CUDA_BATCH_RANK,
           "expected 0 to 8 batch dimensions, got " + std::to_string(args->batch_rank));
-  for (int i = 0; i < args->batch_rank; ++i) RequireSize("batch dimensions", args->batch[i]);
-  RequireSize("rows", args->rows);
-  RequireSize("columns", args->columns);
-  RequireSize("a depth", args->depth);
+  RequireMatMulSizes(BatchOf(*args), args->rows, args->columns, args->depth);
+  RequireExtents(*args);
   const bool is_half = IsHalf(args->type);
   MatMulProblem problem;
   problem.spec = SpecOf(spec);
@@ -77,7 +95,8 @@ ConvProblem ConvProblemOf(const LbaSpec* spec, const LbaCudaConvArgs* args) {
   ConvProblem problem;
   problem.spec = SpecOf(spec);
   problem.shape = ConvShapeOf(*args);
-  RequireSize("a depth", problem.shape.depth());
+  Require(problem.shape.depth() <= kMaxSize,
+          "expected a depth of at most 2^31 - 1, got " + std::to_string(problem.shape.depth()));
   problem.x = {args->x, is_half};
   problem.weights = FiltersOf(problem.shape, {args->w, is_half});
   problem.output = {args->y, is_half, 1.0f, 1.0f, {args->bias, is_half}};

@@ -1,6 +1,7 @@
 // The entry points of the CUDA library, run by the emulation: what they refuse, empty products, weights that belong to
 // another product, calls from several threads, machines without a device.
 #include <functional>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -125,6 +126,13 @@ void CheckSharedRefusals() {
   CheckAllRefuse("a type that is none", [](Calls& c) { c.matmul.type = c.conv.type = 2; });
   CheckAllRefuse("sizes below 0", [](Calls& c) { c.matmul.depth = c.conv.in_channels = -2; });
   CheckAllRefuse("sizes past 2^31", [](Calls& c) { c.matmul.columns = c.conv.kernel[0] = int64_t{1} << 31; });
+  CheckAllRefuse("sizes whose product is past 2^62", [](Calls& c) {
+    c.matmul.columns = c.conv.in_channels = c.conv.out_channels = (int64_t{1} << 31) - 2;
+    c.matmul.depth = (int64_t{1} << 31) - 1;
+  });
+  CheckAllRefuse("strides past 64 bits, and channels", [](Calls& c) {
+    c.matmul.b_depth_stride = c.conv.in_channels = std::numeric_limits<int64_t>::max() - 1;
+  });
 }
 
 void CheckMatMulRefusals() {
@@ -142,6 +150,20 @@ void CheckMatMulRefusals() {
   refuses("a batch below 0", [](Calls& c) {
     c.matmul.batch_rank = 1;
     c.matmul.batch[0] = -1;
+  });
+  refuses("a batch past 64 bits", [](Calls& c) {
+    c.matmul.batch_rank = 3;
+    for (int i = 0; i < 3; ++i) c.matmul.batch[i] = (int64_t{1} << 31) - 1;
+  });
+  refuses("strides of a past 64 bits", [](Calls& c) { c.matmul.a_row_stride = int64_t{1} << 61; });
+  refuses("strides of the batch past 64 bits", [](Calls& c) {
+    c.matmul.batch_rank = 1;
+    c.matmul.batch[0] = 2;
+    c.matmul.b_batch_strides[0] = std::numeric_limits<int64_t>::min();
+  });
+  refuses("strides of c past 64 bits", [](Calls& c) {
+    c.matmul.c = c.memory.data();
+    c.matmul.c_row_stride = int64_t{1} << 61;
   });
   refuses("no scratch memory", [](Calls& c) { c.scratch = nullptr; });
   refuses("little scratch memory", [](Calls& c) {
@@ -190,26 +212,34 @@ void CheckConvRefusals() {
 void CheckNulls() {
   int64_t bytes;
   LbaStatistics counts;
+  LbaCudaWeights* weights = nullptr;
   const Calls c;
-  const int codes[] = {lba_cuda_device_count(nullptr),
-                       lba_cuda_device(0, nullptr),
-                       lba_cuda_allocate(1, nullptr),
-                       lba_cuda_pack_matmul(&c.spec, &c.matmul, nullptr),
-                       lba_cuda_pack_conv(&c.spec, &c.conv, nullptr),
-                       lba_cuda_matmul_workspace(&c.spec, &c.matmul, nullptr, nullptr),
-                       lba_cuda_matmul_workspace(nullptr, &c.matmul, nullptr, &bytes),
-                       lba_cuda_conv_workspace(&c.spec, nullptr, nullptr, &bytes),
-                       lba_cuda_matmul(nullptr, &c.matmul, nullptr, nullptr, 0, nullptr),
-                       lba_cuda_matmul_host(&c.spec, nullptr, nullptr),
-                       lba_cuda_conv(&c.spec, nullptr, nullptr, nullptr, 0, nullptr),
-                       lba_cuda_conv_host(nullptr, &c.conv, nullptr),
-                       lba_cuda_matmul_statistics(&c.spec, &c.matmul, 0, 1, nullptr, nullptr),
-                       lba_cuda_conv_statistics(&c.spec, nullptr, 0, 1, &counts, nullptr),
-                       c.MatMulStatistics(0),
-                       c.ConvStatistics(1.5),
-                       lba_cuda_kernel_counts(nullptr),
-                       lba_cuda_allocate(-1, nullptr),
-                       lba_cuda_copy(nullptr, nullptr, -1, nullptr)};
+  const int codes[] = {
+      lba_cuda_device_count(nullptr),
+      lba_cuda_device(0, nullptr),
+      lba_cuda_allocate(1, nullptr),
+      lba_cuda_pack_matmul(&c.spec, &c.matmul, nullptr),
+      lba_cuda_pack_conv(&c.spec, &c.conv, nullptr),
+      lba_cuda_matmul_workspace(&c.spec, &c.matmul, nullptr, nullptr),
+      lba_cuda_matmul_workspace(nullptr, &c.matmul, nullptr, &bytes),
+      lba_cuda_conv_workspace(&c.spec, nullptr, nullptr, &bytes),
+      lba_cuda_matmul(nullptr, &c.matmul, nullptr, nullptr, 0, nullptr),
+      lba_cuda_matmul_host(&c.spec, nullptr, nullptr),
+      lba_cuda_conv(&c.spec, nullptr, nullptr, nullptr, 0, nullptr),
+      lba_cuda_conv_host(nullptr, &c.conv, nullptr),
+      lba_cuda_matmul_statistics(&c.spec, &c.matmul, 0, 1, nullptr, nullptr),
+      lba_cuda_conv_statistics(&c.spec, nullptr, 0, 1, &counts, nullptr),
+      c.MatMulStatistics(0),
+      c.ConvStatistics(1.5),
+      lba_cuda_kernel_counts(nullptr),
+      lba_cuda_allocate(-1, nullptr),
+      lba_cuda_copy(nullptr, nullptr, -1, nullptr),
+      lba_cuda_copy(nullptr, &bytes, 8, nullptr),
+      lba_cuda_copy(&bytes, nullptr, 8, nullptr),
+      lba_cuda_pack_matmul(&c.spec, nullptr, &weights),
+      lba_cuda_pack_conv(nullptr, &c.conv, &weights),
+      lba_cuda_matmul_statistics(&c.spec, &c.matmul, -1, 1, &counts, nullptr),
+      lba_cuda_conv_statistics(&c.spec, &c.conv, std::numeric_limits<int64_t>::max(), 1, &counts, nullptr)};
   for (size_t i = 0; i < std::size(codes); ++i) CHECK(codes[i] == LBA_INVALID_ARGUMENT, "%zu: %d", i, codes[i]);
   lba_cuda_release(nullptr);
 }

@@ -18,6 +18,7 @@ from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.families import FormatFamily
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.formats import FloatFormat
+from lba_onnx.text import plot_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ def plot_node(calibration: Calibration, node: str, path: str | os.PathLike[str])
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 6), layout="constrained")
-    figure.suptitle(f"{node}: {found.spec}, method {calibration.method}")
+    figure.suptitle(plot_label(f"{node}: {found.spec}, method {calibration.method}"))
     upper, lower = figure.subplots(2, sharex=True)
     products = [("products", seen.products_log2, rates.product_overflow, rates.product_underflow)]
     _draw(upper, products, found.spec.product_format, calibration, seen.max_abs_product)

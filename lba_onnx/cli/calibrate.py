@@ -7,13 +7,13 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.text import TextTable, figures, names, remarks
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lba_onnx.calibration import Calibration, EventRates
+    from lba_onnx.calibration.result import NodeCalibration
 
 
 @click.command("calibrate")
@@ -50,7 +50,7 @@ def calibrate_command(
     lines = [] if result.verdict is None else [str(result.verdict)]
     if result.warnings:
         lines.append(f"{len(result.warnings)} nodes lose values or swamp products: convert measures what that costs")
-    print_rich(calibration_table(result), *lines, f"wrote {output_path}")
+    print_text(calibration_table(result), *lines, f"wrote {output_path}")
 
 
 def run_calibration(onnx_path: Path, data_path: Path, settings: dict[str, Any]) -> "Calibration":
@@ -61,20 +61,19 @@ def run_calibration(onnx_path: Path, data_path: Path, settings: dict[str, Any]) 
         return calibrate(onnx_path, data_path, progress=progress, **settings)
 
 
-def calibration_table(calibration: "Calibration") -> "Table":
+def calibration_table(calibration: "Calibration") -> TextTable:
     """Return a table with one row per node; overflow, underflow and swamping as percentages, the largest of each."""
-    from rich.markup import escape
-    from rich.table import Table
-
     title = f"{calibration.family}, method {calibration.method}, {calibration.samples} samples"
-    headings = ("node", "product", "accumulator", "largest product", "largest sum", "over %", "under %", "swamped %")
-    table = Table(*headings, "remark", title=title)
-    for name, node in calibration.nodes.items():
-        seen = node.range
-        largest = ("-", "-") if seen is None else (f"{seen.max_abs_product:.4g}", f"{seen.max_abs_sum:.4g}")
-        formats = str(node.spec.product_format), str(node.spec.accumulator_format)
-        table.add_row(escape(name), *formats, *largest, *_percentages(node.rates), node.note)
-    return table
+    found = ("product", "accumulator", "largest product", "largest sum", "over %", "under %", "swamped %")
+    rows = (_row(name, node) for name, node in calibration.nodes.items())
+    return TextTable((*names("node"), *figures(*found), *remarks("remark")), rows, title)
+
+
+def _row(name: str, node: "NodeCalibration") -> tuple[str, ...]:
+    seen = node.range
+    largest = ("-", "-") if seen is None else (f"{seen.max_abs_product:.4g}", f"{seen.max_abs_sum:.4g}")
+    formats = str(node.spec.product_format), str(node.spec.accumulator_format)
+    return (name, *formats, *largest, *_percentages(node.rates), node.note)
 
 
 def _percentages(rates: "EventRates | None") -> tuple[str, str, str]:

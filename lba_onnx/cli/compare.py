@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.figures import difference_text, estimate_text
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.figures import difference_text, estimate_text, missing_accuracy, with_interval
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.text import TextTable, figures, names, remarks
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from lba_onnx.evaluation import Comparison
+    from lba_onnx.evaluation import Comparison, OutputComparison
 
 
 @click.command("compare")
@@ -57,32 +56,30 @@ def compare_command(
     if as_json:
         print_json(result.to_json())
         return
-    print_rich(f"{result.samples} samples", _accuracies(result), _agreement(result), _outputs(result))
+    lines = [*missing_accuracy(result.reference), _agreement(result)]
+    print_text(f"{result.samples} samples", *_accuracies(result), *lines, _outputs(result))
 
 
-def _accuracies(result: "Comparison") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("figure", "reference", "candidate", "difference", "95 % interval of it", "finding")
+def _accuracies(result: "Comparison") -> list[TextTable]:
+    """Return a table of the figures that there are; none without any."""
     reference, candidate = result.reference, result.candidate
-    rows = [
+    found = (
         ("top-1 %", reference.top1, candidate.top1, result.top1_difference),
         ("top-5 %", reference.top5, candidate.top5, result.top5_difference),
+        (reference.metric_name or "", reference.metric, candidate.metric, result.metric_difference),
+    )
+    rows = [
+        (name, with_interval(of_reference), with_interval(of_candidate), *difference_text(difference))
+        for name, of_reference, of_candidate, difference in found
+        if difference is not None
     ]
-    for name, of_reference, of_candidate, difference in rows:
-        table.add_row(
-            name, estimate_text(of_reference)[0], estimate_text(of_candidate)[0], *difference_text(difference)
-        )
-    if reference.metric_name is not None:
-        values = estimate_text(reference.metric)[0], estimate_text(candidate.metric)[0]
-        table.add_row(escape(reference.metric_name), *values, *difference_text(result.metric_difference))
-    return table
+    measured = figures("reference", "candidate", "difference", "95 % interval of it")
+    return [TextTable((*names("figure"), *measured, *remarks("finding")), rows)] if rows else []
 
 
 def _agreement(result: "Comparison") -> str:
     if result.agreement is None:
-        return "no output is [samples, classes]: nothing to agree on"
+        return "no output is scores of classes: nothing to agree on"
     percent, interval = estimate_text(result.agreement)
     text, pairs = f"same top-1 in both: {percent} % ({interval})", result.top1_difference
     if pairs is None:
@@ -92,15 +89,16 @@ def _agreement(result: "Comparison") -> str:
     )
 
 
-def _outputs(result: "Comparison") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
+def _outputs(result: "Comparison") -> TextTable:
+    columns = (*names("output"), *figures("mean cosine", "SQNR dB", "largest difference"))
+    return TextTable(columns, (_row(output) for output in result.outputs))
 
-    table = Table("output", "mean cosine", "SQNR dB", "largest difference")
-    for output in result.outputs:
-        figures = (_number(output.mean_cosine, ".6f"), _number(output.sqnr_db, ".2f"))
-        table.add_row(escape(output.name), *figures, f"{output.max_abs_difference:.4g}")
-    return table
+
+def _row(output: "OutputComparison") -> tuple[str, ...]:
+    interval = output.sqnr_interval_db
+    ranged = "" if interval is None else " ({:.2f} to {:.2f})".format(*interval)
+    sqnr = f"{_number(output.sqnr_db, '.2f')}{ranged}"
+    return output.name, _number(output.mean_cosine, ".6f"), sqnr, f"{output.max_abs_difference:.4g}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.json_file import write_json
 
@@ -103,7 +103,7 @@ def convert_command(
         return
     lines = [] if result.correction is None else [result.correction.summary()]
     lines += [result.verdict_line(), *result.causes()]
-    print_rich(result.conversion.table(), *lines, f"wrote {output_path}", *_wrote(report_path))
+    print_text(result.conversion.table(), *lines, f"wrote {output_path}", *_wrote(report_path))
 
 
 def _wrote(path: Path | None) -> list[str]:

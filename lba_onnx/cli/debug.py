@@ -8,12 +8,11 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.text import TextTable, figures, names
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lba_onnx.diagnosis import Diagnosis, Promotion
 
 _OF_BOTH = ("batch_size", "preprocess", "shared_inputs", "providers")
@@ -86,9 +85,9 @@ def debug_command(
     if as_json:
         print_json({**diagnosis.to_json(), **({"promotion": promotion.to_json()} if promotion else {})})
         return
-    print_rich(_errors(diagnosis), _causes(diagnosis), _events(diagnosis), *diagnosis.sentences(_SENTENCES))
+    print_text(_errors(diagnosis), _causes(diagnosis), _events(diagnosis), *diagnosis.sentences(_SENTENCES))
     if promotion is not None:
-        print_rich(_steps(promotion), *_outcome(promotion, settings["output_path"]))
+        print_text(_steps(promotion), *_outcome(promotion, settings["output_path"]))
 
 
 def _check_promotion(settings: dict[str, Any]) -> None:
@@ -131,52 +130,48 @@ def _promote(
         )
 
 
-def _errors(diagnosis: "Diagnosis") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
+def _errors(diagnosis: "Diagnosis") -> TextTable:
     title = f"{diagnosis.samples} samples ({diagnosis.samples_alone} for the model's output), the worst layer first, dB"
-    table = Table("node", "operator", "spec", "output alone", "exact inputs", "own error", "cross-model", title=title)
+    columns = (
+        *names("node", "operator"),
+        *figures("spec", "output alone", "exact inputs", "own error", "cross-model"),
+    )
+    rows = []
     for layer in diagnosis.ranking:
         values = layer.output_sqnr_alone, layer.exact_input_err, layer.qdq_err, layer.xmodel_err
-        table.add_row(escape(layer.node), layer.op_type, str(layer.spec), *map(_decibels, values))
-    return table
+        rows.append((layer.node, layer.op_type, str(layer.spec), *map(_decibels, values)))
+    return TextTable(columns, rows, title)
 
 
-def _causes(diagnosis: "Diagnosis") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
+def _causes(diagnosis: "Diagnosis") -> TextTable:
     from lba_onnx.diagnosis.causes import CHUNK_SIZE, KINDS
 
-    table = Table("node", *KINDS, CHUNK_SIZE, title="share of the layer's error, %: of products / of sums / of both")
+    groups = [(f"product_{kind}", f"accumulator_{kind}", kind) for kind in KINDS]
+    rows = []
     for layer in diagnosis.ranking:
-        groups = [(f"product_{kind}", f"accumulator_{kind}", kind) for kind in KINDS]
         cells = [" / ".join(_share(layer.shares[cause]) for cause in group) for group in groups]
-        table.add_row(escape(layer.node), *cells, _share(layer.shares[CHUNK_SIZE]))
-    return table
+        rows.append((layer.node, *cells, _share(layer.shares[CHUNK_SIZE])))
+    title = "share of the layer's error, %: of products / of sums / of both"
+    return TextTable((*names("node"), *figures(*KINDS, "chunk size")), rows, title)
 
 
-def _events(diagnosis: "Diagnosis") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    names = ("product_overflow", "product_underflow", "accumulator_overflow", "accumulator_underflow", "swamping")
-    table = Table("node", *names, title="how often it happens in the converted model, %")
+def _events(diagnosis: "Diagnosis") -> TextTable:
+    events = ("product_overflow", "product_underflow", "accumulator_overflow", "accumulator_underflow", "swamping")
+    rows = []
     for layer in diagnosis.ranking:
-        cells = ["-" if layer.events is None else f"{100 * getattr(layer.events, name):.2g}" for name in names]
-        table.add_row(escape(layer.node), *cells)
-    return table
+        cells = ["-" if layer.events is None else f"{100 * getattr(layer.events, name):.2g}" for name in events]
+        rows.append((layer.node, *cells))
+    headings = (name.replace("_", " ") for name in events)
+    title = "how often it happens in the converted model, %"
+    return TextTable((*names("node"), *figures(*headings)), rows, title)
 
 
-def _steps(promotion: "Promotion") -> "Table":
-    from rich.table import Table
-
+def _steps(promotion: "Promotion") -> TextTable:
     title = f"{promotion.condition} on {promotion.samples} samples"
-    table = Table("promoted layers", promotion.condition.split(">")[0], "holds", title=title)
-    for step in promotion.steps:
-        table.add_row(str(len(step.promoted)), f"{step.value:.4g}", "yes" if step.holds else "no")
-    return table
+    columns = figures("promoted layers", promotion.condition.split(">")[0], "holds")
+    steps = promotion.steps
+    rows = ((str(len(step.promoted)), f"{step.value:.4g}", "yes" if step.holds else "no") for step in steps)
+    return TextTable(columns, rows, title)
 
 
 def _outcome(promotion: "Promotion", output_path: Path | None) -> list[str]:

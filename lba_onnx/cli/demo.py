@@ -8,7 +8,7 @@ import click
 from lba_onnx.cli import options
 from lba_onnx.cli.calibrate import calibration_table
 from lba_onnx.cli.figures import difference_text, estimate_text
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def demo_command(output_path: Path, as_json: bool) -> None:
         print_json(result.to_json())
         return
     points, interval, finding = difference_text(result.comparison.top1_difference)
-    print_rich(
+    print_text(
         calibration_table(result.widest_layers(5)),
         f"test images:   {result.comparison.samples}",
         f"float32 top-1: {_percent(result.comparison.reference.top1)}",

@@ -3,7 +3,8 @@
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
+from lba_onnx.text import TextTable, figures, remarks
 
 
 @click.command("doctor")
@@ -14,18 +15,14 @@ def doctor_command(context: click.Context, as_json: bool) -> None:
 
     Ends with exit code 1, and advice, where something is broken.
     """
-    from rich.markup import escape
-    from rich.table import Table
-
     from lba_onnx.doctor import diagnose
 
     diagnosis = diagnose()
     if as_json:
         print_json(diagnosis.to_json())
     else:
-        table = Table("check", "state", "finding", "advice")
-        for check in diagnosis.checks:
-            state = "ok" if check.is_right else "BROKEN"
-            table.add_row(check.name, state, escape(check.finding), escape(check.advice))
-        print_rich(table)
+        columns = (*figures("check", "state"), *remarks("finding", "advice"))
+        checks = diagnosis.checks
+        rows = ((c.name, "ok" if c.is_right else "BROKEN", c.finding, c.advice) for c in checks)
+        print_text(TextTable(columns, rows))
     context.exit(0 if diagnosis.is_healthy else 1)

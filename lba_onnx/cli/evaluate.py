@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.figures import estimate_text
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.figures import estimate_text, missing_accuracy
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.text import TextTable, figures, names
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lba_onnx.evaluation import Evaluation
 
 
@@ -27,8 +26,8 @@ def evaluate_command(
 ) -> None:
     """Measure the accuracy of one model.
 
-    Top-1 and top-5 need labels. Ranges are 95 % confidence intervals. To measure a converted model beside the float32
-    one, use `lba-onnx compare`.
+    Top-1 and top-5 need labels. Ranges are 95 % confidence intervals. Without top-1, the range of each output is shown.
+    To measure a converted model beside the float32 one, use `lba-onnx compare`.
     """
     from lba_onnx.evaluation import evaluate
 
@@ -37,16 +36,27 @@ def evaluate_command(
     if as_json:
         print_json(result.to_json())
         return
-    print_rich(f"{result.samples} samples", _table(result))
+    print_text(f"{result.samples} samples", *_accuracies(result), *missing_accuracy(result), *_outputs(result))
 
 
-def _table(result: "Evaluation") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
+def _accuracies(result: "Evaluation") -> list[TextTable]:
+    """Return a table of the figures that there are; none without any."""
+    found = (("top-1 %", result.top1), ("top-5 %", result.top5), (result.metric_name or "", result.metric))
+    rows = [(name, *estimate_text(figure)) for name, figure in found if figure is not None]
+    return [TextTable((*names("figure"), *figures("value", "95 % interval")), rows)] if rows else []
 
-    table = Table("figure", "value", "95 % interval")
-    table.add_row("top-1 %", *estimate_text(result.top1))
-    table.add_row("top-5 %", *estimate_text(result.top5))
-    if result.metric_name is not None:
-        table.add_row(escape(result.metric_name), *estimate_text(result.metric))
-    return table
+
+def _outputs(result: "Evaluation") -> list[TextTable]:
+    """Return, where there is no accuracy, a table of what the outputs' values are like."""
+    if result.top1 is not None:
+        return []
+    columns = (*names("output"), *figures("values", "mean", "smallest", "largest", "NaN or infinite"))
+    rows = (
+        (o.name, str(o.values), *map(_number, (o.mean, o.smallest, o.largest)), str(o.not_finite))
+        for o in result.outputs
+    )
+    return [TextTable(columns, rows)]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lba_onnx.evaluation import MeanEstimate, PairedDifference, Proportion
+    from lba_onnx.evaluation import Evaluation, MeanEstimate, PairedDifference, Proportion
 
 
 def estimate_text(estimate: "Proportion | MeanEstimate | None") -> tuple[str, str]:
@@ -16,6 +16,12 @@ def estimate_text(estimate: "Proportion | MeanEstimate | None") -> tuple[str, st
         low, high = estimate.interval
         return f"{estimate.percent:.2f}", f"{low:.2f} to {high:.2f}"
     return f"{estimate.mean:.5g}", "-" if estimate.interval is None else "{:.5g} to {:.5g}".format(*estimate.interval)
+
+
+def with_interval(estimate: "Proportion | MeanEstimate | None") -> str:
+    """Return the value with its interval in brackets; - where there is none."""
+    value, interval = estimate_text(estimate)
+    return value if interval == "-" else f"{value} ({interval})"
 
 
 def difference_text(difference: "PairedDifference | MeanEstimate | None") -> tuple[str, str, str]:
@@ -32,3 +38,12 @@ def difference_text(difference: "PairedDifference | MeanEstimate | None") -> tup
     ranged = "-" if interval is None else f"{interval[0]:{form}} to {interval[1]:{form}}"
     finding = "candidate better" if value > 0 else "candidate worse"
     return f"{value:{form}}", ranged, finding if difference.is_significant else "no difference shown"
+
+
+def missing_accuracy(evaluation: "Evaluation") -> list[str]:
+    """Return in words why there is no top-1 or no top-5; nothing where there are both."""
+    if evaluation.top1 is None:
+        if not evaluation.labelled:
+            return ["no top-1: the data hold no labels; --labels_path gives them, and --metric needs none"]
+        return ["no top-1: no output is scores of classes, [samples, classes]; --metric measures any other"]
+    return ["no top-5: there are five classes or fewer"] if evaluation.top5 is None else []

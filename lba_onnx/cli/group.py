@@ -6,10 +6,10 @@
 130  interrupted by Ctrl-C
 """
 
+import contextlib
 import errno
 import functools
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 
 import click
 
+from lba_onnx.cli.output import say
+from lba_onnx.cli.streams import finish_output, open_closed_streams
 from lba_onnx.errors import LbaError
 
 USER_ERROR = 1
@@ -35,14 +37,17 @@ class GuardedGroup(click.Group):
 
 def exit_with_code(run: Callable[[], Any]) -> NoReturn:
     """Call `run` and end the process with the exit code that its result or error stands for."""
+    open_closed_streams()
     try:
         result = run()
         sys.stdout.flush()
+        code = result if isinstance(result, int) else 0  # an int where a command called ctx.exit
     except Exception as error:
-        sys.exit(_report(error))
+        code = _report(error)
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted", INTERRUPTED))
-    sys.exit(result if isinstance(result, int) else 0)  # an int where a command called ctx.exit
+        code = _say("interrupted", INTERRUPTED)
+    finish_output()
+    sys.exit(code)
 
 
 def _report(error: Exception) -> int:
@@ -53,7 +58,6 @@ def _report(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         return _report_usage(error)
     if isinstance(error, OSError) and error.errno == errno.EPIPE:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USER_ERROR
     if isinstance(error, OSError) and error.strerror:
         return _say(f"{error.filename or 'a file'}: {error.strerror}", USER_ERROR)
@@ -75,5 +79,6 @@ def _report_usage(error: click.ClickException) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    with contextlib.suppress(OSError):  # nobody reads that, either
+        say(f"error: {message}")
     return code

@@ -2,26 +2,36 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 import click
 
 from lba_onnx.cli.progress import is_quiet
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from lba_onnx.text import TextTable, visible, wrap
 
 
 class StandardErrorLog(logging.Handler):
     """Prints log records to standard error, a line each, as errors are: "warning: ..."."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record, unless it only informs and the command is to be quiet."""
+        """Print one record, unless it only informs and the command is to be quiet; nobody reading it ends nothing."""
         if record.levelno < logging.WARNING and is_quiet():
             return
-        click.echo(f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}", err=True)
+        with suppress(OSError):
+            say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def say(message: str) -> None:
+    """Print one line to standard error.
+
+    Raises:
+        OSError: Nobody reads it any more.
+    """
+    click.echo(_encodable(visible(" ".join(message.split())), sys.stderr), err=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -33,12 +43,25 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def print_rich(*items: "RenderableType") -> None:
-    """Print tables and lines; as wide as they are where the output is not a terminal."""
-    from rich.console import Console
+def print_text(*items: TextTable | str) -> None:
+    """Print tables and sentences: as wide as the terminal, or whole where the output is none.
 
-    is_terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, width=None if is_terminal else 200)
-    for item in items:
-        is_text = isinstance(item, str)
-        console.print(item, markup=not is_text, soft_wrap=is_text)
+    Raises:
+        OSError: Nobody reads it any more.
+    """
+    width = terminal_width()
+    lines = [
+        line for item in items for line in (wrap(visible(item), width) if isinstance(item, str) else item.lines(width))
+    ]
+    click.echo(_encodable("\n".join(lines), sys.stdout))
+
+
+def terminal_width() -> int | None:
+    """Return how many columns standard output has; None where it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _encodable(text: str, stream: Any) -> str:
+    """Return text with escapes for what the stream's encoding lacks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -6,7 +6,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
 
 
 @click.command("plot")
@@ -40,4 +40,4 @@ def plot_command(calibration_path: Path, node: str, output_path: Path, as_json: 
     if as_json:
         print_json({"output_path": str(output_path), "node": node, **calibration.nodes[node].to_json()})
         return
-    print_rich(f"wrote {output_path}")
+    print_text(f"wrote {output_path}")

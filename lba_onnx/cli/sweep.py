@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.figures import estimate_text
+from lba_onnx.cli.figures import estimate_text, missing_accuracy, with_interval
 from lba_onnx.cli.files import check_writable
-from lba_onnx.cli.output import print_json, print_rich
+from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.text import TextTable, figures
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lba_onnx.sweeping import Sweep
+    from lba_onnx.sweeping.result import SweepPoint
 
 _Parse = Callable[[str], Any]
 
@@ -160,31 +160,35 @@ def _print(result: "Sweep", as_json: bool, files: list[Path]) -> None:
     if as_json:
         print_json({"files": [str(path) for path in files], **result.to_json()})
         return
+    float32 = result.float32
     lines = [f"{result.samples} samples"]
-    if result.float32.top1 is not None:
-        lines.append(f"float32: top-1 {' %, '.join(estimate_text(result.float32.top1))}")
-    print_rich(_table(result), "; ".join(lines), *(f"wrote {path}" for path in files))
+    if float32.top1 is not None:
+        lines.append(f"float32: top-1 {' %, '.join(estimate_text(float32.top1))}")
+    written = (f"wrote {path}" for path in files)
+    print_text(_table(result), "; ".join(lines), *missing_accuracy(float32), *written)
 
 
-def _table(result: "Sweep") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
+def _table(result: "Sweep") -> TextTable:
+    """Return a row a point; columns without any figure are left out."""
     metric = result.float32.metric_name
-    names = ["family", "bias", "chunk", "underflow", "top-1 %", "95 % interval", "as float32 %", "cosine", "SQNR dB"]
-    table = Table(*names, *([escape(metric)] if metric else []))
-    for point in result.points:
-        comparison, grid = point.comparison, point.grid
-        output = comparison.outputs[0]
-        table.add_row(
-            grid.family,
-            str(grid.bias),
-            "none" if grid.chunk_size is None else str(grid.chunk_size),
-            "on" if grid.underflow else "off",
-            *estimate_text(comparison.candidate.top1),
-            estimate_text(comparison.agreement)[0],
-            "-" if output.mean_cosine is None else f"{output.mean_cosine:.5f}",
-            "-" if output.sqnr_db is None else f"{output.sqnr_db:.2f}",
-            *([estimate_text(comparison.candidate.metric)[0]] if metric else []),
-        )
-    return table
+    headings = ("family", "bias", "chunk", "underflow", "top-1 %", "95 % interval", "as float32 %", "cosine", "SQNR dB")
+    rows = [_row(point, metric is not None) for point in result.points]
+    columns = zip((*headings, *([metric] if metric else [])), *rows, strict=True)
+    shown = [column for column in columns if set(column[1:]) != {"-"}]
+    return TextTable(figures(*(column[0] for column in shown)), zip(*(column[1:] for column in shown), strict=True))
+
+
+def _row(point: "SweepPoint", has_metric: bool) -> tuple[str, ...]:
+    comparison, grid = point.comparison, point.grid
+    output = comparison.outputs[0]
+    return (
+        grid.family,
+        str(grid.bias),
+        "none" if grid.chunk_size is None else str(grid.chunk_size),
+        "on" if grid.underflow else "off",
+        *estimate_text(comparison.candidate.top1),
+        with_interval(comparison.agreement),
+        "-" if output.mean_cosine is None else f"{output.mean_cosine:.5f}",
+        "-" if output.sqnr_db is None else f"{output.sqnr_db:.2f}",
+        *([with_interval(comparison.candidate.metric)] if has_metric else []),
+    )

@@ -15,6 +15,7 @@ from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.class_outputs import ClassOutputs, by_shape
 from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference
 from lba_onnx.evaluation.metrics import Share, Similarity, is_in_top
+from lba_onnx.evaluation.output_values import ValueSums
 from lba_onnx.evaluation.outputs import Outputs, as_rows
 from lba_onnx.evaluation.result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.sums import Moments
@@ -33,12 +34,16 @@ class BatchResult:
         is_right: For 1, and 5 where there are more classes: whether the label is among so many highest scores of the
             first of these outputs, [samples]; empty without labels or scores.
         metric: The user's metric, bool or float64 [samples]; None without one.
+        is_labelled: Whether the samples have labels.
+        outputs: All of what it gave.
     """
 
     samples: int
     scores: Outputs
     is_right: dict[int, NDArray[np.bool_]]
     metric: NDArray[Any] | None
+    is_labelled: bool
+    outputs: Outputs
 
     @classmethod
     def of(cls, batch: Batch, outputs: Outputs, classes: ClassOutputs, metric: Metric | None) -> "BatchResult":
@@ -54,7 +59,7 @@ class BatchResult:
             for first in list(scores.values())[:1]:
                 is_right = {k: is_in_top(first, labels, k) for k in _TOP if k < first.shape[1]}
         values = None if metric is None else measure(metric, outputs, labels, batch.samples, batch.sample_origin)
-        return cls(batch.samples, scores, is_right, values)
+        return cls(batch.samples, scores, is_right, values, labels is not None, outputs)
 
 
 class ModelFigures:
@@ -63,11 +68,14 @@ class ModelFigures:
     Attributes:
         metric_name: The user's metric; None without one.
         samples: How many samples there were.
+        labelled: How many of them had a label.
     """
 
     def __init__(self, metric_name: str | None = None) -> None:
         self.metric_name = metric_name
         self.samples = 0
+        self.labelled = 0
+        self._outputs: dict[str, ValueSums] = {}
         self._right = {k: Share() for k in _TOP}
         self._metric = Moments()
         self._true = Share()  # of a metric that gives truths; its samples stay behind where one gives numbers
@@ -75,6 +83,9 @@ class ModelFigures:
     def update(self, result: BatchResult) -> None:
         """Add a batch."""
         self.samples += result.samples
+        self.labelled += result.samples if result.is_labelled else 0
+        for name, values in result.outputs.items():
+            self._outputs.setdefault(name, ValueSums()).update(values)
         for k, is_right in result.is_right.items():
             self._right[k].update(is_right)
         if result.metric is not None:
@@ -85,6 +96,9 @@ class ModelFigures:
     def merge(self, other: "ModelFigures") -> None:
         """Add all that was gathered from another part of the data."""
         self.samples += other.samples
+        self.labelled += other.labelled
+        for name, sums in other._outputs.items():
+            self._outputs.setdefault(name, ValueSums()).merge(sums)
         for k, share in self._right.items():
             share.merge(other._right[k])
         self._metric.merge(other._metric)
@@ -93,7 +107,8 @@ class ModelFigures:
     def result(self) -> Evaluation:
         """Return the figures so far."""
         top1, top5 = (self._right[k].proportion for k in _TOP)
-        return Evaluation(self.samples, top1, top5, self.metric_name, self._mean())
+        outputs = tuple(sums.result(name) for name, sums in self._outputs.items())
+        return Evaluation(self.samples, top1, top5, self.metric_name, self._mean(), self.labelled, outputs)
 
     def _mean(self) -> MeanEstimate | None:
         truths = self._true.proportion

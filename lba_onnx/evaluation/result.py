@@ -7,6 +7,7 @@ from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, Proportion, finite_or_none
 from lba_onnx.evaluation.intervals import Interval
 from lba_onnx.evaluation.metrics import Similarity
+from lba_onnx.evaluation.output_values import OutputValues
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Evaluation:
         top5: Labelled samples whose label is among the five highest; None without, or with five classes or fewer.
         metric_name: The user's metric; None without one.
         metric: Its mean; None without one.
+        labelled: How many samples had a label.
+        outputs: What the values of each output are like.
     """
 
     samples: int
@@ -26,11 +29,20 @@ class Evaluation:
     top5: Proportion | None
     metric_name: str | None
     metric: MeanEstimate | None
+    labelled: int
+    outputs: tuple[OutputValues, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
         figures = {name: _json(getattr(self, name)) for name in ("top1", "top5", "metric")}
-        return {"samples": self.samples, "metric_name": self.metric_name, **figures}
+        outputs = {"outputs": [output.to_json() for output in self.outputs]} if self.outputs else {}
+        return {
+            "samples": self.samples,
+            "labelled": self.labelled,
+            "metric_name": self.metric_name,
+            **figures,
+            **outputs,
+        }
 
 
 @dataclass(frozen=True)

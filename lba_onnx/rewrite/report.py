@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.text import TextTable, figures, names, remarks
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,26 @@ class ConversionReport:
             "nodes": [entry.to_json() for entry in self.entries],
         }
 
-    def table(self) -> Table:
-        """Return the ledger as a table for the terminal, one row a node."""
-        table = Table("node", "operator", "location", "weights", "type", "spec", "remark", title=escape(self.summary()))
-        for entry in self.entries:
-            spec = str(entry.spec) if entry.spec else ("left" if entry.reason else "convertible")
-            cells = (entry.node, entry.op_type, entry.location, entry.weights, entry.element_type, spec, entry.reason)
-            table.add_row(*map(escape, cells))
-        return table
+    def table(self, title: str | None = None) -> TextTable:
+        """Return the ledger as a table for the terminal, one row a node.
+
+        Args:
+            title: What stands above; by default the summary.
+        """
+        columns = (*names("node", "operator", "location", "weights"), *figures("type", "spec"), *remarks("remark"))
+        rows = (
+            (
+                entry.node,
+                entry.op_type,
+                entry.location,
+                entry.weights,
+                entry.element_type,
+                str(entry.spec) if entry.spec else ("left" if entry.reason else "convertible"),
+                entry.reason,
+            )
+            for entry in self.entries
+        )
+        return TextTable(columns, rows, self.summary() if title is None else title)
 
 
 def _by_type(entries: tuple[LedgerEntry, ...]) -> str:

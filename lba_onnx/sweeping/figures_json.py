@@ -5,9 +5,10 @@ from typing import Any
 from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.figures import ComparisonFigures, ModelFigures, PairCounts
 from lba_onnx.evaluation.metrics import Share, Similarity
+from lba_onnx.evaluation.output_values import ValueSums
 from lba_onnx.evaluation.sums import ExactSum, Moments
 
-_PARTS = (ModelFigures, PairCounts, ClassAgreement, Share, Similarity, ExactSum, Moments)
+_PARTS = (ModelFigures, PairCounts, ClassAgreement, Share, Similarity, ValueSums, ExactSum, Moments)
 _CLASSES = {c.__name__: c for c in (ComparisonFigures, *_PARTS)}
 
 _MOST_SAMPLES = 2**63
@@ -96,5 +97,5 @@ def _is_like(value: Any, fresh: Any) -> bool:
 def _is_entry(key: Any, value: Any) -> bool:
     """Return whether this may stand in a dictionary that was empty at first: of outputs met, or of classes counted."""
     if isinstance(key, str):
-        return isinstance(value, (Similarity, ClassAgreement))
+        return isinstance(value, (Similarity, ClassAgreement, ValueSums))
     return type(key) is type(value) is int and min(key, value) >= 0

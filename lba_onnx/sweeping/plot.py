@@ -9,6 +9,7 @@ from lba_onnx.families import FormatFamily
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.result import Sweep, SweepPoint
+from lba_onnx.text import plot_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ def _draw_accuracy(axes: "Axes", sweep: Sweep, axis: str) -> None:
         _draw_line(axes, label, [_place(sweep, axis, p) for p in points], estimates)
     if float32 is not None:
         axes.axhline(_number(float32), linestyle="--", color="black", label="float32")
-    axes.set_ylabel(name)
+    axes.set_ylabel(plot_label(name))
     axes.grid(visible=True, axis="y")
     axes.legend(fontsize="small")
 
@@ -89,7 +90,7 @@ def _draw_sqnr(axes: "Axes", sweep: Sweep, axis: str) -> None:
         found = [p.comparison.outputs[0].sqnr_db for p in points]
         values = [v if v is not None and math.isfinite(v) else math.nan for v in found]
         axes.plot([_place(sweep, axis, p) for p in points], values, marker="o", label=label)
-    axes.set_ylabel(f"SQNR dB of {sweep.points[0].comparison.outputs[0].name}")
+    axes.set_ylabel(plot_label(f"SQNR dB of {sweep.points[0].comparison.outputs[0].name}"))
     axes.grid(visible=True, axis="y")
 
 

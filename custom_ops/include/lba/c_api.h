@@ -1,5 +1,7 @@
 /* Entry points of the library for Python and other languages. All functions return 0 on success, or a nonzero code
-   with the reason in lba_last_error() of the calling thread. No function throws. */
+   with the reason in lba_last_error() of the calling thread. No function throws. Null pointers, sizes below 0 or of
+   2^31 and more, and sizes or strides whose products leave 64 bits are such errors; an array without elements may be
+   null. */
 #ifndef LBA_C_API_H_
 #define LBA_C_API_H_
 
@@ -67,7 +69,7 @@ LBA_EXPORT const char* lba_last_error(void);
 LBA_EXPORT const char* lba_cpu_path(void);
 
 /* Which paths tiles have taken since the process started: counts in the order avx512, avx2, portable, exact. */
-LBA_EXPORT void lba_path_counts(int64_t counts[4]);
+LBA_EXPORT int lba_path_counts(int64_t counts[4]);
 
 /* y[b, row, column] = dot over depth, for b < batch: a at a + a_offsets[b], element [row, depth] at strides
    (a_row_stride, a_depth_stride); b likewise with (b_depth_stride, b_column_stride); y contiguous. Strides and
@@ -106,7 +108,7 @@ LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t th
 #define LBA_IMMEDIATE_DIFFERENCE 2
 
 /* `grad` is the gradient of y, of its shape; y itself is not read. Adds to grad_a [batch][rows][depth] and to grad_b
-   [batch][columns][depth], both contiguous; either may be null. gated: how many of the batch * rows * columns * depth
+   [batch][columns][depth], both contiguous; each may be null. gated: how many of the batch * rows * columns * depth
    products pass no gradient. The threads change no bit. */
 LBA_EXPORT int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t estimator,
                                     const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads);

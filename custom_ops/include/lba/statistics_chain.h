@@ -20,7 +20,7 @@ struct SampledPositions {
   // Of at least one position. The first depends on `call`: it walks through the residues of the step by the golden
   // ratio, so that repeated calls see other positions.
   static SampledPositions Of(int64_t positions, int64_t call, double sampled_fraction) {
-    const int64_t step = std::max<int64_t>(1, std::llround(1.0 / sampled_fraction));
+    const int64_t step = std::max<int64_t>(1, std::llround(std::min(1.0 / sampled_fraction, 0x1p62)));
     const int64_t start = std::llround(std::fmod(static_cast<double>(call) * 0.6180339887498949, 1.0) * 1e6) % step;
     const int64_t first = std::min(start, positions - 1);
     return {first, std::min(step, positions), (positions - 1 - first) / step + 1};

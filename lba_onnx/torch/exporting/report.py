@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.markup import escape
-from rich.table import Table
 
 from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.text import TextTable, figures, names
 
 _Array = npt.NDArray[Any]
 
@@ -137,14 +136,15 @@ class ExportCheck:
         lines += [f"not run: {text}" for text in self.not_run]
         return "\n".join([*lines, *(f"error: {error}" for error in self.errors)])
 
-    def table(self) -> Table:
+    def table(self) -> TextTable:
         """Return the layers as a table for the terminal; its title is the summary."""
-        table = Table("node", "operator", "spec", "same inputs", "along the runs", title=escape(self.summary()))
+        columns = (*names("node", "operator"), *figures("spec", "same inputs", "along the runs"))
+        rows = []
         for layer in self.layers:
             same = "equal" if layer.is_bit_equal else f"{layer.different_values} of {layer.values} values differ"
             along = "in a subgraph" if layer.run_difference is None else str(layer.run_difference)
-            table.add_row(*map(escape, (layer.node, layer.op_type, str(layer.spec), same, along)))
-        return table
+            rows.append((layer.node, layer.op_type, str(layer.spec), same, along))
+        return TextTable(columns, rows, self.summary())
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as a JSON object."""
