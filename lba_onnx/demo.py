@@ -11,6 +11,7 @@ from typing import Any
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation import Comparison, Proportion, compare
+from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.json_file import write_json
 
 FAMILY = "M7E4"
@@ -100,15 +101,20 @@ def run_demo(output_path: str | PathLike[str], progress: Callable[[int, int | No
     Raises:
         ModelError: The demo's files are not installed.
         OSError: The folder cannot be written.
+        OutputError: A file to be written is a link to one of the demo's own.
     """
     from lba_onnx.rewrite import convert
+    from lba_onnx.rewrite.model_inputs import model_inputs
 
     start = time.perf_counter()
     source, target = demo_data_path(), Path(output_path)
+    images = (source / _CALIBRATION_IMAGES, source / _TEST_IMAGES)
     target.mkdir(parents=True, exist_ok=True)
     model_path, calibration_path, report_path, result_path = files = tuple(
         target / name for name in (f"fashion_cnn_{FAMILY}.onnx", "calibration.json", "ledger.json", "result.json")
     )
+    outputs = dict(zip(("converted model", "calibration", "report", "result"), files, strict=True))
+    check_outputs(outputs, [*model_inputs(source / _MODEL), *(Input("data", path) for path in images)])
     calibration = calibrate(source / _MODEL, source / _CALIBRATION_IMAGES, FAMILY, progress=progress)
     calibration.save(calibration_path)
     _, report = convert(source / _MODEL, calibration.specs, model_output=model_path, provenance=calibration.provenance)

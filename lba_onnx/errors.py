@@ -19,3 +19,7 @@ class DataError(LbaError):
 
 class LibraryError(LbaError):
     """A native library that is missing, does not load or has another version."""
+
+
+class OutputError(LbaError):
+    """An output path that would take the place of what is read, of another output, or of somebody else's file."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lba_onnx.errors import LbaError
+from lba_onnx.files.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,10 +46,5 @@ def write_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "lba_onnx", "svg.fonttype": "none"}):
         figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content.getvalue())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(Path(path)) as file:
+        file.write(content.getvalue())

@@ -1,16 +1,15 @@
 """JSON files: written whole or not at all, read with clear errors."""
 
-import errno
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lba_onnx.errors import LbaError
-from lba_onnx.regular_file import check_regular
+from lba_onnx.files.atomic import replacing
+from lba_onnx.files.regular import check_regular
 
 _MOST_DIGITS = 19  # all numbers of fewer fit into 64 bits
 
@@ -31,18 +30,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    target = Path(path)
-    if target.exists() and not target.is_file():  # a device, too, would be replaced by a file
-        raise OSError(errno.EINVAL, "expected a file to write, got a folder or a device", str(target))
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(Path(path)) as file:
+        file.write(text.encode())
 
 
 def read_json(path: str | os.PathLike[str], error_type: type[LbaError]) -> Mapping[str, Any]:
@@ -91,9 +80,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"expected each name once, got {next(n for n in names if names.count(n) > 1)!r} again")
     return value
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,7 +1,6 @@
 """onnxruntime sessions with the operators of domain `lba_onnx`."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from lba_onnx import native
 from lba_onnx.data.execution import expect_nodes
 from lba_onnx.errors import LibraryError, ModelError
+from lba_onnx.files.leftovers import scratch_folder
+from lba_onnx.files.regular import check_regular
 from lba_onnx.interruption import run_interruptibly
-from lba_onnx.regular_file import check_regular
 
 if TYPE_CHECKING:
     import onnx
@@ -213,7 +213,7 @@ def _as_serialized(model: "onnx.ModelProto") -> Iterator[str | bytes]:
     if serialized is not None and len(serialized) <= _MAX_PROTOBUF_BYTES:
         yield serialized
         return
-    with tempfile.TemporaryDirectory(prefix="lba_onnx-") as folder:
-        path = Path(folder) / "model.onnx"
+    with scratch_folder() as folder:
+        path = folder / "model.onnx"
         save_model(model, path, use_external_data_format=True)
         yield str(path)

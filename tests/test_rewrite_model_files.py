@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rewrite_models import SPEC, block_function, matmul_model, model_of, nested_model, value, weights
 
-from lba_onnx.errors import LbaError, ModelError
+from lba_onnx.errors import LbaError, ModelError, OutputError
 from lba_onnx.rewrite import convert, load_model, model_files, save_model
 
 SIZE = 32  # a weight of 4096 bytes
@@ -59,7 +60,8 @@ def assert_same_weights(path: Path, expected: onnx.ModelProto) -> None:
 
 
 def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    """Returns what a folder holds; the hash in the name of a weights file is left out."""
+    return {re.sub(r"lba-[0-9a-f]{32}", "lba-*", str(path.relative_to(folder))) for path in folder.rglob("*")}
 
 
 def test_path_bytes_and_model_give_the_same(tmp_path: Path):
@@ -205,7 +207,8 @@ def test_linked_model_finds_data_beside_the_file_it_is_linked_to(tmp_path: Path)
         (snapshot / name).symlink_to(original.parent / name)
     output = snapshot / "converted.onnx"
     convert(snapshot / "model.onnx", SPEC, model_output=output)
-    assert not (snapshot / "converted.onnx.data").is_symlink()
+    (weights,) = snapshot.glob("converted.onnx.lba-*.data")
+    assert not weights.is_symlink()
     assert_same_weights(output, wide_model())
 
 
@@ -262,17 +265,22 @@ def test_output_elsewhere_gets_the_data_along(tmp_path: Path):
     (tmp_path / "target").mkdir()
     output = tmp_path / "target" / "converted.onnx"
     model, _ = convert(path, SPEC, model_output=output)
-    assert files(tmp_path / "target") == {"converted.onnx", "converted.onnx.data"}
+    assert files(tmp_path / "target") == {"converted.onnx", "converted.onnx.lba-*.data"}
     assert_same_weights(output, wide_model())
     assert model == onnx.load(output, load_external_data=False)
     onnx.checker.check_model(output)
 
 
-def test_output_may_be_the_input(tmp_path: Path):
+def test_model_may_be_saved_over_itself_but_not_over_its_data(tmp_path: Path):
     path = write_external(tmp_path)
-    convert(path, SPEC, model_output=path, use_external_data_format=True)
-    assert files(tmp_path) == {"model.onnx", "weights.bin", "model.onnx.data"}
-    convert(path, SPEC, model_output=path, use_external_data_format=True)
+    save_model(load_model(path), path, use_external_data_format=True)
+    assert files(tmp_path) == {"model.onnx", "weights.bin", "model.onnx.lba-*.data"}
+    save_model(load_model(path), path, use_external_data_format=True)
+    assert files(tmp_path) == {"model.onnx", "weights.bin", "model.onnx.lba-*.data"}
+    assert_same_weights(path, wide_model())
+    (weights,) = tmp_path.glob("*.data")
+    with pytest.raises(OutputError, match="expected a file for the model alone, got the model's external data"):
+        save_model(load_model(path), weights, source_path=path)
     assert_same_weights(path, wide_model())
 
 
@@ -281,7 +289,7 @@ def test_external_format_moves_large_initializers_out(tmp_path: Path):
     source.graph.initializer.append(helper.make_tensor("typed", TensorProto.FLOAT, [512], list(range(512))))
     output = tmp_path / "out.onnx"
     returned, _ = convert(source, SPEC, model_output=output, use_external_data_format=True)
-    assert files(tmp_path) == {"out.onnx", "out.onnx.data"}
+    assert files(tmp_path) == {"out.onnx", "out.onnx.lba-*.data"}
     written = onnx.load(output, load_external_data=False)
     external = {t.name for t in written.graph.initializer if t.data_location == TensorProto.EXTERNAL}
     assert external == {"w", "v", "typed"}
@@ -300,7 +308,8 @@ def test_shared_external_data_is_copied_once(tmp_path: Path):
     path = write_external(tmp_path / "source")
     redirect(path, offset="4096")
     save_model(load_model(path), tmp_path / "out.onnx", source_path=path)
-    assert (tmp_path / "out.onnx.data").stat().st_size == 4096
+    (weights,) = tmp_path.glob("out.onnx.lba-*.data")
+    assert weights.stat().st_size == 4096
     loaded = initializers(onnx.load(tmp_path / "out.onnx"))
     np.testing.assert_array_equal(loaded["w"], loaded["v"])
 

@@ -173,3 +173,16 @@ def test_sums_before_a_nan_count_though_all_else_is_small() -> None:
         assert native.statistics_read("nan-run/node").max_abs_partial_sum == 100
     finally:
         native.statistics_close("nan-run")
+
+
+def test_largest_values_begin_anew_and_all_else_goes_on(run: str) -> None:
+    spec, ones = AccumulatorSpec.parse("M7E4b10"), np.ones((1, 8, 4), np.float32)
+    native.matmul(ones * 100, ones.transpose(0, 2, 1), spec, 1, f"{run}/node")
+    native.statistics_forget_largest(f"{run}/node")
+    assert native.statistics_read(f"{run}/node").max_abs_product == 0
+    native.matmul(ones, ones.transpose(0, 2, 1), spec, 1, f"{run}/node")
+    statistics = native.statistics_read(f"{run}/node")
+    assert (statistics.max_abs_product, statistics.max_abs_partial_sum, statistics.max_abs_total) == (1, 4, 4)
+    assert statistics.outputs == 128 and statistics.products_log2.sum() == 2 * 64 * 4
+    with pytest.raises(ValueError, match="no"):
+        native.statistics_forget_largest("never opened/node")

@@ -382,7 +382,7 @@ def test_export_of_a_large_model_keeps_its_data_beside_it(tmp_path, monkeypatch,
         monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", 1 << 26)
     path = tmp_path / "large.onnx"
     export(model, x, path, use_external_data_format=True if is_forced else None)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["large.onnx", "large.onnx.data"]
+    assert {file.name[:15] for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.lba-"}
     monkeypatch.undo()
     np.testing.assert_array_equal(run(path, x), expected(model, x))
 

@@ -177,4 +177,11 @@ int lba_statistics_read(const char* key, LbaStatistics* out) {
   });
 }
 
+int lba_statistics_forget_largest(const char* key) {
+  return Guarded([&] {
+    lba::Require(key != nullptr, "expected a key, got null");
+    CollectorOf(key)->ForgetLargest();
+  });
+}
+
 }  // extern "C"

@@ -55,6 +55,11 @@ void StatisticsCollector::MergeLargest(double product, double partial_sum, doubl
   counts_.max_abs_total = std::max(counts_.max_abs_total, total);
 }
 
+void StatisticsCollector::ForgetLargest() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  counts_.max_abs_product = counts_.max_abs_partial_sum = counts_.max_abs_total = 0;
+}
+
 void StatisticsCollector::Merge(const LbaStatistics& counts) {
   MergeLargest(counts.max_abs_product, counts.max_abs_partial_sum, counts.max_abs_total);
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -4,8 +4,7 @@ The data run once through the model with accumulators so wide (M22E7b63) that it
 six digits. The memory this takes does not depend on how many samples there are.
 
 Statistics are gathered a stretch of samples at a time, each from a fresh start, where sampling restarts at the first
-row: a run that goes on from a saved stretch samples what an uninterrupted run would have. Stretches are 128 samples, or
-less: they end after the first batch, too, and after one that stands out (`peaks`).
+row: a run that goes on from a saved stretch samples what an uninterrupted run would have.
 """
 
 from collections.abc import Iterable, Iterator
@@ -74,6 +73,7 @@ class SessionCollector:
     def __init__(self, collecting: CollectingSession) -> None:
         self._collecting = collecting
         self.read_statistics = collecting.read_statistics
+        self.forget_largest = collecting.forget_largest
         self.restart = collecting.restart
 
     def run(self, batch: Batch) -> None:
@@ -177,9 +177,16 @@ class DataPass:
             self._is_over = False
         self._collector.run(batch)
         self._stretch += batch.samples
-        stands_out = self._peaks.see(first, self._collector.read_statistics())
-        if stands_out or self._stretch >= _STRETCH_SAMPLES:
+        self._look_for_peaks(first)
+        if self._stretch >= _STRETCH_SAMPLES:
             self._end_stretch()
+
+    def _look_for_peaks(self, first: int) -> None:
+        statistics = self._collector.read_statistics()
+        if self._peaks.see(first, statistics):
+            largest = {n: NodeRange.largest_of(s) for n, s in statistics.items() if s is not None and n in self._ranges}
+            self._ranges = {**self._ranges, **add_ranges(self._ranges, largest)}
+            self._collector.forget_largest()
             self._suspects = {n: b for n, b in self._suspects.items() if n in self._peaks.suspects()}
 
     def _end_stretch(self) -> None:

@@ -32,8 +32,11 @@ class Collector(Protocol):
     def read_statistics(self) -> "dict[str, Statistics | None]":
         """Return what each node has seen since the last restart."""
 
+    def forget_largest(self) -> None:
+        """Let the largest magnitudes begin anew."""
+
     def restart(self) -> None:
-        """Forget what was collected."""
+        """Forget what was collected, and where the sampling had come to."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def _within(
     own, is_fresh = Peaks(), True
     for k, sample in enumerate(samples):
         if is_fresh:
-            collector.restart()
+            collector.forget_largest()
         collector.run(sample)
         is_fresh = own.see(k, collector.read_statistics())
     both = Peaks({name: _in_both(own.of_nodes[name], peaks.of_nodes[name], number) for name in own.of_nodes}, 2)

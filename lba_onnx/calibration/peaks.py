@@ -1,7 +1,7 @@
 """Whose values are the largest: which batch, or which sample, holds the range of each node, and what all others reach.
 
-What a node has collected grows until it starts afresh, so that a large value hides those that come after it. A holder
-that stands out in many nodes therefore asks for a fresh start; the first one always does: nothing came before it.
+The largest values that a node has collected grow until they start afresh: a large one hides those that come after it.
+A holder that stands out in many nodes therefore asks for a fresh start; the first one always does: it is the first.
 
     batches     0     1     2     3 ...
     largest     5  |  2     3     60  |  4      | fresh start

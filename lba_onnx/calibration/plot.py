@@ -17,6 +17,7 @@ from lba_onnx.calibration.result import Calibration, NodeCalibration
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.families import FormatFamily
 from lba_onnx.figure_file import figure_kind, write_figure
+from lba_onnx.files.outputs import check_outputs
 from lba_onnx.formats import FloatFormat
 from lba_onnx.text import plot_label
 
@@ -42,10 +43,12 @@ def plot_node(calibration: Calibration, node: str, path: str | os.PathLike[str])
         DataError: The node had no values.
         LbaError: matplotlib is not installed.
         OSError: The file cannot be written.
+        OutputError: It is one of the files that the calibration was made from.
         SelectionError: There is no such node.
         ValueError: The suffix is another.
     """
     figure_kind(path)
+    check_outputs({"plot": path}, calibration.sources)
     found, seen, rates = _values_of(calibration, node)
     from matplotlib.figure import Figure
 

@@ -124,5 +124,5 @@ def _read(path: Path, settings: Mapping[str, Any]) -> Counted:
         nodes = {name: None if seen is None else NodeRange.from_json(seen) for name, seen in value["nodes"].items()}
         peaks = Peaks.from_json(value["peaks"]).to_json()
         return Counted(int(value["samples"]), str(value["data_sha256"]), nodes, peaks)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise DataError(f"{path}: damaged: {error}") from error

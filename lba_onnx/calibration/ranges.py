@@ -50,6 +50,11 @@ class NodeRange:
         return cls(**numbers, **counts)  # type: ignore[arg-type]
 
     @classmethod
+    def largest_of(cls, statistics: "Statistics") -> "NodeRange":
+        """Keep the largest magnitudes alone, without the counts."""
+        return cls(0, 0, *(getattr(statistics, name) for name in _NUMBERS if name not in _COUNTS))
+
+    @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "NodeRange":
         """Read the object that `to_json` returns.
 

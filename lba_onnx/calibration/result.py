@@ -18,7 +18,7 @@ Readers refuse other kinds and schemas; unknown entries are ignored, and "data_w
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lba_onnx.accumulator import AccumulatorSpec
@@ -28,6 +28,7 @@ from lba_onnx.calibration.rates import EventRates
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
 from lba_onnx.families import FormatFamily
+from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.json_file import read_json, write_json
 from lba_onnx.rewrite.biases_file import KIND, SCHEMA, check_kind
 
@@ -95,6 +96,7 @@ class Calibration:
         layer_evaluations: Its budget for changes to single nodes; None for other methods.
         verdict: How the choices fared by the model's own output; None for methods that do not look at it.
         data_warnings: Samples that alone set the ranges of many nodes: which, what that costs and what to do.
+        sources: The files that were read, which `save` does not write over; not kept in files.
     """
 
     nodes: dict[str, NodeCalibration]
@@ -112,6 +114,7 @@ class Calibration:
     layer_evaluations: int | None = None
     verdict: Verdict | None = None
     data_warnings: tuple[str, ...] = ()
+    sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def specs(self) -> dict[str, AccumulatorSpec]:
@@ -148,7 +151,9 @@ class Calibration:
 
         Raises:
             OSError: It cannot be written.
+            OutputError: It is one of the files that the calibration was made from.
         """
+        check_outputs({"calibration": path}, self.sources)
         write_json(path, self.to_json())
 
     @classmethod
@@ -175,7 +180,8 @@ class Calibration:
         check_kind(value)
         nodes = {name: _read_node(name, node) for name, node in read_entry(value, "nodes", Mapping).items()}
         settings = {name: read_entry(value, name, *types) for name, types in _SETTINGS.items()}
-        FormatFamily.parse(settings["family"])
+        for family in settings["family"].split(", "):  # an exported model may have several
+            FormatFamily.parse(family)
         verdict = read_entry(value, "verdict", Mapping, type(None))
         warnings = read_entry({"data_warnings": [], **value}, "data_warnings", list)
         if not all(isinstance(text, str) for text in warnings):

@@ -6,6 +6,7 @@ rates, advice, assembly   a run on some samples kept: what happens with these ac
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,13 @@ from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.reading import count_samples, read_samples
+from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
+from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.observation.collection import collecting_session
+from lba_onnx.rewrite.model_inputs import model_inputs
 
 if TYPE_CHECKING:
     import onnx
@@ -91,9 +95,12 @@ def calibrate(
         DataError: The data cannot be read, do not fit the model's inputs, or hold NaN or infinities; or the file at
             `resume_path` belongs to another model, other data or other settings.
         ModelError: The model cannot be read, or has nothing to calibrate.
+        OutputError: resume_path is one of the files that are read.
         SelectionError: A name or pattern selects nothing.
         ValueError: The family, the method or a number is not as described.
     """
+    read = [*model_inputs(model), *data_inputs(data), *function_inputs(metric=metric, preprocess=preprocess)]
+    check_outputs({"progress file": resume_path}, read)
     settings = Settings(
         FormatFamily.parse(family),
         method,
@@ -126,7 +133,7 @@ def calibrate(
     result = assemble(specs, seen, events, settings, verdict, _PACKAGES)
     progress_file.remove()
     report(result)
-    return result
+    return replace(result, sources=kept(read))
 
 
 def _open_progress(path: str | PathLike[str] | None, model: Any, settings: dict[str, Any]) -> ProgressFile:

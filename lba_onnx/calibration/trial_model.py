@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import ModelError
+from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.observation.collection import wide_spec
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def open_trial_model(model: Any, chunk_size: int | None, selection: Mapping[str,
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
-    with TemporaryDirectory(prefix="lba_onnx-") as folder:
-        path = Path(folder) / "converted.onnx"
+    with scratch_folder() as folder:
+        path = folder / "converted.onnx"
         converted, _ = convert(model, spec, model_output=path, use_external_data_format=True, **selection)
-        yield TrialModel(converted, names, Path(folder))
+        yield TrialModel(converted, names, folder)
 
 
 def model_hash(model: Any) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures, names, remarks
@@ -40,8 +40,12 @@ def calibrate_command(
 
     The result is a JSON file for `lba-onnx convert --calibration_path`.
     """
-    check_writable(output_path)
-    check_writable(settings["resume_path"])
+    check_files(
+        {"calibration": output_path, "progress file": settings["resume_path"]},
+        models={"model": onnx_path},
+        data={"calibration data": calibration_data_path},
+        functions={name: settings[name] for name in ("metric", "preprocess")},
+    )
     result = run_calibration(onnx_path, calibration_data_path, settings)
     result.save(output_path)
     if as_json:

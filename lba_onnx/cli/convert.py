@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from lba_onnx.cli import options
-from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.json_file import write_json
@@ -90,8 +90,12 @@ def convert_command(
     (--calibration_data_path). With data the converted model is corrected, too, and measured beside float32 on samples
     kept apart.
     """
-    check_writable(output_path)
-    check_writable(report_path)
+    check_files(
+        {"converted model": output_path, "report": report_path, "progress file": settings["resume_path"]},
+        models={"model": onnx_path},
+        data={"calibration": settings["calibration_path"], "calibration data": settings["calibration_data_path"]},
+        functions={name: settings[name] for name in ("metric", "preprocess")},
+    )
     result = _convert(onnx_path, output_path, settings)
     if not result.conversion.converted:
         logging.getLogger(__name__).warning("%s", result.conversion.summary())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures, names
@@ -72,6 +72,12 @@ def debug_command(
 
     limit = {} if max_samples is None else {"max_samples": max_samples}
     common = {name: settings.pop(name) for name in _OF_BOTH} | limit
+    check_files(
+        {"promoted model": settings["output_path"]},
+        models={"model": onnx_path, "reference": reference_path},
+        data={"data": data_path, "labels": labels_path},
+        functions={"metric": settings["metric"], "preprocess": common["preprocess"]},
+    )
     _check_promotion({**settings, "labels_path": labels_path})
     with progress_bar("looking at layers") as progress:
         diagnosis = debug(
@@ -95,7 +101,6 @@ def _check_promotion(settings: dict[str, Any]) -> None:
     from lba_onnx.diagnosis.condition import Condition
     from lba_onnx.families import FormatFamily
 
-    check_writable(settings["output_path"])
     if settings["condition"] is not None:
         Condition.parse(settings["condition"])
     if settings["wider"] is not None:

@@ -4,6 +4,7 @@
 1    the user's mistake: one line "error: ..." on standard error
 2    our fault: one line that asks for a report
 130  interrupted by Ctrl-C
+143  ended by SIGTERM, 129 by SIGHUP, after cleaning up as for Ctrl-C
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from lba_onnx.cli.output import say
+from lba_onnx.cli.signals import Terminated, ending_with_an_exception
 from lba_onnx.cli.streams import finish_output, open_closed_streams
 from lba_onnx.errors import LbaError
 
@@ -39,13 +41,14 @@ def exit_with_code(run: Callable[[], Any]) -> NoReturn:
     """Call `run` and end the process with the exit code that its result or error stands for."""
     open_closed_streams()
     try:
-        result = run()
-        sys.stdout.flush()
+        with ending_with_an_exception():
+            result = run()
+            sys.stdout.flush()
         code = result if isinstance(result, int) else 0  # an int where a command called ctx.exit
     except Exception as error:
         code = _report(error)
-    except KeyboardInterrupt:
-        code = _say("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        code = _report_interrupt(interrupt)
     finish_output()
     sys.exit(code)
 
@@ -54,7 +57,7 @@ def _report(error: Exception) -> int:
     if logging.getLogger("lba_onnx").isEnabledFor(logging.DEBUG):
         traceback.print_exception(error)
     if isinstance(error, click.Abort):
-        return _say("interrupted", INTERRUPTED)
+        return _report_interrupt(error.__cause__)
     if isinstance(error, click.ClickException):
         return _report_usage(error)
     if isinstance(error, OSError) and error.errno == errno.EPIPE:  # whoever read our output has had enough
@@ -67,6 +70,12 @@ def _report(error: Exception) -> int:
         f"internal error, {type(error).__name__}: {error}; please report it with the output of --log_level debug",
         INTERNAL_ERROR,
     )
+
+
+def _report_interrupt(interrupt: BaseException | None) -> int:
+    if isinstance(interrupt, Terminated):
+        return _say(f"ended by {interrupt}", interrupt.exit_code)
+    return _say("interrupted", INTERRUPTED)
 
 
 def _report_usage(error: click.ClickException) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from lba_onnx.cli import options
-from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 
 
@@ -34,7 +34,7 @@ def plot_command(calibration_path: Path, node: str, output_path: Path, as_json: 
     from lba_onnx.calibration import Calibration
     from lba_onnx.calibration.plot import plot_node
 
-    check_writable(output_path)
+    check_files({"plot": output_path}, data={"calibration": calibration_path})
     calibration = Calibration.load(calibration_path)
     plot_node(calibration, node, output_path)
     if as_json:

@@ -8,7 +8,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.figures import estimate_text, missing_accuracy, with_interval
-from lba_onnx.cli.files import check_writable
+from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures
@@ -138,11 +138,19 @@ def sweep_command(
     from lba_onnx.sweeping import sweep
     from lba_onnx.sweeping.plot import check_plot, plot_sweep
 
-    for path in (output_path, csv_path, plot_path):
-        check_writable(path)
+    journal_path = output_path.with_name(f"{output_path.name}.journal")
+    check_files(
+        {"sweep": output_path, "table": csv_path, "plot": plot_path, "journal": journal_path},
+        models={"model": onnx_path, "reference": settings["reference_path"]},
+        data={
+            "data": data_path,
+            "labels": labels_path,
+            "calibration data": settings["calibration_data_path"],
+        },
+        functions={name: settings[name] for name in ("metric", "preprocess")},
+    )
     if plot_path is not None:
         check_plot(plot_path, plot_over)
-    journal_path = output_path.with_name(f"{output_path.name}.journal")
     settings["reference"] = settings.pop("reference_path")
     settings["calibration_data"] = settings.pop("calibration_data_path")
     with progress_bar("sweeping") as progress:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,17 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.finite import finite_batches
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import read_samples
+from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.split import hold_out
 from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.evaluation.likeness import Assessment
+from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite.conversion import converted_nodes, deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
+from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.provenance import read_json_entry, set_metadata
 from lba_onnx.session import make_session
@@ -80,9 +84,12 @@ def correct(
     Raises:
         DataError: The data cannot be read, do not fit the model, or hold NaN or infinities.
         ModelError: The model cannot be read, has no converted node, or has been corrected before.
+        OutputError: model_output is one of the files that are read.
         ValueError: An estimator or a number is not as described.
     """
     _check_estimators(estimators)
+    read = chain(model_inputs(model), data_inputs(data), function_inputs(metric=metric, preprocess=preprocess))
+    check_outputs({"corrected model": model_output}, read)
     opened = open_model(model)
     _check_correctable(opened.proto)
     with runnable(opened) as file:

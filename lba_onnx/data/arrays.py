@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.errors import DataError
-from lba_onnx.regular_file import check_regular
+from lba_onnx.files.regular import check_regular
 
 _WHOLE_LIMIT_BYTES = 1 << 31
 _LONGEST_REASON = 300

@@ -4,7 +4,6 @@ An iterator or a reader that cannot be rewound gives its feeds once: they are wr
 file, and read from there.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from lba_onnx.data.arrays import StoredArray, read_whole
 from lba_onnx.data.blocks import LABEL_NAMES, open_blocks
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import DataError
+from lba_onnx.files.leftovers import scratch_folder
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def repeatable(data: Any, inputs: tuple[ModelInput, ...], max_feeds: int | None 
     if not _can_be_read_once_only(data):
         yield data
         return
-    with tempfile.TemporaryDirectory(prefix="lba_onnx-") as folder:
-        yield _Spool(data, inputs, Path(folder), max_feeds)
+    with scratch_folder() as folder:
+        yield _Spool(data, inputs, folder, max_feeds)
 
 
 def _can_be_read_once_only(data: Any) -> bool:

@@ -13,8 +13,6 @@ ruled out.
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.accumulator import AccumulatorSpec
@@ -22,6 +20,7 @@ from lba_onnx.correction import correct
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.watching import enter_phase, passing, watched_by
 from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.condition import Condition
@@ -34,7 +33,10 @@ from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.run import gather_comparison
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
+from lba_onnx.files.leftovers import scratch_folder
+from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import convert
+from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.session import make_session
 
 if TYPE_CHECKING:
@@ -96,8 +98,17 @@ def promote_until(
     Raises:
         DataError: As `debug`, or the data do not tell the figure of the condition.
         ModelError: As `debug`.
+        OutputError: model_output is one of the files that are read.
         ValueError: The condition, the family, the order or a number is not as described.
     """
+    files = [
+        *model_inputs(model),
+        *model_inputs(reference, "reference"),
+        *data_inputs(data),
+        *data_inputs(labels, "labels"),
+        *function_inputs(metric=metric, preprocess=preprocess),
+    ]
+    check_outputs({"promoted model": model_output}, files)
     wanted, family = Condition.parse(condition), None if wider is None else FormatFamily.parse(wider)
     with open_variants(model, reference) as variants:
         inputs = describe_inputs(make_session(variants.reference, providers=providers))
@@ -239,7 +250,7 @@ def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") 
     if variants.estimator is None or not promotion.specs:
         convert(variants.reference, promotion.specs, model_output=path, provenance=provenance)
         return
-    with TemporaryDirectory(prefix="lba_onnx-") as folder:
-        plain = Path(folder) / "converted.onnx"
+    with scratch_folder() as folder:
+        plain = folder / "converted.onnx"
         convert(variants.reference, promotion.specs, model_output=plain, provenance=provenance)
         trial.correct(plain, path)

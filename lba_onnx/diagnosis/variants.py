@@ -7,7 +7,6 @@ LbaConv "conv1" (product_format="M7E4b12", ...)   ->   LbaConv "conv1" (product_
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import onnx
 
@@ -16,6 +15,7 @@ from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.correction.result import NONE
 from lba_onnx.correction.run import CORRECTION_KEY
 from lba_onnx.errors import ModelError, SelectionError
+from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.rewrite.conversion import convert, converted_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
@@ -106,8 +106,8 @@ def open_variants(model: ModelSource, reference: "ModelSource | None") -> Iterat
         ModelError: A model cannot be read, the first has no converted node, the reference lacks one of its nodes, or
             there is none although the first was corrected.
     """
-    with TemporaryDirectory(prefix="lba_onnx-") as folder:
-        yield Variants(model, reference, Path(folder))
+    with scratch_folder() as folder:
+        yield Variants(model, reference, folder)
 
 
 def _in_memory_or_in(opened: OpenModel, folder: Path) -> OpenModel:

@@ -6,7 +6,14 @@ from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
 from lba_onnx.native.products import ConvGeometry, conv, matmul
 from lba_onnx.native.run import Run, RunProgress
-from lba_onnx.native.statistics import Events, Statistics, statistics_close, statistics_open, statistics_read
+from lba_onnx.native.statistics import (
+    Events,
+    Statistics,
+    statistics_close,
+    statistics_forget_largest,
+    statistics_open,
+    statistics_read,
+)
 
 __all__ = [
     "CPU_PATHS",
@@ -34,6 +41,7 @@ __all__ = [
     "observer_open",
     "path_counts",
     "statistics_close",
+    "statistics_forget_largest",
     "statistics_open",
     "statistics_read",
     "version",

@@ -164,6 +164,7 @@ def load_library() -> ctypes.CDLL:
         getattr(library, name).restype = None
     library.lba_run_progress.argtypes = (ctypes.c_void_p, ctypes.POINTER(RunProgressStruct))
     library.lba_run_progress.restype = None
+    library.lba_statistics_forget_largest.argtypes = (ctypes.c_char_p,)
     library.lba_statistics_read.argtypes = (ctypes.c_char_p, ctypes.POINTER(StatisticsStruct))
     return library
 

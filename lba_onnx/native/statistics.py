@@ -70,6 +70,11 @@ def statistics_close(run: str) -> None:
     check(load_library().lba_statistics_close(run.encode()))
 
 
+def statistics_forget_largest(key: str) -> None:
+    """Let the largest magnitudes of the node with this key begin anew; counts, histograms and sampling go on."""
+    check(load_library().lba_statistics_forget_largest(key.encode()))
+
+
 def statistics_read(key: str) -> Statistics:
     """What the node with this key has collected so far; all zero if it has not run."""
     raw = StatisticsStruct()

@@ -58,6 +58,13 @@ class CollectingSession:
         """Return what each node has seen so far; None for nodes that never ran."""
         return {name: self._read(name) for name in self.node_names}
 
+    def forget_largest(self) -> None:
+        """Let the largest magnitudes begin anew; all else that was collected stays."""
+        from lba_onnx import native
+
+        for name in self.node_names:
+            native.statistics_forget_largest(f"{self._run}/{name}")
+
     def restart(self) -> None:
         """Forget what was collected, and where the sampling had come to, by opening the session anew."""
         from lba_onnx import native

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -26,15 +25,20 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import Part, count_samples, read_samples
 from lba_onnx.data.repeatable import repeatable
+from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.evaluation.closeness import Closeness
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
+from lba_onnx.files.leftovers import scratch_folder
+from lba_onnx.files.outputs import check_outputs
+from lba_onnx.files.temporary import temporary_folder
 from lba_onnx.post_training.measure import measure
 from lba_onnx.post_training.result import ConvertedModel
 from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
 from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.given_specs import read_given
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
+from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.session import make_session
 
 _LOG = logging.getLogger(__name__)
@@ -100,11 +104,15 @@ def convert_with_data(
     Raises:
         DataError: The data cannot be read, do not fit the model's inputs, or hold NaN.
         ModelError: The model cannot be read, or holds nothing to convert.
+        OutputError: An output is one of the files that are read, or another output.
         SelectionError: A name or pattern selects nothing.
         TypeError: An argument has the wrong type, or is none.
         ValueError: A number or text is not as described; settings of a calibration beside a spec that needs none.
     """
     function = load_metric(metric)
+    outputs = {"converted model": model_output, "progress file": calibration.get("resume_path")}
+    functions = function_inputs(metric=function, preprocess=preprocess)
+    check_outputs(outputs, itertools.chain(model_inputs(model), data_inputs(data), functions))
     selection: dict[str, Any] = {
         "nodes_to_exclude": nodes_to_exclude,
         "nodes_to_convert": nodes_to_convert,
@@ -243,9 +251,8 @@ class _Stages:
             return
         if model_output is None and size_bytes > MAX_PROTOBUF_BYTES:
             raise ValueError(f"expected a model_output for a model with {size_bytes} bytes of weights, got none")
-        beside = None if model_output is None else Path(model_output).parent
-        with TemporaryDirectory(dir=beside, prefix=".lba_onnx-") as folder:
-            yield cls(model, Path(folder))
+        with scratch_folder() if model_output is None else temporary_folder(Path(model_output).parent) as folder:
+            yield cls(model, folder)
 
     def convert(self, spec: Any, selection: Mapping[str, Any], portable: bool) -> "tuple[Any, ConversionReport]":
         """Convert; return the model, or where it is, and the ledger."""

@@ -5,6 +5,7 @@ followed, in the model's folder, or, where the model file itself is a link, in t
 caches of model hubs lay out their files).
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,19 +139,51 @@ def load_tensor(tensor: onnx.TensorProto, source: DataRange) -> None:
     tensor.raw_data = values
 
 
-def append_tensor(tensor: onnx.TensorProto, source: DataRange | None, file: BinaryIO) -> tuple[int, int]:
+class HashingFile:
+    """A file written from its beginning to its end, and the hash of what it holds.
+
+    Attributes:
+        size_bytes: What has been written so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.size_bytes = 0
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, content: bytes) -> None:
+        """Write at the end."""
+        self._file.write(content)
+        self._hash.update(content)
+        self.size_bytes += len(content)
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of all that has been written."""
+        return self._hash.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of what a file holds."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(COPY_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def append_tensor(tensor: onnx.TensorProto, source: DataRange | None, file: HashingFile) -> tuple[int, int]:
     """Append a tensor's values to a file.
 
     Args:
         tensor: The tensor; its values are inline if `source` is None.
         source: Where its values lie otherwise; they pass through memory in blocks.
-        file: Open for writing, at its end.
+        file: Where to write.
 
     Returns:
         Offset and number of bytes written.
     """
-    offset = -(-file.tell() // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-    file.seek(offset)
+    file.write(bytes(-file.size_bytes % ALIGNMENT_BYTES))
+    offset = file.size_bytes
     if source is not None:
         _copy_range(source, file)
         return offset, source.size_bytes
@@ -174,7 +207,7 @@ def refer_to(tensor: onnx.TensorProto, location: str, offset: int, size_bytes: i
         tensor.external_data.add(key=key, value=value)
 
 
-def _copy_range(source: DataRange, target: BinaryIO) -> None:
+def _copy_range(source: DataRange, target: HashingFile) -> None:
     remaining = source.size_bytes
     with source.path.open("rb") as file:
         file.seek(source.offset)

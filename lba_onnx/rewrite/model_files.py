@@ -13,7 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from lba_onnx.errors import ModelError
-from lba_onnx.regular_file import check_regular
+from lba_onnx.files.regular import check_regular
 from lba_onnx.rewrite import external_data
 from lba_onnx.rewrite.external_data import DataRange
 from lba_onnx.rewrite.validation import check_model

@@ -1,24 +1,29 @@
 """Models written to files, all of it or nothing, without holding weights twice.
 
-Everything goes into temporary files in the target's folder first, which then take the final names, external data
-before the model; a failure leaves nothing behind.
+Everything goes into temporary files in the target's folder first. Weights then take a name that says what they are, and
+that no file of somebody else's has; the model takes its own name last. So whatever stops the process, the target is a
+whole model, the old one or the new one, with its own weights.
 """
 
 import os
-import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import onnx
 from google.protobuf.message import EncodeError
 
-from lba_onnx.errors import ModelError
+from lba_onnx.errors import ModelError, OutputError
+from lba_onnx.files.atomic import naming
+from lba_onnx.files.leftovers import clear_leftovers, scratch_folder
+from lba_onnx.files.outputs import Input, check_outputs
+from lba_onnx.files.temporary import locked, temporary_file
+from lba_onnx.files.weights_names import looking_after, names_in, weights_files, weights_name
 from lba_onnx.rewrite import external_data, model_files
-from lba_onnx.rewrite.external_data import DataRange, is_external
+from lba_onnx.rewrite.external_data import DataRange, HashingFile, is_external
 from lba_onnx.rewrite.model_files import OpenModel, external_tensors, locate
+from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.outline import copy_outline, describe
 
 EXTERNAL_MIN_BYTES = 1024
@@ -36,7 +41,8 @@ def save_model(
 
     Args:
         model: The model; it is not changed.
-        path: The file to write. External data goes into `<path>.data`.
+        path: The file to write. External data goes into a file beside it, `<path>.lba-<hash>.data`, which is never
+            written over; the one of a model that was there goes, unless another model in the folder refers to it.
         use_external_data_format: True: initializers of 1024 bytes and more become external data. False: everything
             goes into the one file. None: tensors stay as they are; external data in the same folder is referred to
             where it lies, external data elsewhere is copied.
@@ -48,6 +54,8 @@ def save_model(
     Raises:
         FileNotFoundError: The target's folder does not exist.
         ModelError: The file would exceed protobuf's 2 GB, or external data is missing or unsafe.
+        OSError: A file cannot be written; the message names it.
+        OutputError: The file holds external data of the model, or the name of its weights is taken.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -56,12 +64,13 @@ def save_model(
         raise ModelError(f"cannot write {target}: expected a file name, got a folder or a device")
     source = Path(source_path) if source_path is not None else target
     sources = [(tensor, locate(tensor, source)) for tensor in external_tensors(model)]
+    check_outputs({"model": target}, (Input("model's external data", data.path) for _, data in sources))
+    clear_leftovers(target.parent)
     if use_external_data_format or (use_external_data_format is None and _lie_elsewhere(sources, target)):
         min_bytes = EXTERNAL_MIN_BYTES if use_external_data_format else None
         return _write_with_data(model, source, target, min_bytes)
     written = _with_loaded_data(model, source) if sources and use_external_data_format is False else model
-    with _replacing(target) as file:
-        file.write(_serialize(written, target))
+    _write_model(_serialize(written, target), target, None)
     return written
 
 
@@ -71,8 +80,8 @@ def runnable(opened: OpenModel) -> Iterator[onnx.ModelProto | Path]:
     if next(external_tensors(opened.proto), None) is None:
         yield opened.proto
         return
-    with tempfile.TemporaryDirectory(prefix="lba_onnx-") as folder:
-        path = Path(folder) / "model.onnx"
+    with scratch_folder() as folder:
+        path = folder / "model.onnx"
         save_model(opened.proto, path, use_external_data_format=True, source_path=opened.path)
         yield path
 
@@ -98,28 +107,80 @@ def _with_loaded_data(model: onnx.ModelProto, source: Path) -> onnx.ModelProto:
     return copy_outline(model, place)
 
 
+@dataclass(frozen=True)
+class _Weights:
+    """A file of weights that is complete, and the name that it is to have."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
 def _write_with_data(model: onnx.ModelProto, source: Path, target: Path, min_bytes: int | None) -> onnx.ModelProto:
-    """Write a model and `<target>.data`, with what is external already, and initializers from min_bytes on."""
-    location = f"{target.name}.data"
-    with _replacing(target) as model_file, _replacing(target.with_name(location)) as data_file:
-        ranges: dict[DataRange, tuple[int, int]] = {}  # tensors may share their values
+    """Write a model and a file with its weights: what is external already, and initializers from min_bytes on."""
+    ranges: dict[DataRange, tuple[int, int]] = {}  # tensors may share their values
+    moved: list[tuple[onnx.TensorProto, tuple[int, int]]] = []
+    with naming(target), temporary_file(target.parent) as temporary:
+        with temporary.open() as file:
+            data_file = HashingFile(file)
 
-        def place(tensor: onnx.TensorProto, copy: onnx.TensorProto, is_attribute: bool) -> None:
-            data = locate(tensor, source) if is_external(tensor) else None
-            if data is None and (is_attribute or not _is_large(tensor, min_bytes)):
-                copy.CopyFrom(tensor)
-                return
-            written = ranges.get(data) if data else None
-            if written is None:
-                written = external_data.append_tensor(tensor, data, data_file)
-            if data:
-                ranges[data] = written
-            describe(tensor, copy)
-            external_data.refer_to(copy, location, *written)
+            def place(tensor: onnx.TensorProto, copy: onnx.TensorProto, is_attribute: bool) -> None:
+                data = locate(tensor, source) if is_external(tensor) else None
+                if data is None and (is_attribute or not _is_large(tensor, min_bytes)):
+                    copy.CopyFrom(tensor)
+                    return
+                written = ranges.get(data) if data else None
+                if written is None:
+                    written = external_data.append_tensor(tensor, data, data_file)
+                if data:
+                    ranges[data] = written
+                describe(tensor, copy)
+                moved.append((copy, written))
 
-        outline = copy_outline(model, place)
-        model_file.write(_serialize(outline, target))
+            outline = copy_outline(model, place)
+        sha256 = data_file.hexdigest()
+        weights = _Weights(temporary.path, weights_name(target.name, sha256), sha256)
+        for copy, written in moved:
+            external_data.refer_to(copy, weights.name, *written)
+        _write_model(_serialize(outline, target), target, weights if moved else None)
     return outline
+
+
+def _write_model(serialized: bytes, target: Path, weights: _Weights | None) -> None:
+    with naming(target), temporary_file(target.parent) as temporary:
+        with temporary.open() as file:
+            file.write(serialized)
+        with _locked_weights(target, weights, temporary.path):
+            if weights:
+                _publish(weights, target.with_name(weights.name))
+            os.replace(temporary.path, target)
+
+
+@contextmanager
+def _locked_weights(target: Path, weights: _Weights | None, model: Path) -> Iterator[None]:
+    """Keep the weights of the model that is in the target's place when the block ends, and no others of the two."""
+    with locked(target.parent) as is_locked:
+        names = _old_weights(target) if is_locked else set()
+        if weights and is_locked and not os.path.lexists(target.with_name(weights.name)):
+            names.add(weights.name)
+        with looking_after(target.parent, names, ignored=model):
+            yield
+
+
+def _publish(weights: _Weights, path: Path) -> None:
+    """Give a file of weights its name; one that is there already stays, as it holds the same."""
+    if not os.path.lexists(path):
+        os.replace(weights.path, path)
+    elif not path.is_file() or external_data.file_hash(path) != weights.sha256:
+        raise OutputError(f"{path}: expected the weights that its name stands for, got something else; remove it")
+
+
+def _old_weights(target: Path) -> set[str]:
+    """Return the weights files of ours that a model in the target's place refers to."""
+    if target.is_symlink():  # what it leads to stays
+        return set()
+    found = names_in(target, weights_files(target.parent))
+    return found & {read.path.name for read in model_inputs(target)} if found else found
 
 
 def _is_large(tensor: onnx.TensorProto, min_bytes: int | None) -> bool:
@@ -139,16 +200,3 @@ def _serialize(model: onnx.ModelProto, target: Path) -> bytes:
 
 def _too_large(what: str) -> str:
     return f"{what}: more than the 2 GB that fit into one file; pass use_external_data_format=True"
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the name `path` when the block ends, and goes when it fails."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

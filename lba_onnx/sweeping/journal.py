@@ -14,7 +14,8 @@ from typing import Any
 
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.figures import ComparisonFigures
-from lba_onnx.regular_file import check_regular
+from lba_onnx.files.atomic import append
+from lba_onnx.files.regular import check_regular
 from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.figures_json import figures_from_json, figures_to_json
 from lba_onnx.sweeping.shards import Shard
@@ -60,8 +61,7 @@ class Journal:
         if self._path is None:
             return
         line = json.dumps({"key": self._key(spec, shard), "figures": figures_to_json(figures)})
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append(self._path, line + "\n")
 
     def _key(self, spec: Specs, shard: Shard) -> str:
         return hashlib.sha256(f"{self._job_digest} {spec!r} {shard.digest}".encode()).hexdigest()

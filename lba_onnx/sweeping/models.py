@@ -41,14 +41,14 @@ def pack(model: ModelSource, max_bytes: int = MAX_PROTOBUF_BYTES - _SPARE_BYTES)
     return serialized
 
 
-def convert_packed(model: Packed, spec: Specs, selection: Selection, folder: str) -> bytes | Path:
+def convert_packed(model: Packed, spec: Specs, selection: Selection, folder: Path) -> bytes | Path:
     """Convert a packed model; what does not fit into bytes goes to a file in `folder`.
 
     Raises:
         FileNotFoundError: The model's file is missing, on this machine.
         ModelError: The model cannot be converted, or has no node that can.
     """
-    path = Path(folder) / "model.onnx" if isinstance(model, str) else None
+    path = folder / "model.onnx" if isinstance(model, str) else None
     converted, report = convert(model, spec, model_output=path, **vars(selection))
     if not report.converted:
         raise ModelError(f"expected at least one MatMul, Gemm or Conv to convert, got none: {report.summary()}")

@@ -4,7 +4,6 @@ A part is a pure function of what it is given, so that it may run in any process
 A process keeps the sessions that it used last.
 """
 
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from lba_onnx.errors import LbaError
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.run import gather_comparison
+from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.job import Job
@@ -80,7 +80,7 @@ def _capacity(job: Job) -> int:
 
 
 def _converted(job: Job, spec: Specs) -> "onnxruntime.InferenceSession":
-    with tempfile.TemporaryDirectory(prefix="lba_onnx-") as folder:
+    with scratch_folder() as folder:
         return open_session(job, convert_packed(job.model, spec, job.selection, folder))
 
 

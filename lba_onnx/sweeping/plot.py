@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lba_onnx.evaluation import Evaluation, MeanEstimate, Proportion
 from lba_onnx.families import FormatFamily
 from lba_onnx.figure_file import figure_kind, write_figure
+from lba_onnx.files.outputs import check_outputs
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.result import Sweep, SweepPoint
 from lba_onnx.text import plot_label
@@ -37,9 +38,11 @@ def plot_sweep(sweep: Sweep, path: str | os.PathLike[str], over: str | None = No
     Raises:
         LbaError: matplotlib is not installed.
         OSError: The file cannot be written.
+        OutputError: It is one of the files that the sweep has read.
         ValueError: The suffix or `over` is another.
     """
     check_plot(path, over)
+    check_outputs({"plot": path}, sweep.sources)
     axis = over or max(AXES, key=lambda name: len(_values(sweep, name)))
     from matplotlib.figure import Figure
 

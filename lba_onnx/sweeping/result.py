@@ -14,11 +14,12 @@ The formats are null where calibration chooses them for each node.
 import csv
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lba_onnx.evaluation import Comparison, Evaluation, MeanEstimate, Proportion
 from lba_onnx.evaluation.estimates import finite_or_none
+from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.json_file import write_json, write_text
 from lba_onnx.sweeping.grid import GridPoint
 
@@ -55,6 +56,7 @@ class Sweep:
         data_sha256: Hash of all that the models were fed (see `data.hashing.DataHash`).
         calibration_data_sha256: The same of the data of calibration; None where nothing was calibrated.
         versions: Names of packages to their versions.
+        sources: The files that were read, which no result is written over; not kept in files.
     """
 
     points: tuple[SweepPoint, ...]
@@ -64,6 +66,7 @@ class Sweep:
     data_sha256: str
     calibration_data_sha256: str | None
     versions: dict[str, str]
+    sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def samples(self) -> int:
@@ -86,7 +89,9 @@ class Sweep:
 
         Raises:
             OSError: It cannot be written.
+            OutputError: It is one of the files that the sweep has read.
         """
+        check_outputs({"sweep": path}, self.sources)
         write_json(path, self.to_json())
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
@@ -96,7 +101,9 @@ class Sweep:
 
         Raises:
             OSError: It cannot be written.
+            OutputError: It is one of the files that the sweep has read.
         """
+        check_outputs({"table": path}, self.sources)
         file = io.StringIO()
         writer = csv.DictWriter(file, list(_cells(self.points[0])), lineterminator="\n")
         writer.writeheader()

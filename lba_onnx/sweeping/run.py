@@ -13,14 +13,17 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.evaluation import Comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.user_metric import Metric, load_metric
+from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.formats import as_count
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
+from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.sweeping.biases import choose_specs
 from lba_onnx.sweeping.cluster import ClusterPool, connected
@@ -106,10 +109,20 @@ def sweep(
     Raises:
         DataError: The data cannot be read or do not fit the model, or calibration data is missing.
         ModelError: The model cannot be read or converted.
+        OutputError: journal_path is one of the files that are read.
         SelectionError: A name or pattern selects nothing.
         ValueError: A family, bias, method or number is not as described.
         WorkerError: The scheduler or its workers cannot be reached, or workers were lost too often.
     """
+    read = [
+        *model_inputs(model),
+        *model_inputs(reference, "reference"),
+        *data_inputs(data),
+        *data_inputs(labels, "labels"),
+        *data_inputs(calibration_data, "calibration data"),
+        *function_inputs(metric=metric, preprocess=preprocess),
+    ]
+    check_outputs({"journal": journal_path}, read)
     grid = make_grid(families, biases, chunk_sizes, underflow)
     _check_numbers(shard_size, workers, scheduler)
     selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
@@ -138,6 +151,7 @@ def sweep(
         data_sha256=stream.hexdigest(),
         calibration_data_sha256=calibration_hash,
         versions={name: package_version(name) for name in _PACKAGES},
+        sources=kept(read),
     )
 
 

@@ -139,6 +139,8 @@ LBA_EXPORT int lba_observer_open(const char* run, LbaObserver observer, void* co
 
 LBA_EXPORT int lba_statistics_close(const char* run);
 LBA_EXPORT int lba_statistics_read(const char* key, LbaStatistics* out);
+/* The largest magnitudes begin anew; counts, histograms and where the sampling has come to stay. */
+LBA_EXPORT int lba_statistics_forget_largest(const char* key);
 
 /* A run of a session, or other work that begins on one thread, which another thread stops and watches. It is made by
    lba_run_open, null where memory is out, and must not be closed while a thread has entered it. */

@@ -42,6 +42,8 @@ class StatisticsCollector {
   void Merge(const LbaStatistics& counts);
   // The largest magnitudes alone: cheap enough to be called for every few outputs.
   void MergeLargest(double product, double partial_sum, double total);
+  // The largest magnitudes begin anew; all else stays.
+  void ForgetLargest();
   LbaStatistics Read() const;
 
  private:

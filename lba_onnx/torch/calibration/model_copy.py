@@ -153,6 +153,11 @@ class SiteCollector:
         read = {name: native.statistics_read(f"{self._run}/{name}") for name in self._model.site_names}
         return {name: seen if seen.outputs else None for name, seen in read.items()}
 
+    def forget_largest(self) -> None:
+        """Let the largest magnitudes begin anew; all else that was collected stays."""
+        for name in self._model.site_names:
+            native.statistics_forget_largest(f"{self._run}/{name}")
+
     def restart(self) -> None:
         """Forget what was collected, and where the sampling had come to."""
         native.statistics_close(self._run)

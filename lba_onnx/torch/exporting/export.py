@@ -11,7 +11,6 @@ to the weights that it was chosen and trained with.
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,9 @@ from torch import Tensor, nn
 from lba_onnx import ops
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.errors import ModelError
+from lba_onnx.files.leftovers import clear_leftovers
+from lba_onnx.files.outputs import check_outputs
+from lba_onnx.files.temporary import temporary_folder
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.attributes import set_attributes
@@ -76,8 +78,8 @@ def export(
         input_names: Names of the inputs; those of the arguments by default.
         output_names: Names of the outputs.
         opset_version: Version of the standard operators; PyTorch's choice by default.
-        use_external_data_format: Whether initializers of 1024 bytes and more go into `<path>.data`; None: where the
-            model would exceed 2 GB.
+        use_external_data_format: Whether initializers of 1024 bytes and more go into a file beside it, as `save_model`
+            names it; None: where the model would exceed 2 GB.
         provenance: Where the specs come from, as JSON values, such as `Calibration.provenance`; kept in metadata_props.
 
     Returns:
@@ -131,7 +133,7 @@ def export_float32(
         input_names: Names of the inputs.
         output_names: Names of the outputs.
         opset_version: Version of the standard operators.
-        use_external_data_format: Whether large initializers go into `<path>.data`.
+        use_external_data_format: Whether large initializers go into a file beside it.
 
     Returns:
         The specs of the nodes, by name.
@@ -140,8 +142,10 @@ def export_float32(
         FileNotFoundError: A folder does not exist.
         ModelError: As for `export`.
         LbaError: onnxscript is not installed.
-        OSError: The specs cannot be written.
+        OSError: A file cannot be written.
+        OutputError: Both paths lead to the same file.
     """
+    check_outputs({"exported model": path, "specs": specs_path})
     target, _ = _check_target(path), _check_target(specs_path)
     settings = {
         "opset_version": opset_version,
@@ -176,8 +180,9 @@ def _exported(
     program = trace(model, args, kwargs, **settings)
     _check_names(program, settings)
     fold_operands(program.model, model, args, kwargs)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".lba_onnx-") as folder:
-        path = Path(folder, "model.onnx")
+    clear_leftovers(target.parent)
+    with temporary_folder(target.parent) as folder:
+        path = folder / "model.onnx"
         program.save(path, external_data=True)
         opened = open_model(path)
         _name_nodes(opened.proto)
