@@ -52,10 +52,10 @@ def run_interruptibly(
         while (outcome := call.outcome_within(_SECONDS_BETWEEN_LOOKS)) is None:
             if look is not None:
                 look()
-    except BaseException:
+    except BaseException as error:
         run.stop()
         stop()
-        _leave(worker, call)
+        _leave(worker, call, getattr(error, "exit_code", _INTERRUPTED))
         raise
     _IDLE.append(worker)
     if outcome.error is not None:
@@ -115,19 +115,19 @@ def _take_worker() -> _Worker:
     return worker if worker.is_alive() else _Worker()  # in a process that was forked, no other thread is
 
 
-def _leave(worker: _Worker, call: _Call) -> None:
+def _leave(worker: _Worker, call: _Call, exit_code: int) -> None:
     """Wait until a stopped call is over; after a while, or a second interrupt, leave its thread behind."""
     atexit.unregister(_end_process)
-    atexit.register(_end_process)
+    atexit.register(_end_process, exit_code)
     _LEFT.append(worker)
     worker.calls.put(None)
     if call.outcome_within(_SECONDS_TO_STOP) is not None:
         _LEFT.remove(worker)
 
 
-def _end_process() -> None:
+def _end_process(exit_code: int) -> None:
     """End a process in which native code still runs: the interpreter cannot take it down in order."""
     if any(worker.is_alive() for worker in _LEFT):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(_INTERRUPTED)
+        os._exit(exit_code)

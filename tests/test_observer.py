@@ -278,3 +278,14 @@ def test_models_without_converted_nodes_are_refused():
         observing_session(network(), lambda call: None),
     ):
         pass
+
+
+def test_nodes_of_any_name_are_seen():
+    """The name is part of a C string: behind a NUL in it calibration found "did not run"."""
+    name = "a\0b%00/c\x1b"
+    source = matmul_model(np.eye(3, dtype=np.float32), name=name)
+    seen = []
+    observe(source, lambda call: seen.append(call.node), batch(x=np.ones((2, 3), np.float32)))
+    assert seen == [name]
+    calibration = lba_onnx.calibrate(source, {"x": np.ones((2, 3), np.float32)})
+    assert calibration.nodes[name].range.outputs == 6

@@ -20,6 +20,7 @@ from lba_onnx.demo import demo_data_path, run_demo
 from lba_onnx.errors import OutputError
 from lba_onnx.files import outputs
 from lba_onnx.files.outputs import check_outputs, is_same_file
+from lba_onnx.post_training import convert_with_data
 from lba_onnx.rewrite import convert, load_model, save_model
 from lba_onnx.sweeping.plot import plot_sweep
 
@@ -229,6 +230,7 @@ def calls():
     data = {"x": images(4)}
     converted = convert(network(), SPEC)[0]
     calibration = lba_onnx.calibrate("model.onnx", "data.npz")
+    made = convert_with_data("model.onnx", "data.npz")
     grid = {"families": "M7E4", "biases": 10}
     swept = lba_onnx.sweep("model.onnx", "data.npz", np.zeros(4, np.int64), calibration_data="more.npz", **grid)
     sample = {"x": np.load("data.npz")["x"]}
@@ -239,6 +241,9 @@ def calls():
         yield victim, lambda v=victim: lba_onnx.sweep("model.onnx", data, journal_path=v, **grid)
         yield victim, lambda v=victim: lba_onnx.promote_until(converted, data, "sqnr>=1", "model.onnx", model_output=v)
         yield victim, lambda v=victim: calibration.save(v)
+        yield victim, lambda v=victim: convert_with_data("model.onnx", data, model_output=v)
+        yield victim, lambda v=victim: convert_with_data("model.onnx", data, resume_path=v)
+        yield victim, lambda v=victim: made.save(v)
         yield victim, lambda v=victim: swept.save(v)
         yield victim, lambda v=victim: swept.save_csv(v)
     for victim in BESIDES["-i"]:
@@ -253,6 +258,9 @@ def calls():
     )
     yield "more.npz", lambda: swept.save("more.npz")
     yield "data.npz", lambda: calibration.save("data.npz")
+    yield "data.npz", lambda: made.save("data.npz")
+    yield "biases.json", lambda: convert("model.onnx", "biases.json", model_output="biases.json")
+    yield "biases.json", lambda: convert_with_data("model.onnx", data, Path("biases.json"), model_output="biases.json")
 
 
 def test_python_functions_refuse_too(folder):

@@ -13,10 +13,14 @@ void lba_run_close(LbaRun* run) { delete run; }
 
 void lba_run_enter(LbaRun* run) { lba::EnterRun(run); }
 
-void lba_run_stop(LbaRun* run) { run->Stop(); }
+void lba_run_stop(LbaRun* run) {
+  if (run != nullptr) run->Stop();
+}
 
 void lba_run_progress(const LbaRun* run, LbaRunProgress* out) {
-  *out = {run->created_nodes(), run->ended_nodes(), run->node_share()};
+  if (out == nullptr) return;
+  *out = {};
+  if (run != nullptr) *out = {run->created_nodes(), run->ended_nodes(), run->node_share()};
 }
 
 }  // extern "C"

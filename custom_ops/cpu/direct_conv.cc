@@ -212,8 +212,9 @@ void DirectConv(const TilePlanner& planner, const ConvShape& shape, const float*
   const int64_t tasks = std::min(all, kTargetTasks);
   const auto run_task = [&](int64_t task) {
     DirectGroup direct(planner, shape);
+    const WatchedRun* run = CurrentRun();
     for (int64_t i = all * task / tasks; i < all * (task + 1) / tasks; ++i) {
-      ThrowIfStopped();
+      if (run != nullptr && run->is_stopped()) throw RunStopped();
       const int64_t group = i % shape.groups;
       const float* group_x = x + i * shape.group_in_channels() * shape.input_size();
       const float* group_w = w + group * shape.group_out_channels() * shape.depth();

@@ -269,9 +269,20 @@ void CheckSmallestShare() {
   CHECK(lba_statistics_close("rare") == LBA_OK, "%s", lba_last_error());
 }
 
+// A run that could not be opened is null.
+void CheckNoRun() {
+  lba_run_stop(nullptr);
+  lba_run_close(nullptr);
+  LbaRunProgress progress = {7, 7, 0.5};
+  lba_run_progress(nullptr, nullptr);
+  lba_run_progress(nullptr, &progress);
+  CHECK(progress.created_nodes == 0 && progress.ended_nodes == 0 && progress.node_share == 0, "%f", progress.node_share);
+}
+
 }  // namespace
 
 int main() {
+  CheckNoRun();
   CheckSoundCalls();
   CheckSharedRefusals();
   CheckMatMulRefusals();

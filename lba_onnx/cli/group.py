@@ -63,7 +63,7 @@ def _report(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno == errno.EPIPE:  # whoever read our output has had enough
         return USER_ERROR
     if isinstance(error, OSError) and error.strerror:
-        return _say(f"{error.filename or 'a file'}: {error.strerror}", USER_ERROR)
+        return _say(f"{error.filename or 'standard output'}: {error.strerror}", USER_ERROR)
     if isinstance(error, (LbaError, ValueError, OSError)):
         return _say(str(error), USER_ERROR)
     return _say(

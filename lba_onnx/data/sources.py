@@ -14,7 +14,7 @@ from lba_onnx.files.outputs import Input
 
 
 def data_inputs(data: Any, role: str = "data") -> Iterator[Input]:
-    """Yield the files of data, in any form that `data.blocks.open_blocks` takes.
+    """Yield the files of data, in any form that `data.reading.read_samples` takes.
 
     Of a folder these are the samples in it, and whatever would be taken for one the next time. What an iterable or a
     reader reads is not known.

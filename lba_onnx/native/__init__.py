@@ -1,6 +1,7 @@
 """The one place that knows the C entry points of the native library (custom_ops/include/lba/c_api.h)."""
 
 from lba_onnx.native.gradients import GATING_ESTIMATORS, Gradients, conv_gradients, matmul_gradients
+from lba_onnx.native.keys import node_key
 from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFFSET, cpu_path, library_path, version
 from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
@@ -37,6 +38,7 @@ __all__ = [
     "library_path",
     "matmul",
     "matmul_gradients",
+    "node_key",
     "observer_close",
     "observer_open",
     "path_counts",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lba_onnx.accumulator import AccumulatorSpec
 from lba_onnx.formats import FloatFormat
+from lba_onnx.native.keys import node_of
 from lba_onnx.native.library import (
     ConvArgs,
     Format,
@@ -233,7 +234,7 @@ _dispatch = ObserverFunction(_call_open_observer)  # the one function that the l
 
 
 def _read(observation: Observation) -> ObservedCall:
-    node = observation.key.decode().partition("/")[2]
+    node = node_of(observation.key.decode())
     spec = _spec_of(observation.spec.contents)
     if observation.matmul:
         args = _copy(observation.matmul.contents)

@@ -63,7 +63,7 @@ class CollectingSession:
         from lba_onnx import native
 
         for name in self.node_names:
-            native.statistics_forget_largest(f"{self._run}/{name}")
+            native.statistics_forget_largest(native.node_key(self._run, name))
 
     def restart(self) -> None:
         """Forget what was collected, and where the sampling had come to, by opening the session anew."""
@@ -93,7 +93,7 @@ class CollectingSession:
     def _read(self, name: str) -> "Statistics | None":
         from lba_onnx import native
 
-        statistics = native.statistics_read(f"{self._run}/{name}")
+        statistics = native.statistics_read(native.node_key(self._run, name))
         return statistics if statistics.outputs else None
 
 

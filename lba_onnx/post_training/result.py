@@ -10,6 +10,7 @@ import onnx
 from lba_onnx.calibration import Calibration
 from lba_onnx.correction import CorrectionReport
 from lba_onnx.evaluation.closeness import BROKEN, CLOSE, UNKNOWN, Closeness
+from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.post_training.advice import next_step
 from lba_onnx.rewrite import ConversionReport, save_model
 
@@ -26,6 +27,7 @@ class ConvertedModel:
         verdict: How close to float32 it is, on samples used neither to fit nor to choose.
         before_correction: The same of the converted model as it was before; None without a correction.
         path: The file that the model was written to, beside which its external data lies; None where it was not.
+        sources: The files that were read, which `save` does not write over.
     """
 
     model: onnx.ModelProto = field(repr=False)
@@ -35,9 +37,15 @@ class ConvertedModel:
     verdict: Closeness
     before_correction: Closeness | None = None
     path: Path | None = None
+    sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
     def save(self, path: str | os.PathLike[str], *, use_external_data_format: bool | None = None) -> None:
-        """Write the model, whole or not at all; arguments and errors are those of `rewrite.save_model`."""
+        """Write the model, whole or not at all; arguments and errors are those of `rewrite.save_model`.
+
+        Raises:
+            OutputError: The file is one of those that the model was made from.
+        """
+        check_outputs({"converted model": path}, self.sources)
         save_model(self.model, path, use_external_data_format=use_external_data_format, source_path=self.path)
 
     def summary(self) -> str:

@@ -30,7 +30,7 @@ from lba_onnx.evaluation.closeness import Closeness
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.families import FormatFamily
 from lba_onnx.files.leftovers import scratch_folder
-from lba_onnx.files.outputs import check_outputs
+from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.files.temporary import temporary_folder
 from lba_onnx.post_training.measure import measure
 from lba_onnx.post_training.result import ConvertedModel
@@ -38,7 +38,7 @@ from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
 from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.given_specs import read_given
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
-from lba_onnx.rewrite.model_inputs import model_inputs
+from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.session import make_session
 
 _LOG = logging.getLogger(__name__)
@@ -104,15 +104,15 @@ def convert_with_data(
     Raises:
         DataError: The data cannot be read, do not fit the model's inputs, or hold NaN.
         ModelError: The model cannot be read, or holds nothing to convert.
-        OutputError: An output is one of the files that are read, or another output.
+        OutputError: model_output or resume_path is one of the files that are read, or the other.
         SelectionError: A name or pattern selects nothing.
         TypeError: An argument has the wrong type, or is none.
         ValueError: A number or text is not as described; settings of a calibration beside a spec that needs none.
     """
+    read = [*model_inputs(model), *data_inputs(data), *spec_inputs(spec)]
+    read += function_inputs(metric=metric, preprocess=preprocess)
+    check_outputs({"converted model": model_output, "progress file": calibration.get("resume_path")}, read)
     function = load_metric(metric)
-    outputs = {"converted model": model_output, "progress file": calibration.get("resume_path")}
-    functions = function_inputs(metric=function, preprocess=preprocess)
-    check_outputs(outputs, itertools.chain(model_inputs(model), data_inputs(data), functions))
     selection: dict[str, Any] = {
         "nodes_to_exclude": nodes_to_exclude,
         "nodes_to_convert": nodes_to_convert,
@@ -150,7 +150,7 @@ def convert_with_data(
     verdict = verdicts[final]
     if chosen is None and read_given(spec).provenance is not None and verdict.comparison is not None:
         verdict = replace(verdict, remark="the calibration that was given may have seen these samples")
-    result = ConvertedModel(proto, report, chosen, correction, verdict, before, path)
+    result = ConvertedModel(proto, report, chosen, correction, verdict, before, path, kept(read))
     if result.is_broken:
         _LOG.warning("%s", result.verdict_line())
     return result
@@ -251,7 +251,8 @@ class _Stages:
             return
         if model_output is None and size_bytes > MAX_PROTOBUF_BYTES:
             raise ValueError(f"expected a model_output for a model with {size_bytes} bytes of weights, got none")
-        with scratch_folder() if model_output is None else temporary_folder(Path(model_output).parent) as folder:
+        place = scratch_folder() if model_output is None else temporary_folder(Path(model_output).parent)
+        with place as folder:
             yield cls(model, folder)
 
     def convert(self, spec: Any, selection: Mapping[str, Any], portable: bool) -> "tuple[Any, ConversionReport]":

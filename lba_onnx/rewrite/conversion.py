@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import onnx
@@ -15,7 +16,7 @@ from lba_onnx.rewrite.candidates import Candidate, find_candidates
 from lba_onnx.rewrite.given_specs import Specs, read_given
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
-from lba_onnx.rewrite.model_inputs import model_inputs
+from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.patch import FreshNames, patch_node
 from lba_onnx.rewrite.portable import add_function_bodies
@@ -68,14 +69,14 @@ def convert(
         DataError: The biases file cannot be read.
         FileNotFoundError: The model's file or the output's folder does not exist.
         ModelError: The model cannot be read, converted or written.
-        OutputError: model_output is the model itself, or holds external data of it.
+        OutputError: model_output is the model itself, holds external data of it, or is the file of the specs.
         SelectionError: A name or pattern selects nothing, or something that cannot be converted.
         TypeError: An argument has the wrong type.
         ValueError: use_external_data_format is given without model_output, or a text is neither a spec nor a file.
     """
     if use_external_data_format is not None and model_output is None:
         raise ValueError("use_external_data_format: expected a model_output to go with it, got none")
-    check_outputs({"converted model": model_output}, model_inputs(model))
+    check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
     given = read_given(spec)
     opened = open_model(model)

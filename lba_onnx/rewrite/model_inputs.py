@@ -28,6 +28,12 @@ def model_inputs(source: Any, role: str = "model") -> Iterator[Input]:
         yield Input(f"{role}'s external data", path.parent / location)
 
 
+def spec_inputs(spec: Any) -> Iterator[Input]:
+    """Yield the file of what `convert` takes as its spec, where that is the path of one."""
+    if isinstance(spec, (str, os.PathLike)) and Path(spec).is_file():
+        yield Input("calibration", Path(spec))
+
+
 def _locations(path: Path) -> set[str]:
     model = onnx.ModelProto()
     try:

@@ -159,7 +159,8 @@ LBA_EXPORT void lba_run_close(LbaRun* run);
    it runs, and the entry points above that it calls. Other sessions and threads are not affected. */
 LBA_EXPORT void lba_run_enter(LbaRun* run);
 
-/* From any thread: nodes and entry points of the run fail within some milliseconds. */
+/* From any thread: nodes and entry points of the run fail within some milliseconds. A null run is none: nothing stops,
+   and its progress is all zero. */
 LBA_EXPORT void lba_run_stop(LbaRun* run);
 LBA_EXPORT void lba_run_progress(const LbaRun* run, LbaRunProgress* out);
 
