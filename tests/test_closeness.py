@@ -13,7 +13,7 @@ from lba_onnx.evaluation.metrics import Similarity
 
 
 def comparison(*outputs: OutputComparison, samples: int = 100) -> Comparison:
-    alone = Evaluation(samples, None, None, None, None)
+    alone = Evaluation(samples, None, None, None, None, 0, ())
     return Comparison(alone, alone, None, None, None, None, outputs)
 
 
@@ -81,8 +81,8 @@ def test_few_samples_are_not_measured_well():
 
 
 def test_labels_and_metric_are_told_with_their_differences():
-    alone = Evaluation(100, Proportion(90, 100), None, None, None)
-    other = Evaluation(100, Proportion(80, 100), None, None, None)
+    alone = Evaluation(100, Proportion(90, 100), None, None, None, 100, ())
+    other = Evaluation(100, Proportion(80, 100), None, None, None, 100, ())
     found = Comparison(alone, other, PairedDifference(78, 12, 2, 8), None, None, None, (scores(86),))
     assert "; top-1 80.0 % against 90.0 (-10.0 points, -17" in str(Closeness.of(found))
 
