@@ -74,8 +74,10 @@ def main() -> None:
     cases = [(name, method) for name in arguments.models for method in arguments.methods]
     for name, method in progress(cases, " ".join):
         subject = read_subject(name, arguments.samples)
-        run = run_correction if method == CORRECT else run_method
-        rows.append(run(subject, method, arguments.rounds))
+        if method == CORRECT:
+            rows.append(run_correction(subject, arguments.rounds))
+        else:
+            rows.append(run_method(subject, method, arguments.rounds))
     if arguments.memory_samples:
         rows += run_memory(arguments.memory_samples)
     report("calibration", arguments, rows, COLUMNS)
