@@ -135,6 +135,13 @@ def test_a_good_model_has_no_warning_about_events(caplog):
     assert caplog.text == "" and result.causes() == [] and "lose at least" not in result.summary()
 
 
+def test_a_limit_that_leaves_too_few_holds_for_all_steps(monkeypatch):
+    used = watched(monkeypatch)
+    result = lba_onnx.convert_with_data(MODEL, {"image": IMAGES}, "M6E4", max_samples=5)
+    assert result.calibration.samples == 5 and result.verdict.status == UNKNOWN
+    assert len(used["calibrate"]) == len(used["correct"]) == 5
+
+
 @pytest.mark.parametrize("count", [1, 7])
 def test_too_few_samples_all_serve_to_fit(count):
     result = lba_onnx.convert_with_data(network(), {"x": images(count)})

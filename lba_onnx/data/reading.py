@@ -21,22 +21,24 @@ from lba_onnx.data.split import is_kept_apart, select
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the samples of some data.
+    """Some of the samples of some data.
 
     Attributes:
         data: What `open_blocks` takes.
-        is_to_check: Whether the part is the one kept apart, or the rest.
+        is_to_check: Whether the part is the one kept apart, or the rest; None for both.
         max_samples: How many samples of the data, of both parts, there are to be; None for all.
     """
 
     data: Any
-    is_to_check: bool
+    is_to_check: bool | None
     max_samples: int | None = None
 
     def count(self, shared_inputs: Collection[str]) -> int | None:
         """Return how many samples the part has, where that is known before reading."""
         count = sample_count(self.data, self.max_samples, shared_inputs)
-        return None if count is None else sum(is_kept_apart(i) == self.is_to_check for i in range(count))
+        if count is None or self.is_to_check is None:
+            return count
+        return sum(is_kept_apart(i) == self.is_to_check for i in range(count))
 
 
 def read_samples(
@@ -56,7 +58,8 @@ def read_samples(
         return read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
     batches = read_batches(data.data, inputs, batch_size, data.max_samples, preprocess, shared_inputs)
     checked = finite_batches(batches)  # before parting, which leaves no number of a sample to name
-    return _take(select(checked, inputs, data.is_to_check), inputs, max_samples)
+    part = checked if data.is_to_check is None else select(checked, inputs, data.is_to_check)
+    return _take(part, inputs, max_samples)
 
 
 def count_samples(data: Any, max_samples: int | None, shared_inputs: Collection[str] = ()) -> int | None:

@@ -194,7 +194,7 @@ class _Samples:
         to_check: For the verdict; None where there are too few for that.
     """
 
-    to_fit: Any
+    to_fit: Part
     to_check: Part | None
 
     @classmethod
@@ -206,7 +206,7 @@ class _Samples:
         counts = itertools.accumulate(batch.samples for batch in batches)
         is_enough = any(count >= _LEAST_SAMPLES_TO_PART for count in counts)
         if not is_enough:
-            return cls(data, None)
+            return cls(Part(data, None, max_samples), None)
         return cls(Part(data, False, max_samples), Part(data, True, max_samples))
 
 
