@@ -129,13 +129,7 @@ def convert_with_data(
         data = stack.enter_context(repeatable(data, inputs, max_samples))
         samples = _Samples.of(data, inputs, max_samples, reading)
         stages = stack.enter_context(_Stages.open(model, model_output))
-        chosen: Calibration | None = None
-        if _is_family(spec):
-            chosen = calibrate(model, samples.to_fit, str(spec), **selection, **reading, **running, **calibration)
-        elif calibration:
-            raise ValueError(
-                f"{', '.join(sorted(calibration))}: expected a family such as M7E4 to calibrate, got {spec}"
-            )
+        chosen = _choose(model, samples, spec, calibration, {**selection, **reading, **running})
         converted, report = stages.convert(chosen or spec, selection, portable)
         models, correction = {_CONVERTED: converted}, None
         if with_correction and report.converted:
@@ -147,9 +141,7 @@ def convert_with_data(
         final = next(reversed(models))
         proto, path = stages.deliver(models[final], model_output, use_external_data_format)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
-    verdict = verdicts[final]
-    if chosen is None and read_given(spec).provenance is not None and verdict.comparison is not None:
-        verdict = replace(verdict, remark="the calibration that was given may have seen these samples")
+    verdict = verdicts[final] if chosen is not None else _with_remark(verdicts[final], spec)
     result = ConvertedModel(proto, report, chosen, correction, verdict, before, path, kept(read))
     if result.is_broken:
         _LOG.warning("%s", result.verdict_line())
@@ -173,6 +165,24 @@ def convert_only(
     proto, report = convert(model, spec, model_output=model_output, **settings)
     verdict = Closeness.unknown("there were no data to measure with")
     return ConvertedModel(proto, report, None, None, verdict, path=Path(model_output))
+
+
+def _choose(
+    model: ModelSource, samples: "_Samples", spec: Specs, calibration: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Calibration | None:
+    """Calibrate where the spec is a family; otherwise nothing is to be chosen."""
+    if _is_family(spec):
+        return calibrate(model, samples.to_fit, str(spec), **settings, **calibration)
+    if calibration:
+        raise ValueError(f"{', '.join(sorted(calibration))}: expected a family such as M7E4 to calibrate, got {spec}")
+    return None
+
+
+def _with_remark(verdict: Closeness, spec: Specs) -> Closeness:
+    """Return a verdict that says what specs which came from a calibration may have seen."""
+    if verdict.comparison is None or read_given(spec).provenance is None:
+        return verdict
+    return replace(verdict, remark="the calibration that was given may have seen these samples")
 
 
 def _is_family(spec: Any) -> bool:
