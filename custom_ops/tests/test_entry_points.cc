@@ -276,7 +276,8 @@ void CheckNoRun() {
   LbaRunProgress progress = {7, 7, 0.5};
   lba_run_progress(nullptr, nullptr);
   lba_run_progress(nullptr, &progress);
-  CHECK(progress.created_nodes == 0 && progress.ended_nodes == 0 && progress.node_share == 0, "%f", progress.node_share);
+  CHECK(progress.created_nodes == 0 && progress.ended_nodes == 0 && progress.node_share == 0, "%f",
+        progress.node_share);
 }
 
 }  // namespace
