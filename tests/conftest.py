@@ -1,6 +1,25 @@
+import signal
+
 import pytest
 
 from lba_onnx import native
+
+_DEFAULTS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_are_heard() -> None:
+    """Takes back that signals are ignored, as they are behind nohup or in the background of a script.
+
+    Processes that tests start would inherit it, and be right not to end.
+    """
+    for number, handler in _DEFAULTS.items():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(params=native.CPU_PATHS)
