@@ -6,6 +6,7 @@ runs stayed for ever.
 
 import contextlib
 import errno
+import functools
 import fcntl
 import os
 import resource
@@ -48,10 +49,16 @@ def write_plot(path):
     write_figure(Figure(), path)
 
 
+@functools.cache
+def calibration():
+    """Made once, while all files of the package can be read."""
+    return lba_onnx.calibrate(LARGE, {"x": images(4).reshape(4, 64)})
+
+
 WRITERS = {
     "text.csv": lambda path: write_text(path, "x" * 20000),
     "object.json": lambda path: write_json(path, {"text": "x" * 20000}),
-    "calibration.json": lambda path: lba_onnx.calibrate(LARGE, {"x": images(4).reshape(4, 64)}).save(path),
+    "calibration.json": lambda path: calibration().save(path),
     "figure.png": write_plot,
     "model.onnx": lambda path: save_model(LARGE, path),
     "external.onnx": lambda path: save_model(LARGE, path, use_external_data_format=True),

@@ -104,7 +104,7 @@ def test_lines_come_every_30_seconds_or_10_percent(capsys, seconds, percent, is_
 
 
 def test_lines_show_movement_inside_the_only_batch_and_quiet_none(tmp_path):
-    model = slow_models.repeated_products(layers=2, rows=1 << 14)
+    model = slow_models.repeated_products(layers=2, rows=1 << 16)
     onnx.save(lba_onnx.convert(model, lba_onnx.AccumulatorSpec.parse("M7E4b10"))[0], tmp_path / "model.onnx")
     np.savez(tmp_path / "data.npz", x=np.ones((8, slow_models.DEPTH), np.float32))
     command = [sys.executable, "-c", "from lba_onnx.cli import main; main()", "evaluate", "-i", "model.onnx"]
