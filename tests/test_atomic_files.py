@@ -6,8 +6,8 @@ runs stayed for ever.
 
 import contextlib
 import errno
-import functools
 import fcntl
+import functools
 import os
 import resource
 import subprocess
