@@ -24,13 +24,17 @@ _LARGE = 1e6
 
 
 class Collector(Protocol):
-    """What runs samples while nodes collect (`data_pass.Collector`)."""
+    """A model with wide accumulators whose nodes collect statistics, whatever runs it."""
 
     def run(self, batch: Batch) -> None:
-        """Run a batch."""
+        """Run a batch.
+
+        Raises:
+            DataError: The model does not run on it.
+        """
 
     def read_statistics(self) -> "dict[str, Statistics | None]":
-        """Return what each node has seen since the last restart."""
+        """Return what each node has seen since the last restart; None for nodes that never ran."""
 
     def forget_largest(self) -> None:
         """Let the largest magnitudes begin anew."""

@@ -1,7 +1,7 @@
 """Reads data as feeds of a model: batch after batch, one in memory at a time."""
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -41,21 +41,34 @@ def read_batches(
         ValueError: batch_size or max_samples is below 1, or there is no input of a name in shared_inputs.
     """
     batch_size = as_count("batch_size", batch_size)
-    remaining = None if max_samples is None else as_count("max_samples", max_samples)
+    limit = None if max_samples is None else as_count("max_samples", max_samples)
     cutter = Cutter(inputs, batch_size, preprocess, shared_inputs)
     is_empty = True
-    for batch in itertools.chain.from_iterable(map(cutter.cut, open_blocks(data, inputs))):
+    for batch in take(itertools.chain.from_iterable(map(cutter.cut, open_blocks(data, inputs))), inputs, limit):
         is_empty = False
-        batch = shorten(batch, inputs, remaining)
         yield batch
-        remaining = None if remaining is None else remaining - batch.samples
-        if remaining == 0:
-            break
     if is_empty:
         raise DataError("expected at least one sample, got none")
 
 
-def shorten(batch: Batch, inputs: tuple[ModelInput, ...], limit: int | None) -> Batch:
+def take(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], max_samples: int | None) -> Iterator[Batch]:
+    """Yield the first samples of some batches, and read no batch behind them.
+
+    Args:
+        batches: The batches.
+        inputs: The model's inputs.
+        max_samples: So many, at least 1; None for all.
+    """
+    remaining = max_samples
+    for batch in batches:
+        batch = _shorten(batch, inputs, remaining)
+        yield batch
+        remaining = None if remaining is None else remaining - batch.samples
+        if remaining == 0:
+            break
+
+
+def _shorten(batch: Batch, inputs: tuple[ModelInput, ...], limit: int | None) -> Batch:
     """Return a batch without the samples behind the first `limit`; feeds without an axis for samples stay whole."""
     if limit is None or batch.samples <= limit or batch.rows is None:
         return batch

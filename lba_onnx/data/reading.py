@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.data.batches import Batch, Preprocess, read_batches, shorten
+from lba_onnx.data.batches import Batch, Preprocess, read_batches, take
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.finite import finite_batches
 from lba_onnx.data.inputs import ModelInput
@@ -59,7 +59,7 @@ def read_samples(
     batches = read_batches(data.data, inputs, batch_size, data.max_samples, preprocess, shared_inputs)
     checked = finite_batches(batches)  # before parting, which leaves no number of a sample to name
     part = checked if data.is_to_check is None else select(checked, inputs, data.is_to_check)
-    return _take(part, inputs, max_samples)
+    return take(part, inputs, max_samples)
 
 
 def count_samples(data: Any, max_samples: int | None, shared_inputs: Collection[str] = ()) -> int | None:
@@ -68,13 +68,3 @@ def count_samples(data: Any, max_samples: int | None, shared_inputs: Collection[
         return sample_count(data, max_samples, shared_inputs)
     count = data.count(shared_inputs)
     return count if max_samples is None or count is None else min(count, max_samples)
-
-
-def _take(batches: Iterator[Batch], inputs: tuple[ModelInput, ...], max_samples: int | None) -> Iterator[Batch]:
-    remaining = max_samples
-    for batch in batches:
-        if remaining is not None and remaining <= 0:
-            return
-        batch = shorten(batch, inputs, remaining)
-        yield batch
-        remaining = None if remaining is None else remaining - batch.samples

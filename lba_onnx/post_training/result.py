@@ -14,6 +14,8 @@ from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.post_training.advice import next_step
 from lba_onnx.rewrite import ConversionReport, save_model
 
+_MOST_CAUSES = 5
+
 
 @dataclass(frozen=True)
 class ConvertedModel:
@@ -90,6 +92,3 @@ class ConvertedModel:
             "before_correction": None if self.before_correction is None else self.before_correction.to_json(),
             "next_step": next_step(self),
         }
-
-
-_MOST_CAUSES = 5
