@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx import reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 Floats = NDArray[np.float32]
 CHECKED_MULTIPLIES = 1 << 20  # of a matrix product; the reference takes about a second

@@ -15,7 +15,7 @@ from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse
 from benchmarks.layer_shapes import NAMES, ConvLayer, read_layers
 from benchmarks.nodes import run_node
 from benchmarks.variants import VARIANTS
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 KINDS = ("dense", "pointwise", "depthwise", "grouped")
 TARGETS = {"depthwise": 6.0}  # times slower than float32

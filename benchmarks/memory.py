@@ -24,7 +24,7 @@ import lba_onnx
 from benchmarks.harness import Column, Row, parse_arguments, progress, report
 from benchmarks.node_checks import check_nodes
 from benchmarks.nodes import open_session
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 MEGABYTE = 1e6
 ALLOWANCE_MB = 64.0

@@ -19,7 +19,7 @@ from benchmarks.checks import check_bits
 from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
 from benchmarks.node_checks import check_nodes
 from benchmarks.nodes import make_runner, open_session
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 CALIBRATED = "calibrated"
 INPUT = "image"  # of both models

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from benchmarks.checks import CheckFailed, Floats, check_conv, check_matmul
 from benchmarks.nodes import open_session
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.ops import DOMAIN
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
 
 _FLOAT32_MANTISSA_BITS = 23
 

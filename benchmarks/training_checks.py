@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.checks import CheckFailed, check_bits, check_conv, check_matmul
 from lba_onnx import reference_gradients
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.torch import LbaConv2d, LbaLinear, lba_matmul
 
 CHECKED_SHAPE = (24, 40, 33)  # rows, depth and columns

@@ -7,7 +7,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lba_onnx.accumulator import AccumulatorSpec as AccumulatorSpec
+    from lba_onnx.arithmetic import Accumulator as Accumulator
+    from lba_onnx.arithmetic import AccumulatorSpec as AccumulatorSpec
+    from lba_onnx.arithmetic import FloatFormat as FloatFormat
     from lba_onnx.calibration import Calibration as Calibration
     from lba_onnx.calibration import calibrate as calibrate
     from lba_onnx.correction import CorrectionReport as CorrectionReport
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from lba_onnx.evaluation import Evaluation as Evaluation
     from lba_onnx.evaluation import compare as compare
     from lba_onnx.evaluation import evaluate as evaluate
-    from lba_onnx.formats import FloatFormat as FloatFormat
     from lba_onnx.kernels import conv as conv
     from lba_onnx.kernels import matmul as matmul
     from lba_onnx.post_training import ConvertedModel as ConvertedModel
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AccumulatorSpec": "accumulator",
+    "Accumulator": "arithmetic",
+    "AccumulatorSpec": "arithmetic",
     "Calibration": "calibration",
     "Comparison": "evaluation",
     "ConversionReport": "rewrite",
@@ -44,7 +46,7 @@ _HOMES = {
     "CorrectionReport": "correction",
     "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
-    "FloatFormat": "formats",
+    "FloatFormat": "arithmetic",
     "LbaError": "errors",
     "Sweep": "sweeping",
     "calibrate": "calibration",

@@ -8,7 +8,7 @@ first such array comes.
 
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import LbaError
 from lba_onnx.native import ConvGeometry
 
@@ -46,7 +46,7 @@ def is_on_device(value: Any) -> bool:
     return hasattr(value, "__cuda_array_interface__")
 
 
-def matmul(a: Any, b: Any, batch: tuple[int, ...], spec: AccumulatorSpec) -> Any:
+def matmul(a: Any, b: Any, batch: tuple[int, ...], spec: Accumulator) -> Any:
     """Product of batches of matrices.
 
     Args:
@@ -73,7 +73,7 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], spec: AccumulatorSpec) -> Any
     return y
 
 
-def conv(x: Any, w: Any, spec: AccumulatorSpec, geometry: ConvGeometry, output_shape: tuple[int, ...]) -> Any:
+def conv(x: Any, w: Any, spec: Accumulator, geometry: ConvGeometry, output_shape: tuple[int, ...]) -> Any:
     """Convolution without bias.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.errors import LbaError
 from lba_onnx.packages import find_package
 
@@ -150,13 +150,13 @@ def _check_cuda() -> str:
         return "not computed without a device"
     a, b = hostile_operands()
     for text in _SPECS:
-        spec = AccumulatorSpec.parse(text)
+        spec = parse_accumulator(text)
         _compare(cuda.matmul_host(a, b, spec), reference.matmul(a, b, spec), text)
         _check_cuda_conv(a, b, spec, text)
     return f"the reference's, for {len(_SPECS)} specs"
 
 
-def _check_cuda_conv(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec, text: str) -> None:
+def _check_cuda_conv(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator, text: str) -> None:
     """Compare a convolution of all channels and one of each channel alone."""
     from lba_onnx import reference
     from lba_onnx.native import ConvGeometry, cuda
@@ -202,7 +202,7 @@ def _check_kernels() -> str:
 
     a, b = hostile_operands()
     for text in _SPECS:
-        spec = AccumulatorSpec.parse(text)
+        spec = parse_accumulator(text)
         _compare(matmul(a, b, spec), reference.matmul(a, b, spec), text)
     return f"the reference's, for {len(_SPECS)} specs"
 
@@ -214,13 +214,13 @@ def _check_session() -> str:
 
     a, b = hostile_operands()
     for text in _SPECS:
-        spec = AccumulatorSpec.parse(text)
+        spec = parse_accumulator(text)
         session = make_session(_matmul_model(spec))
         _compare(run_session(session, None, {"a": a, "b": b})[0], reference.matmul(a, b, spec), text)
     return f"the reference's, for {len(_SPECS)} specs"
 
 
-def _matmul_model(spec: AccumulatorSpec) -> bytes:
+def _matmul_model(spec: Accumulator) -> bytes:
     from onnx import TensorProto, helper
 
     from lba_onnx import ops

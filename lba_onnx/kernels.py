@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lba_onnx import device_arrays, native
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
-from lba_onnx.formats import as_integer
+from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.integers import as_integer
 from lba_onnx.native.processors import thread_count
 
 _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked before values become 64 bits wide
@@ -17,11 +17,11 @@ _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked 
 
 @overload
 def matmul(
-    a: npt.ArrayLike, b: npt.ArrayLike, spec: AccumulatorSpec | str, *, threads: int | None = None
+    a: npt.ArrayLike, b: npt.ArrayLike, spec: Accumulator | str, *, threads: int | None = None
 ) -> npt.NDArray[np.float32]: ...
 @overload
-def matmul(a: Any, b: Any, spec: AccumulatorSpec | str, *, threads: int | None = None) -> Any: ...
-def matmul(a: Any, b: Any, spec: AccumulatorSpec | str, *, threads: int | None = None) -> Any:
+def matmul(a: Any, b: Any, spec: Accumulator | str, *, threads: int | None = None) -> Any: ...
+def matmul(a: Any, b: Any, spec: Accumulator | str, *, threads: int | None = None) -> Any:
     """Matrix product as numpy.matmul defines it, computed in the formats of `spec` (docs/numerics.md).
 
     Arrays on a CUDA device are CuPy arrays, or offer DLPack or __cuda_array_interface__, as those of PyTorch, JAX and
@@ -78,7 +78,7 @@ def _matmul_batched(
     a: npt.NDArray[np.float32],
     b: npt.NDArray[np.float32],
     batch: tuple[int, ...],
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     threads: int,
 ) -> npt.NDArray[np.float32]:
     rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
@@ -97,7 +97,7 @@ def _matmul_batched(
 def conv(
     x: npt.ArrayLike,
     w: npt.ArrayLike,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -109,7 +109,7 @@ def conv(
 def conv(
     x: Any,
     w: Any,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -120,7 +120,7 @@ def conv(
 def conv(
     x: Any,
     w: Any,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,

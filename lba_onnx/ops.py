@@ -12,7 +12,7 @@ import numpy.typing as npt
 from onnx.reference.op_run import OpRun
 
 from lba_onnx import kernels
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec
+from lba_onnx.arithmetic.registry import from_attributes
 
 DOMAIN = "lba_onnx"
 VERSION = 1
@@ -59,13 +59,17 @@ class OperatorSchema:
     attributes: tuple[AttributeSchema, ...]
 
 
-ARITHMETIC_ATTRIBUTES = (
-    AttributeSchema("product_format", "string", is_required=True),
-    AttributeSchema("accumulator_format", "string", is_required=True),
-    AttributeSchema("chunk_size", "int", DEFAULT_CHUNK_SIZE),
+ARITHMETIC_ATTRIBUTES: tuple[AttributeSchema, ...] = (
+    AttributeSchema("accumulator", "string", ""),
+    AttributeSchema("product_format", "string", ""),
+    AttributeSchema("accumulator_format", "string", ""),
+    AttributeSchema("chunk_size", "int", 16),
     AttributeSchema("underflow", "int", 1),
     AttributeSchema("statistics", "string", ""),
 )
+"""Of the arithmetic: `accumulator`, or in its place the four that models of before have; and the key of statistics."""
+SPEC_ATTRIBUTES = frozenset(attribute.name for attribute in ARITHMETIC_ATTRIBUTES) - {"statistics"}
+"""The names of those that say which accumulator."""
 _GEMM_ATTRIBUTES = (
     AttributeSchema("alpha", "float", 1.0),
     AttributeSchema("beta", "float", 1.0),
@@ -94,7 +98,7 @@ class LbaMatMul(OpRun):  # type: ignore[misc]
     op_domain = DOMAIN
 
     def _run(self, a: _Floats, b: _Floats, **attributes: Any) -> tuple[_Floats]:
-        spec = AccumulatorSpec.from_attributes(attributes)
+        spec = from_attributes(attributes)
         return (_round_to(a.dtype, kernels.matmul(_float32(a), _float32(b), spec)),)
 
 
@@ -104,7 +108,7 @@ class LbaGemm(OpRun):  # type: ignore[misc]
     op_domain = DOMAIN
 
     def _run(self, a: _Floats, b: _Floats, c: _Floats | None = None, **attributes: Any) -> tuple[_Floats]:
-        spec = AccumulatorSpec.from_attributes(attributes)
+        spec = from_attributes(attributes)
         left = _float32(a).T if attributes.get("transA") else _float32(a)
         right = _float32(b).T if attributes.get("transB") else _float32(b)
         alpha, beta = (np.float32(attributes.get(name, 1.0)) for name in ("alpha", "beta"))
@@ -121,7 +125,7 @@ class LbaConv(OpRun):  # type: ignore[misc]
     op_domain = DOMAIN
 
     def _run(self, x: _Floats, w: _Floats, bias: _Floats | None = None, **attributes: Any) -> tuple[_Floats]:
-        spec = AccumulatorSpec.from_attributes(attributes)
+        spec = from_attributes(attributes)
         kernel_shape = attributes.get("kernel_shape")
         if kernel_shape is not None and tuple(kernel_shape) != w.shape[2:]:
             raise ValueError(f"expected kernel_shape to be the spatial shape of W {w.shape}, got {list(kernel_shape)}")

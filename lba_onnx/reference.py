@@ -1,146 +1,55 @@
-"""The slow, exact definition of the arithmetic. Every kernel gives these bits.
+"""The slow, exact definition of products and convolutions in any accumulator. Every kernel gives these bits.
 
-    dot(x, w):   total = 0
-                 for each chunk of chunk_size consecutive k:
-                     partial_sum = 0
-                     for each k in it:  partial_sum = quantize_acc(quantize_prod(x[k] * w[k]) + partial_sum)
-                     total = quantize_acc(total + partial_sum)
-
-The first half of this module is that definition, in Python integers: values count units of 2^-298, the smallest product
-of two float32 numbers, so nothing is rounded except where `quantize_units` truncates. The second half is its twin for
-arrays of outputs, in float64 steps that lose nothing; the tests hold the two together.
+What one dot product is, its accumulator says (`lba_onnx.arithmetic`): `dot` is that definition, one value at a time.
+`matmul` and `conv` follow it for arrays of outputs at once, step by step in float64; the tests hold the two together.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
-from lba_onnx.formats import FloatFormat, as_integer
-
-_UNITS_LOG2 = 298
-_OPERAND_UNITS_LOG2 = 149  # float32 values are whole multiples of 2^-149
+from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic.chunked_float.definition import quantize as quantize
+from lba_onnx.integers import as_integer
 
 _Float64s = NDArray[np.float64]
 
 
-@cache
-def _limits(number_format: FloatFormat, underflow: bool) -> tuple[int, int, int]:
-    """Return the largest value and the smallest kept magnitude, in units, and the number of significant bits."""
-    smallest = number_format.smallest_kept(underflow)
-    return _to_units(number_format.max_value), _to_units(smallest), number_format.mantissa_bits + 1
-
-
-def quantize_units(units: int, number_format: FloatFormat, underflow: bool = True) -> int:
-    """Quantize an exact value: saturate, underflow to zero, or truncate the magnitude; all in units of 2^-298."""
-    largest, smallest, significant_bits = _limits(number_format, underflow)
-    magnitude = abs(units)
-    if magnitude >= largest:
-        magnitude = largest
-    elif magnitude < smallest:
-        magnitude = 0
-    else:
-        dropped_bits = max(magnitude.bit_length() - significant_bits, 0)
-        magnitude = magnitude >> dropped_bits << dropped_bits
-    return -magnitude if units < 0 else magnitude
-
-
-def product_units(x: float, w: float, spec: AccumulatorSpec) -> int | None:
-    """Return the quantized product of two float32 values in units of 2^-298; None stands for NaN."""
-    if math.isfinite(x) and math.isfinite(w):
-        exact = int(math.ldexp(x, _OPERAND_UNITS_LOG2)) * int(math.ldexp(w, _OPERAND_UNITS_LOG2))
-        return quantize_units(exact, spec.product_format, spec.underflow)
-    product = x * w
-    if math.isnan(product):
-        return None
-    return _to_units(math.copysign(spec.product_format.max_value, product))
-
-
-def sum_units(products: Sequence[int | None], spec: AccumulatorSpec) -> float:
-    """Return the sum, in chunks, of quantized products in units of 2^-298 (None for NaN)."""
-    total = 0
-    for start, stop in _chunks(len(products), spec):
-        partial_sum = 0
-        for product in products[start:stop]:
-            if product is None:
-                return math.nan
-            partial_sum = quantize_units(product + partial_sum, spec.accumulator_format, spec.underflow)
-        total = quantize_units(total + partial_sum, spec.accumulator_format, spec.underflow)
-    return _from_units(total)
-
-
-def dot(x: ArrayLike, w: ArrayLike, spec: AccumulatorSpec | str) -> float:
-    """Return the dot product of two vectors; 0 when they are empty.
+def dot(x: ArrayLike, w: ArrayLike, spec: Accumulator | str, initial: float = 0.0) -> float:
+    """Return the dot product of two vectors; `initial` when they are empty.
 
     Args:
         x: Float32 values [depth].
         w: Float32 values [depth].
-        spec: Formats, chunk size and underflow, or the text of it.
+        spec: The accumulator, or the text of it.
+        initial: What the total starts from: a value of the accumulator.
 
     Raises:
         ValueError: The vectors differ in length, or a value is not a float32 number.
     """
-    spec = as_spec(spec)
-    pairs = zip(_float32_values(x), _float32_values(w), strict=True)
-    return sum_units([product_units(a, b, spec) for a, b in pairs], spec)
+    left, right = _float32_values(x), _float32_values(w)
+    if len(left) != len(right):
+        raise ValueError(f"expected vectors of one length, got {len(left)} and {len(right)} values")
+    return as_spec(spec).dot(left, right, initial)
 
 
-def fmaq(x: float, w: float, partial_sum: float, spec: AccumulatorSpec | str) -> float:
-    """Return one multiply-accumulate step, quantize_acc(quantize_prod(x * w) + partial_sum).
+def fmaq(x: float, w: float, partial_sum: float, spec: Accumulator | str) -> float:
+    """Return one multiply-accumulate step, for floats quantize_acc(quantize_prod(x * w) + partial_sum).
 
     Args:
         x: A float32 value.
         w: A float32 value.
         partial_sum: A value of the accumulator, or NaN.
-        spec: Formats and underflow, or the text of it; the chunk size plays no part.
+        spec: The accumulator, or the text of it; the order of additions plays no part.
 
     Raises:
         ValueError: An operand is not a float32 number.
     """
-    spec = as_spec(spec)
     (x, w) = _float32_values([x, w])
-    product = product_units(x, w, spec)
-    if product is None or math.isnan(partial_sum):
-        return math.nan
-    return _from_units(quantize_units(product + _to_units(partial_sum), spec.accumulator_format, spec.underflow))
-
-
-def quantize(value: float | Fraction, number_format: FloatFormat, underflow: bool = True) -> float:
-    """Quantize one exact value; the scalar twin of `FloatFormat.quantize`.
-
-    Args:
-        value: A float, int or rational; NaN gives NaN, infinities saturate.
-        number_format: The format to truncate to.
-        underflow: Whether magnitudes below the format's `min_value` become zero, or only those below 2^-126.
-    """
-    if isinstance(value, (float, np.floating)) and not math.isfinite(value):
-        return math.nan if math.isnan(value) else math.copysign(number_format.max_value, value)
-    return _from_units(quantize_units(_to_units(value), number_format, underflow))
-
-
-def _to_units(value: float | Fraction) -> int:
-    """Return a finite value in units of 2^-298; what is less than a unit cannot matter and is cut off."""
-    numerator, denominator = value.as_integer_ratio()
-    magnitude = (abs(numerator) << _UNITS_LOG2) // denominator
-    return -magnitude if numerator < 0 else magnitude
-
-
-def _from_units(units: int) -> float:
-    """Return the value of quantized units; exact, since they have at most 23 significant bits."""
-    return units / (1 << _UNITS_LOG2)
-
-
-def _chunks(depth: int, spec: AccumulatorSpec) -> Iterator[tuple[int, int]]:
-    """Yield the first k of each chunk and the one behind its last; the last chunk may be shorter."""
-    size = spec.chunk_size or max(depth, 1)
-    for start in range(0, depth, size):
-        yield start, min(start + size, depth)
+    return as_spec(spec).step(x, w, partial_sum)
 
 
 def _float32_values(values: ArrayLike) -> list[float]:
@@ -154,95 +63,24 @@ def _float32_values(values: ArrayLike) -> list[float]:
     return listed
 
 
-# The twin for arrays. Why float64 loses nothing here:
-# - A product of two float32 numbers has at most 48 significant bits and an exponent from -298 to 255: float64 holds it.
-# - The terms of a sum are quantized: at most 23 bits each, magnitudes from 2^-126 to below 2^128. Their exact sum can
-#   need 276 bits, so it is taken as rounded + error (Knuth's TwoSum, exact in float64 in this range). An error whose
-#   sign opposes the rounded sum's says that rounding went up in magnitude; the next float64 toward zero is then the sum
-#   truncated to 53 bits, and otherwise the rounded sum is. Truncating that to 23 bits or fewer is truncating the exact
-#   sum, and it lies on the same side of max_value and min_value, which are float64 numbers.
-
-
-def truncated_sum(a: _Float64s, b: _Float64s) -> _Float64s:
-    """Return the exact sum of two arrays of quantized values, truncated toward zero to 53 bits."""
-    rounded = a + b
-    b_seen = rounded - a
-    error = (a - (rounded - b_seen)) + (b - b_seen)
-    went_up = (error != 0) & (np.signbit(error) != np.signbit(rounded))
-    return np.where(went_up, np.nextafter(rounded, 0.0), rounded)
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One addition of a dot product, for an array of outputs; arrays are float64 and broadcast to the outputs' shape.
-
-    Attributes:
-        start: First k of the chunk.
-        stop: One more than the last k that has entered the chunk's partial sum.
-        product: The exact product k = stop - 1, which this step adds; None where the chunk's sum joins the total.
-        addend: What is added: the quantized product, or the chunk's sum.
-        before: The accumulator (the partial sum, or the total) before the step.
-        exact: Their exact sum, truncated toward zero to 53 bits.
-        after: The accumulator after the step.
-    """
-
-    start: int
-    stop: int
-    product: _Float64s | None
-    addend: _Float64s
-    before: _Float64s
-    exact: _Float64s
-    after: _Float64s
-
-
-def steps(products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: AccumulatorSpec) -> Iterator[Step]:
-    """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total.
-
-    Args:
-        products: Exact products for each k in turn; each broadcasts to `shape`.
-        depth: How many.
-        shape: Shape of the outputs.
-        spec: Formats, chunk size and underflow, or the text of it.
-    """
-    total = np.zeros(shape)
-    for start, stop in _chunks(depth, spec):
-        partial_sum = np.zeros(shape)
-        for k, product in enumerate(itertools.islice(products, stop - start), start):
-            quantized = spec.product_format.quantize(product, spec.underflow).astype(np.float64)
-            step = _step(start, k + 1, product, quantized, partial_sum, spec)
-            partial_sum = step.after
-            yield step
-        step = _step(start, stop, None, partial_sum, total, spec)
-        total = step.after
-        yield step
-
-
-def _step(
-    start: int, stop: int, product: _Float64s | None, addend: _Float64s, before: _Float64s, spec: AccumulatorSpec
-) -> Step:
-    exact = truncated_sum(addend, before)
-    after = spec.accumulator_format.quantize(exact, spec.underflow).astype(np.float64)
-    return Step(start, stop, product, addend, before, exact, after)
-
-
 def _sum_products(
-    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: AccumulatorSpec
+    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: Accumulator
 ) -> NDArray[np.float32]:
-    """Return the float32 sums, in chunks, of `depth` arrays of exact products, each of which broadcasts to `shape`."""
+    """Return the float32 sums of `depth` arrays of exact products, each of which broadcasts to `shape`."""
     total = np.zeros(shape)
-    for step in steps(products, depth, shape, spec):
+    for step in spec.steps(products, depth, shape):
         if step.product is None:
             total = step.after
     return total.astype(np.float32)  # quantizing has made every zero +0
 
 
-def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: AccumulatorSpec | str) -> NDArray[np.float32]:
+def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator | str) -> NDArray[np.float32]:
     """Return the matrix product, shaped as by `numpy.matmul`.
 
     Args:
         a: float32 [..., rows, depth] or [depth].
         b: float32 [..., depth, columns] or [depth]; the leading dimensions of both broadcast.
-        spec: Formats, chunk size and underflow, or the text of it; k runs upward.
+        spec: The accumulator, or the text of it; k runs upward.
 
     Returns:
         float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0.
@@ -275,7 +113,7 @@ def matmul_products(a: _Float64s, b: _Float64s) -> Iterator[_Float64s]:
 def conv(
     x: NDArray[np.float32],
     w: NDArray[np.float32],
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
@@ -289,7 +127,7 @@ def conv(
     Args:
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
-        spec: Formats, chunk size and underflow, or the text of it.
+        spec: The accumulator, or the text of it.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
         dilations: One a spatial axis; 1 by default.

@@ -3,7 +3,7 @@
 With g the gradient of a dot product y = Σ x[k]·w[k], the straight-through estimators of Blumenfeld, Hubara and Soudry
 (ICLR 2024, section 4) give x[k] the gradient g·w[k]·alpha[k], and w[k] the gradient g·x[k]·alpha[k]. An alpha is 1, or
 0 for a product that is gated: it then contributes nothing, not even where g is infinite. Each estimator has its rule,
-which looks at the steps of the sum as `reference.steps` makes them; adding a chunk's sum to the total is a step too:
+which looks at the steps of the sum as `Accumulator.steps` makes them; adding a chunk's sum to the total is a step too:
 
     identity              1
     immediate_overflow    0 where product k overflows, or the sum at its step, or the total when its chunk joins
@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx import reference
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic.accumulator import Step
 
 ESTIMATORS = ("identity", "immediate_overflow", "recursive_overflow", "immediate_difference")
 """The names of the estimators; all but the first gate single products."""
@@ -33,13 +33,13 @@ _Float64s = NDArray[np.float64]
 _Masks = NDArray[np.bool_]
 
 
-def matmul_masks(a: _Float32s, b: _Float32s, spec: AccumulatorSpec | str, estimator: str) -> _Masks:
+def matmul_masks(a: _Float32s, b: _Float32s, spec: Accumulator | str, estimator: str) -> _Masks:
     """Return which products of a matrix product pass their gradient.
 
     Args:
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns], with the same leading dimensions.
-        spec: Formats, chunk size and underflow, or the text of it.
+        spec: The accumulator, or the text of it.
         estimator: One of ESTIMATORS.
 
     Returns:
@@ -55,7 +55,7 @@ def matmul_masks(a: _Float32s, b: _Float32s, spec: AccumulatorSpec | str, estima
 
 
 def matmul_gradients(
-    grad: _Float32s, a: _Float32s, b: _Float32s, spec: AccumulatorSpec | str, estimator: str
+    grad: _Float32s, a: _Float32s, b: _Float32s, spec: Accumulator | str, estimator: str
 ) -> tuple[_Float64s, _Float64s]:
     """Return the gradients of the operands of a matrix product.
 
@@ -63,7 +63,7 @@ def matmul_gradients(
         grad: float32 [..., rows, columns], the gradient of the product.
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns], with the same leading dimensions.
-        spec: Formats, chunk size and underflow, or the text of it.
+        spec: The accumulator, or the text of it.
         estimator: One of ESTIMATORS.
 
     Returns:
@@ -87,7 +87,7 @@ def matmul_gradients(
 def conv_masks(
     x: _Float32s,
     w: _Float32s,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     estimator: str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
@@ -99,7 +99,7 @@ def conv_masks(
     Args:
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
-        spec: Formats, chunk size and underflow, or the text of it.
+        spec: The accumulator, or the text of it.
         estimator: One of ESTIMATORS.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
@@ -125,7 +125,7 @@ def conv_gradients(
     grad: _Float32s,
     x: _Float32s,
     w: _Float32s,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     estimator: str,
     strides: Sequence[int] | None = None,
     pads: Sequence[int] | None = None,
@@ -138,7 +138,7 @@ def conv_gradients(
         grad: float32 [batch, out_channels, *out_size], the gradient of the convolution.
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
-        spec: Formats, chunk size and underflow, or the text of it.
+        spec: The accumulator, or the text of it.
         estimator: One of ESTIMATORS.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
@@ -176,7 +176,7 @@ def conv_gradients(
 
 
 def _masks(
-    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: AccumulatorSpec, estimator: str
+    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: Accumulator, estimator: str
 ) -> _Masks:
     """Return [*shape, depth]: False where a product is gated."""
     if estimator not in ESTIMATORS:
@@ -184,30 +184,25 @@ def _masks(
     masks = np.ones((*shape, depth), dtype=bool)
     if estimator == "identity":
         return masks
-    for step in reference.steps(products, depth, shape, spec):
+    spec.check_estimator(estimator)
+    for step in spec.steps(products, depth, shape):
         if estimator == "immediate_difference":
             _gate_unchanged(masks, step)
         else:
-            _gate_overflows(masks, step, spec, recursive=estimator == "recursive_overflow")
+            _gate_overflows(masks, step, recursive=estimator == "recursive_overflow")
     return masks
 
 
-def _gate_overflows(masks: _Masks, step: reference.Step, spec: AccumulatorSpec, recursive: bool) -> None:
-    overflows = _overflows(step.exact, spec.accumulator_format)
-    if step.product is None:
+def _gate_overflows(masks: _Masks, step: Step, recursive: bool) -> None:
+    if step.product_overflows is None:
         entered = slice(0 if recursive else step.start, step.stop)
     else:
         entered = slice(step.start if recursive else step.stop - 1, step.stop)
-        masks[..., step.stop - 1] &= ~_overflows(step.product, spec.product_format)
-    masks[..., entered] &= ~overflows[..., np.newaxis]
+        masks[..., step.stop - 1] &= ~step.product_overflows
+    masks[..., entered] &= ~step.overflows[..., np.newaxis]
 
 
-def _overflows(exact: _Float64s, number_format: FloatFormat) -> _Masks:
-    overflows: _Masks = np.abs(exact) >= number_format.max_value
-    return overflows
-
-
-def _gate_unchanged(masks: _Masks, step: reference.Step) -> None:
+def _gate_unchanged(masks: _Masks, step: Step) -> None:
     # Judged by the exact product, not the quantized one: a product that underflows is gated, a zero is not.
     added = step.addend if step.product is None else step.product
     unchanged = (added != 0) & (step.after == step.before)

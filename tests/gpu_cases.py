@@ -10,8 +10,7 @@ from hostile import KINDS, operand
 
 from benchmarks.cuda.products import ConvOnDevice, MatMulOnDevice, OnDevice
 from lba_onnx import kernels
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
 
 Values = np.ndarray
 # Sizes around the edges of tiles, and a few that take several tiles.

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 

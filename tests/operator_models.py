@@ -8,7 +8,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from lba_onnx import ops, reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
 Dimensions = Sequence[int | str | None] | None

@@ -14,8 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
 
 OPSET = 17
 IR_VERSION = 8

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
 EXACT_SPEC = AccumulatorSpec.parse("M22E7b63/M22E7b63")

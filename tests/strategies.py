@@ -1,9 +1,11 @@
 """Hypothesis strategies that several tests share."""
 
+from collections.abc import Iterable
+
 from hypothesis import strategies as st
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
+from lba_onnx.arithmetic.rounding import Rounding
 
 
 @st.composite
@@ -14,7 +16,9 @@ def formats(draw: st.DrawFn) -> FloatFormat:
     return FloatFormat(draw(st.integers(0, 22)), exponent_bits, bias)
 
 
-def specs(largest_chunk: int = 2**63 - 1) -> st.SearchStrategy[AccumulatorSpec]:
+def specs(
+    largest_chunk: int = 2**63 - 1, roundings: Iterable[Rounding] = Rounding
+) -> st.SearchStrategy[AccumulatorSpec]:
     """Any legal spec."""
     return st.builds(
         AccumulatorSpec,
@@ -22,4 +26,5 @@ def specs(largest_chunk: int = 2**63 - 1) -> st.SearchStrategy[AccumulatorSpec]:
         accumulator_format=formats(),
         chunk_size=st.none() | st.integers(1, largest_chunk),
         underflow=st.booleans(),
+        rounding=st.sampled_from(list(roundings)),
     )

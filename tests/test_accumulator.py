@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import formats, specs
 
-from lba_onnx.accumulator import AccumulatorSpec, product_bias
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat, parse_accumulator
+from lba_onnx.arithmetic.chunked_float.order import product_bias
+from lba_onnx.arithmetic.registry import from_attributes, from_json
 
 PRODUCT, ACCUMULATOR = FloatFormat(7, 4, 12), FloatFormat(7, 4, 10)
 
@@ -18,8 +19,9 @@ PRODUCT, ACCUMULATOR = FloatFormat(7, 4, 12), FloatFormat(7, 4, 10)
 @given(specs())
 def test_every_form_reads_back(spec: AccumulatorSpec) -> None:
     assert AccumulatorSpec.parse(str(spec)) == spec
-    assert AccumulatorSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
-    assert AccumulatorSpec.from_attributes(spec.to_attributes()) == spec
+    assert parse_accumulator(str(spec)) == spec
+    assert from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert from_attributes(spec.to_attributes()) == spec
 
 
 @pytest.mark.parametrize(
@@ -120,13 +122,17 @@ def test_numpy_fields_become_plain_values() -> None:
     assert (type(spec.chunk_size), type(spec.underflow)) == (int, bool)
 
 
-def test_json_is_plain_and_readable() -> None:
-    assert AccumulatorSpec(PRODUCT, ACCUMULATOR, None).to_json() == {
-        "product_format": "M7E4b12",
-        "accumulator_format": "M7E4b10",
-        "chunk_size": None,
-        "underflow": True,
-    }
+OLD_JSON = {"product_format": "M7E4b12", "accumulator_format": "M7E4b10", "chunk_size": None, "underflow": True}
+
+
+def test_json_is_the_text_and_what_follows_from_it() -> None:
+    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, None)
+    assert spec.to_json() == {"accumulator": str(spec), **OLD_JSON, "rounding": "truncate"}
+
+
+def test_json_of_before_reads_back() -> None:
+    """Calibration files written before there were other roundings hold the four fields, and no text."""
+    assert from_json(OLD_JSON) == AccumulatorSpec(PRODUCT, ACCUMULATOR, None)
 
 
 @pytest.mark.parametrize(
@@ -141,28 +147,41 @@ def test_json_is_plain_and_readable() -> None:
 )
 def test_other_json_is_refused(change: dict[str, object], error: type[Exception], reason: str) -> None:
     with pytest.raises(error, match=reason):
-        AccumulatorSpec.from_json({**AccumulatorSpec(PRODUCT, ACCUMULATOR).to_json(), **change})
+        from_json({**OLD_JSON, **change})
 
 
 def test_json_that_is_no_object_or_lacks_an_entry_is_refused() -> None:
     with pytest.raises(TypeError, match="got list"):
-        AccumulatorSpec.from_json(["M7E4b12"])  # type: ignore[arg-type]
+        from_json(["M7E4b12"])
     with pytest.raises(ValueError, match="expected the entries"):
-        AccumulatorSpec.from_json({"product_format": "M7E4b12"})
+        from_json({"product_format": "M7E4b12"})
 
 
-def test_attributes_are_strings_and_ints() -> None:
-    assert AccumulatorSpec(PRODUCT, ACCUMULATOR, None, False).to_attributes() == {
-        "product_format": "M7E4b12",
-        "accumulator_format": "M7E4b10",
-        "chunk_size": 0,
-        "underflow": 0,
-    }
+OLD_ATTRIBUTES = {"product_format": "M7E4b12", "accumulator_format": "M7E4b10", "chunk_size": 0, "underflow": 0}
+
+
+def test_attributes_are_one_text() -> None:
+    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, None, False)
+    assert spec.to_attributes() == {"accumulator": "M7E4b12/M7E4b10,chunk=none,underflow=off"}
+    assert from_attributes(OLD_ATTRIBUTES) == spec
+
+
+@pytest.mark.parametrize("name", OLD_ATTRIBUTES)
+def test_both_forms_of_attributes_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"got both: {name} too"):
+        from_attributes({"accumulator": "M7E4b10", name: OLD_ATTRIBUTES[name]})
+
+
+def test_an_accumulator_attribute_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="attribute accumulator: expected an exponent bias"):
+        from_attributes({"accumulator": b"M7E4"})
+    with pytest.raises(TypeError, match="attribute accumulator: .* got int"):
+        from_attributes({"accumulator": 7})
 
 
 def test_attributes_have_defaults_and_may_be_bytes_among_others() -> None:
     attributes = {"product_format": b"M7E4b12", "accumulator_format": "M7E4b10", "transB": 1}
-    assert AccumulatorSpec.from_attributes(attributes) == AccumulatorSpec(PRODUCT, ACCUMULATOR)
+    assert from_attributes(attributes) == AccumulatorSpec(PRODUCT, ACCUMULATOR)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +196,9 @@ def test_attributes_have_defaults_and_may_be_bytes_among_others() -> None:
 )
 def test_other_attributes_are_refused(change: dict[str, object], error: type[Exception], reason: str) -> None:
     with pytest.raises(error, match=reason):
-        AccumulatorSpec.from_attributes({**AccumulatorSpec(PRODUCT, ACCUMULATOR).to_attributes(), **change})
+        from_attributes({**OLD_ATTRIBUTES, **change})
 
 
 def test_missing_format_attribute_is_refused() -> None:
     with pytest.raises(ValueError, match="expected the attribute accumulator_format, got none"):
-        AccumulatorSpec.from_attributes({"product_format": "M7E4b12"})
+        from_attributes({"product_format": "M7E4b12"})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec, FormatFamily
 from lba_onnx.calibration import Calibration, EventRates, NodeCalibration, Verdict
 from lba_onnx.calibration.advice import warning_of
 from lba_onnx.calibration.fit import fit_max, fit_percentile
@@ -16,7 +16,6 @@ from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.errors import DataError
-from lba_onnx.families import FormatFamily
 
 M7E4 = FormatFamily(7, 4)
 

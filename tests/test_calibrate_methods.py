@@ -10,6 +10,7 @@ from small_models import images, matmul_model, network, tensor
 from small_models import model as make_model
 
 from lba_onnx import native
+from lba_onnx.arithmetic import FormatFamily
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.fit import fit_max
 from lba_onnx.calibration.least_error import fit_errors
@@ -18,7 +19,6 @@ from lba_onnx.calibration.settings import METHODS, Exponents, Settings
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.evaluation.judge import Judge
-from lba_onnx.families import FormatFamily
 from lba_onnx.observation.collection import wide_spec
 from lba_onnx.rewrite import convert
 from lba_onnx.session import make_session

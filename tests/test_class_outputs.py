@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 from small_models import model, network, tensor
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.data.batches import Batch
 from lba_onnx.evaluation import Proportion, compare, evaluate
 from lba_onnx.evaluation.class_agreement import ClassAgreement

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from small_models import images, network
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import Calibration
 from lba_onnx.cli import main
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from onnx import helper
 from small_models import images, matmul_model, model, network, tensor
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.cli import main
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs

@@ -15,7 +15,7 @@ LAYERS, SIZE = 9, 8192  # 256 MiB a layer, 2.25 GiB together
 
 CONVERT = """
 import sys
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.rewrite import convert
 model, report = convert(sys.argv[1], AccumulatorSpec.parse("M7E4b10"), model_output=sys.argv[2])
 print(len(report.converted))

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from rewrite_models import model_of, nested_model, value, weights
 
 from lba_onnx import reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.rewrite import convert
 from lba_onnx.session import make_session
 

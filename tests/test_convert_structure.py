@@ -21,7 +21,7 @@ from rewrite_models import (
 )
 from rich.console import Console
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import convert, converted_nodes, list_candidates
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 from small_models import matmul_model, model, tensor
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import calibrate
 from lba_onnx.correction import correct
 from lba_onnx.data.batches import read_batches

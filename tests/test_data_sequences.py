@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from small_models import tensor
 
 import lba_onnx
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import calibrate
 from lba_onnx.correction import correct
 from lba_onnx.data.batches import read_batches

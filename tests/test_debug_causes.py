@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from strategies import formats, specs
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
 from lba_onnx.diagnosis.causes import CAUSES, CHUNK_SIZE, balanced_chunk_size, limit_note, without
-from lba_onnx.formats import FloatFormat
 
 
 @given(product=formats(), accumulator=formats())

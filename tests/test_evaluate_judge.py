@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from small_models import images, matmul_model, model, network, tensor
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import formats
 
 from lba_onnx import reference
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import FloatFormat
 
 
 def exact_quantize(value: Fraction, number_format: FloatFormat, underflow: bool) -> Fraction:

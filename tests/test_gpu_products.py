@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from benchmarks.variants import VARIANTS
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.native.cuda import kernel_counts
 
 pytestmark = gpu_device.marks()

@@ -7,7 +7,7 @@ import gpu_device
 import numpy as np
 import pytest
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.native.cuda import kernel_counts
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")

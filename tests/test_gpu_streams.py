@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gpu_cases import DRAWS, MatMulCase, first_difference
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.native.cuda import matmul_host
 
 pytestmark = gpu_device.marks()

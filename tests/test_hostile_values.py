@@ -13,7 +13,7 @@ from onnx import helper
 from small_models import model, tensor
 
 import lba_onnx
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import calibrate
 from lba_onnx.correction import correct
 from lba_onnx.correction.estimators import ESTIMATORS

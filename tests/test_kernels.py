@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from strategies import specs
 
 from lba_onnx import kernels, native, reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 SPECS = (
     "M7E4b10",

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model, operand_model
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.session import make_session
 
 FLOATS = (np.float32, np.float16)

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 from strategies import formats, specs
 
 from lba_onnx import reference
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
+from lba_onnx.arithmetic.chunked_float import arrays, definition
 
 HOSTILE = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 2.0**-64, 2.0**127, -1.75]
 M7E4 = AccumulatorSpec.parse("M7E4b10")
@@ -44,8 +44,8 @@ def conv_output(
         source = [start + p * dilation for start, p, dilation in zip(starts, position, dilations, strict=True)]
         is_inside = all(0 <= at < size for at, size in zip(source, x.shape[1:], strict=True))
         value, weight = float(x[(channel, *source)]) if is_inside else 0.0, float(w[(channel, *position)])
-        products.append(reference.product_units(value, weight, spec) if is_inside else 0)
-    return reference.sum_units(products, spec)
+        products.append(definition.product_units(value, weight, spec) if is_inside else 0)
+    return definition.sum_units(products, spec)
 
 
 @given(st.data())
@@ -94,7 +94,7 @@ def test_conv_equals_scalar_outputs_on_any_data(data: st.DataObject) -> None:
 def test_truncated_sum_is_the_exact_sum_cut_to_53_bits(a: FloatFormat, b: FloatFormat, data: st.DataObject) -> None:
     values = st.floats(width=32, allow_nan=False, allow_infinity=False)
     first, second = (float(f.quantize(data.draw(values), underflow=False)) for f in (a, b))
-    result = float(reference.truncated_sum(np.array(first), np.array(second)))
+    result = float(arrays.truncated_sum(np.array(first), np.array(second)))
     exact = Fraction(first) + Fraction(second)
     assert abs(Fraction(result)) <= abs(exact) and Fraction(result) * exact >= 0
     assert result == 0 or abs(exact) < abs(Fraction(math.nextafter(result, math.copysign(math.inf, result))))

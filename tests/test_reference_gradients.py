@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import specs
 
-from lba_onnx import reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
+from lba_onnx.arithmetic.chunked_float import definition
 from lba_onnx.reference_gradients import ESTIMATORS, conv_gradients, conv_masks, matmul_gradients, matmul_masks
 
 HOSTILE = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 2.0**-64, 2.0**127, -1.75]
@@ -32,13 +32,13 @@ def scalar_masks(x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> dict[st
         partial_sum: int | None = 0
         for k in entered:
             a, b = float(x[k]), float(w[k])
-            product = reference.product_units(a, b, spec)
+            product = definition.product_units(a, b, spec)
             if product is not None and abs(product) == largest_product:  # saturated, or max_value itself: at least that
                 masks["immediate_overflow"][k] = masks["recursive_overflow"][k] = False
             if product is None or partial_sum is None:
                 partial_sum = None
                 continue
-            after = reference.quantize_units(product + partial_sum, spec.accumulator_format, spec.underflow)
+            after = definition.quantize_units(product + partial_sum, spec.accumulator_format, spec.underflow)
             if abs(product + partial_sum) >= largest_sum:
                 masks["immediate_overflow"][k] = False
                 masks["recursive_overflow"][start : k + 1] = [False] * (k + 1 - start)
@@ -48,7 +48,7 @@ def scalar_masks(x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> dict[st
         if partial_sum is None or total is None:
             total = None
             continue
-        after = reference.quantize_units(total + partial_sum, spec.accumulator_format, spec.underflow)
+        after = definition.quantize_units(total + partial_sum, spec.accumulator_format, spec.underflow)
         if abs(total + partial_sum) >= largest_sum:
             masks["immediate_overflow"][start : entered.stop] = [False] * len(entered)
             masks["recursive_overflow"][: entered.stop] = [False] * entered.stop

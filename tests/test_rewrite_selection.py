@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 from rewrite_models import BOOL, SPEC, branch, model_of, nested_model, value, weights
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.errors import SelectionError
 from lba_onnx.rewrite import ConversionReport, convert
 

@@ -10,7 +10,8 @@ from small_models import images, network
 
 import lba_onnx
 from lba_onnx import reference, reference_gradients
-from lba_onnx.accumulator import AccumulatorSpec, as_spec, spec_with_options
+from lba_onnx.arithmetic import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic.arguments import option_texts, with_options
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
 from lba_onnx.rewrite.specs import change_specs, read_specs
@@ -28,7 +29,7 @@ def random(*shape: int) -> np.ndarray:
         ("M7E4", 1, "expected an exponent bias, as in 'M7E4b10'"),
         ("M7E4b12 / M7E4", 11, "expected an exponent bias"),
         ("M7E4b12/M7E4x", 9, "expected a format such as 'M7E4b10', got 'M7E4x'"),
-        ("M7E4b10, foo=1", 10, "expected chunk=<size>, chunk=none, underflow=on or underflow=off, got 'foo=1'"),
+        ("M7E4b10, foo=1", 10, "round=truncate or round=nearest, got 'foo=1'"),
         ("M7E4b10,chunk=8,chunk=9", 17, "expected chunk once"),
         ("M7E4b10,chunk=0", 9, "expected a chunk_size of at least 1"),
         ("M7E4b10,chunk=" + "9" * 5000, 9, "expected chunk=<size>"),
@@ -52,12 +53,13 @@ def test_options_come_in_any_order_and_what_is_printed_is_read_again(text: str):
 
 def test_options_given_beside_a_text_must_agree_with_it():
     """`--spec M7E4b10,chunk=8 --chunk_size 32` says two things; neither may win without a word."""
-    assert spec_with_options("M7E4b10", chunk_size=8) == AccumulatorSpec.parse("M7E4b10,chunk=8")
-    assert spec_with_options("M7E4b10,chunk=8", chunk_size=8).chunk_size == 8
-    with pytest.raises(ValueError, match="agrees with chunk_size 32, got 'M7E4b10,chunk=8', which says chunk_size 8"):
-        spec_with_options("M7E4b10,chunk=8", chunk_size=32)
-    with pytest.raises(ValueError, match="agrees with underflow False"):
-        spec_with_options("M7E4b10,underflow=on", underflow=False)
+    assert with_options("M7E4b10", option_texts(chunk_size=8)) == "M7E4b10,chunk=8"
+    assert with_options("M7E4b10", option_texts(chunk_size=16)) == "M7E4b10"
+    assert with_options("M7E4b10,chunk=8", option_texts(chunk_size=8)) == "M7E4b10,chunk=8"
+    with pytest.raises(ValueError, match="agrees with chunk=32, got 'M7E4b10,chunk=8', which says chunk=8"):
+        with_options("M7E4b10,chunk=8", option_texts(chunk_size=32))
+    with pytest.raises(ValueError, match="agrees with underflow=off"):
+        with_options("M7E4b10,underflow=on", option_texts(underflow=False))
 
 
 def test_arithmetic_takes_texts():

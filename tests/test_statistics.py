@@ -9,7 +9,7 @@ import pytest
 from hostile import operand
 
 from lba_onnx import native, reference
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 RUNS = itertools.count()
 

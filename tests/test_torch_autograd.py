@@ -9,7 +9,7 @@ import pytest
 from hostile import operand
 
 from lba_onnx import reference_gradients
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.reference_gradients import ESTIMATORS
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")

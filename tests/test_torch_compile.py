@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.reference_gradients import ESTIMATORS
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")

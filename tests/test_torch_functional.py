@@ -10,7 +10,7 @@ import pytest
 
 import lba_onnx
 from lba_onnx import native
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 from torch.nn import functional  # noqa: E402

@@ -13,7 +13,7 @@ from strategies import specs
 from test_kernels import CONVOLUTIONS, SPECS, scale_of
 
 from lba_onnx import reference_gradients
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.reference_gradients import ESTIMATORS
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")

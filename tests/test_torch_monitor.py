@@ -14,7 +14,7 @@ from torch.nn import functional  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from lba_onnx import native  # noqa: E402
-from lba_onnx.accumulator import AccumulatorSpec  # noqa: E402
+from lba_onnx.arithmetic import AccumulatorSpec  # noqa: E402
 from lba_onnx.errors import ModelError  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
     Float8InputQuantizer,

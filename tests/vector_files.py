@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
 
 FOLDER = Path(__file__).parent / "vectors"
 

@@ -16,7 +16,7 @@ from benchmarks.cuda.clock import Effort, Timer, measure, ratio
 from benchmarks.cuda.products import conv_shape, geometry_of
 from benchmarks.cuda.report import Column, Row
 from lba_onnx import kernels
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.native.cuda import (
     Call,
     DeviceBuffer,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.native import ConvGeometry
 from lba_onnx.native.cuda import Call, DeviceBuffer, Tensor, Weights, conv_call, matmul_call, pack, queue
 from lba_onnx.native.cuda import workspace_bytes as find_workspace_bytes

@@ -8,12 +8,12 @@ moves the line between what counts and what is swamped by a binade; how many pro
 histograms of products and prefix sums, taken as independent, and scaled to the share that was counted.
 """
 
+from lba_onnx.arithmetic import FloatFormat, FormatFamily
+from lba_onnx.arithmetic.formats import MAX_MANTISSA_BITS
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import EventRates, least_exponent
 from lba_onnx.calibration.settings import Settings
-from lba_onnx.families import FormatFamily
-from lba_onnx.formats import MAX_MANTISSA_BITS, FloatFormat
 
 LOST_LIMIT = 0.01
 SWAMPED_LIMIT = 0.25

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.advice import warning_of
 from lba_onnx.calibration.data_pass import DataSeen
 from lba_onnx.calibration.outliers import describe
@@ -25,7 +25,7 @@ ONLY_ZEROS = "met only zeros: default spec"
 
 
 def assemble(
-    specs: dict[str, AccumulatorSpec],
+    specs: dict[str, Accumulator],
     seen: DataSeen,
     events: "dict[str, Statistics | None]",
     settings: Settings,
@@ -56,7 +56,7 @@ def assemble(
 
 
 def _node(
-    spec: AccumulatorSpec, seen: NodeRange | None, events: "Statistics | None", settings: Settings
+    spec: Accumulator, seen: NodeRange | None, events: "Statistics | None", settings: Settings
 ) -> NodeCalibration:
     if seen is None or seen.max_abs_product == 0:
         note = NOT_RUN if seen is None else ONLY_ZEROS
@@ -66,7 +66,7 @@ def _node(
     return NodeCalibration(spec, seen, rates, _range_note(spec, seen), warning)
 
 
-def _range_note(spec: AccumulatorSpec, seen: NodeRange) -> str:
+def _range_note(spec: Accumulator, seen: NodeRange) -> str:
     pairs = (
         ("products", seen.max_abs_product, spec.product_format),
         ("sums", seen.max_abs_sum, spec.accumulator_format),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.data_pass import DataSeen
 from lba_onnx.calibration.fit import Choice, fit_max, fit_percentile
 from lba_onnx.calibration.search import Scores, search_zero_shot
@@ -18,7 +18,7 @@ from lba_onnx.data.execution import Progress
 from lba_onnx.data.watching import enter_phase, steps
 from lba_onnx.evaluation.likeness import Assessment
 
-Specs = dict[str, AccumulatorSpec]
+Specs = dict[str, Accumulator]
 
 
 class OutputJudge(Protocol):

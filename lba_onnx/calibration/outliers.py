@@ -16,7 +16,7 @@ from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import single_samples
 
 if TYPE_CHECKING:
-    from lba_onnx.accumulator import AccumulatorSpec
+    from lba_onnx.arithmetic import Accumulator
     from lba_onnx.native import Statistics
 
 _LEAST_BINADES = 2
@@ -119,7 +119,7 @@ def _value_of(batch: Batch, row: int | None) -> str:
 
 
 def describe(
-    outlier: Outlier, ranges: Mapping[str, NodeRange | None], specs: "Mapping[str, AccumulatorSpec]", settings: Settings
+    outlier: Outlier, ranges: Mapping[str, NodeRange | None], specs: "Mapping[str, Accumulator]", settings: Settings
 ) -> str:
     """Return what an outlier costs with the accumulators chosen, and what to do; empty where it costs nothing.
 
@@ -147,14 +147,14 @@ def describe(
     )
 
 
-def _binades(peaks: tuple[Peak, ...], spec: "AccumulatorSpec", settings: Settings) -> int:
+def _binades(peaks: tuple[Peak, ...], spec: "Accumulator", settings: Settings) -> int:
     """Return how many binades above what all other samples need the formats chosen reach."""
     formats = dict(zip(KINDS, (spec.product_format, spec.accumulator_format), strict=True))
     pairs = ((peak, formats[kind]) for kind, peak in zip(KINDS, peaks, strict=True))
     return max((settings.family.max_exponent(f) - _log2(p.rest) for p, f in pairs if p.factor >= FACTOR), default=0)
 
 
-def _zeros(peak: Peak, seen: NodeRange | None, spec: "AccumulatorSpec", settings: Settings) -> float:
+def _zeros(peak: Peak, seen: NodeRange | None, spec: "Accumulator", settings: Settings) -> float:
     """Return which share of a node's products becomes zero because the range is the outlier's."""
     if seen is None or peak.factor < FACTOR:
         return 0.0

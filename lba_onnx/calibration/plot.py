@@ -10,15 +10,14 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lba_onnx.arithmetic import FloatFormat, FormatFamily
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import EventRates, least_exponent
 from lba_onnx.calibration.result import Calibration, NodeCalibration
 from lba_onnx.errors import DataError, SelectionError
-from lba_onnx.families import FormatFamily
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs
-from lba_onnx.formats import FloatFormat
 from lba_onnx.text import plot_label
 
 if TYPE_CHECKING:

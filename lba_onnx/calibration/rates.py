@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.arithmetic import FloatFormat
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import run_batch
 from lba_onnx.data.watching import enter_phase, passing
-from lba_onnx.formats import FloatFormat
 from lba_onnx.observation.collection import collecting_session
 
 if TYPE_CHECKING:
-    from lba_onnx.accumulator import AccumulatorSpec
+    from lba_onnx.arithmetic import Accumulator
     from lba_onnx.native import Statistics
     from lba_onnx.rewrite.model_files import ModelSource
 
@@ -81,9 +81,7 @@ class EventRates:
         return {name: getattr(self, name) for name in _NAMES}
 
 
-def rates_of(
-    seen: NodeRange, spec: "AccumulatorSpec", settings: Settings, statistics: "Statistics | None"
-) -> EventRates:
+def rates_of(seen: NodeRange, spec: "Accumulator", settings: Settings, statistics: "Statistics | None") -> EventRates:
     """Return the rates of one node.
 
     Args:

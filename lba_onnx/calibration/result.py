@@ -21,13 +21,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator, FormatFamily
+from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.calibration.json_entry import read_entry
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import EventRates
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
-from lba_onnx.families import FormatFamily
 from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.json_file import read_json, write_json
 from lba_onnx.rewrite.biases_file import KIND, SCHEMA, check_kind
@@ -45,7 +45,7 @@ class NodeCalibration:
         warning: Empty where the family is wide enough; otherwise where it is not, and which would be.
     """
 
-    spec: AccumulatorSpec
+    spec: Accumulator
     range: NodeRange | None
     rates: EventRates | None = None
     note: str = ""
@@ -65,7 +65,7 @@ class NodeCalibration:
             TypeError: An entry has the wrong type.
             ValueError: An entry is missing or out of range.
         """
-        spec = AccumulatorSpec.from_json(read_entry(value, "spec", Mapping))
+        spec = from_json(read_entry(value, "spec", Mapping))
         seen, rates = (read_entry(value, name, Mapping, type(None)) for name in ("range", "rates"))
         return cls(
             spec,
@@ -117,7 +117,7 @@ class Calibration:
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
     @property
-    def specs(self) -> dict[str, AccumulatorSpec]:
+    def specs(self) -> dict[str, Accumulator]:
         """Node names to specs, as `convert` takes them."""
         return {name: node.spec for name, node in self.nodes.items()}
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.arithmetic import FormatFamily
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.calibration.assembly import assemble, report
 from lba_onnx.calibration.choice import choose
 from lba_onnx.calibration.data_pass import DataPass, SessionCollector, sampled_fraction
@@ -26,7 +27,6 @@ from lba_onnx.data.reading import count_samples, read_samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.evaluation.user_metric import Metric, load_metric
-from lba_onnx.families import FormatFamily
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.observation.collection import collecting_session
 from lba_onnx.rewrite.model_inputs import model_inputs

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec, product_bias
-from lba_onnx.families import FormatFamily
-from lba_onnx.formats import as_count
+from lba_onnx.arithmetic import Accumulator, AccumulatorSpec, FormatFamily
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
+from lba_onnx.integers import as_count
 
 METHODS = ("max", "percentile", "mse", "zero_shot")
 GRANULARITIES = ("layer", "model")
@@ -89,12 +89,12 @@ class Settings:
         """Return the exponents as the settings want them, tied or not."""
         return self.tied(exponents) if self.is_tied else exponents
 
-    def spec(self, exponents: Exponents) -> AccumulatorSpec:
+    def spec(self, exponents: Exponents) -> Accumulator:
         """Return the accumulator with these exponents, or with the nearest legal ones."""
         product, accumulator = map(self.family.with_max_exponent, exponents)
         return AccumulatorSpec(product, accumulator, self.chunk_size, self.underflow)
 
-    def exponents(self, spec: AccumulatorSpec) -> Exponents:
+    def exponents(self, spec: Accumulator) -> Exponents:
         """Return the exponents of an accumulator of this family."""
         formats = spec.product_format, spec.accumulator_format
         return Exponents(*map(self.family.max_exponent, formats))

@@ -7,10 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.errors import ModelError
 from lba_onnx.files.leftovers import scratch_folder
-from lba_onnx.observation.collection import wide_spec
 
 if TYPE_CHECKING:
     import onnx
@@ -34,7 +34,7 @@ class TrialModel:
         """Return the model with accumulators that stand for float32."""
         return self._stored(self._converted, "wide.onnx")
 
-    def with_specs(self, specs: Mapping[str, AccumulatorSpec]) -> "onnx.ModelProto | Path":
+    def with_specs(self, specs: Mapping[str, Accumulator]) -> "onnx.ModelProto | Path":
         """Return the model with these accumulators; nodes that are not named keep the wide one.
 
         Where it is a path, the next call overwrites the file.
@@ -67,7 +67,7 @@ def open_trial_model(model: Any, chunk_size: int | None, selection: Mapping[str,
     from lba_onnx.rewrite.conversion import convert
     from lba_onnx.rewrite.model_files import external_tensors
 
-    spec = wide_spec(chunk_size)
+    spec = as_spec(with_defaults("M22E7b63/M22E7b63", option_texts(chunk_size=chunk_size)))
     converted, report = convert(model, spec, **selection)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):

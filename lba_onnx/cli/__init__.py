@@ -11,6 +11,7 @@ from lba_onnx.cli.doctor import doctor_command
 from lba_onnx.cli.evaluate import evaluate_command
 from lba_onnx.cli.group import GuardedGroup
 from lba_onnx.cli.inspect import inspect_command
+from lba_onnx.cli.kinds import explain_command, kinds_command
 from lba_onnx.cli.plot import plot_command
 from lba_onnx.cli.sweep import sweep_command
 
@@ -43,6 +44,8 @@ for _command in (
     debug_command,
     sweep_command,
     plot_command,
+    kinds_command,
+    explain_command,
     doctor_command,
 ):
     main.add_command(_command)

@@ -76,7 +76,7 @@ def calibration_table(calibration: "Calibration") -> TextTable:
 def _row(name: str, node: "NodeCalibration") -> tuple[str, ...]:
     seen = node.range
     largest = ("-", "-") if seen is None else (f"{seen.max_abs_product:.4g}", f"{seen.max_abs_sum:.4g}")
-    formats = str(node.spec.product_format), str(node.spec.accumulator_format)
+    formats = (held.text for held in node.spec.ranges)
     return (name, *formats, *largest, *_percentages(node.rates), node.note)
 
 

@@ -116,7 +116,7 @@ def _wrote(path: Path | None) -> list[str]:
 
 def _convert(onnx_path: Path, output_path: Path, settings: dict[str, Any]) -> "ConvertedModel":
     """Convert; with data calibrate, correct and measure as well."""
-    from lba_onnx.families import FormatFamily
+    from lba_onnx.arithmetic import parse_family
     from lba_onnx.post_training import convert_only, convert_with_data
 
     data, with_correction = settings.pop("calibration_data_path"), settings.pop("with_correction")
@@ -125,7 +125,7 @@ def _convert(onnx_path: Path, output_path: Path, settings: dict[str, Any]) -> "C
     spec = _choose_spec(data, settings)
     of_calibration = {name: settings.pop(name) for name in (*_OF_CALIBRATION, *_OF_ARITHMETIC)}
     of_data = {name: settings.pop(name) for name in _OF_DATA}
-    family = str(FormatFamily.parse(of_calibration.pop("family")))
+    family = str(parse_family(of_calibration.pop("family")))
     if data is None and spec is not None:
         return convert_only(onnx_path, spec, model_output=output_path, **settings)
     if spec is None:
@@ -145,7 +145,8 @@ def _convert(onnx_path: Path, output_path: Path, settings: dict[str, Any]) -> "C
 
 def _choose_spec(data: Path | None, settings: dict[str, Any]) -> "Specs | Calibration | None":
     """Return the specs that are given; None where the data are to say."""
-    from lba_onnx.accumulator import spec_with_options
+    from lba_onnx.arithmetic import as_spec
+    from lba_onnx.arithmetic.arguments import option_texts, with_options
     from lba_onnx.calibration import Calibration
 
     sources = {name: settings.pop(name) for name in _UNUSED}
@@ -156,7 +157,8 @@ def _choose_spec(data: Path | None, settings: dict[str, Any]) -> "Specs | Calibr
         _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
     text, file = sources.values()
     if text is not None:
-        return spec_with_options(text, **{name: settings[name] for name in _OF_ARITHMETIC if _is_given(name)})
+        flags = {name: settings[name] for name in _OF_ARITHMETIC if _is_given(name)}
+        return as_spec(with_options(text, option_texts(**flags)))
     return None if file is None else Calibration.load(file)
 
 

@@ -98,13 +98,13 @@ def debug_command(
 
 def _check_promotion(settings: dict[str, Any]) -> None:
     """Refuse, before any work is done, what cannot be promoted to."""
+    from lba_onnx.arithmetic import parse_family
     from lba_onnx.diagnosis.condition import Condition
-    from lba_onnx.families import FormatFamily
 
     if settings["condition"] is not None:
         Condition.parse(settings["condition"])
     if settings["wider"] is not None:
-        FormatFamily.parse(settings["wider"])
+        parse_family(settings["wider"])
     for name in ("wider", "output_path", "metric", "labels_path"):
         if settings["condition"] is None and settings[name] is not None:
             raise click.UsageError(f"--{name} plays no part without --promote_until")
@@ -149,15 +149,14 @@ def _errors(diagnosis: "Diagnosis") -> TextTable:
 
 
 def _causes(diagnosis: "Diagnosis") -> TextTable:
-    from lba_onnx.diagnosis.causes import CHUNK_SIZE, KINDS
-
-    groups = [(f"product_{kind}", f"accumulator_{kind}", kind) for kind in KINDS]
+    causes = [layer.spec.causes for layer in diagnosis.ranking]
+    kinds = list(dict.fromkeys(cause.kind for own in causes for cause in own))
     rows = []
-    for layer in diagnosis.ranking:
-        cells = [" / ".join(_share(layer.shares[cause]) for cause in group) for group in groups]
-        rows.append((layer.node, *cells, _share(layer.shares[CHUNK_SIZE])))
+    for layer, own in zip(diagnosis.ranking, causes, strict=True):
+        shares = {kind: [_share(layer.shares[c.name]) for c in own if c.kind == kind] for kind in kinds}
+        rows.append((layer.node, *(" / ".join(cells) or "-" for cells in shares.values())))
     title = "share of the layer's error, %: of products / of sums / of both"
-    return TextTable((*names("node"), *figures(*KINDS, "chunk size")), rows, title)
+    return TextTable((*names("node"), *figures(*(kind.replace("_", " ") for kind in kinds))), rows, title)
 
 
 def _events(diagnosis: "Diagnosis") -> TextTable:

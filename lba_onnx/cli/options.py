@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.cli.output import StandardErrorLog
 from lba_onnx.cli.progress import set_quiet
 from lba_onnx.data.hooks import Hook, load_function

@@ -25,6 +25,17 @@ def _listed(parse: _Parse) -> Callable[[click.Context, click.Parameter, str], tu
     return lambda context, parameter, text: tuple(parse(part.strip()) for part in text.split(","))
 
 
+def _texts(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """Read texts with commas between them; what has a "=" is an option of the text before it."""
+    texts: list[str] = []
+    for part in text.split(","):
+        if "=" in part and texts:
+            texts[-1] += f",{part.strip()}"
+        else:
+            texts.append(part.strip())
+    return tuple(texts)
+
+
 def _bias(text: str) -> int | str:
     """Read a number, or the name of a method."""
     return int(text) if text.removeprefix("-").isdecimal() else text
@@ -39,11 +50,11 @@ def _switch(text: str) -> bool:
 _grid = (
     click.option(
         "--families",
-        callback=_listed(str),
+        callback=_texts,
         default="M7E4",
         show_default=True,
         metavar="LIST",
-        help="Formats without their bias, with commas between them.",
+        help="Accumulators without their bias, with options if need be, such as M7E4,M7E4,round=nearest.",
     ),
     click.option(
         "--biases",
@@ -179,7 +190,7 @@ def _print(result: "Sweep", as_json: bool, files: list[Path]) -> None:
 def _table(result: "Sweep") -> TextTable:
     """Return a row a point; columns without any figure are left out."""
     metric = result.float32.metric_name
-    headings = ("family", "bias", "chunk", "underflow", "top-1 %", "95 % interval", "as float32 %", "cosine", "SQNR dB")
+    headings = ("accumulator", "bias", "top-1 %", "95 % interval", "as float32 %", "cosine", "SQNR dB")
     rows = [_row(point, metric is not None) for point in result.points]
     columns = zip((*headings, *([metric] if metric else [])), *rows, strict=True)
     shown = [column for column in columns if set(column[1:]) != {"-"}]
@@ -190,10 +201,8 @@ def _row(point: "SweepPoint", has_metric: bool) -> tuple[str, ...]:
     comparison, grid = point.comparison, point.grid
     output = comparison.outputs[0]
     return (
-        grid.family,
-        str(grid.bias),
-        "none" if grid.chunk_size is None else str(grid.chunk_size),
-        "on" if grid.underflow else "off",
+        grid.text,
+        "-" if grid.bias is None else str(grid.bias),
         *estimate_text(comparison.candidate.top1),
         with_interval(comparison.agreement),
         "-" if output.mean_cosine is None else f"{output.mean_cosine:.5f}",

@@ -18,7 +18,6 @@ from lba_onnx.correction.moments import ChannelSums, PairedSums
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.watching import part
 from lba_onnx.native import ObservedCall
-from lba_onnx.observation.collection import wide_spec
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode
 from lba_onnx.rewrite.model_files import OpenModel
@@ -65,8 +64,8 @@ def estimate(
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a converted model that stands for float32: all its formats are M22E7b63."""
-    return change_specs(model, lambda _, spec: wide_spec(spec.chunk_size, spec.underflow))
+    """Return a converted model that stands for float32: all its accumulators are wide."""
+    return change_specs(model, lambda _, spec: spec.wide())
 
 
 class _Corrector:
@@ -91,7 +90,7 @@ class _Corrector:
             call.y[...] = call.y * affine.scale.reshape(shape) + affine.offset.reshape(shape)
 
     def _updated(self, call: ObservedCall, channel_axis: int) -> PairedSums:
-        sums = PairedSums.of(call.y, call.compute(wide_spec(call.spec.chunk_size, call.spec.underflow)), channel_axis)
+        sums = PairedSums.of(call.y, call.compute(call.spec.wide()), channel_axis)
         known = self._sums.get(call.node)
         self._sums[call.node] = sums if known is None else known + sums
         return self._sums[call.node]

@@ -11,7 +11,7 @@ from lba_onnx.data.cutting import Cutter, fill
 from lba_onnx.data.cutting import Preprocess as Preprocess
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import DataError
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 
 DEFAULT_BATCH_SIZE = 16
 

@@ -18,7 +18,7 @@ from lba_onnx.data.arrays import Rows, open_npy, open_npz, read_whole
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import DataError
 from lba_onnx.files.regular import check_regular
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 
 LABEL_NAMES = ("label", "labels")
 

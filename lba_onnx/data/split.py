@@ -18,7 +18,7 @@ import numpy as np
 
 from lba_onnx.data.batch import Batch
 from lba_onnx.data.inputs import ModelInput
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 
 DEFAULT_EVERY = 4
 DEFAULT_MAX_SAMPLES = 64

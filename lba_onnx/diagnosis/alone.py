@@ -12,7 +12,7 @@ from lba_onnx.evaluation.judge import Judge
 if TYPE_CHECKING:
     import onnx
 
-    from lba_onnx.accumulator import AccumulatorSpec
+    from lba_onnx.arithmetic import Accumulator
 
 
 def score_alone(
@@ -37,7 +37,7 @@ def score_alone(
 
 
 def _only(variants: Variants, name: str) -> "onnx.ModelProto":
-    def keep(other: str, spec: "AccumulatorSpec") -> "AccumulatorSpec | None":
+    def keep(other: str, spec: "Accumulator") -> "Accumulator | None":
         return spec if other == name else None
 
     return variants.make(keep)

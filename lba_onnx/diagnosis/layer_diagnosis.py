@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.diagnosis.causes import KINDS
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.diagnosis.events import EventRates
 from lba_onnx.evaluation.estimates import finite_or_none
 
@@ -28,49 +28,58 @@ class LayerDiagnosis:
         shares: By cause, the part of the error on the reference's inputs, by energy, that goes when the cause is
             switched off. Negative where the error grows; they need not add up to 1. None without an error.
         events: How often something goes wrong in the converted model; None where the node did not run.
-        balanced_chunk_size: The chunk size that the share of the cause "chunk_size" was measured with.
+        reordered: The text of the spec with another order of additions, which the share of that cause was measured
+            with; None where there is none, or nothing to change.
         outputs: How many values the errors come from.
         notes: What was not as described: causes that could not be switched off in full, executions without an equal.
     """
 
     node: str
     op_type: str
-    spec: AccumulatorSpec
+    spec: Accumulator
     output_sqnr_alone: float | None
     exact_input_err: float | None
     qdq_err: float | None
     xmodel_err: float | None
     shares: Mapping[str, float | None]
     events: EventRates | None
-    balanced_chunk_size: int
+    reordered: str | None
     outputs: int
     notes: tuple[str, ...]
 
     @property
-    def main_cause(self) -> str | None:
+    def main_cause(self) -> Cause | None:
         """The cause that makes most of the error; None without an error, or where none makes a tenth of it.
 
-        That is overflow, underflow or truncation, whichever has the largest share in both formats together; of the
-        product or of the accumulator where that format alone makes at least half of the share.
+        That is the kind of loss with the largest share in all places together; in one place where that alone makes at
+        least half of the share.
         """
-        kind = max(KINDS, key=self._share)
-        if self._share(kind) < 0.1:
+        losses = [cause for cause in self.spec.causes if not cause.is_order]
+        everywhere = max((cause for cause in losses if not cause.place), key=self._share)
+        if self._share(everywhere) < 0.1:
             return None
-        place = max(("product", "accumulator"), key=lambda place: self._share(f"{place}_{kind}"))
-        return f"{place}_{kind}" if self._share(f"{place}_{kind}") >= self._share(kind) / 2 else kind
+        here = [cause for cause in losses if cause.place and cause.kind == everywhere.kind]
+        place = max(here, key=self._share, default=everywhere)
+        return place if self._share(place) >= self._share(everywhere) / 2 else everywhere
+
+    @property
+    def share_of_order(self) -> float:
+        """The part of the error that goes with another order of additions."""
+        return sum(self._share(cause) for cause in self.spec.causes if cause.is_order)
 
     @property
     def harm(self) -> tuple[float, float]:
         """What layers are ranked by, the most harmful highest: the model's output, then the layer's own."""
         return tuple(_harm(value) for value in (self.output_sqnr_alone, self.exact_input_err))  # type: ignore[return-value]
 
-    def _share(self, cause: str) -> float:
-        share = self.shares[cause]
+    def _share(self, cause: Cause) -> float:
+        share = self.shares[cause.name]
         return 0.0 if share is None else share
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
-        return {**_finite(asdict(self)), "spec": self.spec.to_json(), "main_cause": self.main_cause}
+        main = self.main_cause
+        return {**_finite(asdict(self)), "spec": self.spec.to_json(), "main_cause": None if main is None else main.name}
 
 
 def _harm(value: float | None) -> float:

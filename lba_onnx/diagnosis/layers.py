@@ -16,20 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.watching import part
-from lba_onnx.diagnosis.causes import CAUSES, without
 from lba_onnx.diagnosis.sums import Floats, LayerSums, difference, energy
 from lba_onnx.diagnosis.variants import Variants
-from lba_onnx.observation.collection import wide_spec
 from lba_onnx.observation.observer import ObservingSession, observing_session
 
 if TYPE_CHECKING:
     from lba_onnx.native import ObservedCall
     from lba_onnx.rewrite.model_files import ModelSource
 
-WIDE = wide_spec(16)
+WIDE = as_spec("M22E7b63/M22E7b63")
 """Stands for float32: 23 significant bits, and chunks, so that truncation does not pile up."""
 
 _MAX_PRODUCTS = 1 << 20
@@ -45,7 +43,7 @@ class LayerObserver:
         products: Products of one batch in all executions of all nodes, samples or not: of the last batch.
     """
 
-    def __init__(self, specs: Mapping[str, AccumulatorSpec]) -> None:
+    def __init__(self, specs: Mapping[str, Accumulator]) -> None:
         self.layers = {name: LayerSums() for name in specs}
         self.products = 0
         self._specs = specs
@@ -75,10 +73,11 @@ class LayerObserver:
         narrow = part.compute(spec)
         layer.exact_input.add(part.y, narrow)
         noise = energy(difference(part.y, narrow))
-        for cause in CAUSES:
-            changed = without(spec, cause, part.depth)
+        for cause in spec.causes:
+            changed = spec.without(cause.name, part.depth)
             if changed is not None:
-                layer.saved[cause] += noise - energy(difference(part.y, part.compute(changed)))
+                layer.saved.setdefault(cause.name, 0.0)
+                layer.saved[cause.name] += noise - energy(difference(part.y, part.compute(changed)))
 
     def observe_converted(self, call: "ObservedCall") -> None:
         """Take an execution of the converted model."""

@@ -15,7 +15,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator, parse_family
 from lba_onnx.correction import correct
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
 from lba_onnx.data.execution import Progress
@@ -32,7 +32,6 @@ from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.run import gather_comparison
 from lba_onnx.evaluation.user_metric import Metric, load_metric
-from lba_onnx.families import FormatFamily
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import convert
@@ -109,7 +108,7 @@ def promote_until(
         *function_inputs(metric=metric, preprocess=preprocess),
     ]
     check_outputs({"promoted model": model_output}, files)
-    wanted, family = Condition.parse(condition), None if wider is None else FormatFamily.parse(wider)
+    wanted, family = Condition.parse(condition), None if wider is None else parse_family(wider)
     with open_variants(model, reference) as variants:
         inputs = describe_inputs(make_session(variants.reference, providers=providers))
         read = read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
@@ -157,7 +156,7 @@ class _Trial:
     def __init__(
         self,
         variants: Variants,
-        wider_specs: Mapping[str, AccumulatorSpec],
+        wider_specs: Mapping[str, Accumulator],
         batches: Sequence[Batch],
         condition: Condition,
         metric: Metric | None,
@@ -175,7 +174,7 @@ class _Trial:
         self._reference = make_session(variants.reference, providers=providers)
         self._classes = find_class_outputs(variants.reference)
 
-    def spec(self, name: str, promoted: Sequence[str]) -> AccumulatorSpec | None:
+    def spec(self, name: str, promoted: Sequence[str]) -> Accumulator | None:
         """Return a node's spec; None for float32."""
         return self._wider_specs.get(name) if name in promoted else self.variants.specs[name]
 

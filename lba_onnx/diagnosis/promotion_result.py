@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.evaluation.estimates import finite_or_none
 
 
@@ -46,7 +46,7 @@ class Promotion:
     is_fulfilled: bool
     promoted: tuple[str, ...]
     value: float
-    specs: dict[str, AccumulatorSpec]
+    specs: dict[str, Accumulator]
     wider: str | None
     samples: int
     steps: tuple[Step, ...]

@@ -5,21 +5,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress, run_batch
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.diagnosis.alone import score_alone
-from lba_onnx.diagnosis.causes import CAUSES, balanced_chunk_size, limit_note
 from lba_onnx.diagnosis.events import EventRates
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 from lba_onnx.diagnosis.layers import ModelPair, open_pair
 from lba_onnx.diagnosis.result import Diagnosis
 from lba_onnx.diagnosis.sums import LayerSums
 from lba_onnx.diagnosis.variants import Variants, open_variants
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 from lba_onnx.observation.collection import CollectingSession, collecting_session
 
 if TYPE_CHECKING:
@@ -163,9 +162,9 @@ def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tup
             exact_input_err=seen.sums[name].exact_input.sqnr_db,
             qdq_err=seen.sums[name].qdq.sqnr_db,
             xmodel_err=seen.sums[name].xmodel.sqnr_db,
-            shares={cause: seen.sums[name].share(cause) for cause in CAUSES},
+            shares={cause.name: seen.sums[name].share(cause.name) for cause in spec.causes},
             events=seen.rates.get(name),
-            balanced_chunk_size=balanced_chunk_size(seen.sums[name].depth),
+            reordered=_reordered(spec, seen.sums[name].depth),
             outputs=seen.sums[name].exact_input.values,
             notes=_notes(spec, seen.sums[name]),
         )
@@ -173,8 +172,17 @@ def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tup
     )
 
 
-def _notes(spec: AccumulatorSpec, sums: LayerSums) -> tuple[str, ...]:
-    notes = [note for note in (limit_note(spec, cause) for cause in CAUSES) if note]
+def _reordered(spec: Accumulator, depth: int) -> str | None:
+    """Return the text of a spec without its cause that is an order of additions; None where there is none to change."""
+    for cause in spec.causes:
+        changed = spec.without(cause.name, depth) if cause.is_order and depth else None
+        if changed is not None:
+            return str(changed)
+    return None
+
+
+def _notes(spec: Accumulator, sums: LayerSums) -> tuple[str, ...]:
+    notes = [note for note in (spec.limit_note(cause.name) for cause in spec.causes) if note]
     if sums.unmatched_calls:
         notes.append(f"executions in the converted model without an equal in the reference: {sums.unmatched_calls}")
     return tuple(notes)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.diagnosis.causes import CAUSES
-
 Floats = NDArray[np.float32]
 
 
@@ -65,7 +63,8 @@ class LayerSums:
         exact_input: The layer's spec against a wide one, on the reference's inputs.
         qdq: The same on the converted model's inputs.
         xmodel: The converted model's outputs against the reference's.
-        saved: By cause, how much energy the error on the reference's inputs loses when the cause is switched off.
+        saved: By cause, how much energy the error on the reference's inputs loses when the cause is switched off; none
+            for causes that could not be.
         depth: Products per dot product, the largest seen.
         unmatched_calls: Executions in the converted model that the reference had no equal for.
     """
@@ -73,7 +72,7 @@ class LayerSums:
     exact_input: Energies = field(default_factory=Energies)
     qdq: Energies = field(default_factory=Energies)
     xmodel: Energies = field(default_factory=Energies)
-    saved: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.0))
+    saved: dict[str, float] = field(default_factory=dict)
     depth: int = 0
     unmatched_calls: int = 0
 
@@ -84,4 +83,4 @@ class LayerSums:
         """
         if not self.exact_input.noise or math.isnan(self.exact_input.noise):
             return None
-        return self.saved[cause] / self.exact_input.noise
+        return self.saved.get(cause, 0.0) / self.exact_input.noise

@@ -1,6 +1,6 @@
 """Models derived from one converted model: nodes with other specs, or back in float32.
 
-LbaConv "conv1" (product_format="M7E4b12", ...)   ->   LbaConv "conv1" (product_format="M22E7b63", ...)
+LbaConv "conv1" (accumulator="M7E4b12/M7E4b10")   ->   LbaConv "conv1" (accumulator="M22E7b63/M22E7b63")
                                                   ->   Conv "conv1"
 """
 
@@ -11,23 +11,22 @@ from pathlib import Path
 import onnx
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.result import NONE
 from lba_onnx.correction.run import CORRECTION_KEY
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.files.leftovers import scratch_folder
-from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.rewrite.conversion import convert, converted_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
-from lba_onnx.rewrite.specs import read_specs
+from lba_onnx.rewrite.specs import read_specs, set_spec
 
-Change = Callable[[str, AccumulatorSpec], AccumulatorSpec | None]
+Change = Callable[[str, Accumulator], Accumulator | None]
 """Called with a node's name and spec; returns another spec, or None for a node in float32."""
 
 _STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
-_OWN_ATTRIBUTES = {"product_format", "accumulator_format", "chunk_size", "underflow", "statistics"}
+_OWN_ATTRIBUTES = ops.SPEC_ATTRIBUTES | {"statistics"}
 
 
 class Variants:
@@ -69,7 +68,7 @@ class Variants:
             if spec is None:
                 _restore(node)
             else:
-                set_attributes(node, dict(spec.to_attributes()))
+                set_spec(node, spec)
         if self._base.path is None:
             return proto
         self._count += 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.library import check, load_library, spec_struct
 from lba_onnx.native.processors import thread_count
 from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args
@@ -35,7 +35,7 @@ def matmul_gradients(
     grad: Floats,
     a: Floats,
     b: Floats,
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     estimator: str,
     threads: int,
     *,
@@ -74,7 +74,7 @@ def conv_gradients(
     grad: Floats,
     x: Floats,
     w: Floats,
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     estimator: str,
     geometry: ConvGeometry,
     threads: int,

@@ -6,9 +6,8 @@ import importlib.resources
 from pathlib import Path
 from typing import NoReturn
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, FloatFormat, as_spec
 from lba_onnx.errors import LibraryError
-from lba_onnx.formats import FloatFormat
 
 LIBRARY_NAME = "liblba_ops.so"
 LOG2_BINS = 704
@@ -188,7 +187,7 @@ def _format(value: FloatFormat) -> Format:
     return Format(value.mantissa_bits, value.exponent_bits, value.exponent_bias)
 
 
-def spec_struct(spec: AccumulatorSpec | str) -> Spec:
+def spec_struct(spec: Accumulator | str) -> Spec:
     """Return the C form of a spec, or of its text."""
     spec = as_spec(spec)
     return Spec(

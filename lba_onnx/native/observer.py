@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
+from lba_onnx.arithmetic import Accumulator, AccumulatorSpec, FloatFormat
 from lba_onnx.native.keys import node_of
 from lba_onnx.native.library import (
     ConvArgs,
@@ -46,7 +45,7 @@ class ObservedCall(ABC):
     """
 
     node: str
-    spec: AccumulatorSpec
+    spec: Accumulator
     y: Floats
 
     @property
@@ -55,7 +54,7 @@ class ObservedCall(ABC):
         """Products per dot product."""
 
     @abstractmethod
-    def compute(self, spec: AccumulatorSpec | str, threads: int | None = None) -> Floats:
+    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Floats:
         """Return the same dot products in other formats, float32 in the shape of `y`.
 
         Args:
@@ -97,7 +96,7 @@ class ObservedMatMul(ObservedCall):
         """Products per dot product."""
         return int(self.args.depth)
 
-    def compute(self, spec: AccumulatorSpec | str, threads: int | None = None) -> Floats:
+    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Floats:
         """Return the same dot products in other formats, float32 [batch, rows, columns]."""
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
@@ -138,7 +137,7 @@ class ObservedConv(ObservedCall):
         """Products per dot product."""
         return int(self.args.in_channels // self.args.groups * math.prod(self.args.kernel))
 
-    def compute(self, spec: AccumulatorSpec | str, threads: int | None = None) -> Floats:
+    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Floats:
         """Return the same dot products in other formats, float32 in the shape of `y`."""
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
@@ -255,7 +254,7 @@ def _output_size(size: int, kernel: int, stride: int, dilation: int, begin: int,
     return (size + begin + end - (kernel - 1) * dilation - 1) // stride + 1
 
 
-def _spec_of(spec: Spec) -> AccumulatorSpec:
+def _spec_of(spec: Spec) -> Accumulator:
     product, accumulator = _format_of(spec.product_format), _format_of(spec.accumulator_format)
     return AccumulatorSpec(product, accumulator, spec.chunk_size or None, bool(spec.underflow))
 

@@ -2,7 +2,7 @@
 
 import os
 
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 
 _MOST_THREADS = 2**31 - 1  # the entry points take an int32
 

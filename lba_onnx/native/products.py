@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library, spec_struct
 from lba_onnx.native.processors import thread_count
 
@@ -15,7 +15,7 @@ from lba_onnx.native.processors import thread_count
 def matmul(
     a: npt.NDArray[np.float32],
     b: npt.NDArray[np.float32],
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     threads: int,
     statistics: str | None = None,
 ) -> npt.NDArray[np.float32]:
@@ -68,7 +68,7 @@ class ConvGeometry:
 def conv(
     x: npt.NDArray[np.float32],
     w: npt.NDArray[np.float32],
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     geometry: ConvGeometry,
     output_shape: tuple[int, ...],
     threads: int,

@@ -1,9 +1,9 @@
 """A session in which every converted node collects statistics of its products and sums.
 
-    LbaConv "conv1" (product_format="M22E7b63", accumulator_format="M22E7b63", statistics="collect-4f.../conv1", ...)
+    LbaConv "conv1" (accumulator="M22E7b63/M22E7b63", statistics="collect-4f.../conv1", ...)
 
-M22E7b63 stands for float32: 23 significant bits, and magnitudes from 2^-63 up to 2^65 (what is smaller becomes zero,
-what is larger saturates), so the ranges are those of a model that no narrow accumulator has disturbed yet.
+A wide accumulator (`Accumulator.wide`) stands for float32, so the ranges are those of a model that no narrow one has
+disturbed yet.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from lba_onnx.accumulator import AccumulatorSpec
-from lba_onnx.formats import FloatFormat
-
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
@@ -22,13 +19,7 @@ if TYPE_CHECKING:
     from lba_onnx.native import Statistics
     from lba_onnx.rewrite.model_files import ModelSource
 
-WIDE_FORMAT = FloatFormat(22, 7, 63)
 DEFAULT_SAMPLED_FRACTION = 1 / 256
-
-
-def wide_spec(chunk_size: int | None, underflow: bool = True) -> AccumulatorSpec:
-    """Return the spec that stands for float32."""
-    return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, chunk_size, underflow)
 
 
 class CollectingSession:

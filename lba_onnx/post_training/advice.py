@@ -2,16 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from lba_onnx.arithmetic import AccumulatorFamily, parse_family
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.advice import LOST_LIMIT, least_loss
 from lba_onnx.evaluation.closeness import CLOSE, UNKNOWN
-from lba_onnx.families import FormatFamily
-from lba_onnx.formats import MAX_MANTISSA_BITS
 
 if TYPE_CHECKING:
     from lba_onnx.post_training.result import ConvertedModel
 
-_MOST_EXPONENT_BITS = 7
 _DEBUG = "debug shows which layers lose it"
 
 
@@ -28,16 +26,13 @@ def next_step(result: "ConvertedModel") -> str:
 
 def _wider(calibration: Calibration) -> str:
     """Return the family with a bit more: of the exponent where ranges do not hold the values, else of the mantissa."""
-    family = FormatFamily.parse(calibration.family)
-    if _loses_range(calibration, family) and family.exponent_bits < _MOST_EXPONENT_BITS:
-        wider = FormatFamily(family.mantissa_bits, family.exponent_bits + 1)
-    else:
-        wider = FormatFamily(min(family.mantissa_bits + 1, MAX_MANTISSA_BITS), family.exponent_bits)
-    return f"try {wider}"
+    family = parse_family(calibration.family)
+    more_range = family.widened(range_bits=1) if _loses_range(calibration, family) else None
+    return f"try {more_range or family.widened(precision_bits=1) or family}"
 
 
-def _loses_range(calibration: Calibration, family: FormatFamily) -> bool:
+def _loses_range(calibration: Calibration, family: AccumulatorFamily) -> bool:
     """Tell whether some node's products or sums lose more than the limit at whatever bias."""
     ranges = [node.range for node in calibration.nodes.values() if node.range is not None]
     values = [histogram for seen in ranges for histogram in (seen.products_log2, seen.sums_log2)]
-    return any(least_loss(histogram, family, calibration.underflow) > LOST_LIMIT for histogram in values)
+    return any(least_loss(histogram, family) > LOST_LIMIT for histogram in values)

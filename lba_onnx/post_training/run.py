@@ -17,6 +17,7 @@ from typing import Any
 
 import onnx
 
+from lba_onnx.arithmetic import parse_family
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.correction import CorrectionReport, correct
 from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES
@@ -28,7 +29,6 @@ from lba_onnx.data.repeatable import repeatable
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.evaluation.closeness import Closeness
 from lba_onnx.evaluation.user_metric import Metric, load_metric
-from lba_onnx.families import FormatFamily
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.files.temporary import temporary_folder
@@ -189,7 +189,7 @@ def _is_family(spec: Any) -> bool:
     if not isinstance(spec, str):
         return False
     try:
-        FormatFamily.parse(spec)
+        parse_family(spec)
     except ValueError:
         return False
     return True

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.errors import DataError
 from lba_onnx.json_file import read_json
 
@@ -27,7 +28,7 @@ def check_kind(value: Mapping[str, Any]) -> None:
         raise ValueError(f"expected a calibration (kind {KIND!r}, schema {SCHEMA}), got {found}")
 
 
-def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, AccumulatorSpec], dict[str, Any]]:
+def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, Accumulator], dict[str, Any]]:
     """Read the specs from a biases file, and where they come from.
 
     Returns:
@@ -45,16 +46,16 @@ def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, AccumulatorSpec
     return specs, {name: entry for name, entry in value.items() if name not in _NOT_PROVENANCE}
 
 
-def _read_nodes(nodes: Any) -> dict[str, AccumulatorSpec]:
+def _read_nodes(nodes: Any) -> dict[str, Accumulator]:
     if not isinstance(nodes, Mapping):
         raise TypeError(f"expected 'nodes' as an object, got {type(nodes).__name__}")
     return {name: _read_spec(name, node) for name, node in nodes.items()}
 
 
-def _read_spec(name: str, node: Any) -> AccumulatorSpec:
+def _read_spec(name: str, node: Any) -> Accumulator:
     try:
         if not isinstance(node, Mapping) or "spec" not in node:
             raise ValueError(f"expected an object with the entry 'spec', got {type(node).__name__}")
-        return AccumulatorSpec.from_json(node["spec"])
+        return from_json(node["spec"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"node {name}: {error}") from None

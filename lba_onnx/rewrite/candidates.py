@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import onnx
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.analysis import Site, walk_sites
 from lba_onnx.rewrite.left_operators import reason_to_leave
@@ -21,7 +22,6 @@ UNKNOWN_TYPE = "unknown"
 NATIVE_TYPES = ("float32", "float16")
 CAST_TYPES = ("bfloat16", "float64")
 
-_SPEC_ATTRIBUTES = {attribute.name for attribute in ops.ARITHMETIC_ATTRIBUTES} - {"statistics"}
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 _INPUT_COUNTS = {"MatMul": (2, 2), "Gemm": (2, 3), "Conv": (2, 3)}
 _TYPE_NAMES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
@@ -55,16 +55,16 @@ class Candidate:
         return bool(self.site.node.domain == ops.DOMAIN)
 
     @property
-    def present_spec(self) -> AccumulatorSpec | None:
+    def present_spec(self) -> Accumulator | None:
         """The spec of a converted node, or None."""
         if not self.is_converted:
             return None
         attributes = self.site.attributes()
         try:
-            for name in _SPEC_ATTRIBUTES & attributes.keys():
+            for name in ops.SPEC_ATTRIBUTES & attributes.keys():
                 if attributes[name] is None:
                     raise ValueError(f"the attribute {name} differs between the calls of its function")
-            return AccumulatorSpec.from_attributes(attributes)
+            return from_attributes(attributes)
         except (TypeError, ValueError) as error:
             raise ModelError(f"node {self.name!r} in {self.site.location}: {error}") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.candidates import Candidate, find_candidates
@@ -155,7 +155,7 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
         add_function_bodies(model, (_STANDARD_TYPES[twin] for twin in twins))
 
 
-def _converted(decisions: Sequence[Decision]) -> list[tuple[Candidate, AccumulatorSpec]]:
+def _converted(decisions: Sequence[Decision]) -> list[tuple[Candidate, Accumulator]]:
     return [(decision.candidate, decision.spec) for decision in decisions if decision.spec is not None]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, as_spec, parse_accumulator
 from lba_onnx.rewrite.biases_file import read_biases
 
 
@@ -15,11 +15,11 @@ class HasSpecs(Protocol):
     """What has specs by node name, such as a Calibration; its `provenance`, if there is one, is kept in the model."""
 
     @property
-    def specs(self) -> Mapping[str, AccumulatorSpec]:
+    def specs(self) -> Mapping[str, Accumulator]:
         """Node names to specs."""
 
 
-Specs: TypeAlias = "AccumulatorSpec | str | os.PathLike[str] | Mapping[str, AccumulatorSpec | str] | HasSpecs"
+Specs: TypeAlias = "Accumulator | str | os.PathLike[str] | Mapping[str, Accumulator | str] | HasSpecs"
 """A spec or its text; a mapping of node names to these; a Calibration; the path of a file that it was saved to."""
 
 
@@ -32,7 +32,7 @@ class GivenSpecs:
         provenance: Where they come from, if what was given tells.
     """
 
-    specs: AccumulatorSpec | dict[str, AccumulatorSpec]
+    specs: Accumulator | dict[str, Accumulator]
     provenance: Mapping[str, Any] | None = None
 
 
@@ -44,7 +44,7 @@ def read_given(given: Specs) -> GivenSpecs:
         TypeError: It is nothing that specs can be read from.
         ValueError: A text is no spec, and no file either.
     """
-    if isinstance(given, AccumulatorSpec):
+    if isinstance(given, Accumulator):
         return GivenSpecs(given)
     if isinstance(given, str):
         return _read_text(given)
@@ -62,7 +62,7 @@ def read_given(given: Specs) -> GivenSpecs:
 
 def _read_text(text: str) -> GivenSpecs:
     try:
-        return GivenSpecs(AccumulatorSpec.parse(text))
+        return GivenSpecs(parse_accumulator(text))
     except ValueError as error:
         problem = error
     if not Path(text).is_file():
@@ -72,7 +72,7 @@ def _read_text(text: str) -> GivenSpecs:
     return GivenSpecs(*read_biases(text))
 
 
-def _read_mapping(given: Mapping[Any, Any]) -> dict[str, AccumulatorSpec]:
+def _read_mapping(given: Mapping[Any, Any]) -> dict[str, Accumulator]:
     for name in given:
         if not isinstance(name, str):
             raise TypeError(f"spec: expected node names as keys, got {type(name).__name__} {name!r}")

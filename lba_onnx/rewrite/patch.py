@@ -1,6 +1,6 @@
 """The edit: a node becomes its low-bit-accumulator twin, in place.
 
-    y = MatMul(a, b)      ->  y = lba_onnx.LbaMatMul(a, b, product_format="M7E4b12", ...)
+    y = MatMul(a, b)      ->  y = lba_onnx.LbaMatMul(a, b, accumulator="M7E4b12/M7E4b10")
 
     float64 or bfloat16:
     y = MatMul(a, b)      ->  a_float32 = Cast(a, to=float32); b_float32 = Cast(b, to=float32)
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import onnx
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.rewrite.analysis import Body
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import CAST_TYPES, Candidate
@@ -52,7 +52,7 @@ class FreshNames:
         return fresh
 
 
-def patch_node(candidate: Candidate, spec: AccumulatorSpec, names: FreshNames, insertions: Insertions) -> None:
+def patch_node(candidate: Candidate, spec: Accumulator, names: FreshNames, insertions: Insertions) -> None:
     """Turn a candidate's node into its twin; the Casts that its element type needs around it are left to insert."""
     node = candidate.site.node
     node.domain, node.op_type = ops.DOMAIN, ops.OP_TYPES[node.op_type]

@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.packages import package_version
 
 VERSION_KEY = "lba_onnx.version"
@@ -34,7 +34,7 @@ def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
 
 def write_metadata(
     model: onnx.ModelProto,
-    specs: Mapping[str, AccumulatorSpec],
+    specs: Mapping[str, Accumulator],
     options: Mapping[str, Any],
     provenance: Mapping[str, Any] | None,
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.text import TextTable, figures, names, remarks
 
 
@@ -31,11 +31,11 @@ class LedgerEntry:
     weights: str
     element_type: str
     converted: bool
-    spec: AccumulatorSpec | None
+    spec: Accumulator | None
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry as a JSON object; the spec is an object as AccumulatorSpec.to_json returns, or null."""
+        """Return the entry as a JSON object; the spec is an object as Accumulator.to_json returns, or null."""
         return {**vars(self), "spec": self.spec.to_json() if self.spec else None}
 
 
@@ -71,7 +71,7 @@ class ConversionReport:
         return tuple(entry for entry in self.left if not entry.reason)
 
     @property
-    def specs(self) -> dict[str, AccumulatorSpec]:
+    def specs(self) -> dict[str, Accumulator]:
         """The specs of all nodes that have one, converted now or before, by node name."""
         return {entry.node: entry.spec for entry in self.entries if entry.spec}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
 from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
 
@@ -65,12 +65,12 @@ class Decision:
     """
 
     candidate: Candidate
-    spec: AccumulatorSpec | None
+    spec: Accumulator | None
     reason: str
 
 
 def decide(
-    candidates: Sequence[Candidate], specs: AccumulatorSpec | Mapping[str, AccumulatorSpec], selection: Selection
+    candidates: Sequence[Candidate], specs: Accumulator | Mapping[str, Accumulator], selection: Selection
 ) -> list[Decision]:
     """Return what becomes of each candidate, in their order.
 
@@ -144,10 +144,10 @@ def _nearest(name: str, names: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, likely, n=3, cutoff=0.0)
 
 
-def _specs_by_name(names: _Names, specs: AccumulatorSpec | Mapping[str, AccumulatorSpec]) -> dict[str, AccumulatorSpec]:
-    if isinstance(specs, AccumulatorSpec):
+def _specs_by_name(names: _Names, specs: Accumulator | Mapping[str, Accumulator]) -> dict[str, Accumulator]:
+    if isinstance(specs, Accumulator):
         return dict.fromkeys((candidate.name for candidate in names.candidates), specs)
-    chosen: dict[str, AccumulatorSpec] = {}
+    chosen: dict[str, Accumulator] = {}
     for name, spec in specs.items():
         named = names.named(name)
         if not named:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import onnx
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx import ops
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError
-from lba_onnx.rewrite.attributes import set_attributes
+from lba_onnx.rewrite.attributes import drop_attributes, set_attributes
 from lba_onnx.rewrite.candidates import find_candidates
 
 
-def read_specs(model: onnx.ModelProto) -> dict[str, AccumulatorSpec]:
+def read_specs(model: onnx.ModelProto) -> dict[str, Accumulator]:
     """Return the specs of a converted model's nodes, by the names that the ledger gives them.
 
     Raises:
@@ -22,9 +23,7 @@ def read_specs(model: onnx.ModelProto) -> dict[str, AccumulatorSpec]:
     return specs
 
 
-def change_specs(
-    model: onnx.ModelProto, change: Callable[[str, AccumulatorSpec], AccumulatorSpec | str]
-) -> onnx.ModelProto:
+def change_specs(model: onnx.ModelProto, change: Callable[[str, Accumulator], Accumulator | str]) -> onnx.ModelProto:
     """Return a copy of a converted model with other specs; its metadata still tells of the first.
 
     Args:
@@ -37,5 +36,11 @@ def change_specs(
         spec = candidate.present_spec
         if spec is not None:
             changed_spec = as_spec(change(candidate.name, spec), f"spec of node {candidate.name!r}")
-            set_attributes(candidate.site.node, changed_spec.to_attributes())
+            set_spec(candidate.site.node, changed_spec)
     return changed
+
+
+def set_spec(node: onnx.NodeProto, spec: Accumulator) -> None:
+    """Give a converted node another spec, however it is written there; its other attributes stay."""
+    drop_attributes(node, ops.SPEC_ATTRIBUTES)
+    set_attributes(node, spec.to_attributes())

@@ -33,8 +33,7 @@ def choose_specs(
             continue
         if calibration_data is None:
             raise DataError(f"expected data to calibrate on, for the biases {point.bias!r}, got none")
-        arithmetic: dict[str, Any] = {"chunk_size": point.chunk_size, "underflow": point.underflow}
-        found = calibrate(model, calibration_data, point.family, str(point.bias), **arithmetic, **settings)
+        found = calibrate(model, calibration_data, point.text, str(point.bias), **settings)
         specs.append(found.specs)
         hashes.add(found.data_sha256)
         if len(hashes) > 1:

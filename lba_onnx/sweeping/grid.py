@@ -1,12 +1,13 @@
-"""What a sweep varies: every combination of family, bias, chunk size and underflow is one point."""
+"""What a sweep varies: texts with free biases, the biases, and options; every combination is one point."""
 
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE, AccumulatorSpec
-from lba_onnx.families import FormatFamily
+from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, parse_accumulator, parse_family
+from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 
 Bias: TypeAlias = int | str
 """The accumulator's exponent bias, the same for all nodes, or a calibration method that chooses one per node."""
@@ -17,52 +18,45 @@ class GridPoint:
     """One arithmetic of a sweep.
 
     Attributes:
-        family: Family of formats, such as "M7E4".
-        bias: The accumulator's exponent bias, or the name of a calibration method.
-        chunk_size: Products per chunk; None for the whole depth.
-        underflow: Whether small values become zero.
+        text: Of a family, such as "M7E4,chunk=32", or of an accumulator that leaves nothing free.
+        bias: The accumulator's exponent bias, or the name of a calibration method; None where the text leaves no bias.
     """
 
-    family: str
-    bias: Bias
-    chunk_size: int | None = DEFAULT_CHUNK_SIZE
-    underflow: bool = True
+    text: str
+    bias: Bias | None = None
 
     @property
     def method(self) -> str | None:
-        """The calibration method; None where the bias is a number."""
+        """The calibration method; None where there is nothing to calibrate."""
         return self.bias if isinstance(self.bias, str) else None
 
-    @property
-    def spec(self) -> AccumulatorSpec | None:
-        """The arithmetic of all nodes, the product's bias by `product_bias`; None where calibration chooses.
+    @cached_property
+    def family(self) -> AccumulatorFamily | None:
+        """The family that the bias belongs to; None where the text leaves no bias."""
+        return None if self.bias is None else parse_family(self.text)
+
+    @cached_property
+    def spec(self) -> Accumulator | None:
+        """The arithmetic of all nodes; None where calibration chooses it.
 
         Raises:
             ValueError: No format has this bias.
         """
-        if isinstance(self.bias, str):
-            return None
-        return AccumulatorSpec.parse(f"{self.family}b{self.bias}", self.chunk_size, self.underflow)
+        if self.family is None:
+            return parse_accumulator(self.text)
+        return None if self.method else self.family.with_bias(int(str(self.bias)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields and what follows from them as a JSON object."""
-        family, spec = FormatFamily.parse(self.family), self.spec
-        return {
-            "family": self.family,
-            "mantissa_bits": family.mantissa_bits,
-            "exponent_bits": family.exponent_bits,
-            "bias": self.bias,
-            "product_format": None if spec is None else str(spec.product_format),
-            "accumulator_format": None if spec is None else str(spec.accumulator_format),
-            "chunk_size": self.chunk_size,
-            "underflow": self.underflow,
-        }
+        """Return the point and what follows from it as a JSON object; "accumulator" is null where it is calibrated."""
+        family = self.family if self.spec is None else self.spec.family
+        told = {} if family is None else {"family": family.bits, **family.described()}
+        spec = {} if self.spec is None else self.spec.described()
+        accumulator = None if self.spec is None else str(self.spec)
+        return {"text": self.text, "bias": self.bias, "accumulator": accumulator, **told, **spec}
 
     def __str__(self) -> str:
         """Return a short name, for messages."""
-        bias = self.bias if self.method else f"b{self.bias}"
-        chunk = "none" if self.chunk_size is None else self.chunk_size
-        return f"{self.family} {bias}, chunk {chunk}" + ("" if self.underflow else ", no underflow")
+        return self.text if self.bias is None else f"{self.text} {self.bias if self.method else f'b{self.bias}'}"
 
 
 def make_grid(
@@ -74,32 +68,32 @@ def make_grid(
     """Return all combinations, the last argument varying fastest.
 
     Args:
-        families: Families of formats.
+        families: Texts of families; or of accumulators, to which the biases do not apply.
         biases: Exponent biases of the accumulator, and names of calibration methods.
-        chunk_sizes: Products per chunk; None for the whole depth.
-        underflow: Whether small values become zero.
+        chunk_sizes: Products per chunk, where a text does not say; None for the whole depth.
+        underflow: Whether small values become zero, where a text does not say.
 
     Raises:
         TypeError: An entry has the wrong type.
         ValueError: There are no points, or an entry is not as described.
     """
     axes = (_as_tuple(families), _as_tuple(biases), _as_tuple(chunk_sizes), _as_tuple(underflow))
-    names = [str(FormatFamily.parse(family)) for family in axes[0]]
-    points = tuple(dict.fromkeys(GridPoint(*values) for values in itertools.product(names, *axes[1:])))
+    points = tuple(dict.fromkeys(itertools.starmap(_point, itertools.product(*axes))))
     if not points:
         raise ValueError("expected at least one family, bias, chunk size and underflow, got none of one of them")
-    for point in points:
-        _check(point)
     return points
+
+
+def _point(text: str, bias: Bias, chunk_size: int | None, underflow: bool) -> GridPoint:
+    whole = with_defaults(text, option_texts(chunk_size=chunk_size, underflow=underflow))
+    try:
+        return GridPoint(str(parse_accumulator(whole)))
+    except ValueError:
+        point = GridPoint(str(parse_family(whole)), bias)
+    _ = point.spec  # fails here, not later, where no format has the bias
+    return point
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
     is_many = isinstance(values, Iterable) and not isinstance(values, (str, bytes))
     return tuple(values) if is_many else (values,)
-
-
-def _check(point: GridPoint) -> None:
-    """Refuse what would fail later: a spec of these settings, with any bias where calibration chooses it."""
-    if point.spec is None:
-        some = FormatFamily.parse(point.family).with_max_exponent(0)
-        AccumulatorSpec(some, some, point.chunk_size, point.underflow)

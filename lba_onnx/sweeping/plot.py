@@ -2,10 +2,10 @@
 
 import math
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.evaluation import Evaluation, MeanEstimate, Proportion
-from lba_onnx.families import FormatFamily
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.sweeping.grid import GridPoint
@@ -122,22 +122,25 @@ def _lines(sweep: Sweep, axis: str) -> Lines:
 
 
 def _other_settings(point: GridPoint, axis: str) -> tuple[str, ...]:
-    family = FormatFamily.parse(point.family)
+    told = point.to_json()
     texts = {
-        "family": f"E{family.exponent_bits}" if axis == "mantissa_bits" else point.family,
+        "family": f"E{told['exponent_bits']}" if axis == "mantissa_bits" and "exponent_bits" in told else _name(told),
         "exponent_bias": f"bias {point.bias}",
         "chunk_size": f"chunk {_value(point, 'chunk_size')}",
-        "underflow": f"underflow {'on' if point.underflow else 'off'}",
+        "underflow": f"underflow {'on' if told.get('underflow') else 'off'}",
+        "rounding": f"round {told.get('rounding')}",
     }
     return tuple(text for name, text in texts.items() if name != axis)
 
 
+def _name(told: Mapping[str, Any]) -> str:
+    return str(told.get("family", told["text"]))
+
+
 def _value(point: GridPoint, axis: str) -> int | str:
-    if axis == "mantissa_bits":
-        return FormatFamily.parse(point.family).mantissa_bits
-    if axis == "exponent_bias":
-        return point.bias
-    return "none" if point.chunk_size is None else point.chunk_size
+    told = point.to_json()
+    value = told["bias"] if axis == "exponent_bias" else told.get(axis)
+    return "none" if value is None else value
 
 
 def _values(sweep: Sweep, axis: str) -> list[int | str]:

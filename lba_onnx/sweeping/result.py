@@ -4,11 +4,12 @@
  "samples": 1000, "data_sha256": "...", "calibration_data_sha256": "..." | null,
  "versions": {"lba-onnx": "0.1.0", ...},
  "float32": {the reference alone, as in Evaluation.to_json},
- "points": [{"family": "M7E4", "mantissa_bits": 7, "exponent_bits": 4, "bias": 10 | "max",
-             "product_format": "M7E4b12" | null, "accumulator_format": "M7E4b10" | null,
-             "chunk_size": 16 | null, "underflow": true, "comparison": {as in Comparison.to_json}}]}
+ "points": [{"text": "M7E4,chunk=32", "bias": 10 | "max" | null, "accumulator": "M7E4b12/M7E4b10,chunk=32" | null,
+             "family": "M7E4", "mantissa_bits": 7, "exponent_bits": 4, "chunk_size": 32 | null, "underflow": true,
+             "rounding": "truncate", "product_format": "M7E4b12", "accumulator_format": "M7E4b10",
+             "comparison": {as in Comparison.to_json}}]}
 
-The formats are null where calibration chooses them for each node.
+The accumulator is null where calibration chooses it for each node; what follows it depends on the kind.
 """
 
 import csv
@@ -105,10 +106,12 @@ class Sweep:
         """
         check_outputs({"table": path}, self.sources)
         file = io.StringIO()
-        writer = csv.DictWriter(file, list(_cells(self.points[0])), lineterminator="\n")
+        rows = [_cells(point) for point in self.points]
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file, list(names), lineterminator="\n")
         writer.writeheader()
-        writer.writerow({"family": "float32", **_evaluation_cells(self.float32)})
-        writer.writerows(_cells(point) for point in self.points)
+        writer.writerow({"text": "float32", **_evaluation_cells(self.float32)})
+        writer.writerows(rows)
         write_text(path, file.getvalue())
 
 
@@ -118,7 +121,8 @@ _PROVENANCE = ("model_sha256", "reference_sha256", "data_sha256", "calibration_d
 def _cells(point: SweepPoint) -> dict[str, Any]:
     comparison = point.comparison
     grid = point.grid.to_json()
-    grid["chunk_size"] = "none" if point.grid.chunk_size is None else point.grid.chunk_size
+    if "chunk_size" in grid and grid["chunk_size"] is None:
+        grid["chunk_size"] = "none"
     cells = {**grid, **_evaluation_cells(comparison.candidate), **_estimate("agreement", comparison.agreement)}
     for output in comparison.outputs:
         suffix = f"[{output.name}]" if len(comparison.outputs) > 1 else ""

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress
@@ -20,7 +20,7 @@ from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.outputs import check_outputs, kept
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.rewrite.model_inputs import model_inputs
@@ -83,11 +83,12 @@ def sweep(
         model: The float32 model, as path, bytes or ModelProto.
         data: Samples, in any form that `data.blocks.open_blocks` takes; an entry "label" or "labels" is set apart.
         labels: Class numbers [samples], or the path of an .npy file with them; instead of labels in the data.
-        families: Formats without their bias, such as "M7E4".
-        biases: Exponent biases of the accumulator, for all nodes alike, the product's bias following by
-            `accumulator.product_bias`; and names of calibration methods, which choose both biases for each node.
-        chunk_sizes: Products per chunk; None for the whole depth.
-        underflow: Whether small values become zero.
+        families: Texts of accumulators without their bias, such as "M7E4" or "M7E4,chunk=32,round=nearest"; or with
+            it, which the biases then do not apply to.
+        biases: Exponent biases of the accumulator, for all nodes alike, the product's bias following by the rule of
+            the paper; and names of calibration methods, which choose both biases for each node.
+        chunk_sizes: Products per chunk, where a text does not say; None for the whole depth.
+        underflow: Whether small values become zero, where a text does not say.
         calibration_data: Samples to calibrate on, in the same forms; as often readable as there are calibrations.
         reference: What to compare with; None for the model itself.
         metric: As in `evaluate`.

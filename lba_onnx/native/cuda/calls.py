@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.cuda.library import BATCH_RANK, ELEMENT_TYPES, MAX_SIZE, CudaConvArgs, CudaMatMulArgs
 from lba_onnx.native.library import Spec, spec_struct
 from lba_onnx.native.products import ConvGeometry, geometry_fields
@@ -70,7 +70,7 @@ def matmul_call(
     a: Tensor,
     b: Tensor,
     y: int,
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     *,
     alpha: float = 1.0,
     beta: float = 0.0,
@@ -116,7 +116,7 @@ def matmul_call(
 
 
 def conv_call(
-    x: Tensor, w: Tensor, y: int, spec: AccumulatorSpec, geometry: ConvGeometry, *, bias: Tensor | None = None
+    x: Tensor, w: Tensor, y: int, spec: Accumulator, geometry: ConvGeometry, *, bias: Tensor | None = None
 ) -> Call:
     """Describe a convolution.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.cuda.calls import Call, Tensor, Values, conv_call, matmul_call
 from lba_onnx.native.cuda.library import check, load_cuda_library
 from lba_onnx.native.library import StatisticsStruct
@@ -91,7 +91,7 @@ def compute_host(call: Call, weights: Weights | None = None) -> None:
     check(_entry(f"{call.kind}_host")(call.spec, call.args, _handle(weights)))
 
 
-def matmul_host(a: Values, b: Values, spec: AccumulatorSpec, weights: Weights | None = None) -> npt.NDArray[Any]:
+def matmul_host(a: Values, b: Values, spec: Accumulator, weights: Weights | None = None) -> npt.NDArray[Any]:
     """Product of batches of matrices, computed on the current device.
 
     Args:
@@ -111,7 +111,7 @@ def matmul_host(a: Values, b: Values, spec: AccumulatorSpec, weights: Weights | 
 def conv_host(
     x: Values,
     w: Values,
-    spec: AccumulatorSpec,
+    spec: Accumulator,
     geometry: ConvGeometry,
     output_shape: tuple[int, ...],
     bias: Values | None = None,

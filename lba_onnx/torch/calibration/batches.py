@@ -20,7 +20,7 @@ from lba_onnx.data.batches import Batch
 from lba_onnx.data.blocks import LABEL_NAMES
 from lba_onnx.data.inputs import ModelInput, check_feeds
 from lba_onnx.errors import DataError, LbaError
-from lba_onnx.formats import as_count
+from lba_onnx.integers import as_count
 from lba_onnx.torch.calibration.structure import Arrays, like, put_together, take_apart
 
 Forward = Callable[[nn.Module, Any], Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.hooks import function_name
 from lba_onnx.errors import ModelError
@@ -37,7 +37,7 @@ class MetricJudge:
         self._batches = batches
         self._metric = metric
 
-    def assess(self, specs: Mapping[str, AccumulatorSpec]) -> Assessment:
+    def assess(self, specs: Mapping[str, Accumulator]) -> Assessment:
         """Return the mean of the metric with these accumulators.
 
         Raises:
@@ -74,7 +74,7 @@ class LikenessJudge:
         self._expected = [comparable(_outputs(value)) for value in reference]
         self.unit = unit_of(self._expected[0])
 
-    def assess(self, specs: Mapping[str, AccumulatorSpec]) -> Assessment:
+    def assess(self, specs: Mapping[str, Accumulator]) -> Assessment:
         """Return how like the reference's the outputs with these accumulators are.
 
         Raises:

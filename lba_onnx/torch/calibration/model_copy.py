@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from lba_onnx import native
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.data.batches import Batch
 from lba_onnx.errors import ModelError
-from lba_onnx.observation.collection import wide_spec
 from lba_onnx.torch.calibration.batches import BatchReader
 from lba_onnx.torch.layers.attention import LbaAttention
 from lba_onnx.torch.layers.candidates import Filter
@@ -51,7 +51,7 @@ class ModelCopy:
             ValueError: Modules are selected of a model that is converted already.
         """
         self._copy = copy_model(model)
-        self._wide = wide_spec(chunk_size)
+        self._wide = as_spec(with_defaults("M22E7b63/M22E7b63", option_texts(chunk_size=chunk_size)))
         self.is_converted = bool(lba_sites(self._copy))
         if not self.is_converted:
             quantize_(self._copy, LbaConfig(self._wide, attention=attention), filter_fn)
@@ -78,7 +78,7 @@ class ModelCopy:
             self.run(reader.first)
             self._sites = require_sites(self._copy)
 
-    def set_specs(self, specs: Mapping[str, AccumulatorSpec]) -> None:
+    def set_specs(self, specs: Mapping[str, Accumulator]) -> None:
         """Give each site its accumulator; those that are not named get the wide one."""
         for name, site in self._sites.items():
             site.spec = specs.get(name, self._wide)

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lba_onnx.accumulator import DEFAULT_CHUNK_SIZE
+from lba_onnx.arithmetic import FormatFamily
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.assembly import assemble, report
 from lba_onnx.calibration.data_pass import DataPass, DataSeen, sampled_fraction
@@ -18,7 +19,6 @@ from lba_onnx.calibration.rates import EVENTS_SAMPLED_FRACTION
 from lba_onnx.calibration.settings import DEFAULT_EVALUATIONS, DEFAULT_PERCENTILE, Settings
 from lba_onnx.data.execution import Progress
 from lba_onnx.evaluation.user_metric import load_metric
-from lba_onnx.families import FormatFamily
 from lba_onnx.torch.calibration.batches import BatchReader, Forward
 from lba_onnx.torch.calibration.judge import open_judge
 from lba_onnx.torch.calibration.model_copy import ModelCopy

@@ -1,6 +1,6 @@
 """A PyTorch model with low-bit accumulators as an ONNX model, or as a float32 model with the specs beside it.
 
-    LbaLinear "fc1" (spec M7E4b12/M7E4b10)   ->  LbaGemm "fc1" (product_format="M7E4b12", ...)     export
+    LbaLinear "fc1" (spec M7E4b12/M7E4b10)   ->  LbaGemm "fc1" (accumulator="M7E4b12/M7E4b10")     export
                                              ->  Gemm "fc1"  and  {"fc1": M7E4b12/M7E4b10}         export_float32
 
 Both come from the same trace, so that `lba_onnx.convert` of the second pair gives the first. Nothing is folded into or
@@ -20,7 +20,8 @@ import onnx
 from torch import Tensor, nn
 
 from lba_onnx import ops
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.errors import ModelError
 from lba_onnx.files.leftovers import clear_leftovers
 from lba_onnx.files.outputs import check_outputs
@@ -61,7 +62,7 @@ def export(
     opset_version: int | None = None,
     use_external_data_format: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
-) -> dict[str, AccumulatorSpec]:
+) -> dict[str, Accumulator]:
     """Write a model as ONNX with low-bit-accumulator operators, which `make_session` and the rest of this package take.
 
     Each site of the model becomes a node of its name (see `lba_sites`): LbaConv, LbaGemm or LbaMatMul, with the site's
@@ -117,7 +118,7 @@ def export_float32(
     output_names: Sequence[str] | None = None,
     opset_version: int | None = None,
     use_external_data_format: bool | None = None,
-) -> dict[str, AccumulatorSpec]:
+) -> dict[str, Accumulator]:
     """Write a model as ONNX with standard operators, for any runtime, and the specs of its sites as JSON.
 
     The file of specs is a `Calibration`: `lba_onnx.convert(path, Calibration.load(specs_path).specs)`, or
@@ -206,7 +207,7 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in attributes}
         node.name = values["statistics"].decode()
         _keep_attributes(node, [attribute for attribute in attributes if attribute.name not in _ARITHMETIC])
-        set_attributes(node, AccumulatorSpec.from_attributes(values).to_attributes())
+        set_attributes(node, from_attributes(values).to_attributes())
 
 
 def _keep_attributes(node: onnx.NodeProto, attributes: Sequence[onnx.AttributeProto]) -> None:
@@ -222,9 +223,7 @@ def _report_unused(model: nn.Module, proto: onnx.ModelProto) -> None:
             _LOG.warning("%r of %s has no node in the exported model: no output needs it", name, type(model).__name__)
 
 
-def _describe(
-    model: onnx.ModelProto, specs: Mapping[str, AccumulatorSpec], provenance: Mapping[str, Any] | None
-) -> None:
+def _describe(model: onnx.ModelProto, specs: Mapping[str, Accumulator], provenance: Mapping[str, Any] | None) -> None:
     """Write the metadata that `lba_onnx.convert` writes."""
     write_metadata(model, specs, {"exporter": "lba_onnx.torch"}, provenance)
     set_metadata(model, VERSIONS_KEY, json.dumps({name: package_version(name) for name in _PACKAGES}))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.text import TextTable, figures, names
 
 _Array = npt.NDArray[Any]
@@ -62,7 +62,7 @@ class LayerCheck:
 
     node: str
     op_type: str
-    spec: AccumulatorSpec
+    spec: Accumulator
     values: int
     different_values: int
     run_difference: Difference | None

@@ -43,7 +43,7 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """
     nodes, names = _nodes(), NodeNames()
 
-    def arithmetic(spec: str, statistics: str) -> dict[str, str | int]:
+    def arithmetic(spec: str, statistics: str) -> dict[str, str]:
         return {**read_spec(spec).to_attributes(), "statistics": names.next(statistics)}
 
     return {

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import SelectionError
 from lba_onnx.torch.arguments import as_estimator
 
@@ -47,14 +47,14 @@ class LbaConfig:
         ValueError: A spec cannot be read or has no exponent bias, or an estimator is unknown.
     """
 
-    spec: AccumulatorSpec | str | Mapping[str, AccumulatorSpec | str]
+    spec: Accumulator | str | Mapping[str, Accumulator | str]
     estimator: str | Mapping[str, str] = "identity"
     attention: Sequence[str] = ()
     weight_quantizer: Callable[[], nn.Module] | None = None
     input_quantizer: Callable[[], nn.Module] | None = None
 
     def __post_init__(self) -> None:
-        """Check the fields; specs are stored as AccumulatorSpec."""
+        """Check the fields; specs are stored as Accumulator."""
         object.__setattr__(self, "spec", _read("spec", self.spec, as_spec))
         object.__setattr__(self, "estimator", _read("estimator", self.estimator, as_estimator))
         if isinstance(self.attention, str) or not all(isinstance(name, str) for name in self.attention):

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lba_onnx.families import FormatFamily
-from lba_onnx.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, FloatFormat
+from lba_onnx.arithmetic import FloatFormat, FormatFamily
+from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS
 from lba_onnx.torch.operators.operands import AUTOCAST_DTYPES, dtype_error
 
 DEFAULT_FAMILY = "M4E3"

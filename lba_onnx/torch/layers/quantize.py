@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from torch import nn
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.torch.layers.attention import (
     attention_sites,
@@ -24,7 +23,7 @@ from lba_onnx.torch.layers.modules import LAYER_TYPES, WeightSite
 from lba_onnx.torch.layers.quantizers import make_quantizer
 from lba_onnx.torch.layers.sites import LbaSite, require_sites
 
-Specs: TypeAlias = AccumulatorSpec | str | Mapping[str, AccumulatorSpec | str]
+Specs: TypeAlias = Accumulator | str | Mapping[str, Accumulator | str]
 
 _LATER_PRODUCT = re.compile(r"matmul_([2-9]|[1-9]\d+)")
 
@@ -79,8 +78,10 @@ def set_underflow_(model: nn.Module, underflow: bool) -> None:
         ModelError: The model has no sites.
         TypeError: `underflow` is no bool.
     """
+    if not isinstance(underflow, bool):
+        raise TypeError(f"expected underflow to be a bool, got {type(underflow).__name__} {underflow!r}")
     sites = require_sites(model)
-    specs = {name: replace(site.spec, underflow=underflow) for name, site in sites.items()}
+    specs = {name: site.spec.relaxed(not underflow) for name, site in sites.items()}
     for name, site in sites.items():
         site.spec = specs[name]
 
@@ -144,7 +145,7 @@ def _later_products(keys: Mapping[str, Any], attention: Mapping[str, nn.Module])
 
 def _specs(
     model: nn.Module, config: LbaConfig, layers: Mapping[str, Layer], names: list[str]
-) -> dict[str, AccumulatorSpec]:
+) -> dict[str, Accumulator]:
     if isinstance(config.spec, Mapping):
         keys = _resolved(config.spec, model, layers, names, "spec")
         specs = assign(keys, names, "spec")
@@ -160,7 +161,7 @@ def _specs(
     return selected
 
 
-def _check_complete(model: nn.Module, config: LbaConfig, specs: Mapping[str, AccumulatorSpec]) -> None:
+def _check_complete(model: nn.Module, config: LbaConfig, specs: Mapping[str, Accumulator]) -> None:
     for name, module in find_attention(model, config.attention).items():
         missing = [_joined(name, site) for site in site_names(module) if _joined(name, site) not in specs]
         if missing and not is_attention(module):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError
 from lba_onnx.torch.arguments import as_estimator
 
@@ -34,7 +34,7 @@ class LbaSite(nn.Module):
 
     input_quantizer: nn.Module | None
 
-    def __init__(self, *args: Any, spec: AccumulatorSpec | str, estimator: str = "identity", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, spec: Accumulator | str, estimator: str = "identity", **kwargs: Any) -> None:
         """Make the site, a float32 layer included where it is one.
 
         Args:
@@ -51,7 +51,7 @@ class LbaSite(nn.Module):
         super().__init__(*args, **kwargs)
         self.configure(spec, estimator, **quantizers)
 
-    def configure(self, spec: AccumulatorSpec | str, estimator: str, **quantizers: nn.Module | None) -> None:
+    def configure(self, spec: Accumulator | str, estimator: str, **quantizers: nn.Module | None) -> None:
         """Give the site all its settings; `statistics` becomes "".
 
         Args:
@@ -73,12 +73,12 @@ class LbaSite(nn.Module):
         self.statistics = ""
 
     @property
-    def spec(self) -> AccumulatorSpec:
+    def spec(self) -> Accumulator:
         """The arithmetic."""
         return self._spec
 
     @spec.setter
-    def spec(self, spec: AccumulatorSpec | str) -> None:
+    def spec(self, spec: Accumulator | str) -> None:
         self._spec = _one_object(as_spec(spec))
 
     @property
@@ -111,7 +111,7 @@ class LbaSite(nn.Module):
 
 
 @functools.cache
-def _one_object(spec: AccumulatorSpec) -> AccumulatorSpec:
+def _one_object(spec: Accumulator) -> Accumulator:
     """Return the same object for equal specs: compiled code is compiled again when it sees another."""
     return spec
 

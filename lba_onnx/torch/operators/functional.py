@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.torch.operators import custom_ops
 from lba_onnx.torch.operators.dot_product_attention import dot_product_attention
 
@@ -22,7 +22,7 @@ def lba_linear(
     weight: Tensor,
     bias: Tensor | None = None,
     *,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     estimator: str = "identity",
     statistics: str = "",
 ) -> Tensor:
@@ -47,7 +47,7 @@ def lba_linear(
 
 
 def lba_matmul(
-    a: Tensor, b: Tensor, *, spec: AccumulatorSpec | str, estimator: str = "identity", statistics: str = ""
+    a: Tensor, b: Tensor, *, spec: Accumulator | str, estimator: str = "identity", statistics: str = ""
 ) -> Tensor:
     """Return the product of matrices, as torch.matmul.
 
@@ -87,7 +87,7 @@ def lba_conv1d(
     dilation: _Sizes = 1,
     groups: int = 1,
     *,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     estimator: str = "identity",
     statistics: str = "",
 ) -> Tensor:
@@ -105,7 +105,7 @@ def lba_conv2d(
     dilation: _Sizes = 1,
     groups: int = 1,
     *,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     estimator: str = "identity",
     statistics: str = "",
 ) -> Tensor:
@@ -143,7 +143,7 @@ def lba_conv3d(
     dilation: _Sizes = 1,
     groups: int = 1,
     *,
-    spec: AccumulatorSpec | str,
+    spec: Accumulator | str,
     estimator: str = "identity",
     statistics: str = "",
 ) -> Tensor:
@@ -162,8 +162,8 @@ def lba_scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
     *,
-    spec: AccumulatorSpec | str,
-    context_spec: AccumulatorSpec | str | None = None,
+    spec: Accumulator | str,
+    context_spec: Accumulator | str | None = None,
     estimator: str = "identity",
     context_estimator: str | None = None,
     statistics: str = "",
@@ -211,7 +211,7 @@ def lba_scaled_dot_product_attention(
 
 
 @torch.compiler.assume_constant_result
-def spec_text(spec: AccumulatorSpec | str) -> str:
+def spec_text(spec: Accumulator | str) -> str:
     """Return the text of a spec, which the operators take.
 
     Raises:

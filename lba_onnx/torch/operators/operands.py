@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lba_onnx import native
-from lba_onnx.accumulator import AccumulatorSpec, as_spec
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.torch.arguments import as_estimator
 
 AUTOCAST_DTYPES = (torch.float16, torch.bfloat16)
@@ -20,7 +20,7 @@ _Floats = npt.NDArray[np.float32]
 
 
 @functools.cache
-def read_spec(text: str) -> AccumulatorSpec:
+def read_spec(text: str) -> Accumulator:
     """Return the spec that a text stands for.
 
     Raises:

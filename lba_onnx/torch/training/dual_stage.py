@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lba_onnx.formats import as_integer
+from lba_onnx.integers import as_integer
 from lba_onnx.torch.layers.quantize import set_underflow_
 from lba_onnx.torch.layers.sites import require_sites
 

@@ -8,7 +8,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lba_onnx.accumulator import AccumulatorSpec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native import Statistics
 from lba_onnx.torch.operators.gating import GatedProducts
 
@@ -50,9 +50,7 @@ class SiteGating:
     total_swamped: float | None
 
     @classmethod
-    def of(
-        cls, name: str, spec: AccumulatorSpec, estimator: str, gating: GatedProducts, seen: Statistics
-    ) -> "SiteGating":
+    def of(cls, name: str, spec: Accumulator, estimator: str, gating: GatedProducts, seen: Statistics) -> "SiteGating":
         """Return the row of one site from its counts."""
         nonzero = int(seen.products_log2.sum())
         sums, totals = seen.partial_sums, seen.totals

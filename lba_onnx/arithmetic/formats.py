@@ -1,22 +1,24 @@
 """The number formats in which products and sums are held: `M<mantissa_bits>E<exponent_bits>b<exponent_bias>`."""
 
 import math
-import operator
 import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.integers import as_integer
+
 FLOAT32_MIN_NORMAL = 2.0**-126
 """The smallest magnitude a quantized value may have, whatever the format: float32's smallest normal number."""
 
 MAX_MANTISSA_BITS = 22
+MAX_EXPONENT_BITS = 7  # 8 bits would need a bias above 126
 MAX_EXPONENT_BIAS = 126
 MAX_EXPONENT = 127
 
 _TEXT = re.compile(r"M(\d{1,4})E(\d{1,4})(?:b(-?\d{1,4}))?", re.ASCII)
-_FLOAT64_MANTISSA_BITS = 52
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class FloatFormat:
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         if not 0 <= self.mantissa_bits <= MAX_MANTISSA_BITS:
             raise ValueError(f"expected mantissa_bits from 0 to {MAX_MANTISSA_BITS}, got {self.mantissa_bits}")
-        if not 1 <= self.exponent_bits <= 7:  # 8 bits would need a bias above 126
-            raise ValueError(f"expected exponent_bits from 1 to 7, got {self.exponent_bits}")
+        if not 1 <= self.exponent_bits <= MAX_EXPONENT_BITS:
+            raise ValueError(f"expected exponent_bits from 1 to {MAX_EXPONENT_BITS}, got {self.exponent_bits}")
         if self.exponent_bias > MAX_EXPONENT_BIAS:
             raise ValueError(f"expected an exponent_bias of at most {MAX_EXPONENT_BIAS}, got {self.exponent_bias}")
         if self._max_exponent > MAX_EXPONENT:
@@ -102,58 +104,45 @@ class FloatFormat:
         """Return the smallest magnitude that does not become zero, with underflow on or off."""
         return self.min_value if underflow else FLOAT32_MIN_NORMAL
 
-    def quantize(self, x: ArrayLike, underflow: bool = True) -> NDArray[np.float32]:
-        """Quantize values to this format: saturate, underflow to zero, or truncate toward zero.
+    def quantize(
+        self, x: ArrayLike, underflow: bool = True, rounding: Rounding | str = Rounding.TRUNCATE
+    ) -> NDArray[np.float32]:
+        """Quantize values to this format: round them, then underflow to zero or saturate.
 
-        Each value is truncated once, from its exact value: float64 input is not rounded to float32 first.
+        Each value is rounded once, from its exact value: float64 input is not rounded to float32 first.
 
         Args:
             x: float16, float32 or float64 values of any shape; NaN stays NaN, infinities saturate.
             underflow: Whether magnitudes below `min_value` become zero. When off, they keep
                 `mantissa_bits` bits, and only those below 2^-126 become zero.
+            rounding: "truncate" or "nearest" (ties to even); the limits are applied to the rounded value.
 
         Returns:
             float32 array of the shape of `x`; zeros are +0.
 
         Raises:
             TypeError: `x` is not made of floats.
+            ValueError: There is no such rounding.
         """
         values = np.asarray(x)
         if values.dtype.kind != "f" or values.dtype.itemsize > 8:
             raise TypeError(f"expected float16, float32 or float64 values, got {values.dtype}")
         with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any other
             exact = np.ascontiguousarray(values.reshape(-1), dtype=np.float64)
-        kept = np.int64(-1 << (_FLOAT64_MANTISSA_BITS - self.mantissa_bits))
-        result = (exact.view(np.int64) & kept).view(np.float64)
-        # Judging the truncated value is judging the exact one: both limits are themselves values of the format.
-        result[np.abs(exact) < self.smallest_kept(underflow)] = 0.0
+        result = Rounding(rounding).float64(exact, self.mantissa_bits)
+        result[np.abs(result) < self.smallest_kept(underflow)] = 0.0
         np.clip(result, -self.max_value, self.max_value, out=result)
         result[np.isnan(exact)] = np.nan  # the mask may have made an infinity of it
         quantized: NDArray[np.float32] = result.astype(np.float32).reshape(values.shape)
         return quantized
 
 
-def as_integer(name: str, value: object) -> int:
-    """Return `value` as a plain int; accept any integer type except bool.
-
-    Raises:
-        TypeError: `value` is not an integer.
-    """
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"expected {name} to be an integer, got {type(value).__name__} {value!r}")
-    return operator.index(value)
-
-
-def as_count(name: str, value: object, least: int = 1, most: int | None = None) -> int:
-    """Return `value` as a plain int within bounds; accept any integer type except bool.
-
-    Raises:
-        TypeError: `value` is not an integer.
-        ValueError: It is below `least` or above `most`.
-    """
-    count = as_integer(name, value)
-    if count < least:
-        raise ValueError(f"expected {name} of at least {least}, got {count}")
-    if most is not None and count > most:
-        raise ValueError(f"expected {name} of at most {most}, got {count}")
-    return count
+def nearest_format(text: str) -> FloatFormat | None:
+    """Return the legal format whose fields come nearest to those of a text; None where it has not the form of one."""
+    match = _TEXT.fullmatch(text)
+    if match is None or match[3] is None:
+        return None
+    mantissa_bits = min(int(match[1]), MAX_MANTISSA_BITS)
+    exponent_bits = min(max(int(match[2]), 1), MAX_EXPONENT_BITS)
+    least_bias = (1 << exponent_bits) - 1 - MAX_EXPONENT
+    return FloatFormat(mantissa_bits, exponent_bits, min(max(int(match[3]), least_bias), MAX_EXPONENT_BIAS))

@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from lba_onnx.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, FloatFormat
+from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, FloatFormat
 
 _TEXT = re.compile(r"M(\d{1,4})E(\d{1,4})", re.ASCII)
 
@@ -43,6 +43,11 @@ class FormatFamily:
         if match is None:
             raise ValueError(f"expected a family of formats such as 'M7E4', without a bias, got {text!r}")
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of(cls, number_format: FloatFormat) -> "FormatFamily":
+        """Return the family that a format belongs to."""
+        return cls(number_format.mantissa_bits, number_format.exponent_bits)
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads."""

@@ -1,0 +1,203 @@
+"""What an accumulator is: the one thing that everything outside this package knows of an arithmetic."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lba_onnx.arithmetic.family import AccumulatorFamily
+
+Float64s = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something by which an accumulator loses, which can be switched off to see how much.
+
+    Attributes:
+        name: Its name, such as "product_overflow".
+        kind: What is lost, such as "overflow"; causes of one kind are the same loss in several places.
+        place: Where, such as "product"; "" for all places together.
+        words: The cause in a sentence, such as "overflow of products".
+        remedy: What would help, as the end of a sentence.
+        is_order: Whether it is the order of additions, not what one of them drops.
+    """
+
+    name: str
+    kind: str
+    place: str
+    words: str
+    remedy: str
+    is_order: bool = False
+
+
+@dataclass(frozen=True)
+class HeldRange:
+    """The magnitudes that one rounding point holds.
+
+    Attributes:
+        place: Which point, such as "product".
+        text: The format, as text.
+        min_value: The smallest magnitude that does not become zero; 0 where every magnitude may stay.
+        max_value: The largest magnitude.
+    """
+
+    place: str
+    text: str
+    min_value: float
+    max_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One addition of a dot product, for an array of outputs; arrays broadcast to the outputs' shape.
+
+    Attributes:
+        start: First k of the group of products (a chunk) that the addition belongs to.
+        stop: One more than the last k that has entered the group's sum.
+        product: The exact product k = stop - 1, which this step adds; None where the group's sum joins the total.
+        product_overflows: Where the product, as it is added, is the largest magnitude of its format; else None.
+        addend: What is added: the quantized product, or the group's sum.
+        before: The accumulator (the group's sum, or the total) before the step.
+        after: The accumulator after the step.
+        overflows: Where `after` is the largest magnitude of its format.
+    """
+
+    start: int
+    stop: int
+    product: Float64s | None
+    product_overflows: NDArray[np.bool_] | None
+    addend: Float64s
+    before: Float64s
+    after: Float64s
+    overflows: NDArray[np.bool_]
+
+
+class Accumulator(ABC):
+    """The arithmetic of one dot product; immutable, hashable, and the same as its text.
+
+    Attributes:
+        kind: The name of the kind, as in the registry.
+        summary: The kind in a line.
+        example: A text of the kind.
+        levels: The levels whose values are counted and ranged, from products up.
+        estimators: Names of the gradient estimators that are defined for the kind.
+    """
+
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    example: ClassVar[str]
+    levels: ClassVar[tuple[str, ...]]
+    estimators: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the text that `registry.parse_accumulator` reads back as an equal accumulator."""
+
+    def to_attributes(self) -> dict[str, str]:
+        """Return the accumulator as attributes of a node."""
+        return {"accumulator": str(self)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the accumulator as a JSON object: its text, and what the kind tells of it besides."""
+        return {"accumulator": str(self), **self.described()}
+
+    @abstractmethod
+    def described(self) -> dict[str, Any]:
+        """Return what tables and files tell beside the text: names to JSON values; every one follows from the text."""
+
+    @abstractmethod
+    def explained(self) -> tuple[tuple[str, str], ...]:
+        """Return what it is in words and numbers: headings and texts, for people."""
+
+    @abstractmethod
+    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+        """Return the exact dot product by the definition, one value at a time.
+
+        Args:
+            x: Float32 values [depth], as floats.
+            w: Float32 values [depth], as floats.
+            initial: What the total starts from: a value of the accumulator.
+        """
+
+    @abstractmethod
+    def step(self, x: float, w: float, partial_sum: float) -> float:
+        """Return the innermost sum after one product more, by the definition.
+
+        Args:
+            x: A float32 value.
+            w: A float32 value.
+            partial_sum: A value of the accumulator, or NaN.
+        """
+
+    @abstractmethod
+    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+        """Yield the additions of dot products in order; the last one of a dot product gives its result.
+
+        Args:
+            products: float64, the exact products for each k in turn; each broadcasts to `shape`.
+            depth: How many.
+            shape: Shape of the outputs.
+        """
+
+    @property
+    @abstractmethod
+    def ranges(self) -> tuple[HeldRange, ...]:
+        """What each rounding point holds, products first."""
+
+    @abstractmethod
+    def wide(self) -> "Accumulator":
+        """Return the accumulator that stands for float32, with the same order of additions."""
+
+    @property
+    @abstractmethod
+    def causes(self) -> tuple[Cause, ...]:
+        """What it may lose by."""
+
+    @abstractmethod
+    def without(self, cause: str, depth: int) -> "Accumulator | None":
+        """Return itself with one cause switched off, as far as that goes; None where nothing is to switch off.
+
+        Args:
+            cause: The name of one of `causes`.
+            depth: Products per dot product.
+        """
+
+    def limit_note(self, cause: str) -> str:
+        """Return in words how far `without` falls short of what the cause asks for; "" where it does not."""
+        return ""
+
+    def relaxed(self, is_relaxed: bool = True) -> "Accumulator":
+        """Return itself as the first stage of dual-stage training computes, in which no small value is lost.
+
+        Args:
+            is_relaxed: Whether to relax; False takes it back, for the second stage.
+
+        Raises:
+            ValueError: The kind knows no such stage.
+        """
+        raise ValueError(f"{self}: expected a kind whose underflow can be switched, got {self.kind}")
+
+    @property
+    def family(self) -> "AccumulatorFamily | None":
+        """All accumulators that differ from it in what calibration chooses; None where it chooses nothing."""
+        return None
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What the text's options say, defaults included: keys to values."""
+        return {}
+
+    def check_estimator(self, estimator: str) -> None:
+        """Refuse a gradient estimator that is not defined for the kind.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if estimator not in self.estimators:
+            defined = ", ".join(sorted(self.estimators)) or "none"
+            raise ValueError(f"{self}: expected an estimator that is defined for it ({defined}), got {estimator!r}")

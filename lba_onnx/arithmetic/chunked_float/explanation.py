@@ -1,0 +1,59 @@
+"""A spec in words and numbers, for people."""
+
+import math
+from typing import TYPE_CHECKING
+
+from lba_onnx.arithmetic.formats import FLOAT32_MIN_NORMAL, FloatFormat
+from lba_onnx.arithmetic.rounding import Rounding
+
+if TYPE_CHECKING:
+    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
+
+_ROUNDINGS = {
+    Rounding.TRUNCATE: "toward zero: the bits behind the last are dropped",
+    Rounding.NEAREST: "to nearest; of two equally near values the one whose last bit is 0",
+}
+
+
+def explained(spec: "AccumulatorSpec") -> tuple[tuple[str, str], ...]:
+    """Return headings and texts: widths, ranges, steps, the order of additions, and where ones stop counting."""
+    return (
+        ("products", _format_words(spec.product_format, spec)),
+        ("sums", _format_words(spec.accumulator_format, spec)),
+        ("rounding", _ROUNDINGS[spec.rounding]),
+        ("overflow", "saturates at the largest value"),
+        ("underflow", _underflow_words(spec)),
+        ("order", _order_words(spec.chunk_size)),
+        ("adding 1", _ones_words(spec)),
+    )
+
+
+def _format_words(number_format: FloatFormat, spec: "AccumulatorSpec") -> str:
+    smallest, largest = number_format.smallest_kept(spec.underflow), number_format.max_value
+    bits = f"{number_format.width_bits} bits (1 sign, {number_format.exponent_bits} exponent, "
+    return (
+        f"{number_format}: {bits}{number_format.mantissa_bits} mantissa), {smallest:.6g} to ±{largest:.6g}, "
+        f"steps of 2^-{number_format.mantissa_bits} of a value's power of two"
+    )
+
+
+def _underflow_words(spec: "AccumulatorSpec") -> str:
+    if spec.underflow:
+        return "what is below the smallest value becomes 0; there are no subnormals"
+    return f"off: what is below 2^{int(math.log2(FLOAT32_MIN_NORMAL))} becomes 0"
+
+
+def _order_words(chunk_size: int | None) -> str:
+    if chunk_size is None:
+        return "one chain over the whole depth, in the order of k"
+    return f"chunks of {chunk_size} products in the order of k; the sum of each chunk then joins the total"
+
+
+def _ones_words(spec: "AccumulatorSpec") -> str:
+    """Return where a sum of ones stays as it is, by the definition."""
+    if spec.step(1.0, 1.0, 0.0) != 1.0:
+        return "a product of 1 is not held as 1"
+    largest = spec.accumulator_format.max_value
+    powers = (2.0**e for e in range(spec.accumulator_format.mantissa_bits + 3))
+    stuck = next((p for p in powers if p <= largest and spec.step(1.0, 1.0, p) == p), largest)
+    return f"added one at a time, ones stop counting at {min(stuck, largest):.6g}"

@@ -1,0 +1,133 @@
+"""Chunked floats whose exponent biases are still free: `M7E4,chunk=32,round=nearest`."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lba_onnx.arithmetic.accumulator import Accumulator
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size, product_bias
+from lba_onnx.arithmetic.chunked_float.text import read_family, read_options, write_options
+from lba_onnx.arithmetic.families import FormatFamily
+from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents
+from lba_onnx.arithmetic.formats import MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
+from lba_onnx.arithmetic.grammar import SpecText
+from lba_onnx.arithmetic.rounding import Rounding
+
+if TYPE_CHECKING:
+    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
+
+
+@dataclass(frozen=True)
+class ChunkedFloatFamily(AccumulatorFamily):
+    """All specs with formats of the same bits, and any biases.
+
+    Attributes:
+        formats: Of products and of sums.
+        chunk_size: As in `AccumulatorSpec`.
+        underflow: Likewise.
+        rounding: Likewise.
+    """
+
+    formats: FormatFamily
+    chunk_size: int | None = DEFAULT_CHUNK_SIZE
+    underflow: bool = True
+    rounding: Rounding = Rounding.TRUNCATE
+
+    def __post_init__(self) -> None:
+        """Check the chunk size."""
+        if self.chunk_size is not None:
+            check_chunk_size(self.chunk_size)
+
+    @classmethod
+    def read(cls, text: SpecText) -> "ChunkedFloatFamily":
+        """Read a family from a text taken apart."""
+        return cls(read_family(text), **read_options(text))
+
+    def __str__(self) -> str:
+        """Return the text: the bits, then the options that are not the default."""
+        return f"{self.formats}{write_options(self.chunk_size, self.underflow, self.rounding)}"
+
+    @property
+    def bits(self) -> str:
+        """Return the formats' bits."""
+        return str(self.formats)
+
+    @property
+    def binades(self) -> int:
+        """How many powers of two the range of a format spans."""
+        return 1 << self.formats.exponent_bits
+
+    def described(self) -> dict[str, Any]:
+        """Return bits and options as JSON values."""
+        return {
+            "mantissa_bits": self.formats.mantissa_bits,
+            "exponent_bits": self.formats.exponent_bits,
+            "chunk_size": self.chunk_size,
+            "underflow": self.underflow,
+            "rounding": self.rounding.value,
+        }
+
+    def with_exponents(self, exponents: Exponents) -> "AccumulatorSpec":
+        """Return the spec with these largest exponents, or with the nearest legal ones."""
+        product, accumulator = map(self.formats.with_max_exponent, exponents)
+        return self._spec(f"{product}/{accumulator}")
+
+    def with_bias(self, bias: int) -> "AccumulatorSpec":
+        """Return the spec whose sums have this bias, and whose products have that of the rule."""
+        return self._spec(f"{self.formats}b{bias}")
+
+    def exponents(self, accumulator: Accumulator) -> Exponents:
+        """Return the largest exponents of both formats."""
+        return Exponents(*(math.frexp(held.max_value)[1] - 1 for held in accumulator.ranges))
+
+    def tied(self, exponents: Exponents) -> Exponents:
+        """Return the exponents with the product's replaced by the one that the rule gives to the accumulator's."""
+        return exponents._replace(product=exponents.accumulator - product_bias(0, self.chunk_size))
+
+    def exponent_above(self, magnitude: float) -> int:
+        """Return the least exponent whose largest value exceeds a magnitude."""
+        return self.formats.exponent_above(magnitude)
+
+    def legal(self, exponent: int) -> int:
+        """Return the nearest legal exponent."""
+        return self.formats.max_exponent(self.formats.with_max_exponent(exponent))
+
+    def least_exponent(self, exponent: int) -> int:
+        """Return the exponent of the smallest value that does not become zero."""
+        smallest = self.formats.with_max_exponent(exponent).smallest_kept(self.underflow)
+        return math.frexp(smallest)[1] - 1
+
+    def wide(self) -> "AccumulatorSpec":
+        """Return M22E7b63 with the family's chunks and underflow."""
+        return self.with_exponents(Exponents(0, 0)).wide()
+
+    def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":
+        """Return the family with so many more exponent and mantissa bits; None beyond 7 and 22."""
+        mantissa_bits = self.formats.mantissa_bits + precision_bits
+        exponent_bits = self.formats.exponent_bits + range_bits
+        if mantissa_bits > MAX_MANTISSA_BITS or exponent_bits > MAX_EXPONENT_BITS:
+            return None
+        return replace(self, formats=FormatFamily(mantissa_bits, exponent_bits))
+
+    @property
+    def precision_bits(self) -> int:
+        """The mantissa bits."""
+        return self.formats.mantissa_bits
+
+    def includes(self, accumulator: Accumulator) -> bool:
+        """Tell whether both formats of a spec have no more mantissa nor exponent bits."""
+        families = (FormatFamily.parse(held.text.partition("b")[0]) for held in accumulator.ranges)
+        ours = self.formats
+        return all(f.mantissa_bits <= ours.mantissa_bits and f.exponent_bits <= ours.exponent_bits for f in families)
+
+    def like(self, accumulator: Accumulator) -> "ChunkedFloatFamily":
+        """Return the family with these bits and the chunks, underflow and rounding of a spec."""
+        told = accumulator.described()
+        return replace(
+            self, chunk_size=told["chunk_size"], underflow=told["underflow"], rounding=Rounding(told["rounding"])
+        )
+
+    def _spec(self, formats: str) -> "AccumulatorSpec":
+        from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
+
+        return AccumulatorSpec.parse(formats + write_options(self.chunk_size, self.underflow, self.rounding))

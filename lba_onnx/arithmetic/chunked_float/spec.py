@@ -1,0 +1,225 @@
+"""Sums of floats in chunks: two formats, a chunk size, a rounding, and whether small values underflow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, Step
+from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
+from lba_onnx.arithmetic.chunked_float.family import ChunkedFloatFamily
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size, product_bias
+from lba_onnx.arithmetic.chunked_float.text import read_formats, read_options, write_options
+from lba_onnx.arithmetic.families import FormatFamily
+from lba_onnx.arithmetic.formats import FloatFormat
+from lba_onnx.arithmetic.grammar import SpecText, read_text
+from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.integers import as_integer
+
+_WIDE = FloatFormat(22, 7, 63)
+_JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
+
+
+@dataclass(frozen=True)
+class AccumulatorSpec(Accumulator):
+    """The arithmetic of one dot product whose products and sums are floats.
+
+    Attributes:
+        product_format: Format of each product.
+        accumulator_format: Format of the partial sum in a chunk and of the total across chunks.
+        chunk_size: Consecutive products that are summed before their partial sum joins the total;
+            None for one chunk over the whole depth.
+        underflow: Whether magnitudes below a format's `min_value` become zero.
+        rounding: How products and sums get to their formats; its name will do.
+
+    Raises:
+        TypeError: A field has the wrong type.
+        ValueError: `chunk_size` is not positive, or there is no such rounding.
+    """
+
+    kind = "chunked-float"
+    summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
+    example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
+    levels = ("product", "partial_sum", "total")
+    estimators = frozenset(("identity", "immediate_overflow", "recursive_overflow", "immediate_difference"))
+
+    product_format: FloatFormat
+    accumulator_format: FloatFormat
+    chunk_size: int | None = DEFAULT_CHUNK_SIZE
+    underflow: bool = True
+    rounding: Rounding = Rounding.TRUNCATE
+
+    def __post_init__(self) -> None:
+        """Check the fields and store chunk_size, underflow and rounding as plain values."""
+        for name in ("product_format", "accumulator_format"):
+            if not isinstance(getattr(self, name), FloatFormat):
+                raise TypeError(f"expected {name} to be a FloatFormat, got {type(getattr(self, name)).__name__}")
+        if self.chunk_size is not None:
+            object.__setattr__(self, "chunk_size", check_chunk_size(self.chunk_size))
+        if not isinstance(self.underflow, (bool, np.bool_)):
+            raise TypeError(f"expected underflow to be a bool, got {type(self.underflow).__name__} {self.underflow!r}")
+        object.__setattr__(self, "underflow", bool(self.underflow))
+        object.__setattr__(self, "rounding", Rounding(self.rounding))
+
+    @classmethod
+    def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
+        """Read a spec from text: one format, or two, then options in any order.
+
+        - `"M7E4b10"` is the accumulator; the product has the same bits and the bias of `product_bias`.
+        - `"M7E4b12/M7E4b10"` names product and accumulator.
+        - `",chunk=32"`, `",chunk=none"`, `",underflow=off"`, `",underflow=on"`, `",round=truncate"` and
+          `",round=nearest"` may follow.
+
+        Args:
+            text: What `str` of a spec writes, or a shorter form.
+            chunk_size: Chunk size when the text names none.
+            underflow: Underflow when the text does not mention it.
+
+        Raises:
+            TypeError: `text` is not a string, or an argument has the wrong type.
+            ValueError: The text has another form, or describes something illegal; the message says at which character.
+        """
+        return cls.read(read_text(text), chunk_size, underflow)
+
+    @classmethod
+    def read(
+        cls, text: SpecText, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True
+    ) -> "AccumulatorSpec":
+        """Read a spec from a text taken apart; see `parse`."""
+        settings = {"chunk_size": chunk_size, "underflow": underflow, **read_options(text)}
+        product, accumulator = read_formats(text)
+        if product is None:
+            product = _product_format_for(accumulator, settings["chunk_size"])
+        return cls(product, accumulator, **settings)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "AccumulatorSpec":
+        """Read a spec from an object of the time before specs were kept as text.
+
+        Raises:
+            TypeError: `value` is not an object, or an entry has the wrong type.
+            ValueError: Entries are missing, unknown or out of range.
+        """
+        if not isinstance(value, Mapping):
+            raise TypeError(f"expected a JSON object with {sorted(_JSON_KEYS)}, got {type(value).__name__}")
+        if set(value) != _JSON_KEYS:
+            raise ValueError(f"expected the entries {sorted(_JSON_KEYS)}, got {sorted(map(str, value))}")
+        formats = (FloatFormat.parse(value[name]) for name in ("product_format", "accumulator_format"))
+        return cls(*formats, value["chunk_size"], value["underflow"])
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> "AccumulatorSpec":
+        """Read a spec from the attributes of a node of the time before specs were kept as text.
+
+        Args:
+            attributes: Names to values; strings may be bytes, as ONNX stores them. The formats are
+                required, `chunk_size` defaults to 16 and `underflow` to 1.
+
+        Raises:
+            TypeError: An attribute has the wrong type.
+            ValueError: A format is missing, or an attribute is out of range.
+        """
+        chunk_size = as_integer("chunk_size", attributes.get("chunk_size", DEFAULT_CHUNK_SIZE))
+        underflow = as_integer("underflow", attributes.get("underflow", 1))
+        if underflow not in (0, 1):
+            raise ValueError(f"expected underflow to be 0 or 1, got {underflow}")
+        formats = (_format_attribute(attributes, name) for name in ("product_format", "accumulator_format"))
+        return cls(*formats, None if chunk_size == 0 else chunk_size, bool(underflow))
+
+    def __str__(self) -> str:
+        """Return the text form that `parse` reads: both formats, then what is not the default."""
+        options = write_options(self.chunk_size, self.underflow, self.rounding)
+        return f"{self.product_format}/{self.accumulator_format}{options}"
+
+    def described(self) -> dict[str, Any]:
+        """Return the fields as JSON values; `chunk_size` is null for the whole depth."""
+        return {
+            "product_format": str(self.product_format),
+            "accumulator_format": str(self.accumulator_format),
+            "chunk_size": self.chunk_size,
+            "underflow": self.underflow,
+            "rounding": self.rounding.value,
+        }
+
+    def explained(self) -> tuple[tuple[str, str], ...]:
+        """Return widths, ranges, steps and the order of additions, in words and numbers."""
+        return explanation.explained(self)
+
+    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+        """Return the exact dot product by the definition, one value at a time."""
+        return definition.dot(x, w, self, initial)
+
+    def step(self, x: float, w: float, partial_sum: float) -> float:
+        """Return one multiply-accumulate step, quantize_acc(quantize_prod(x * w) + partial_sum)."""
+        return definition.step(x, w, partial_sum, self)
+
+    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+        """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
+        return arrays.steps(products, depth, shape, self)
+
+    @property
+    def ranges(self) -> tuple[HeldRange, ...]:
+        """What the product format and the accumulator format hold."""
+        formats = (("product", self.product_format), ("accumulator", self.accumulator_format))
+        return tuple(HeldRange(name, str(f), f.smallest_kept(self.underflow), f.max_value) for name, f in formats)
+
+    def wide(self) -> "AccumulatorSpec":
+        """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same chunks and underflow."""
+        return AccumulatorSpec(_WIDE, _WIDE, self.chunk_size, self.underflow)
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Overflow, underflow and rounding, of products, of sums and of both, and the size of the chunks."""
+        return losses.causes(self)
+
+    def without(self, cause: str, depth: int) -> "AccumulatorSpec | None":
+        """Return the spec with one cause switched off, as far as formats may go; None where there is nothing."""
+        return losses.without(self, cause, depth)
+
+    def limit_note(self, cause: str) -> str:
+        """Return in words how far `without` falls short of what the cause asks for; "" where it does not."""
+        return losses.limit_note(self, cause)
+
+    def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
+        """Return the spec with underflow off; with `is_relaxed` False, on."""
+        return replace(self, underflow=not is_relaxed)
+
+    @cached_property
+    def family(self) -> ChunkedFloatFamily | None:
+        """All specs with other biases; None where both formats have not the same bits."""
+        product, accumulator = (FormatFamily.of(f) for f in (self.product_format, self.accumulator_format))
+        if product != accumulator:
+            return None
+        return ChunkedFloatFamily(accumulator, self.chunk_size, self.underflow, self.rounding)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Chunk, underflow and round, as in the text."""
+        return {
+            "chunk": "none" if self.chunk_size is None else str(self.chunk_size),
+            "underflow": "on" if self.underflow else "off",
+            "round": self.rounding.value,
+        }
+
+
+def _product_format_for(accumulator_format: FloatFormat, chunk_size: int | None) -> FloatFormat:
+    bias = product_bias(accumulator_format.exponent_bias, chunk_size)
+    try:
+        return FloatFormat(accumulator_format.mantissa_bits, accumulator_format.exponent_bits, bias)
+    except ValueError as error:
+        raise ValueError(
+            f"accumulator {accumulator_format} with chunk_size {chunk_size} asks for a product bias of {bias}: "
+            f"{error}; name both formats, as product/accumulator"
+        ) from None
+
+
+def _format_attribute(attributes: Mapping[str, Any], name: str) -> FloatFormat:
+    if name not in attributes:
+        raise ValueError(f"expected the attribute {name}, got none")
+    text = attributes[name]
+    try:
+        return FloatFormat.parse(text.decode() if isinstance(text, bytes) else text)
+    except ValueError as error:
+        raise ValueError(f"attribute {name}: {error}") from None

@@ -1,0 +1,105 @@
+"""What calibration may turn: an accumulator with knobs that are still free."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from lba_onnx.arithmetic.accumulator import Accumulator
+
+
+class Exponents(NamedTuple):
+    """The free knobs of a family: the largest exponents of its two rounding points; with the family, its biases.
+
+    Attributes:
+        product: Of the products.
+        accumulator: Of the sums.
+    """
+
+    product: int
+    accumulator: int
+
+    def moved(self, product: int, accumulator: int) -> "Exponents":
+        """Return the exponents larger by so much."""
+        return Exponents(self.product + product, self.accumulator + accumulator)
+
+
+class AccumulatorFamily(ABC):
+    """All accumulators that differ in their free knobs alone (a bias costs nothing); its text leaves these out.
+
+    What costs hardware (a width) is a costly knob: a family with other ones is another family.
+    """
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the text that `registry.parse_family` reads."""
+
+    @property
+    @abstractmethod
+    def bits(self) -> str:
+        """The widths alone, as text, such as "M7E4"."""
+
+    @property
+    @abstractmethod
+    def binades(self) -> int:
+        """How many powers of two the range of a rounding point spans."""
+
+    @abstractmethod
+    def described(self) -> dict[str, Any]:
+        """Return what tables and files tell beside the text: names to JSON values."""
+
+    @abstractmethod
+    def with_exponents(self, exponents: Exponents) -> Accumulator:
+        """Return the accumulator with these largest exponents, or with the nearest legal ones."""
+
+    @abstractmethod
+    def with_bias(self, bias: int) -> Accumulator:
+        """Return the accumulator with this exponent bias of its sums; that of products follows by the rule.
+
+        Raises:
+            ValueError: There is none.
+        """
+
+    @abstractmethod
+    def exponents(self, accumulator: Accumulator) -> Exponents:
+        """Return the largest exponents of an accumulator of the family."""
+
+    @abstractmethod
+    def tied(self, exponents: Exponents) -> Exponents:
+        """Return the exponents with the products' replaced by the one that the rule gives to the sums'."""
+
+    @abstractmethod
+    def exponent_above(self, magnitude: float) -> int:
+        """Return the least exponent whose largest value exceeds a positive, finite magnitude, legal or not."""
+
+    @abstractmethod
+    def legal(self, exponent: int) -> int:
+        """Return the largest exponent next to this one that an accumulator of the family may have."""
+
+    @abstractmethod
+    def least_exponent(self, exponent: int) -> int:
+        """Return the exponent of the smallest value that does not become zero, where the largest has this one."""
+
+    @abstractmethod
+    def wide(self) -> Accumulator:
+        """Return the accumulator that stands for float32, with the family's order of additions."""
+
+    @abstractmethod
+    def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "AccumulatorFamily | None":
+        """Return the family with so many more bits of its costly knobs; None where that is not legal.
+
+        Args:
+            range_bits: More bits of the exponent.
+            precision_bits: More bits of the mantissa.
+        """
+
+    @property
+    @abstractmethod
+    def precision_bits(self) -> int:
+        """Bits after the leading one."""
+
+    @abstractmethod
+    def includes(self, accumulator: Accumulator) -> bool:
+        """Tell whether it is at least as wide as an accumulator in every costly knob."""
+
+    @abstractmethod
+    def like(self, accumulator: Accumulator) -> "AccumulatorFamily":
+        """Return the family with the widths of this one and all else (order, rounding, options) of an accumulator."""

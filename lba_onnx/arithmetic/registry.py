@@ -1,0 +1,154 @@
+"""The kinds of accumulators, and the readers of whatever stands for one: a text, JSON, a node's attributes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lba_onnx.arithmetic.accumulator import Accumulator
+from lba_onnx.arithmetic.chunked_float.family import ChunkedFloatFamily
+from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
+from lba_onnx.arithmetic.chunked_float.text import is_chunked_float
+from lba_onnx.arithmetic.family import AccumulatorFamily
+from lba_onnx.arithmetic.grammar import SpecText, nearest, read_text
+
+OLD_ATTRIBUTES = ("product_format", "accumulator_format", "chunk_size", "underflow")
+"""The attributes of nodes written before specs were kept as text in the attribute `accumulator`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of accumulators.
+
+    Attributes:
+        accumulator: Its class.
+        claims: Whether a text begins as one of this kind does.
+        read: The accumulator of a text taken apart.
+        read_family: The family of a text without free knobs; None where the kind has none.
+    """
+
+    accumulator: type[Accumulator]
+    claims: Callable[[SpecText], bool]
+    read: Callable[[SpecText], Accumulator]
+    read_family: Callable[[SpecText], AccumulatorFamily] | None = None
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> None:
+    """Add a kind.
+
+    Raises:
+        ValueError: Another one has its name.
+    """
+    name = kind.accumulator.kind
+    if name in _KINDS:
+        raise ValueError(f"expected a kind of a new name, got {name!r} twice")
+    _KINDS[name] = kind
+
+
+register(Kind(AccumulatorSpec, is_chunked_float, AccumulatorSpec.read, ChunkedFloatFamily.read))
+
+
+def kinds() -> tuple[type[Accumulator], ...]:
+    """Return the classes of all kinds, in the order of their registration."""
+    return tuple(kind.accumulator for kind in _KINDS.values())
+
+
+def parse_accumulator(text: str) -> Accumulator:
+    """Read an accumulator of any kind from its text.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is none; the message says at which character.
+    """
+    read = read_text(text)
+    return _kind_of(read).read(read)
+
+
+def parse_family(text: str) -> AccumulatorFamily:
+    """Read a family, an accumulator whose biases are free, from its text, such as "M7E4,chunk=32".
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is none; the message says at which character.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"expected a family of formats as text such as 'M7E4', got {type(text).__name__}")
+    read = read_text(text)
+    kind = _kind_of(read)
+    if kind.read_family is None:
+        raise read.error(f"expected a kind whose biases calibration chooses, got {kind.accumulator.kind}", read.head)
+    return kind.read_family(read)
+
+
+def as_spec(value: "Accumulator | str", what: str = "spec") -> Accumulator:
+    """Return an accumulator as it is wanted everywhere, read from its text if need be.
+
+    Args:
+        value: The accumulator, or its text.
+        what: What messages call it, such as the name of the argument.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: The text is no spec, or names formats without their exponent biases.
+    """
+    if isinstance(value, Accumulator):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{what}: expected an AccumulatorSpec or its text such as 'M7E4b10', got {type(value).__name__} {value!r}"
+        )
+    try:
+        return parse_accumulator(value)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def from_json(value: Any) -> Accumulator:
+    """Read an accumulator from what `Accumulator.to_json` returns, from its text, or from an object of before.
+
+    Raises:
+        TypeError: It is neither an object nor a text, or an entry has the wrong type.
+        ValueError: It is no accumulator.
+    """
+    if isinstance(value, str):
+        return parse_accumulator(value)
+    if isinstance(value, Mapping) and "accumulator" in value:
+        return parse_accumulator(value["accumulator"])
+    return AccumulatorSpec.from_json(value)
+
+
+def from_attributes(attributes: Mapping[str, Any]) -> Accumulator:
+    """Read an accumulator from a node's attributes, leaving those of the operator itself aside.
+
+    Args:
+        attributes: Names to values; strings may be bytes, as ONNX stores them. Either `accumulator`, or the four of
+            OLD_ATTRIBUTES.
+
+    Raises:
+        TypeError: An attribute has the wrong type.
+        ValueError: An attribute is missing or out of range, or both forms are there.
+    """
+    if "accumulator" not in attributes:
+        return AccumulatorSpec.from_attributes(attributes)
+    old = [name for name in OLD_ATTRIBUTES if name in attributes]
+    if old:
+        raise ValueError(f"expected the attribute accumulator or {', '.join(OLD_ATTRIBUTES)}, got both: {old[0]} too")
+    text = attributes["accumulator"]
+    try:
+        return parse_accumulator(text.decode() if isinstance(text, bytes) else text)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"attribute accumulator: {error}") from None
+
+
+def _kind_of(text: SpecText) -> Kind:
+    for kind in _KINDS.values():
+        if kind.claims(text):
+            return kind
+    examples = [kind.accumulator.example for kind in _KINDS.values()]
+    raise text.error(
+        f"expected a format such as 'M7E4b10', or another kind of accumulator, got {text.head.text!r}"
+        f"{nearest(text.text, examples)}",
+        text.head,
+    )
