@@ -6,6 +6,8 @@ The names below are imported when first used, so that `import lba_onnx` is quick
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from lba_onnx.arithmetic import Accumulator as Accumulator
     from lba_onnx.arithmetic import AccumulatorSpec as AccumulatorSpec
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from lba_onnx.session import register_custom_ops as register_custom_ops
     from lba_onnx.sweeping import Sweep as Sweep
     from lba_onnx.sweeping import sweep as sweep
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Accumulator": "arithmetic",

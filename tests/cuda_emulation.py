@@ -49,14 +49,17 @@ def emulated_cuda_library() -> Path:
 
 def _sources() -> list[Path]:
     return sorted(
-        [*_CUSTOM_OPS.glob("cuda/*.cu"), *_CUSTOM_OPS.glob("common/*.cc"), *_EMULATION.glob("*.cc")],
+        [
+            *_CUSTOM_OPS.glob("cuda/*.cu"),
+            *_CUSTOM_OPS.glob("arithmetic/**/*.cc"),
+            *_CUSTOM_OPS.glob("common/*.cc"),
+            *_EMULATION.glob("*.cc"),
+        ],
     )
 
 
 def _key(compiler: str) -> str:
-    headers = [
-        path for folder in ("include", "cuda", "tests/cuda_emulation") for path in _CUSTOM_OPS.glob(f"{folder}/**/*.h")
-    ]
+    headers = _CUSTOM_OPS.glob("**/*.h")
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout
     digest = hashlib.sha256(version + repr(_FLAGS).encode())
     for path in [*_sources(), *sorted(headers)]:
@@ -66,7 +69,7 @@ def _key(compiler: str) -> str:
 
 def _build(compiler: str, folder: Path) -> Path:
     def compiled(source: Path) -> Path:
-        target = folder / f"{source.name}.o"
+        target = folder / f"{source.parent.name}_{source.name}.o"
         subprocess.run([compiler, *_FLAGS, "-x", "c++", "-c", str(source), "-o", str(target)], check=True)
         return target
 

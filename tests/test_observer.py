@@ -140,6 +140,34 @@ def test_samples_of_a_convolution_are_bands_with_all_channels():
     assert len(starts) > 4
 
 
+def test_samples_know_their_places_in_the_whole():
+    source, feed = one_node("MatMul", {"a": (40, 9), "b": (9, 3)})
+
+    def look(call):
+        part = call.sample(4 * 3 * 9, 3)
+        np.testing.assert_array_equal(part.y[0], call.y[0, part.args.first_row :: part.args.row_step])
+        again = part.sample(2 * 3 * 9, 1)
+        np.testing.assert_array_equal(again.y[0], call.y[0, again.args.first_row :: again.args.row_step])
+        assert again.args.row_step > part.args.row_step > call.args.row_step == 1
+
+    observe(source, look, feed)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 20, 9), (1, 2, 9, 20), (1, 2, 20, 9, 5)], ids=["lines", "columns", "slices"])
+def test_bands_know_their_places_in_the_whole(shape):
+    source, feed = one_node("Conv", {"x": shape, "w": (4, 2, *(3 for _ in shape[2:]))})
+
+    def look(call):
+        part = call.sample(call.products // 4, 1)
+        rows, columns = call.y.reshape(4, -1, call.y.shape[-1]), part.y.reshape(4, -1, part.y.shape[-1])
+        first, column = part.args.first_row, part.args.first_column
+        place = np.s_[:, first : first + columns.shape[1], column : column + columns.shape[2]]
+        np.testing.assert_array_equal(columns, rows[place])
+        assert (first > 0) != (column > 0)
+
+    observe(source, look, feed)
+
+
 def test_subgraphs_functions_and_loops_are_observed():
     x = np.random.default_rng(1).uniform(0.1, 1, (3, 2)).astype(np.float32)
     for source, feed, expected in (

@@ -1,3 +1,4 @@
+import importlib.metadata
 import subprocess
 import sys
 
@@ -29,3 +30,7 @@ def test_all_is_complete() -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         lba_onnx.nonsense  # noqa: B018
+
+
+def test_the_version_is_that_of_the_build() -> None:
+    assert importlib.metadata.version("lba-onnx") == lba_onnx.__version__

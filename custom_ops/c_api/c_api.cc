@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,8 +58,15 @@ std::vector<int64_t> OffsetsOf(const LbaMatMulArgs& args, const int64_t* offsets
   return result;
 }
 
+void RequireFloat32(std::initializer_list<int32_t> types) {
+  for (const int32_t type : types) {
+    lba::Require(type == LBA_FLOAT32, "expected the element type float32 (0), got " + std::to_string(type));
+  }
+}
+
 lba::MatMulShape ShapeOf(const LbaMatMulArgs* args) {
   lba::Require(args != nullptr, "expected arguments, got null");
+  RequireFloat32({args->a_type, args->b_type, args->y_type});
   lba::Require(args->batch >= 0 && args->batch <= lba::kMaxSize,
                "expected a batch from 0 to 2^31 - 1, got " + std::to_string(args->batch));
   lba::RequireMatMulSizes(static_cast<double>(args->batch), args->rows, args->columns, args->depth);
@@ -87,6 +95,7 @@ void RequireArrays(const LbaMatMulArgs& args, const float* y) {
 
 lba::ConvShape ShapeOf(const LbaConvArgs* args) {
   lba::Require(args != nullptr, "expected arguments, got null");
+  RequireFloat32({args->x_type, args->w_type, args->y_type});
   return lba::ConvShapeOf(*args);
 }
 
@@ -97,6 +106,12 @@ extern "C" {
 const char* lba_version(void) { return LBA_VERSION; }
 
 const char* lba_last_error(void) { return last_error.c_str(); }
+
+int lba_accumulator_create(const char* text, LbaAccumulator** out) {
+  return Guarded([&] { lba::CreateAccumulator(text, out); });
+}
+
+void lba_accumulator_release(LbaAccumulator* accumulator) { delete accumulator; }
 
 const char* lba_cpu_path(void) {
   const char* name = nullptr;
@@ -111,43 +126,43 @@ int lba_path_counts(int64_t counts[4]) {
   });
 }
 
-int lba_matmul(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t threads, const char* statistics) {
+int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
     RequireArrays(*args, args->y);
-    lba::MatMul(lba::SpecOf(spec), shape, args->a, args->b, nullptr, args->y, ParallelOf(threads),
+    lba::MatMul(lba::AccumulatorOf(accumulator), shape, args->a, args->b, nullptr, args->y, ParallelOf(threads),
                 CollectorOf(statistics).get());
   });
 }
 
-int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, const char* statistics) {
+int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
     const lba::ConvShape shape = ShapeOf(args);
     lba::RequireArrays(shape, args->x, args->w, args->y);
-    lba::Conv(lba::SpecOf(spec), shape, args->x, args->w, nullptr, args->bias, args->y, ParallelOf(threads),
-              CollectorOf(statistics).get());
+    lba::Conv(lba::AccumulatorOf(accumulator), shape, args->x, args->w, nullptr, args->bias, args->y,
+              ParallelOf(threads), CollectorOf(statistics).get());
   });
 }
 
-int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t estimator, const float* grad,
-                         float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
+int lba_matmul_gradients(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t estimator,
+                         const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     RequireArrays(*args, grad);
-    *gated = lba::AddMatMulGradients(lba::SpecOf(spec), EstimatorOf(estimator), shape, args->a, args->b, grad, grad_a,
-                                     grad_b, ParallelOf(threads));
+    *gated = lba::AddMatMulGradients(lba::AccumulatorOf(accumulator), EstimatorOf(estimator), shape, args->a, args->b,
+                                     grad, grad_a, grad_b, ParallelOf(threads));
   });
 }
 
-int lba_conv_gradients(const LbaSpec* spec, const LbaConvArgs* args, int32_t estimator, const float* grad,
+int lba_conv_gradients(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t estimator, const float* grad,
                        float* grad_x, float* grad_w, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::ConvShape shape = ShapeOf(args);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     lba::RequireArrays(shape, args->x, args->w, grad);
-    *gated = lba::AddConvGradients(lba::SpecOf(spec), EstimatorOf(estimator), shape, args->x, args->w, grad, grad_x,
-                                   grad_w, ParallelOf(threads));
+    *gated = lba::AddConvGradients(lba::AccumulatorOf(accumulator), EstimatorOf(estimator), shape, args->x, args->w,
+                                   grad, grad_x, grad_w, ParallelOf(threads));
   });
 }
 

@@ -5,14 +5,6 @@
 namespace lba {
 namespace {
 
-FloatFormat FormatOf(const LbaFormat& format) {
-  return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
-}
-
-LbaFormat Described(const FloatFormat& format) {
-  return {format.mantissa_bits, format.exponent_bits, format.exponent_bias};
-}
-
 void RequireSize(const char* what, int64_t size) {
   Require(size >= 0 && size <= kMaxSize,
           std::string("expected ") + what + " from 0 to 2^31 - 1, got " + std::to_string(size));
@@ -46,17 +38,14 @@ void RequireArrays(const ConvShape& shape, const void* x, const void* w, const v
   RequirePointer(w, "w");
 }
 
-AccumulatorSpec SpecOf(const LbaSpec* spec) {
-  Require(spec != nullptr, "expected a specification, got null");
-  const AccumulatorSpec result{FormatOf(spec->product_format), FormatOf(spec->accumulator_format), spec->chunk_size,
-                               spec->underflow != 0};
-  const std::string reason = CheckSpec(result);
-  Require(reason.empty(), reason);
-  return result;
+void CreateAccumulator(const char* text, LbaAccumulator** out) {
+  Require(text != nullptr && out != nullptr, "expected a text and a place for the accumulator, got null");
+  *out = new LbaAccumulator{ParseAccumulator(text)};
 }
 
-LbaSpec Described(const AccumulatorSpec& spec) {
-  return {Described(spec.product_format), Described(spec.accumulator_format), spec.chunk_size, spec.underflow};
+const Accumulator& AccumulatorOf(const LbaAccumulator* handle) {
+  Require(handle != nullptr, "expected an accumulator, got null");
+  return *handle->accumulator;
 }
 
 }  // namespace lba

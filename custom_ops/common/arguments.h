@@ -9,9 +9,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "arithmetic/accumulator.h"
 #include "lba/c_api.h"
 #include "lba/conv.h"
-#include "lba/format.h"
+
+struct LbaAccumulator {
+  lba::SharedAccumulator accumulator;
+};
 
 namespace lba {
 
@@ -25,8 +29,11 @@ inline void RequirePointer(const void* pointer, const char* name) {
   Require(pointer != nullptr, std::string("expected the array ") + name + ", got null");
 }
 
-// Throws std::invalid_argument for a null or a specification that cannot be emulated.
-AccumulatorSpec SpecOf(const LbaSpec* spec);
+// Fills `out`. Throws std::invalid_argument for nulls and for a text that names no accumulator.
+void CreateAccumulator(const char* text, LbaAccumulator** out);
+
+// Throws std::invalid_argument for a null.
+const Accumulator& AccumulatorOf(const LbaAccumulator* handle);
 
 // Throw std::invalid_argument for sizes of a matrix product that are negative or overflow, and for an operand, whose
 // matrices are [vectors][depth], that reaches beyond 64 bits from `start` elements on. `batch` and `start` are whole.
@@ -59,8 +66,6 @@ ConvShape ConvShapeOf(const Args& args) {
   return shape;
 }
 
-// The C structures of what these give.
-LbaSpec Described(const AccumulatorSpec& spec);
 // Without pointers; for LbaConvArgs and its like.
 template <class Args>
 Args Described(const ConvShape& shape) {

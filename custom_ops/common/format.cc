@@ -57,6 +57,11 @@ std::string ParseFormat(const std::string& text, FloatFormat* format) {
   return reason;
 }
 
+std::string TextOf(const FloatFormat& format) {
+  return "M" + std::to_string(format.mantissa_bits) + "E" + std::to_string(format.exponent_bits) + "b" +
+         std::to_string(format.exponent_bias);
+}
+
 std::string CheckFormat(const FloatFormat& format) {
   if (format.mantissa_bits < 0 || format.mantissa_bits > kMaxMantissaBits) {
     return "expected mantissa_bits from 0 to 22, got " + std::to_string(format.mantissa_bits);

@@ -75,23 +75,23 @@ void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& pa
   });
 }
 
-void CollectConvStatistics(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
+void CollectConvStatistics(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
                            const Parallel& parallel, StatisticsCollector* statistics) {
   const int64_t call = statistics->NextCall();
   const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.groups);
   for (int64_t group = 0; group < shape.groups; ++group) {
-    CollectStatistics(spec, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel, share,
-                      statistics);
+    CollectStatistics(accumulator, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel,
+                      share, statistics);
   }
 }
 
 }  // namespace
 
-std::shared_ptr<const PackedFilter> PackFilter(const AccumulatorSpec& spec, const ConvShape& shape, const float* w) {
-  return std::make_shared<PackedFilter>(TilePlanner(spec, shape.depth()), shape, w, SerialParallel());
+std::shared_ptr<const PackedFilter> PackFilter(const Accumulator& accumulator, const ConvShape& shape, const float* w) {
+  return std::make_shared<PackedFilter>(TilePlanner(accumulator, shape.depth()), shape, w, SerialParallel());
 }
 
-void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
+void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
           const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
           StatisticsCollector* statistics) {
   const int64_t size = shape.batch * shape.out_channels * shape.output_size();
@@ -99,7 +99,7 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
   if (shape.depth() == 0) {
     std::fill(y, y + size, 0.0f);
   } else {
-    const TilePlanner planner(spec, shape.depth());
+    const TilePlanner planner(accumulator, shape.depth());
     std::shared_ptr<const PackedFilter> packed_now;
     if (packed == nullptr || !packed->IsFor(planner.path())) {
       packed_now = std::make_shared<PackedFilter>(planner, shape, w, parallel);
@@ -113,20 +113,21 @@ void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, c
       (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel, share);
     }
   }
-  FinishConv(spec, shape, x, w, bias, y, parallel, statistics);
+  FinishConv(accumulator, shape, x, w, bias, y, parallel, statistics);
 }
 
-void FinishConv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w, const float* bias,
-                float* y, const Parallel& parallel, StatisticsCollector* statistics) {
+void FinishConv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
+                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics) {
   const bool is_recorded = statistics != nullptr && shape.depth() > 0;
   if (is_recorded && statistics->is_observed()) {
     LbaConvArgs args = Described<LbaConvArgs>(shape);
+    args.row_step = 1;
     args.x = x;
     args.w = w;
     args.y = y;
-    statistics->Observe(spec, nullptr, &args);
+    statistics->Observe(accumulator, nullptr, &args);
   } else if (is_recorded) {
-    CollectConvStatistics(spec, Flattened(shape), x, w, parallel, statistics);
+    CollectConvStatistics(accumulator, Flattened(shape), x, w, parallel, statistics);
   }
   if (bias != nullptr) AddBias(shape, bias, y, parallel);
 }

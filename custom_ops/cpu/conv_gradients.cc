@@ -61,7 +61,7 @@ bool AreFinite(const float* values, int64_t count) {
 
 }  // namespace
 
-int64_t AddConvGradients(const AccumulatorSpec& spec, Estimator estimator, const ConvShape& shape, const float* x,
+int64_t AddConvGradients(const Accumulator& accumulator, Estimator estimator, const ConvShape& shape, const float* x,
                          const float* w, const float* grad, float* grad_x, float* grad_w, const Parallel& parallel) {
   if (shape.batch * shape.out_channels * shape.output_size() * shape.depth() == 0) return 0;
   const ConvShape flat = Flattened(shape);
@@ -78,14 +78,14 @@ int64_t AddConvGradients(const AccumulatorSpec& spec, Estimator estimator, const
   if (HasPadding(flat) && !AreFinite(w, flat.out_channels * flat.depth())) {
     std::atomic<int64_t> gated{0};
     RunTasks(parallel, flat.groups,
-             [&](int64_t i) { gated += AddMaskedGradients(spec, estimator, flat, products[i]); });
+             [&](int64_t i) { gated += AddMaskedGradients(accumulator, estimator, flat, products[i]); });
     return gated;
   }
   // Patches overlap: only slices of whole images never share a gradient.
   const int64_t positions = flat.batch * flat.output_size();
   const std::vector<int64_t> bounds = SliceBounds(
       positions, flat.output_size(), WantedSlices(flat.groups, positions * flat.group_out_channels() * flat.depth()));
-  return AddGradients(spec, estimator, products, bounds, parallel);
+  return AddGradients(accumulator, estimator, products, bounds, parallel);
 }
 
 }  // namespace lba

@@ -326,11 +326,11 @@ std::vector<int64_t> SliceBounds(int64_t vectors, int64_t unit, int64_t wanted) 
   return bounds;
 }
 
-int64_t AddGradients(const AccumulatorSpec& spec, Estimator estimator, const std::vector<GatedProduct>& products,
+int64_t AddGradients(const Accumulator& accumulator, Estimator estimator, const std::vector<GatedProduct>& products,
                      const std::vector<int64_t>& bounds, const Parallel& parallel) {
   const Operand& fixed = products.front().fixed();
   const int64_t depth = fixed.source.depth(), width = products.front().fixed_width();
-  const TilePlanner planner(spec, depth);
+  const TilePlanner planner(accumulator, depth);
   const Call call{planner, estimator, depth};
   Parts parts(products.size() * (bounds.size() - 1));
   const int64_t fitting = kBlockFloats / static_cast<int64_t>(parts.size()) / PanelFloats(width, depth);

@@ -58,7 +58,7 @@ struct GatedProduct {
 
 // Products of the same shape. Slice i of each holds the moving vectors bounds[i] ... bounds[i + 1] - 1. Returns how
 // many products of values are gated.
-int64_t AddGradients(const AccumulatorSpec& spec, Estimator estimator, const std::vector<GatedProduct>& products,
+int64_t AddGradients(const Accumulator& accumulator, Estimator estimator, const std::vector<GatedProduct>& products,
                      const std::vector<int64_t>& bounds, const Parallel& parallel);
 
 // bounds of about `wanted` slices, each of whole units of vectors.

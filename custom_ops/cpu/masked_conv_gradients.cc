@@ -85,7 +85,7 @@ class PositionGradient : public ResultGradient {
 
 }  // namespace
 
-int64_t AddMaskedGradients(const AccumulatorSpec& spec, Estimator estimator, const ConvShape& shape,
+int64_t AddMaskedGradients(const Accumulator& accumulator, Estimator estimator, const ConvShape& shape,
                            const GatedProduct& group) {
   ConvShape one_sample = shape;
   one_sample.batch = 1;
@@ -102,7 +102,7 @@ int64_t AddMaskedGradients(const AccumulatorSpec& spec, Estimator estimator, con
     const PositionGradient grad(group.grad, at);
     const GatedProduct product{
         {filters, group.rows.sink}, {patches, group.columns.sink == nullptr ? nullptr : &sink}, grad, true};
-    gated += AddGradients(spec, estimator, {product}, {0, shape.batch}, SerialParallel());
+    gated += AddGradients(accumulator, estimator, {product}, {0, shape.batch}, SerialParallel());
   }
   return gated;
 }

@@ -12,7 +12,7 @@
 namespace lba {
 
 // One group: rows are its filters, columns the positions of all images. Returns how many products are gated.
-int64_t AddMaskedGradients(const AccumulatorSpec& spec, Estimator estimator, const ConvShape& shape,
+int64_t AddMaskedGradients(const Accumulator& accumulator, Estimator estimator, const ConvShape& shape,
                            const GatedProduct& group);
 
 }  // namespace lba

@@ -77,19 +77,22 @@ void RunTask(const Tasks& tasks, int64_t task, const ProductSides& sides, const 
 }
 
 LbaMatMulArgs Described(const MatMulShape& shape, const float* a, const float* b, float* y) {
-  return {shape.batch(),
-          shape.rows,
-          shape.columns,
-          shape.depth,
-          a,
-          shape.a_offsets.data(),
-          shape.a_row_stride,
-          shape.a_depth_stride,
-          b,
-          shape.b_offsets.data(),
-          shape.b_depth_stride,
-          shape.b_column_stride,
-          y};
+  LbaMatMulArgs args{};
+  args.row_step = 1;
+  args.batch = shape.batch();
+  args.rows = shape.rows;
+  args.columns = shape.columns;
+  args.depth = shape.depth;
+  args.a = a;
+  args.a_offsets = shape.a_offsets.data();
+  args.a_row_stride = shape.a_row_stride;
+  args.a_depth_stride = shape.a_depth_stride;
+  args.b = b;
+  args.b_offsets = shape.b_offsets.data();
+  args.b_depth_stride = shape.b_depth_stride;
+  args.b_column_stride = shape.b_column_stride;
+  args.y = y;
+  return args;
 }
 
 }  // namespace
@@ -118,19 +121,19 @@ class PackedMatrices {
   std::vector<std::unique_ptr<const PackedPanels>> matrices_;
 };
 
-std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape,
+std::shared_ptr<const PackedMatrices> PackMatrices(const Accumulator& accumulator, const MatMulShape& shape,
                                                    const float* b, const Parallel& parallel) {
-  return std::make_shared<PackedMatrices>(TilePlanner(spec, shape.depth), shape, b, parallel);
+  return std::make_shared<PackedMatrices>(TilePlanner(accumulator, shape.depth), shape, b, parallel);
 }
 
-void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b,
+void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b,
             const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics) {
   if (shape.batch() == 0 || shape.rows == 0 || shape.columns == 0) return;
   if (shape.depth == 0) {
     std::fill(y, y + shape.batch() * shape.rows * shape.columns, 0.0f);
     return;
   }
-  const TilePlanner planner(spec, shape.depth);
+  const TilePlanner planner(accumulator, shape.depth);
   std::shared_ptr<const PackedMatrices> packed_now;
   if (packed == nullptr || !packed->IsFor(planner.path())) {
     packed_now = std::make_shared<PackedMatrices>(planner, shape, b, parallel);
@@ -145,22 +148,22 @@ void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* 
     RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
   };
   RunTasks(parallel, shape.batch() * tasks.count(), run_task, ProductShare(statistics));
-  RecordMatMul(spec, shape, a, b, y, parallel, statistics);
+  RecordMatMul(accumulator, shape, a, b, y, parallel, statistics);
 }
 
-void RecordMatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b, float* y,
+void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b, float* y,
                   const Parallel& parallel, StatisticsCollector* statistics) {
   if (statistics == nullptr || shape.depth == 0) return;
   if (statistics->is_observed()) {
     const LbaMatMulArgs args = Described(shape, a, b, y);
-    statistics->Observe(spec, &args, nullptr);
+    statistics->Observe(accumulator, &args, nullptr);
     return;
   }
   const int64_t call = statistics->NextCall();
   const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.batch());
   for (int64_t entry = 0; entry < shape.batch(); ++entry) {
-    CollectStatistics(spec, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]), call + entry,
-                      parallel, share, statistics);
+    CollectStatistics(accumulator, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]),
+                      call + entry, parallel, share, statistics);
   }
 }
 

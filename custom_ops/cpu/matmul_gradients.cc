@@ -42,8 +42,9 @@ struct Entry {
 
 }  // namespace
 
-int64_t AddMatMulGradients(const AccumulatorSpec& spec, Estimator estimator, const MatMulShape& shape, const float* a,
-                           const float* b, const float* grad, float* grad_a, float* grad_b, const Parallel& parallel) {
+int64_t AddMatMulGradients(const Accumulator& accumulator, Estimator estimator, const MatMulShape& shape,
+                           const float* a, const float* b, const float* grad, float* grad_a, float* grad_b,
+                           const Parallel& parallel) {
   if (shape.batch() == 0 || shape.rows == 0 || shape.columns == 0 || shape.depth == 0) return 0;
   // Tiles that share a column panel reuse the larger part of what they read; rows move where columns are few.
   const bool moves_columns =
@@ -62,7 +63,7 @@ int64_t AddMatMulGradients(const AccumulatorSpec& spec, Estimator estimator, con
   const std::vector<int64_t> bounds =
       SliceBounds(first.moving().source.vectors(), first.moving_width(),
                   WantedSlices(shape.batch(), shape.rows * shape.columns * shape.depth));
-  return AddGradients(spec, estimator, products, bounds, parallel);
+  return AddGradients(accumulator, estimator, products, bounds, parallel);
 }
 
 }  // namespace lba

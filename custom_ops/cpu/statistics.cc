@@ -34,11 +34,10 @@ void Add(const LbaEvents& from, LbaEvents* to) {
 
 }  // namespace
 
-void StatisticsCollector::Observe(const AccumulatorSpec& spec, const LbaMatMulArgs* matmul,
+void StatisticsCollector::Observe(const Accumulator& accumulator, const LbaMatMulArgs* matmul,
                                   const LbaConvArgs* conv) const {
   ThrowIfStopped();
-  const LbaSpec described = Described(spec);
-  const LbaObservation observation{key_.c_str(), &described, matmul, conv};
+  const LbaObservation observation{key_.c_str(), accumulator.text().c_str(), matmul, conv};
   if (options_.observer.call(&observation, options_.observer.context) == 0) return;
   throw std::runtime_error("its observer stopped the run");
 }

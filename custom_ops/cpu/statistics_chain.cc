@@ -20,7 +20,7 @@ void CountValue(double value, int64_t* bins) {
 
 class ChainFollower {
  public:
-  explicit ChainFollower(const AccumulatorSpec& spec) : formats_(ChainFormats::Of(spec)) {}
+  explicit ChainFollower(const Accumulator& accumulator) : formats_(ChainFormats::Of(accumulator.spec())) {}
 
   void Step(float x, float w, Chain* chain) {
     const double product = static_cast<double>(x) * static_cast<double>(w);
@@ -51,10 +51,10 @@ class ChainFollower {
 };
 
 // All fixed vectors against one moving vector x[depth].
-void FollowVector(const AccumulatorSpec& spec, const float* x, const PanelSource& fixed, ChainFollower* follower,
+void FollowVector(const Accumulator& accumulator, const float* x, const PanelSource& fixed, ChainFollower* follower,
                   std::vector<float>* panel) {
   const int64_t depth = fixed.depth();
-  const int64_t chunk = spec.ChunkLength(depth);
+  const int64_t chunk = accumulator.spec().ChunkLength(depth);
   panel->resize(depth * kLanes);
   for (int64_t first = 0; first < fixed.vectors(); first += kLanes) {
     ThrowIfStopped();
@@ -79,23 +79,24 @@ double ProductShare(const StatisticsCollector* collector) {
   return collector->is_observed() ? kBesideObserver : kBesideStatistics;
 }
 
-void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, const PanelSource& fixed, int64_t call,
-                       const Parallel& parallel, double share, StatisticsCollector* collector) {
+void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving, const PanelSource& fixed,
+                       int64_t call, const Parallel& parallel, double share, StatisticsCollector* collector) {
   constexpr double kChainShare = 0.3;  // at the usual fractions sampled
   const SampledPositions samples = SampledPositions::Of(moving.vectors(), call, collector->sampled_fraction());
   const auto follow = [&](int64_t task) {
     const FpScope scope(FpMode::kNearest);
-    ChainFollower follower(spec);
+    ChainFollower follower(accumulator);
     std::vector<float> x(moving.depth()), panel;
     for (int64_t sample = task; sample < samples.count; sample += 16) {
       moving.Pack(samples.first + sample * samples.step, 1, 1, x.data());
-      FollowVector(spec, x.data(), fixed, &follower, &panel);
+      FollowVector(accumulator, x.data(), fixed, &follower, &panel);
       follower.CountOutputs(fixed.vectors());
     }
     collector->Merge(follower.Counts());
   };
   RunTasks(parallel, std::min<int64_t>(samples.count, 16), follow, kChainShare * share);
-  CollectExtremes(spec.ChunkLength(moving.depth()), moving, fixed, parallel, (1 - kChainShare) * share, collector);
+  CollectExtremes(accumulator.spec().ChunkLength(moving.depth()), moving, fixed, parallel, (1 - kChainShare) * share,
+                  collector);
   LbaStatistics outputs{};
   outputs.outputs = moving.vectors() * fixed.vectors();
   collector->Merge(outputs);

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
+#include "arithmetic/accumulator.h"
 #include "cpu/panel.h"
-#include "lba/format.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
 
@@ -18,8 +18,8 @@ double ProductShare(const StatisticsCollector* collector);
 // Merges the extremes of all outputs, and the histograms and events of sampled vectors of `moving` (every n-th, n from
 // the collector's fraction, the start depending on `call`; at least one) against all vectors of `fixed`. `share`: as
 // for RunTasks.
-void CollectStatistics(const AccumulatorSpec& spec, const PanelSource& moving, const PanelSource& fixed, int64_t call,
-                       const Parallel& parallel, double share, StatisticsCollector* collector);
+void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving, const PanelSource& fixed,
+                       int64_t call, const Parallel& parallel, double share, StatisticsCollector* collector);
 
 }  // namespace lba
 

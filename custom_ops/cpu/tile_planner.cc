@@ -2,8 +2,8 @@
 
 namespace lba {
 
-TilePlanner::TilePlanner(const AccumulatorSpec& spec, int64_t depth)
-    : short_cuts_(spec, depth), path_(SelectedCpuPath()) {
+TilePlanner::TilePlanner(const Accumulator& accumulator, int64_t depth)
+    : short_cuts_(accumulator.spec(), depth), path_(SelectedCpuPath()) {
   const bool is_vector_path = path_ == CpuPath::kAvx512 || path_ == CpuPath::kAvx2;
   is_scaled_ = is_vector_path && short_cuts_.is_scalable();
 }

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "arithmetic/accumulator.h"
 #include "cpu/cpu_path.h"
-#include "lba/format.h"
 #include "lba/short_cuts.h"
 
 namespace lba {
@@ -19,7 +19,7 @@ struct PanelPlan {
 
 class TilePlanner {
  public:
-  TilePlanner(const AccumulatorSpec& spec, int64_t depth);
+  TilePlanner(const Accumulator& accumulator, int64_t depth);
 
   const TileConstants& constants() const { return short_cuts_.constants(); }
   int64_t chunk() const { return short_cuts_.chunk(); }

@@ -88,6 +88,12 @@ const char* lba_cuda_version(void) { return LBA_VERSION; }
 
 const char* lba_cuda_last_error(void) { return last_error.c_str(); }
 
+int lba_cuda_accumulator_create(const char* text, LbaAccumulator** out) {
+  return Guarded([&] { lba::CreateAccumulator(text, out); });
+}
+
+void lba_cuda_accumulator_release(LbaAccumulator* accumulator) { delete accumulator; }
+
 int lba_cuda_device_count(int32_t* count) {
   return Guarded([&] {
     Require(count != nullptr, "expected a place for the count, got null");
@@ -149,21 +155,21 @@ int lba_cuda_synchronize(void* stream) {
   return Guarded([&] { Check(cudaStreamSynchronize(StreamOf(stream)), "waiting for a stream"); });
 }
 
-int lba_cuda_pack_matmul(const LbaSpec* spec, const LbaCudaMatMulArgs* args, LbaCudaWeights** out) {
+int lba_cuda_pack_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args, LbaCudaWeights** out) {
   return Guarded([&] {
     Require(out != nullptr && args != nullptr, "expected arguments and a place for the weights, got null");
     const LbaCudaMatMulArgs smallest = WithSmallestRows(*args);
-    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, &smallest);
+    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, &smallest);
     if (!problem.columns.is_empty()) RequirePointer(args->b, "b");
     *out = lba::cuda::MakeWeights(problem.spec, problem.columns);
   });
 }
 
-int lba_cuda_pack_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, LbaCudaWeights** out) {
+int lba_cuda_pack_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, LbaCudaWeights** out) {
   return Guarded([&] {
     Require(out != nullptr && args != nullptr, "expected arguments and a place for the weights, got null");
     const LbaCudaConvArgs smallest = OnSmallestInput(*args);
-    const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(spec, &smallest);
+    const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, &smallest);
     if (!problem.weights.is_empty()) RequirePointer(args->w, "w");
     *out = lba::cuda::MakeWeights(problem.spec, problem.weights);
   });
@@ -171,26 +177,26 @@ int lba_cuda_pack_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, LbaCuda
 
 void lba_cuda_release(LbaCudaWeights* weights) { delete weights; }
 
-int lba_cuda_matmul_workspace(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights,
-                              int64_t* bytes) {
+int lba_cuda_matmul_workspace(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
+                              const LbaCudaWeights* weights, int64_t* bytes) {
   return Guarded([&] {
     Require(bytes != nullptr, "expected a place for the size, got null");
-    *bytes = lba::cuda::MatMulWorkspaceBytes(lba::cuda::MatMulProblemOf(spec, args), weights != nullptr);
+    *bytes = lba::cuda::MatMulWorkspaceBytes(lba::cuda::MatMulProblemOf(accumulator, args), weights != nullptr);
   });
 }
 
-int lba_cuda_conv_workspace(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights,
-                            int64_t* bytes) {
+int lba_cuda_conv_workspace(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args,
+                            const LbaCudaWeights* weights, int64_t* bytes) {
   return Guarded([&] {
     Require(bytes != nullptr, "expected a place for the size, got null");
-    *bytes = lba::cuda::ConvWorkspaceBytes(lba::cuda::ConvProblemOf(spec, args), weights != nullptr);
+    *bytes = lba::cuda::ConvWorkspaceBytes(lba::cuda::ConvProblemOf(accumulator, args), weights != nullptr);
   });
 }
 
-int lba_cuda_matmul(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights, void* workspace,
-                    int64_t workspace_bytes, void* stream) {
+int lba_cuda_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights,
+                    void* workspace, int64_t workspace_bytes, void* stream) {
   return Guarded([&] {
-    lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, args);
+    lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() == 0) return;
     const lba::cuda::PackedOperand* packed = UseWeights(weights, problem.spec, &problem.columns);
     if (problem.depth() > 0) RequirePointer(args->a, "a");
@@ -201,10 +207,10 @@ int lba_cuda_matmul(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const Lb
   });
 }
 
-int lba_cuda_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights, void* workspace,
-                  int64_t workspace_bytes, void* stream) {
+int lba_cuda_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, const LbaCudaWeights* weights,
+                  void* workspace, int64_t workspace_bytes, void* stream) {
   return Guarded([&] {
-    lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(spec, args);
+    lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) == 0) return;
     const lba::cuda::PackedOperand* packed = UseWeights(weights, problem.spec, &problem.weights);
     if (problem.shape.depth() > 0) RequirePointer(args->x, "x");
@@ -215,9 +221,10 @@ int lba_cuda_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCud
   });
 }
 
-int lba_cuda_matmul_host(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights) {
+int lba_cuda_matmul_host(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
+                         const LbaCudaWeights* weights) {
   return Guarded([&] {
-    lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, args);
+    lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() == 0) return;
     if (weights != nullptr) RequireWeightsOf(*weights, problem.spec, problem.columns);
     if (problem.depth() > 0) RequirePointer(args->a, "a");
@@ -227,9 +234,9 @@ int lba_cuda_matmul_host(const LbaSpec* spec, const LbaCudaMatMulArgs* args, con
   });
 }
 
-int lba_cuda_conv_host(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights) {
+int lba_cuda_conv_host(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, const LbaCudaWeights* weights) {
   return Guarded([&] {
-    lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(spec, args);
+    lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) == 0) return;
     if (weights != nullptr) RequireWeightsOf(*weights, problem.spec, problem.weights);
     if (problem.shape.depth() > 0) RequirePointer(args->x, "x");
@@ -239,24 +246,24 @@ int lba_cuda_conv_host(const LbaSpec* spec, const LbaCudaConvArgs* args, const L
   });
 }
 
-int lba_cuda_matmul_statistics(const LbaSpec* spec, const LbaCudaMatMulArgs* args, int64_t call,
+int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args, int64_t call,
                                double sampled_fraction, LbaStatistics* out, void* stream) {
   return Guarded([&] {
     Require(out != nullptr, "expected a place for the counts, got null");
     RequireSampling(call, sampled_fraction);
-    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(spec, args);
+    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->b, "b");
     *out = lba::cuda::CountMatMul(problem.spec, *args, call, sampled_fraction, StreamOf(stream));
   });
 }
 
-int lba_cuda_conv_statistics(const LbaSpec* spec, const LbaCudaConvArgs* args, int64_t call, double sampled_fraction,
-                             LbaStatistics* out, void* stream) {
+int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, int64_t call,
+                             double sampled_fraction, LbaStatistics* out, void* stream) {
   return Guarded([&] {
     Require(out != nullptr, "expected a place for the counts, got null");
     RequireSampling(call, sampled_fraction);
-    const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(spec, args);
+    const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->w, "w");
     *out = lba::cuda::CountConv(problem.spec, problem.shape, problem.x, problem.weights.values, call, sampled_fraction,

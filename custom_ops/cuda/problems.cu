@@ -65,7 +65,7 @@ StridedIndex MatrixOfEntry(const LbaCudaMatMulArgs& args, const int64_t* strides
 
 }  // namespace
 
-MatMulProblem MatMulProblemOf(const LbaSpec* spec, const LbaCudaMatMulArgs* args) {
+MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args) {
   Require(args != nullptr, "expected arguments, got null");
   Require(args->batch_rank >= 0 && args->batch_rank <= LBA_CUDA_BATCH_RANK,
           "expected 0 to 8 batch dimensions, got " + std::to_string(args->batch_rank));
@@ -73,7 +73,7 @@ MatMulProblem MatMulProblemOf(const LbaSpec* spec, const LbaCudaMatMulArgs* args
   RequireExtents(*args);
   const bool is_half = IsHalf(args->type);
   MatMulProblem problem;
-  problem.spec = SpecOf(spec);
+  problem.spec = AccumulatorOf(accumulator).spec();
   problem.rows = {{args->a, is_half}, MatricesOf(*args, args->a_batch_strides),
                   args->rows,         args->depth,
                   args->a_row_stride, args->a_depth_stride};
@@ -89,11 +89,11 @@ MatMulProblem MatMulProblemOf(const LbaSpec* spec, const LbaCudaMatMulArgs* args
   return problem;
 }
 
-ConvProblem ConvProblemOf(const LbaSpec* spec, const LbaCudaConvArgs* args) {
+ConvProblem ConvProblemOf(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args) {
   Require(args != nullptr, "expected arguments, got null");
   const bool is_half = IsHalf(args->type);
   ConvProblem problem;
-  problem.spec = SpecOf(spec);
+  problem.spec = AccumulatorOf(accumulator).spec();
   problem.shape = ConvShapeOf(*args);
   Require(problem.shape.depth() <= kMaxSize,
           "expected a depth of at most 2^31 - 1, got " + std::to_string(problem.shape.depth()));

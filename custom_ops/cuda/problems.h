@@ -11,8 +11,8 @@
 namespace lba::cuda {
 
 // Throw std::invalid_argument for what does not fit. Pointers may be null.
-MatMulProblem MatMulProblemOf(const LbaSpec* spec, const LbaCudaMatMulArgs* args);
-ConvProblem ConvProblemOf(const LbaSpec* spec, const LbaCudaConvArgs* args);
+MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args);
+ConvProblem ConvProblemOf(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args);
 
 }  // namespace lba::cuda
 

@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "arithmetic/chunked_float/text.h"
 #include "cuda/weights.h"
 #include "cuda/workspace.h"
 
@@ -20,10 +21,7 @@ bool IsOnDevice(const void* data) {
   return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
 }
 
-bool IsSame(const AccumulatorSpec& a, const AccumulatorSpec& b) {
-  return a.product_format == b.product_format && a.accumulator_format == b.accumulator_format &&
-         a.chunk_size == b.chunk_size && a.underflow == b.underflow;
-}
+bool IsSame(const AccumulatorSpec& a, const AccumulatorSpec& b) { return TextOf(a) == TextOf(b); }
 
 void CopyToDevice(LbaCudaWeights* weights) {
   Values& values = weights->source.values;

@@ -12,15 +12,6 @@ constexpr int64_t kMaxWindowValue = INT32_MAX;
   throw std::invalid_argument(std::string("attribute ") + name + ": " + reason);
 }
 
-FloatFormat ReadFormat(const AttributeReader& attributes, const char* name) {
-  std::string text;
-  if (!attributes.Read(name, &text)) Fail(name, "expected a format such as M7E4b10, got none");
-  FloatFormat format;
-  const std::string reason = ParseFormat(text, &format);
-  if (!reason.empty()) Fail(name, reason);
-  return format;
-}
-
 int64_t ReadInt(const AttributeReader& attributes, const char* name, int64_t default_value) {
   int64_t value = default_value;
   attributes.Read(name, &value);
@@ -50,19 +41,6 @@ AutoPad ReadAutoPad(const AttributeReader& attributes) {
 }
 
 }  // namespace
-
-AccumulatorSpec ReadAccumulatorSpec(const AttributeReader& attributes) {
-  AccumulatorSpec spec;
-  spec.product_format = ReadFormat(attributes, "product_format");
-  spec.accumulator_format = ReadFormat(attributes, "accumulator_format");
-  spec.chunk_size = ReadInt(attributes, "chunk_size", spec.chunk_size);
-  const int64_t underflow = ReadInt(attributes, "underflow", 1);
-  if (underflow != 0 && underflow != 1) Fail("underflow", "expected 0 or 1, got " + std::to_string(underflow));
-  spec.underflow = underflow == 1;
-  const std::string reason = CheckSpec(spec);
-  if (!reason.empty()) throw std::invalid_argument("attribute " + reason);
-  return spec;
-}
 
 std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes) {
   std::string key;

@@ -7,21 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "lba/format.h"
+#include "arithmetic/attributes.h"
+#include "common/attribute_reader.h"
 #include "lba/statistics.h"
 #include "onnxruntime/ort_api.h"
 
 namespace lba::ort {
-
-// Each function returns false, and leaves `out` alone, when the node has no attribute of that name.
-class AttributeReader {
- public:
-  virtual ~AttributeReader() = default;
-  virtual bool Read(const char* name, int64_t* out) const = 0;
-  virtual bool Read(const char* name, float* out) const = 0;
-  virtual bool Read(const char* name, std::string* out) const = 0;
-  virtual bool Read(const char* name, std::vector<int64_t>* out) const = 0;
-};
 
 // Throws std::invalid_argument when an attribute has another type.
 class KernelAttributes : public AttributeReader {
@@ -75,7 +66,6 @@ struct ConvAttributes {
 };
 
 // All throw std::invalid_argument with the attribute's name, what was expected and what came.
-AccumulatorSpec ReadAccumulatorSpec(const AttributeReader& attributes);
 std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes);
 GemmAttributes ReadGemmAttributes(const AttributeReader& attributes);
 ConvAttributes ReadConvAttributes(const AttributeReader& attributes);

@@ -11,11 +11,11 @@ class ConvKernel : public Kernel {
       : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadConvAttributes(node.attributes())),
         w_(node, 1) {
-    const AccumulatorSpec spec = ReadAccumulatorSpec(node.attributes());
+    const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     ConvOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const bool is_constant = w_.constant() != nullptr;
     const ConvShape filter = is_constant ? FilterShape(w_.dimensions(), attributes_) : ConvShape{};
-    product_ = MakeHostConv(node.place(), spec, filter, w_.constant());
+    product_ = MakeHostConv(node.place(), accumulator, filter, w_.constant());
   }
 
   void Compute(const Call& call) const override {

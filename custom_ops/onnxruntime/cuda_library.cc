@@ -78,15 +78,23 @@ const CudaLibrary& OpenCudaLibrary() {
   return found->second;
 }
 
-CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaSpec& spec, const LbaCudaMatMulArgs& args) {
+CudaAccumulator MakeCudaAccumulator(const CudaLibrary& cuda, const std::string& text) {
+  LbaAccumulator* accumulator = nullptr;
+  cuda.Check(cuda.accumulator_create(text.c_str(), &accumulator));
+  return CudaAccumulator(accumulator, [&cuda](const LbaAccumulator* owned) {
+    cuda.accumulator_release(const_cast<LbaAccumulator*>(owned));
+  });
+}
+
+CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaAccumulator& accumulator, const LbaCudaMatMulArgs& args) {
   LbaCudaWeights* weights = nullptr;
-  cuda.Check(cuda.pack_matmul(&spec, &args, &weights));
+  cuda.Check(cuda.pack_matmul(&accumulator, &args, &weights));
   return Owned(cuda, weights);
 }
 
-CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaSpec& spec, const LbaCudaConvArgs& args) {
+CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaAccumulator& accumulator, const LbaCudaConvArgs& args) {
   LbaCudaWeights* weights = nullptr;
-  cuda.Check(cuda.pack_conv(&spec, &args, &weights));
+  cuda.Check(cuda.pack_conv(&accumulator, &args, &weights));
   return Owned(cuda, weights);
 }
 

@@ -3,6 +3,7 @@
 #define LBA_ONNXRUNTIME_CUDA_LIBRARY_H_
 
 #include <memory>
+#include <string>
 
 #include "lba/cuda_api.h"
 
@@ -12,6 +13,8 @@ namespace lba::ort {
 #define LBA_CUDA_FUNCTIONS(FUNCTION) \
   FUNCTION(version)                  \
   FUNCTION(last_error)               \
+  FUNCTION(accumulator_create)       \
+  FUNCTION(accumulator_release)      \
   FUNCTION(device_count)             \
   FUNCTION(allocate)                 \
   FUNCTION(free)                     \
@@ -43,10 +46,14 @@ struct CudaLibrary {
 // std::runtime_error, which says what was looked for and what to do, when it is missing or does not fit.
 const CudaLibrary& OpenCudaLibrary();
 
+// An accumulator of that library, released with the last who holds it.
+using CudaAccumulator = std::shared_ptr<const LbaAccumulator>;
+CudaAccumulator MakeCudaAccumulator(const CudaLibrary& cuda, const std::string& text);
+
 // Weights on the device, released with the last who holds them.
 using CudaWeights = std::shared_ptr<const LbaCudaWeights>;
-CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaSpec& spec, const LbaCudaMatMulArgs& args);
-CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaSpec& spec, const LbaCudaConvArgs& args);
+CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaAccumulator& accumulator, const LbaCudaMatMulArgs& args);
+CudaWeights PackOnCuda(const CudaLibrary& cuda, const LbaAccumulator& accumulator, const LbaCudaConvArgs& args);
 
 }  // namespace lba::ort
 

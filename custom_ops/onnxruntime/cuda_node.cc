@@ -1,12 +1,10 @@
 #include "onnxruntime/cuda_node.h"
 
-#include "common/arguments.h"
-
 namespace lba::ort {
 
 CudaNode::CudaNode(const Node& node)
     : cuda_(OpenCudaLibrary()),
-      spec_(Described(ReadAccumulatorSpec(node.attributes()))),
+      accumulator_(MakeCudaAccumulator(cuda_, ReadAccumulator(node.attributes())->text())),
       statistics_(ReadStatistics(node.attributes())),
       scratch_(cuda_, node.scratch_api()) {}
 
@@ -15,12 +13,14 @@ void CudaNode::RunWith(const Call& call, const Args& args, const CudaWeights& we
                        Workspace workspace, Product product, Statistics statistics) const {
   void* stream = call.CudaStream();
   int64_t bytes = 0;
-  cuda_.Check(workspace(&spec_, &args, weights.get(), &bytes));
-  scratch_.Use(call, stream, bytes,
-               [&](void* memory) { cuda_.Check(product(&spec_, &args, weights.get(), memory, bytes, stream)); });
+  cuda_.Check(workspace(accumulator_.get(), &args, weights.get(), &bytes));
+  scratch_.Use(call, stream, bytes, [&](void* memory) {
+    cuda_.Check(product(accumulator_.get(), &args, weights.get(), memory, bytes, stream));
+  });
   if (statistics_ == nullptr || !has_products) return;
   LbaStatistics counts{};
-  cuda_.Check(statistics(&spec_, &args, statistics_->NextCall(), statistics_->sampled_fraction(), &counts, stream));
+  cuda_.Check(
+      statistics(accumulator_.get(), &args, statistics_->NextCall(), statistics_->sampled_fraction(), &counts, stream));
   statistics_->Merge(counts);
 }
 

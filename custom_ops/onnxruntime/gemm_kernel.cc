@@ -13,11 +13,11 @@ class GemmKernel : public Kernel {
       : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadGemmAttributes(node.attributes())),
         b_(node, 1) {
-    const AccumulatorSpec spec = ReadAccumulatorSpec(node.attributes());
+    const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     GemmOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const bool is_constant = b_.constant() != nullptr;
     const StridedMatMul constant = is_constant ? ConstantGemmB(b_.dimensions(), attributes_) : StridedMatMul{};
-    product_ = MakeHostMatMul(node.place(), spec, constant, b_.constant());
+    product_ = MakeHostMatMul(node.place(), accumulator, constant, b_.constant());
   }
 
   void Compute(const Call& call) const override {

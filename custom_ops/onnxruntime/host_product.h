@@ -5,8 +5,8 @@
 
 #include <memory>
 
+#include "arithmetic/accumulator.h"
 #include "lba/conv.h"
-#include "lba/format.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
 #include "onnxruntime/kernel.h"
@@ -32,14 +32,14 @@ class HostConv {
 
 // constant_b, constant_w: null when they are no constants; otherwise their shape is as of ConstantMatMulB,
 // ConstantGemmB or FilterShape.
-std::unique_ptr<HostMatMul> MakeHostMatMul(Place place, const AccumulatorSpec& spec, const StridedMatMul& b,
+std::unique_ptr<HostMatMul> MakeHostMatMul(Place place, const SharedAccumulator& accumulator, const StridedMatMul& b,
                                            const float* constant_b);
-std::unique_ptr<HostConv> MakeHostConv(Place place, const AccumulatorSpec& spec, const ConvShape& filter,
+std::unique_ptr<HostConv> MakeHostConv(Place place, const SharedAccumulator& accumulator, const ConvShape& filter,
                                        const float* constant_w);
 
-std::unique_ptr<HostMatMul> MakeOffloadedMatMul(const AccumulatorSpec& spec, const StridedMatMul& b,
+std::unique_ptr<HostMatMul> MakeOffloadedMatMul(const SharedAccumulator& accumulator, const StridedMatMul& b,
                                                 const float* constant_b);
-std::unique_ptr<HostConv> MakeOffloadedConv(const AccumulatorSpec& spec, const ConvShape& filter,
+std::unique_ptr<HostConv> MakeOffloadedConv(const SharedAccumulator& accumulator, const ConvShape& filter,
                                             const float* constant_w);
 
 }  // namespace lba::ort

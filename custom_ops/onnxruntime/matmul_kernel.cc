@@ -9,11 +9,11 @@ namespace {
 class MatMulKernel : public Kernel {
  public:
   explicit MatMulKernel(const Node& node) : statistics_(ReadStatistics(node.attributes())), b_(node, 1) {
-    const AccumulatorSpec spec = ReadAccumulatorSpec(node.attributes());
+    const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     MatMulOutput(node.InputShape(0), node.InputShape(1));
     const bool is_constant = b_.constant() != nullptr;
     const StridedMatMul constant = is_constant ? ConstantMatMulB(b_.dimensions()) : StridedMatMul{};
-    product_ = MakeHostMatMul(node.place(), spec, constant, b_.constant());
+    product_ = MakeHostMatMul(node.place(), accumulator, constant, b_.constant());
   }
 
   void Compute(const Call& call) const override {

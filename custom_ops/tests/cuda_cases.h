@@ -14,6 +14,7 @@
 #include "lba/c_api.h"
 #include "lba/cuda_api.h"
 #include "onnxruntime/float16.h"
+#include "tests/accumulators.h"
 #include "tests/check.h"
 
 namespace lba {
@@ -31,15 +32,15 @@ T OneOf(Random& random, std::initializer_list<T> choices) {
   return choices.begin()[Draw(random, 0, static_cast<int64_t>(choices.size()) - 1)];
 }
 
-inline LbaFormat DrawFormat(Random& random) {
+inline FloatFormat DrawFormat(Random& random) {
   const int32_t exponent_bits = static_cast<int32_t>(Draw(random, 1, 7));
   const int32_t bias = static_cast<int32_t>(Draw(random, (1 << exponent_bits) - 128, 126));
   return {static_cast<int32_t>(Draw(random, 0, 22)), exponent_bits, bias};
 }
 
 // Formats around those of real accumulators, the widest, the narrowest, and any at all.
-inline LbaSpec DrawSpec(Random& random) {
-  LbaSpec spec{};
+inline AccumulatorSpec DrawSpec(Random& random) {
+  AccumulatorSpec spec{};
   spec.chunk_size = OneOf<int64_t>(random, {0, 1, 2, 3, 5, 7, 8, 16, 16, 16, 17, 31, 32, 33, 100, 150});
   spec.underflow = Draw(random, 0, 2) != 0;
   const int64_t family = Draw(random, 0, 9);
@@ -163,6 +164,11 @@ inline std::string DrawTile(Random& random) {
   return OneOf<const char*>(random, {"", "large", "medium", "flat", "small", "thin"});
 }
 
+// Of the CUDA library.
+inline const LbaAccumulator* OnCuda(const AccumulatorSpec& spec) {
+  return KeptAccumulator<lba_cuda_accumulator_create>(spec);
+}
+
 enum class Weights { kNone, kFromHost, kFromDevice, kCount };
 
 using PackedWeights = std::unique_ptr<LbaCudaWeights, decltype(&lba_cuda_release)>;
@@ -170,15 +176,6 @@ using PackedWeights = std::unique_ptr<LbaCudaWeights, decltype(&lba_cuda_release
 constexpr float kPoison = 77.0f;  // in outputs before they are computed
 
 inline bool IsSame(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
-
-inline std::string Describe(const LbaSpec& spec) {
-  const auto text = [](const LbaFormat& f) {
-    return "M" + std::to_string(f.mantissa_bits) + "E" + std::to_string(f.exponent_bits) + "b" +
-           std::to_string(f.exponent_bias);
-  };
-  return text(spec.product_format) + "/" + text(spec.accumulator_format) + " chunk " + std::to_string(spec.chunk_size) +
-         (spec.underflow != 0 ? " underflow" : " no underflow");
-}
 
 // `expected` in float32 is rounded once to the type of `got`.
 inline void CheckSame(const Tensor& got, std::vector<float> expected, const std::string& what) {

@@ -17,7 +17,7 @@ inline int64_t OutputSize(const LbaCudaConvArgs& args, int d) {
 struct ConvCase {
   uint32_t seed;
   Random random;
-  LbaSpec spec;
+  AccumulatorSpec spec;
   LbaCudaConvArgs args;
   int64_t inputs, outputs, weight_count;
   Tensor x, w, bias;
@@ -69,7 +69,7 @@ struct ConvCase {
   }
 
   std::string Text() const {
-    std::string text = "seed " + std::to_string(seed) + ", " + Describe(spec) + ", " + std::to_string(args.batch) +
+    std::string text = "seed " + std::to_string(seed) + ", " + TextOf(spec) + ", " + std::to_string(args.batch) +
                        " x " + std::to_string(args.in_channels) + " to " + std::to_string(args.out_channels) +
                        " channels in " + std::to_string(args.groups) + " groups";
     for (int d = 0; d < args.rank; ++d) {
@@ -101,7 +101,7 @@ struct ConvCase {
     cpu.w = w.values.data();
     cpu.bias = has_bias() ? bias.values.data() : nullptr;
     cpu.y = y.data();
-    CHECK(lba_conv(&spec, &cpu, 1, statistics) == LBA_OK, "%s: %s", Text().c_str(), lba_last_error());
+    CHECK(lba_conv(OnCpu(spec), &cpu, 1, statistics) == LBA_OK, "%s: %s", Text().c_str(), lba_last_error());
     return y;
   }
 };

@@ -45,7 +45,7 @@ struct Layout {
 struct MatMulCase {
   uint32_t seed;
   Random random;
-  LbaSpec spec;
+  AccumulatorSpec spec;
   bool raises_sums;
   LbaCudaMatMulArgs args{};
   int64_t batch = 1;
@@ -97,7 +97,7 @@ struct MatMulCase {
   // Partial sums that rise to about the accumulator's max_value, as far as the operands' norms permit, and fall again.
   void RaiseSums() {
     if (OneIn(random, 2)) spec.chunk_size = 0;
-    const LbaFormat& format = spec.accumulator_format;
+    const FloatFormat& format = spec.accumulator_format;
     const double max_value = std::ldexp(2.0, (1 << format.exponent_bits) - 1 - format.exponent_bias);
     const int64_t chunk = spec.chunk_size == 0 ? args.depth : std::min(spec.chunk_size, args.depth);
     const double height = OneOf<double>(random, {0.7, 1.4, 2, 3});
@@ -129,7 +129,7 @@ struct MatMulCase {
   }
 
   std::string Text() const {
-    return "seed " + std::to_string(seed) + ", " + Describe(spec) + ", " + std::to_string(batch) + " x " +
+    return "seed " + std::to_string(seed) + ", " + TextOf(spec) + ", " + std::to_string(batch) + " x " +
            std::to_string(args.rows) + " x " + std::to_string(args.depth) + " x " + std::to_string(args.columns) +
            (args.type == LBA_FLOAT16 ? ", float16" : ", float32") + ", tile \"" + tile + "\", weights " +
            std::to_string(static_cast<int>(weights));
@@ -143,11 +143,21 @@ struct MatMulCase {
       b_offsets.push_back(b_layout.BatchOffset(args, i));
     }
     std::vector<float> y(batch * args.rows * args.columns);
-    const LbaMatMulArgs cpu{batch,           args.rows,        args.columns,        args.depth,
-                            a.values.data(), a_offsets.data(), args.a_row_stride,   args.a_depth_stride,
-                            b.values.data(), b_offsets.data(), args.b_depth_stride, args.b_column_stride,
-                            y.data()};
-    CHECK(lba_matmul(&spec, &cpu, 1, statistics) == LBA_OK, "%s: %s", Text().c_str(), lba_last_error());
+    LbaMatMulArgs cpu{};
+    cpu.batch = batch;
+    cpu.rows = args.rows;
+    cpu.columns = args.columns;
+    cpu.depth = args.depth;
+    cpu.a = a.values.data();
+    cpu.a_offsets = a_offsets.data();
+    cpu.a_row_stride = args.a_row_stride;
+    cpu.a_depth_stride = args.a_depth_stride;
+    cpu.b = b.values.data();
+    cpu.b_offsets = b_offsets.data();
+    cpu.b_depth_stride = args.b_depth_stride;
+    cpu.b_column_stride = args.b_column_stride;
+    cpu.y = y.data();
+    CHECK(lba_matmul(OnCpu(spec), &cpu, 1, statistics) == LBA_OK, "%s: %s", Text().c_str(), lba_last_error());
     for (size_t i = 0; i < y.size(); ++i) {
       const int64_t row = static_cast<int64_t>(i) / args.columns % args.rows, column = i % args.columns;
       y[i] *= args.alpha;

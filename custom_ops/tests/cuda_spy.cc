@@ -43,41 +43,48 @@ Function Target(const char* name, Function) {
   }
 
 using Weights = LbaCudaWeights;
+using Accumulator = LbaAccumulator;
 
 FORWARD(const char*, lba_cuda_last_error, (void), )
+FORWARD(int, lba_cuda_accumulator_create, (const char* text, Accumulator** out), text, out)
+FORWARD(void, lba_cuda_accumulator_release, (Accumulator * accumulator), accumulator)
 FORWARD(int, lba_cuda_allocate, (int64_t bytes, void** out), bytes, out)
 FORWARD(int, lba_cuda_free, (void* memory), memory)
 FORWARD(int, lba_cuda_copy, (void* to, const void* from, int64_t bytes, void* stream), to, from, bytes, stream)
 FORWARD(int, lba_cuda_synchronize, (void* stream), stream)
-FORWARD(int, lba_cuda_pack_matmul, (const LbaSpec* spec, const LbaCudaMatMulArgs* args, Weights** out), spec, args, out)
-FORWARD(int, lba_cuda_pack_conv, (const LbaSpec* spec, const LbaCudaConvArgs* args, Weights** out), spec, args, out)
+FORWARD(int, lba_cuda_pack_matmul, (const Accumulator* accumulator, const LbaCudaMatMulArgs* args, Weights** out),
+        accumulator, args, out)
+FORWARD(int, lba_cuda_pack_conv, (const Accumulator* accumulator, const LbaCudaConvArgs* args, Weights** out),
+        accumulator, args, out)
 FORWARD(void, lba_cuda_release, (Weights * weights), weights)
 FORWARD(int, lba_cuda_matmul_workspace,
-        (const LbaSpec* spec, const LbaCudaMatMulArgs* args, const Weights* weights, int64_t* bytes), spec, args,
-        weights, bytes)
+        (const Accumulator* accumulator, const LbaCudaMatMulArgs* args, const Weights* weights, int64_t* bytes),
+        accumulator, args, weights, bytes)
 FORWARD(int, lba_cuda_conv_workspace,
-        (const LbaSpec* spec, const LbaCudaConvArgs* args, const Weights* weights, int64_t* bytes), spec, args, weights,
-        bytes)
+        (const Accumulator* accumulator, const LbaCudaConvArgs* args, const Weights* weights, int64_t* bytes),
+        accumulator, args, weights, bytes)
 FORWARD_PRODUCT(lba_cuda_matmul,
-                (const LbaSpec* spec, const LbaCudaMatMulArgs* args, const Weights* weights, void* workspace,
+                (const Accumulator* accumulator, const LbaCudaMatMulArgs* args, const Weights* weights, void* workspace,
                  int64_t bytes, void* stream),
-                spec, args, weights, workspace, bytes, stream)
+                accumulator, args, weights, workspace, bytes, stream)
 FORWARD_PRODUCT(lba_cuda_conv,
-                (const LbaSpec* spec, const LbaCudaConvArgs* args, const Weights* weights, void* workspace,
+                (const Accumulator* accumulator, const LbaCudaConvArgs* args, const Weights* weights, void* workspace,
                  int64_t bytes, void* stream),
-                spec, args, weights, workspace, bytes, stream)
-FORWARD_PRODUCT(lba_cuda_matmul_host, (const LbaSpec* spec, const LbaCudaMatMulArgs* args, const Weights* weights),
-                spec, args, weights)
-FORWARD_PRODUCT(lba_cuda_conv_host, (const LbaSpec* spec, const LbaCudaConvArgs* args, const Weights* weights), spec,
+                accumulator, args, weights, workspace, bytes, stream)
+FORWARD_PRODUCT(lba_cuda_matmul_host,
+                (const Accumulator* accumulator, const LbaCudaMatMulArgs* args, const Weights* weights), accumulator,
+                args, weights)
+FORWARD_PRODUCT(lba_cuda_conv_host,
+                (const Accumulator* accumulator, const LbaCudaConvArgs* args, const Weights* weights), accumulator,
                 args, weights)
 FORWARD(int, lba_cuda_matmul_statistics,
-        (const LbaSpec* spec, const LbaCudaMatMulArgs* args, int64_t call, double fraction, LbaStatistics* out,
-         void* stream),
-        spec, args, call, fraction, out, stream)
+        (const Accumulator* accumulator, const LbaCudaMatMulArgs* args, int64_t call, double fraction,
+         LbaStatistics* out, void* stream),
+        accumulator, args, call, fraction, out, stream)
 FORWARD(int, lba_cuda_conv_statistics,
-        (const LbaSpec* spec, const LbaCudaConvArgs* args, int64_t call, double fraction, LbaStatistics* out,
+        (const Accumulator* accumulator, const LbaCudaConvArgs* args, int64_t call, double fraction, LbaStatistics* out,
          void* stream),
-        spec, args, call, fraction, out, stream)
+        accumulator, args, call, fraction, out, stream)
 
 extern "C" const char* lba_cuda_version(void) {
   const char* version = std::getenv("LBA_CUDA_SPY_VERSION");

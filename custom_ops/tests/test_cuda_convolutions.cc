@@ -11,7 +11,7 @@ namespace {
 PackedWeights Pack(const ConvCase& c, const LbaCudaConvArgs& args) {
   LbaCudaWeights* weights = nullptr;
   if (c.weights != Weights::kNone && c.weight_count > 0)
-    CheckOk(lba_cuda_pack_conv(&c.spec, &args, &weights), "packing", c.seed);
+    CheckOk(lba_cuda_pack_conv(OnCuda(c.spec), &args, &weights), "packing", c.seed);
   return {weights, &lba_cuda_release};
 }
 
@@ -27,11 +27,11 @@ Tensor OnDevice(ConvCase& c) {
   const PackedWeights weights = Pack(c, args);
   if (weights != nullptr && c.weights == Weights::kFromHost) args.w = nullptr;
   int64_t bytes = -1;
-  CheckOk(lba_cuda_conv_workspace(&c.spec, &args, weights.get(), &bytes), "asking for the workspace", c.seed);
+  CheckOk(lba_cuda_conv_workspace(OnCuda(c.spec), &args, weights.get(), &bytes), "asking for the workspace", c.seed);
   const DeviceMemory workspace(bytes);
   void* const stream = reinterpret_cast<void*>(uintptr_t{2});  // the calling thread's default stream
   const int64_t waits = lba_cuda_emulation_waits(), queued = lba_cuda_emulation_queued(nullptr);
-  CheckOk(lba_cuda_conv(&c.spec, &args, weights.get(), workspace.data(), bytes, stream), "computing", c.seed);
+  CheckOk(lba_cuda_conv(OnCuda(c.spec), &args, weights.get(), workspace.data(), bytes, stream), "computing", c.seed);
   CHECK(lba_cuda_emulation_waits() == waits, "%s: the call waited", c.Text().c_str());
   CHECK(lba_cuda_emulation_queued(nullptr) == queued, "%s: work on another stream", c.Text().c_str());
   device_y.Read(&y);
@@ -46,7 +46,7 @@ Tensor OnHost(ConvCase& c) {
   args.bias = c.has_bias() ? c.bias.data() : nullptr;
   args.y = y.data();
   const PackedWeights weights = Pack(c, args);
-  CheckOk(lba_cuda_conv_host(&c.spec, &args, weights.get()), "computing", c.seed);
+  CheckOk(lba_cuda_conv_host(OnCuda(c.spec), &args, weights.get()), "computing", c.seed);
   y.Widen();
   return y;
 }

@@ -18,7 +18,7 @@ constexpr int64_t kWorkspaceBytes = 1 << 16;
 
 // Small products that are computed without a complaint; tests change one thing at a time.
 struct Calls {
-  LbaSpec spec{{7, 4, 12}, {7, 4, 10}, 16, 1};
+  AccumulatorSpec spec{{7, 4, 12}, {7, 4, 10}, 16, true};
   Tensor values{LBA_FLOAT32, std::vector<float>(1000, 1.5f)}, results{LBA_FLOAT32, std::vector<float>(1000, kPoison)};
   DeviceMemory memory{&values}, y{&results}, workspace{kWorkspaceBytes};
   int64_t workspace_bytes = kWorkspaceBytes;
@@ -54,25 +54,25 @@ struct Calls {
     matmul.a = matmul.b = conv.x = conv.w = values.data();
     matmul.y = conv.y = results.data();
   }
-  int MatMul() const { return lba_cuda_matmul(&spec, &matmul, weights, scratch, workspace_bytes, nullptr); }
-  int Conv() const { return lba_cuda_conv(&spec, &conv, weights, scratch, workspace_bytes, nullptr); }
+  int MatMul() const { return lba_cuda_matmul(OnCuda(spec), &matmul, weights, scratch, workspace_bytes, nullptr); }
+  int Conv() const { return lba_cuda_conv(OnCuda(spec), &conv, weights, scratch, workspace_bytes, nullptr); }
   int HostMatMul() {
     OnHost();
-    return lba_cuda_matmul_host(&spec, &matmul, weights);
+    return lba_cuda_matmul_host(OnCuda(spec), &matmul, weights);
   }
   int HostConv() {
     OnHost();
-    return lba_cuda_conv_host(&spec, &conv, weights);
+    return lba_cuda_conv_host(OnCuda(spec), &conv, weights);
   }
-  int PackMatMul() { return lba_cuda_pack_matmul(&spec, &matmul, &weights); }
-  int PackConv() { return lba_cuda_pack_conv(&spec, &conv, &weights); }
+  int PackMatMul() { return lba_cuda_pack_matmul(OnCuda(spec), &matmul, &weights); }
+  int PackConv() { return lba_cuda_pack_conv(OnCuda(spec), &conv, &weights); }
   int MatMulStatistics(double fraction) const {
     LbaStatistics counts;
-    return lba_cuda_matmul_statistics(&spec, &matmul, 0, fraction, &counts, nullptr);
+    return lba_cuda_matmul_statistics(OnCuda(spec), &matmul, 0, fraction, &counts, nullptr);
   }
   int ConvStatistics(double fraction) const {
     LbaStatistics counts;
-    return lba_cuda_conv_statistics(&spec, &conv, 0, fraction, &counts, nullptr);
+    return lba_cuda_conv_statistics(OnCuda(spec), &conv, 0, fraction, &counts, nullptr);
   }
 
   bool is_untouched() {
@@ -121,8 +121,6 @@ void CheckSoundCalls() {
 }
 
 void CheckSharedRefusals() {
-  CheckAllRefuse("a format that is none", [](Calls& c) { c.spec.product_format.mantissa_bits = 23; });
-  CheckAllRefuse("a chunk size below 0", [](Calls& c) { c.spec.chunk_size = -1; });
   CheckAllRefuse("a type that is none", [](Calls& c) { c.matmul.type = c.conv.type = 2; });
   CheckAllRefuse("sizes below 0", [](Calls& c) { c.matmul.depth = c.conv.in_channels = -2; });
   CheckAllRefuse("sizes past 2^31", [](Calls& c) { c.matmul.columns = c.conv.kernel[0] = int64_t{1} << 31; });
@@ -167,7 +165,7 @@ void CheckMatMulRefusals() {
   });
   refuses("no scratch memory", [](Calls& c) { c.scratch = nullptr; });
   refuses("little scratch memory", [](Calls& c) {
-    CheckOk(lba_cuda_matmul_workspace(&c.spec, &c.matmul, nullptr, &c.workspace_bytes), "asking", 0);
+    CheckOk(lba_cuda_matmul_workspace(OnCuda(c.spec), &c.matmul, nullptr, &c.workspace_bytes), "asking", 0);
     --c.workspace_bytes;
   });
   refuses("unaligned scratch memory", [](Calls& c) {
@@ -204,7 +202,7 @@ void CheckConvRefusals() {
   refuses("a stride of 0", [](Calls& c) { c.conv.strides[0] = 0; });
   refuses("pads below 0", [](Calls& c) { c.conv.pads_end[0] = -1; });
   refuses("little scratch memory", [](Calls& c) {
-    CheckOk(lba_cuda_conv_workspace(&c.spec, &c.conv, nullptr, &c.workspace_bytes), "asking", 0);
+    CheckOk(lba_cuda_conv_workspace(OnCuda(c.spec), &c.conv, nullptr, &c.workspace_bytes), "asking", 0);
     --c.workspace_bytes;
   });
 }
@@ -218,17 +216,17 @@ void CheckNulls() {
       lba_cuda_device_count(nullptr),
       lba_cuda_device(0, nullptr),
       lba_cuda_allocate(1, nullptr),
-      lba_cuda_pack_matmul(&c.spec, &c.matmul, nullptr),
-      lba_cuda_pack_conv(&c.spec, &c.conv, nullptr),
-      lba_cuda_matmul_workspace(&c.spec, &c.matmul, nullptr, nullptr),
+      lba_cuda_pack_matmul(OnCuda(c.spec), &c.matmul, nullptr),
+      lba_cuda_pack_conv(OnCuda(c.spec), &c.conv, nullptr),
+      lba_cuda_matmul_workspace(OnCuda(c.spec), &c.matmul, nullptr, nullptr),
       lba_cuda_matmul_workspace(nullptr, &c.matmul, nullptr, &bytes),
-      lba_cuda_conv_workspace(&c.spec, nullptr, nullptr, &bytes),
+      lba_cuda_conv_workspace(OnCuda(c.spec), nullptr, nullptr, &bytes),
       lba_cuda_matmul(nullptr, &c.matmul, nullptr, nullptr, 0, nullptr),
-      lba_cuda_matmul_host(&c.spec, nullptr, nullptr),
-      lba_cuda_conv(&c.spec, nullptr, nullptr, nullptr, 0, nullptr),
+      lba_cuda_matmul_host(OnCuda(c.spec), nullptr, nullptr),
+      lba_cuda_conv(OnCuda(c.spec), nullptr, nullptr, nullptr, 0, nullptr),
       lba_cuda_conv_host(nullptr, &c.conv, nullptr),
-      lba_cuda_matmul_statistics(&c.spec, &c.matmul, 0, 1, nullptr, nullptr),
-      lba_cuda_conv_statistics(&c.spec, nullptr, 0, 1, &counts, nullptr),
+      lba_cuda_matmul_statistics(OnCuda(c.spec), &c.matmul, 0, 1, nullptr, nullptr),
+      lba_cuda_conv_statistics(OnCuda(c.spec), nullptr, 0, 1, &counts, nullptr),
       c.MatMulStatistics(0),
       c.ConvStatistics(1.5),
       lba_cuda_kernel_counts(nullptr),
@@ -236,10 +234,10 @@ void CheckNulls() {
       lba_cuda_copy(nullptr, nullptr, -1, nullptr),
       lba_cuda_copy(nullptr, &bytes, 8, nullptr),
       lba_cuda_copy(&bytes, nullptr, 8, nullptr),
-      lba_cuda_pack_matmul(&c.spec, nullptr, &weights),
+      lba_cuda_pack_matmul(OnCuda(c.spec), nullptr, &weights),
       lba_cuda_pack_conv(nullptr, &c.conv, &weights),
-      lba_cuda_matmul_statistics(&c.spec, &c.matmul, -1, 1, &counts, nullptr),
-      lba_cuda_conv_statistics(&c.spec, &c.conv, std::numeric_limits<int64_t>::max(), 1, &counts, nullptr)};
+      lba_cuda_matmul_statistics(OnCuda(c.spec), &c.matmul, -1, 1, &counts, nullptr),
+      lba_cuda_conv_statistics(OnCuda(c.spec), &c.conv, std::numeric_limits<int64_t>::max(), 1, &counts, nullptr)};
   for (size_t i = 0; i < std::size(codes); ++i) CHECK(codes[i] == LBA_INVALID_ARGUMENT, "%zu: %d", i, codes[i]);
   lba_cuda_release(nullptr);
 }
@@ -255,7 +253,7 @@ void CheckWeights() {
     });
   };
   refuses("weights of another specification", [](Calls& c) { c.spec.chunk_size = 8; });
-  refuses("weights without underflow", [](Calls& c) { c.spec.underflow = 0; });
+  refuses("weights without underflow", [](Calls& c) { c.spec.underflow = false; });
   refuses("weights of more columns", [](Calls& c) { --c.matmul.columns; });
   refuses("weights of another depth", [](Calls& c) { ++c.matmul.depth; });
   refuses("weights of another type", [](Calls& c) { c.matmul.type = LBA_FLOAT16; });
@@ -327,14 +325,15 @@ void CheckThreads() {
       m.args.a = m.a.data();
       m.args.b = m.b.data();
       m.args.y = y.data();
-      CheckOk(lba_cuda_matmul_host(&m.spec, &m.args, nullptr), "computing", m.seed);
+      CheckOk(lba_cuda_matmul_host(OnCuda(m.spec), &m.args, nullptr), "computing", m.seed);
       y.Widen();
       CheckSame(y, m.Expected(), m.Text());
       LbaCudaMatMulArgs args = shared.matmul;
       std::vector<float> results(kRows * kColumns, kPoison);
       args.a = shared.values.data();
       args.y = results.data();
-      CheckOk(lba_cuda_matmul_host(&shared.spec, &args, shared.weights), "computing with shared weights", thread);
+      CheckOk(lba_cuda_matmul_host(OnCuda(shared.spec), &args, shared.weights), "computing with shared weights",
+              thread);
       for (const float value : results) CHECK(value == 15.75f, "%a", static_cast<double>(value));
     }
   };

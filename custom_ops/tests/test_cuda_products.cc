@@ -11,7 +11,7 @@ namespace {
 PackedWeights Pack(const MatMulCase& m, const LbaCudaMatMulArgs& args) {
   LbaCudaWeights* weights = nullptr;
   if (m.weights != Weights::kNone && args.depth > 0)
-    CheckOk(lba_cuda_pack_matmul(&m.spec, &args, &weights), "packing", m.seed);
+    CheckOk(lba_cuda_pack_matmul(OnCuda(m.spec), &args, &weights), "packing", m.seed);
   return {weights, &lba_cuda_release};
 }
 
@@ -27,11 +27,11 @@ Tensor OnDevice(MatMulCase& m) {
   const PackedWeights weights = Pack(m, args);
   if (weights != nullptr && m.weights == Weights::kFromHost) args.b = nullptr;
   int64_t bytes = -1;
-  CheckOk(lba_cuda_matmul_workspace(&m.spec, &args, weights.get(), &bytes), "asking for the workspace", m.seed);
+  CheckOk(lba_cuda_matmul_workspace(OnCuda(m.spec), &args, weights.get(), &bytes), "asking for the workspace", m.seed);
   const DeviceMemory workspace(bytes);
   void* const stream = reinterpret_cast<void*>(uintptr_t{2});  // the calling thread's default stream
   const int64_t waits = lba_cuda_emulation_waits(), queued = lba_cuda_emulation_queued(nullptr);
-  CheckOk(lba_cuda_matmul(&m.spec, &args, weights.get(), workspace.data(), bytes, stream), "computing", m.seed);
+  CheckOk(lba_cuda_matmul(OnCuda(m.spec), &args, weights.get(), workspace.data(), bytes, stream), "computing", m.seed);
   CHECK(lba_cuda_emulation_waits() == waits, "%s: the call waited", m.Text().c_str());
   CHECK(lba_cuda_emulation_queued(nullptr) == queued, "%s: work on another stream", m.Text().c_str());
   device_y.Read(&y);
@@ -46,7 +46,7 @@ Tensor OnHost(MatMulCase& m) {
   args.c = m.args.c == nullptr ? nullptr : m.c.data();
   args.y = y.data();
   const PackedWeights weights = Pack(m, args);
-  CheckOk(lba_cuda_matmul_host(&m.spec, &args, weights.get()), "computing", m.seed);
+  CheckOk(lba_cuda_matmul_host(OnCuda(m.spec), &args, weights.get()), "computing", m.seed);
   y.Widen();
   return y;
 }

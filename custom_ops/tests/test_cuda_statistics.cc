@@ -57,7 +57,8 @@ void CheckMatMul(uint32_t seed) {
   args.c = nullptr;
   CheckCounts(m, DrawFraction(seed), 1, [&](int64_t call) {
     LbaStatistics counts;
-    CheckOk(lba_cuda_matmul_statistics(&m.spec, &args, call, DrawFraction(seed), &counts, nullptr), "counting", seed);
+    CheckOk(lba_cuda_matmul_statistics(OnCuda(m.spec), &args, call, DrawFraction(seed), &counts, nullptr), "counting",
+            seed);
     return counts;
   });
 }
@@ -70,7 +71,8 @@ void CheckConv(uint32_t seed) {
   args.w = w.data();
   CheckCounts(c, DrawFraction(seed), 1, [&](int64_t call) {
     LbaStatistics counts;
-    CheckOk(lba_cuda_conv_statistics(&c.spec, &args, call, DrawFraction(seed), &counts, nullptr), "counting", seed);
+    CheckOk(lba_cuda_conv_statistics(OnCuda(c.spec), &args, call, DrawFraction(seed), &counts, nullptr), "counting",
+            seed);
     return counts;
   });
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lba/c_api.h"
+#include "tests/accumulators.h"
 #include "tests/check.h"
 
 namespace {
@@ -16,21 +17,30 @@ constexpr float kPoison = -12345.0f;
 
 // Small products that are computed without a complaint; tests change one thing at a time.
 struct Calls {
-  LbaSpec spec{{7, 4, 12}, {7, 4, 10}, 16, 1};
+  const LbaAccumulator* accumulator = lba::OnCpu({{7, 4, 12}, {7, 4, 10}});
   std::vector<float> values = std::vector<float>(1000, 1.5f), results = std::vector<float>(1000, kPoison);
   std::vector<float> grad_first = results, grad_second = results;
   int64_t offsets[2] = {0, 10}, gated = 0;
-  LbaMatMulArgs matmul{2, 5, 6, 7, values.data(), offsets, 7, 1, values.data(), offsets, 6, 1, results.data()};
+  LbaMatMulArgs matmul{};
   LbaConvArgs conv{};
   const float* grad = values.data();
   int64_t* count = &gated;
-  const LbaSpec* used_spec = &spec;
   const LbaMatMulArgs* used_matmul = &matmul;
   const LbaConvArgs* used_conv = &conv;
   int32_t threads = 2, estimator = LBA_IMMEDIATE_OVERFLOW;
   const char* statistics = nullptr;
 
   Calls() {
+    matmul.batch = 2;
+    matmul.rows = 5;
+    matmul.columns = 6;
+    matmul.depth = 7;
+    matmul.a = matmul.b = values.data();
+    matmul.a_offsets = matmul.b_offsets = offsets;
+    matmul.a_row_stride = 7;
+    matmul.b_depth_stride = 6;
+    matmul.a_depth_stride = matmul.b_column_stride = 1;
+    matmul.y = results.data();
     conv.rank = 2;
     conv.batch = conv.groups = 1;
     conv.in_channels = conv.out_channels = 2;
@@ -43,14 +53,14 @@ struct Calls {
     conv.y = results.data();
   }
 
-  int MatMul() { return lba_matmul(used_spec, used_matmul, threads, statistics); }
-  int Conv() { return lba_conv(used_spec, used_conv, threads, statistics); }
+  int MatMul() { return lba_matmul(accumulator, used_matmul, threads, statistics); }
+  int Conv() { return lba_conv(accumulator, used_conv, threads, statistics); }
   int MatMulGradients() {
-    return lba_matmul_gradients(used_spec, used_matmul, estimator, grad, grad_first.data(), grad_second.data(), count,
+    return lba_matmul_gradients(accumulator, used_matmul, estimator, grad, grad_first.data(), grad_second.data(), count,
                                 threads);
   }
   int ConvGradients() {
-    return lba_conv_gradients(used_spec, used_conv, estimator, grad, grad_first.data(), grad_second.data(), count,
+    return lba_conv_gradients(accumulator, used_conv, estimator, grad, grad_first.data(), grad_second.data(), count,
                               threads);
   }
   bool is_untouched() const {
@@ -99,15 +109,18 @@ void CheckAll(const char* what, const Change& change) {
 }
 
 void CheckSharedRefusals() {
-  CheckAll("no specification", [](Calls& c) { c.used_spec = nullptr; });
+  CheckAll("no accumulator", [](Calls& c) { c.accumulator = nullptr; });
   CheckAll("no arguments", [](Calls& c) {
     c.used_matmul = nullptr;
     c.used_conv = nullptr;
   });
+  for (int32_t LbaMatMulArgs::* type : {&LbaMatMulArgs::a_type, &LbaMatMulArgs::b_type, &LbaMatMulArgs::y_type}) {
+    CheckMatMuls("another type than float32", [type](Calls& c) { c.matmul.*type = LBA_FLOAT16; });
+  }
+  for (int32_t LbaConvArgs::* type : {&LbaConvArgs::x_type, &LbaConvArgs::w_type, &LbaConvArgs::y_type}) {
+    CheckConvs("another type than float32", [type](Calls& c) { c.conv.*type = LBA_FLOAT16; });
+  }
   CheckAll("no threads", [](Calls& c) { c.threads = 0; });
-  CheckAll("a chunk size below 0", [](Calls& c) { c.spec.chunk_size = -1; });
-  CheckAll("a format that is none", [](Calls& c) { c.spec.product_format.mantissa_bits = 23; });
-  CheckAll("a bias beyond reason", [](Calls& c) { c.spec.accumulator_format.exponent_bias = INT32_MIN; });
   for (const Entry entry : {&Calls::MatMulGradients, &Calls::ConvGradients}) {
     CheckRefused("no place for the count", entry, [](Calls& c) { c.count = nullptr; });
     CheckRefused("no gradient of the result", entry, [](Calls& c) { c.grad = nullptr; });
@@ -213,14 +226,14 @@ void CheckEmptyCalls() {
 void CheckCountAlone() {
   Calls calls;
   calls.matmul.batch = 1;
-  calls.spec.product_format = calls.spec.accumulator_format = {7, 2, 3};  // overflows
+  calls.accumulator = lba::OnCpu({{7, 2, 3}, {7, 2, 3}});  // overflows
   CHECK(calls.MatMulGradients() == LBA_OK && calls.gated > 0, "%s", lba_last_error());
   int64_t gated = 0;
-  CHECK(lba_matmul_gradients(&calls.spec, &calls.matmul, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK, "%s",
-        lba_last_error());
+  CHECK(lba_matmul_gradients(calls.accumulator, &calls.matmul, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK,
+        "%s", lba_last_error());
   CHECK(gated == calls.gated, "%d", static_cast<int>(gated));
   CHECK(calls.ConvGradients() == LBA_OK && calls.gated > 0, "%s", lba_last_error());
-  CHECK(lba_conv_gradients(&calls.spec, &calls.conv, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK, "%s",
+  CHECK(lba_conv_gradients(calls.accumulator, &calls.conv, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK, "%s",
         lba_last_error());
   CHECK(gated == calls.gated, "%d", static_cast<int>(gated));
 }

@@ -8,6 +8,7 @@
 
 #include "lba/fmaq.h"
 #include "lba/gradients.h"
+#include "tests/accumulators.h"
 #include "tests/check.h"
 #include "tests/paths.h"
 
@@ -181,7 +182,7 @@ void CheckMatMul(const MatMulCase& c, CpuPath path, int threads, int wanted) {
   shape.a_row_stride = shape.b_column_stride = c.depth;
   shape.b_depth_stride = 1;
   Values grad_a(c.grad_a.size()), grad_b(c.grad_b.size());
-  const int64_t gated = AddMatMulGradients(c.spec, c.estimator, shape, c.a.data(), c.b.data(), c.grad.data(),
+  const int64_t gated = AddMatMulGradients(*Made(c.spec), c.estimator, shape, c.a.data(), c.b.data(), c.grad.data(),
                                            wanted != 1 ? grad_a.data() : nullptr, wanted != 2 ? grad_b.data() : nullptr,
                                            ThreadParallel(threads));
   const std::string what = Described(c.spec, c.estimator, path);
@@ -282,7 +283,7 @@ ConvCase DrawConv(Random& random) {
 
 void CheckConv(const ConvCase& c, CpuPath path, int threads, int wanted) {
   Values grad_x(c.x.size()), grad_w(c.w.size());
-  const int64_t gated = AddConvGradients(c.spec, c.estimator, c.shape, c.x.data(), c.w.data(), c.grad.data(),
+  const int64_t gated = AddConvGradients(*Made(c.spec), c.estimator, c.shape, c.x.data(), c.w.data(), c.grad.data(),
                                          wanted != 1 ? grad_x.data() : nullptr, wanted != 2 ? grad_w.data() : nullptr,
                                          ThreadParallel(threads));
   const std::string what = Described(c.spec, c.estimator, path);
@@ -309,16 +310,17 @@ void TestBlocks() {
   shape.a_row_stride = shape.b_column_stride = depth;
   shape.b_depth_stride = 1;
   Values whole_a(a.size()), whole_b(b.size());
-  const int64_t gated = AddMatMulGradients(c.spec, c.estimator, shape, a.data(), b.data(), grad.data(), whole_a.data(),
-                                           whole_b.data(), ThreadParallel(2));
+  const int64_t gated = AddMatMulGradients(*Made(c.spec), c.estimator, shape, a.data(), b.data(), grad.data(),
+                                           whole_a.data(), whole_b.data(), ThreadParallel(2));
   // The same in two calls: rows do not depend on each other, and these sums are exact.
   Values half_a(a.size()), half_b(b.size());
   int64_t half_gated = 0;
   shape.rows = rows / 2;
   for (int64_t first = 0; first < rows; first += shape.rows) {
     shape.a_offsets = {first * depth};
-    half_gated += AddMatMulGradients(c.spec, c.estimator, shape, a.data(), b.data(), grad.data() + first * columns,
-                                     half_a.data() + first * depth, half_b.data(), SerialParallel());
+    half_gated +=
+        AddMatMulGradients(*Made(c.spec), c.estimator, shape, a.data(), b.data(), grad.data() + first * columns,
+                           half_a.data() + first * depth, half_b.data(), SerialParallel());
   }
   CHECK(gated == half_gated, "%lld, expected %lld", static_cast<long long>(gated), static_cast<long long>(half_gated));
   CHECK(IsSame(whole_a, half_a) && IsSame(whole_b, half_b), "blocks change gradients");

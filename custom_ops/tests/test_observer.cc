@@ -8,6 +8,7 @@
 #include "lba/c_api.h"
 #include "lba/conv.h"
 #include "lba/matmul.h"
+#include "tests/accumulators.h"
 #include "tests/check.h"
 
 namespace lba {
@@ -39,12 +40,12 @@ int32_t Observe(const LbaObservation* observation, void* context) {
     y = args.y;
     seen->again.resize(static_cast<size_t>(args.batch * args.rows * args.columns));
     args.y = seen->again.data();
-    CHECK(lba_matmul(observation->spec, &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
+    CHECK(lba_matmul(OnCpu(ParseSpec(observation->accumulator)), &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
   } else {
     LbaConvArgs args = *observation->conv;
     y = args.y;
     args.y = seen->again.data();
-    CHECK(lba_conv(observation->spec, &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
+    CHECK(lba_conv(OnCpu(ParseSpec(observation->accumulator)), &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
   }
   CHECK(std::memcmp(y, seen->again.data(), seen->again.size() * sizeof(float)) == 0, "%s", observation->key);
   for (size_t i = 0; i < seen->again.size(); ++i) y[i] = 2 * seen->again[i];
@@ -62,7 +63,8 @@ void CheckMatMul(Seen* seen) {
   shape.b_depth_stride = 35;
   const std::vector<float> a = Values(400), b = Values(1400);
   std::vector<float> y(350);
-  MatMul(kSpec, shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), FindStatistics("seen/product").get());
+  MatMul(*Made(kSpec), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2),
+         FindStatistics("seen/product").get());
   CHECK(seen->calls == 1 && seen->key == "seen/product", "%d %s", seen->calls, seen->key.c_str());
   for (size_t i = 0; i < y.size(); ++i) CHECK(y[i] == 2 * seen->again[i], "%zu", i);
 }
@@ -82,7 +84,7 @@ void CheckConv(Seen* seen) {
   const size_t size = static_cast<size_t>(12 * shape.output_size());
   std::vector<float> y(size);
   seen->again.assign(size, 0.0f);
-  Conv(kSpec, shape, x.data(), w.data(), nullptr, bias.data(), y.data(), ThreadParallel(2),
+  Conv(*Made(kSpec), shape, x.data(), w.data(), nullptr, bias.data(), y.data(), ThreadParallel(2),
        FindStatistics("seen/conv").get());
   for (size_t i = 0; i < size; ++i) {
     const float addend = bias[i / static_cast<size_t>(shape.output_size()) % 6];

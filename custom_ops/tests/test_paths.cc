@@ -7,6 +7,7 @@
 #include "lba/conv.h"
 #include "lba/fmaq.h"
 #include "lba/matmul.h"
+#include "tests/accumulators.h"
 #include "tests/check.h"
 #include "tests/paths.h"
 
@@ -96,8 +97,8 @@ void CheckMatMul(uint32_t seed, CpuPath path) {
   const std::vector<float> b = DrawValues(random, 2 * shape.depth * shape.columns);
   std::vector<float> y(batch * shape.rows * shape.columns, 77.0f);
   const SerialParallel serial;
-  const auto packed = Draw(random, 0, 1) != 0 ? PackMatrices(spec, shape, b.data(), serial) : nullptr;
-  MatMul(spec, shape, a.data(), b.data(), packed.get(), y.data(), ThreadParallel(2), nullptr);
+  const auto packed = Draw(random, 0, 1) != 0 ? PackMatrices(*Made(spec), shape, b.data(), serial) : nullptr;
+  MatMul(*Made(spec), shape, a.data(), b.data(), packed.get(), y.data(), ThreadParallel(2), nullptr);
   std::vector<float> x(shape.depth), w(shape.depth);
   const std::vector<bool> no_padding(shape.depth);
   for (size_t i = 0; i < y.size(); ++i) {
@@ -139,8 +140,8 @@ void CheckConv(uint32_t seed, CpuPath path) {
   const std::vector<float> x = DrawValues(random, s.batch * s.in_channels * s.input_size());
   const std::vector<float> w = DrawValues(random, s.out_channels * s.depth());
   std::vector<float> y(s.batch * s.out_channels * s.output_size(), 77.0f);
-  const auto packed = Draw(random, 0, 1) != 0 ? PackFilter(spec, s, w.data()) : nullptr;
-  Conv(spec, s, x.data(), w.data(), packed.get(), nullptr, y.data(), ThreadParallel(2), nullptr);
+  const auto packed = Draw(random, 0, 1) != 0 ? PackFilter(*Made(spec), s, w.data()) : nullptr;
+  Conv(*Made(spec), s, x.data(), w.data(), packed.get(), nullptr, y.data(), ThreadParallel(2), nullptr);
   for (size_t i = 0; i < y.size(); ++i) {
     const int64_t position = i % s.output_size(), channel = i / s.output_size() % s.out_channels;
     const int64_t sample = i / s.output_size() / s.out_channels;

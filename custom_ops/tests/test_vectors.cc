@@ -9,6 +9,7 @@
 #include "lba/conv.h"
 #include "lba/fmaq.h"
 #include "lba/matmul.h"
+#include "tests/accumulators.h"
 #include "tests/check.h"
 #include "tests/paths.h"
 
@@ -106,7 +107,7 @@ void MatMulCase(Tokens& tokens, const AccumulatorSpec& spec, int64_t rows, int64
   shape.a_row_stride = depth;
   shape.b_depth_stride = columns;
   std::vector<float> y(rows * columns, 77.0f);
-  MatMul(spec, shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr);
+  MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr);
   CheckSame(y, expected, path, tokens);
 }
 
@@ -135,10 +136,10 @@ void ConvCase(Tokens& tokens, CpuPath path) {
   const std::vector<float> w = tokens.Floats(shape.out_channels * shape.depth());
   const std::vector<float> expected = tokens.Floats(shape.batch * shape.out_channels * shape.output_size());
   std::vector<float> y(expected.size(), 77.0f);
-  Conv(spec, shape, x.data(), w.data(), nullptr, nullptr, y.data(), ThreadParallel(2), nullptr);
+  Conv(*Made(spec), shape, x.data(), w.data(), nullptr, nullptr, y.data(), ThreadParallel(2), nullptr);
   CheckSame(y, expected, path, tokens);
-  const auto packed = PackFilter(spec, shape, w.data());
-  Conv(spec, shape, x.data(), w.data(), packed.get(), nullptr, y.data(), SerialParallel(), nullptr);
+  const auto packed = PackFilter(*Made(spec), shape, w.data());
+  Conv(*Made(spec), shape, x.data(), w.data(), packed.get(), nullptr, y.data(), SerialParallel(), nullptr);
   CheckSame(y, expected, path, tokens);
 }
 

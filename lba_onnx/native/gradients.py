@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.native.library import check, load_library, spec_struct
+from lba_onnx.native.accumulators import accumulator_handle
+from lba_onnx.native.library import check, load_library
 from lba_onnx.native.processors import thread_count
 from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args
 
@@ -65,7 +66,7 @@ def matmul_gradients(
     gated = ctypes.c_int64()
     entry = load_library().lba_matmul_gradients
     pointers = _pointers(grad, grad_a, grad_b)
-    check(entry(spec_struct(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
+    check(entry(accumulator_handle(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
     del offsets  # `args` points into them
     return Gradients(grad_a, grad_b, gated.value)
 
@@ -104,7 +105,7 @@ def conv_gradients(
     args = conv_args(x, w, geometry, None)
     entry = load_library().lba_conv_gradients
     pointers = _pointers(grad, grad_x, grad_w)
-    check(entry(spec_struct(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
+    check(entry(accumulator_handle(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
     return Gradients(grad_x, grad_w, gated.value)
 
 

@@ -3,40 +3,22 @@
 import ctypes
 import functools
 import importlib.resources
+import os
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from lba_onnx.arithmetic import Accumulator, FloatFormat, as_spec
 from lba_onnx.errors import LibraryError
+from lba_onnx.version import __version__
 
 LIBRARY_NAME = "liblba_ops.so"
+LIBRARY_VARIABLE = "LBA_ONNX_LIBRARY"
 LOG2_BINS = 704
 LOG2_OFFSET = 352
 CPU_PATHS = ("avx512", "avx2", "portable", "exact")
 
+_BUILD = "`pip install .` or `pip install -e .` builds the one that fits"
 _INVALID_ARGUMENT = 1
 _OUT_OF_MEMORY = 2
-
-
-class Format(ctypes.Structure):
-    """LbaFormat."""
-
-    _fields_ = (
-        ("mantissa_bits", ctypes.c_int32),
-        ("exponent_bits", ctypes.c_int32),
-        ("exponent_bias", ctypes.c_int32),
-    )
-
-
-class Spec(ctypes.Structure):
-    """LbaSpec."""
-
-    _fields_ = (
-        ("product_format", Format),
-        ("accumulator_format", Format),
-        ("chunk_size", ctypes.c_int64),
-        ("underflow", ctypes.c_int32),
-    )
 
 
 class EventsStruct(ctypes.Structure):
@@ -63,10 +45,25 @@ class StatisticsStruct(ctypes.Structure):
     )
 
 
+_OUTPUT_PLACE = (
+    ("first_row", ctypes.c_int64),
+    ("first_column", ctypes.c_int64),
+    ("row_step", ctypes.c_int64),
+)
+CONV_FIELDS: tuple[tuple[str, Any], ...] = (
+    ("rank", ctypes.c_int32),
+    *((name, ctypes.c_int64) for name in ("batch", "in_channels", "out_channels", "groups")),
+    *((name, ctypes.c_int64 * 3) for name in ("input", "kernel", "strides", "dilations", "pads_begin", "pads_end")),
+    *((name, ctypes.c_void_p) for name in ("x", "w", "bias", "y")),
+)
+
+
 class MatMulArgs(ctypes.Structure):
     """LbaMatMulArgs."""
 
     _fields_ = (
+        *((name, ctypes.c_int32) for name in ("a_type", "b_type", "y_type")),
+        *_OUTPUT_PLACE,
         *((name, ctypes.c_int64) for name in ("batch", "rows", "columns", "depth")),
         ("a", ctypes.c_void_p),
         ("a_offsets", ctypes.c_void_p),
@@ -84,10 +81,9 @@ class ConvArgs(ctypes.Structure):
     """LbaConvArgs."""
 
     _fields_ = (
-        ("rank", ctypes.c_int32),
-        *((name, ctypes.c_int64) for name in ("batch", "in_channels", "out_channels", "groups")),
-        *((name, ctypes.c_int64 * 3) for name in ("input", "kernel", "strides", "dilations", "pads_begin", "pads_end")),
-        *((name, ctypes.c_void_p) for name in ("x", "w", "bias", "y")),
+        *((name, ctypes.c_int32) for name in ("x_type", "w_type", "y_type")),
+        *_OUTPUT_PLACE,
+        *CONV_FIELDS,
     )
 
 
@@ -102,7 +98,7 @@ class Observation(ctypes.Structure):
 
     _fields_ = (
         ("key", ctypes.c_char_p),
-        ("spec", ctypes.POINTER(Spec)),
+        ("accumulator", ctypes.c_char_p),
         ("matmul", ctypes.POINTER(MatMulArgs)),
         ("conv", ctypes.POINTER(ConvArgs)),
     )
@@ -114,11 +110,17 @@ ObserverFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.POINTER(Observation),
 def library_path() -> Path:
     """Path of the native library, which is also the onnxruntime custom-op library.
 
+    The environment variable LBA_ONNX_LIBRARY names another than the one beside the package, of the same version.
+
     Raises:
-        LibraryError: It is not installed beside the package.
+        LibraryError: There is none.
     """
-    resource = importlib.resources.files("lba_onnx").joinpath(LIBRARY_NAME)
-    path = Path(str(resource))
+    named = os.environ.get(LIBRARY_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise LibraryError(f"expected the native library where {LIBRARY_VARIABLE} says, but {named} is no file")
+        return Path(named)
+    path = Path(str(importlib.resources.files("lba_onnx").joinpath(LIBRARY_NAME)))
     if not path.is_file():
         raise LibraryError(
             f"expected the native library at {path}, but there is none; install the package with "
@@ -127,32 +129,46 @@ def library_path() -> Path:
     return path
 
 
-@functools.cache
 def load_library() -> ctypes.CDLL:
     """Load the library once, and declare what its entry points take.
 
     Raises:
-        LibraryError: It is not installed, or does not load.
+        LibraryError: There is none, it does not load, or it has another version than the package.
     """
+    return _load(os.environ.get(LIBRARY_VARIABLE))
+
+
+@functools.cache
+def _load(named: str | None) -> ctypes.CDLL:
+    """`named` is what the environment variable says, so that another value gets another library."""
     path = library_path()
     try:
         library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise LibraryError(f"{path} does not load: {error}; reinstall the package on this machine") from error
-    library.lba_version.restype = ctypes.c_char_p
+        library.lba_version.restype = ctypes.c_char_p
+        found = library.lba_version().decode()
+        if found == __version__:
+            _declare(library)
+    except (OSError, AttributeError) as error:
+        raise LibraryError(f"{path} does not load: {error}; {_BUILD}") from error
+    if found != __version__:
+        raise LibraryError(f"expected {path} of version {__version__}, the package's, got {found}; {_BUILD}")
+    return library
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    """Say what the entry points take and return."""
     library.lba_last_error.restype = ctypes.c_char_p
     library.lba_cpu_path.restype = ctypes.c_char_p
-    library.lba_matmul.argtypes = (
-        ctypes.POINTER(Spec),
-        ctypes.POINTER(MatMulArgs),
-        ctypes.c_int32,
-        ctypes.c_char_p,
-    )
-    library.lba_conv.argtypes = (ctypes.POINTER(Spec), ctypes.POINTER(ConvArgs), ctypes.c_int32, ctypes.c_char_p)
+    accumulator = ctypes.c_void_p
+    library.lba_accumulator_create.argtypes = (ctypes.c_char_p, ctypes.POINTER(accumulator))
+    library.lba_accumulator_release.argtypes = (accumulator,)
+    library.lba_accumulator_release.restype = None
+    library.lba_matmul.argtypes = (accumulator, ctypes.POINTER(MatMulArgs), ctypes.c_int32, ctypes.c_char_p)
+    library.lba_conv.argtypes = (accumulator, ctypes.POINTER(ConvArgs), ctypes.c_int32, ctypes.c_char_p)
     floats, count = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
     for name, args in (("lba_matmul_gradients", MatMulArgs), ("lba_conv_gradients", ConvArgs)):
         entry = getattr(library, name)
-        operands = (ctypes.POINTER(Spec), ctypes.POINTER(args), ctypes.c_int32)
+        operands = (accumulator, ctypes.POINTER(args), ctypes.c_int32)
         entry.argtypes = (*operands, floats, floats, floats, count, ctypes.c_int32)
     library.lba_statistics_open.argtypes = (ctypes.c_char_p, ctypes.c_double)
     library.lba_observer_open.argtypes = (ctypes.c_char_p, ObserverFunction, ctypes.c_void_p)
@@ -165,7 +181,6 @@ def load_library() -> ctypes.CDLL:
     library.lba_run_progress.restype = None
     library.lba_statistics_forget_largest.argtypes = (ctypes.c_char_p,)
     library.lba_statistics_read.argtypes = (ctypes.c_char_p, ctypes.POINTER(StatisticsStruct))
-    return library
 
 
 def check(code: int) -> None:
@@ -181,18 +196,6 @@ def raise_for(code: int, reason: str) -> NoReturn:
     if code == _OUT_OF_MEMORY:
         raise MemoryError(reason)
     raise RuntimeError(reason)
-
-
-def _format(value: FloatFormat) -> Format:
-    return Format(value.mantissa_bits, value.exponent_bits, value.exponent_bias)
-
-
-def spec_struct(spec: Accumulator | str) -> Spec:
-    """Return the C form of a spec, or of its text."""
-    spec = as_spec(spec)
-    return Spec(
-        _format(spec.product_format), _format(spec.accumulator_format), spec.chunk_size or 0, int(spec.underflow)
-    )
 
 
 def key_bytes(statistics: str | None) -> bytes | None:

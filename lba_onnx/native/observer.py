@@ -14,23 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.arithmetic import Accumulator, AccumulatorSpec, FloatFormat
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.native.accumulators import accumulator_handle, spec_of
 from lba_onnx.native.keys import node_of
 from lba_onnx.native.library import (
     ConvArgs,
-    Format,
     MatMulArgs,
     Observation,
     ObserverFunction,
-    Spec,
     check,
     load_library,
-    spec_struct,
 )
 from lba_onnx.native.processors import thread_count
 
 Floats = npt.NDArray[np.float32]
 _FLOAT_BYTES = 4
+_COLUMNS_AXIS = 2  # of the spatial axes of an observed convolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +100,7 @@ class ObservedMatMul(ObservedCall):
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
         args.a_offsets, args.b_offsets, args.y = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data, y.ctypes.data
-        check(load_library().lba_matmul(spec_struct(spec), args, thread_count(threads), None))
+        check(load_library().lba_matmul(accumulator_handle(spec), args, thread_count(threads), None))
         return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedMatMul":
@@ -114,6 +113,7 @@ class ObservedMatMul(ObservedCall):
         args.batch, args.rows = len(entries), len(lines)
         args.a = self.args.a + lines.start * self.args.a_row_stride * _FLOAT_BYTES
         args.a_row_stride = self.args.a_row_stride * lines.step
+        args.first_row, args.row_step = _place(self.args, lines)
         every = slice(entries.start, entries.stop, entries.step)
         y = self.y[every, lines.start : lines.stop : lines.step]
         offsets = (np.ascontiguousarray(o[every]) for o in (self.a_offsets, self.b_offsets))
@@ -142,7 +142,7 @@ class ObservedConv(ObservedCall):
         y = np.empty(self.y.shape, np.float32)
         args = _copy(self.args)
         args.x, args.y = self.x.ctypes.data, y.ctypes.data
-        check(load_library().lba_conv(spec_struct(spec), args, thread_count(threads), None))
+        check(load_library().lba_conv(accumulator_handle(spec), args, thread_count(threads), None))
         return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedConv":
@@ -170,6 +170,10 @@ class ObservedConv(ObservedCall):
             return self
         args.pads_begin[axis], args.pads_end[axis] = max(-begin, 0), max(end - size, 0)
         args.input[axis] = stop - start
+        if axis == _COLUMNS_AXIS:
+            args.first_column += first
+        else:
+            args.first_row += first * math.prod(self.y.shape[3 + axis : -1])
         return self._with(_along(self.x, axis, start, stop), _along(self.y, axis, first, first + count), args)
 
     def _with(self, x: Floats, y: Floats, args: ConvArgs) -> "ObservedConv":
@@ -234,7 +238,7 @@ _dispatch = ObserverFunction(_call_open_observer)  # the one function that the l
 
 def _read(observation: Observation) -> ObservedCall:
     node = node_of(observation.key.decode())
-    spec = _spec_of(observation.spec.contents)
+    spec = spec_of(observation.accumulator.decode())
     if observation.matmul:
         args = _copy(observation.matmul.contents)
         y = _floats(args.y, (args.batch, args.rows, args.columns))
@@ -254,21 +258,17 @@ def _output_size(size: int, kernel: int, stride: int, dilation: int, begin: int,
     return (size + begin + end - (kernel - 1) * dilation - 1) // stride + 1
 
 
-def _spec_of(spec: Spec) -> Accumulator:
-    product, accumulator = _format_of(spec.product_format), _format_of(spec.accumulator_format)
-    return AccumulatorSpec(product, accumulator, spec.chunk_size or None, bool(spec.underflow))
-
-
-def _format_of(value: Format) -> FloatFormat:
-    return FloatFormat(value.mantissa_bits, value.exponent_bits, value.exponent_bias)
-
-
 def _array(pointer: int, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     return np.ctypeslib.as_array((kind * math.prod(shape)).from_address(pointer)).reshape(shape)
 
 
 def _along(values: Floats, spatial_axis: int, start: int, stop: int) -> Floats:
     return np.moveaxis(np.moveaxis(values, 2 + spatial_axis, 0)[start:stop], 0, 2 + spatial_axis)
+
+
+def _place(args: MatMulArgs, lines: range) -> tuple[int, int]:
+    """Return the row of the whole product that is the first of some of its rows, and the step between them."""
+    return args.first_row + lines.start * args.row_step, args.row_step * lines.step
 
 
 def _floats(pointer: int, shape: tuple[int, ...]) -> Floats:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library, spec_struct
+from lba_onnx.native.accumulators import accumulator_handle
+from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library
 from lba_onnx.native.processors import thread_count
 
 
@@ -33,7 +34,7 @@ def matmul(
     """
     y = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     args, offsets = matmul_args(a, b, y)
-    check(load_library().lba_matmul(spec_struct(spec), args, thread_count(threads), key_bytes(statistics)))
+    check(load_library().lba_matmul(accumulator_handle(spec), args, thread_count(threads), key_bytes(statistics)))
     del offsets  # `args` points into them
     return y
 
@@ -46,10 +47,10 @@ def matmul_args(
     a_strides, b_strides = ([s // 4 for s in x.strides] for x in (a, b))
     offsets = tuple(np.arange(batch, dtype=np.int64) * s[0] for s in (a_strides, b_strides))
     args = MatMulArgs(
-        batch, rows, b.shape[2], depth,
-        a.ctypes.data, offsets[0].ctypes.data, a_strides[1], a_strides[2],
-        b.ctypes.data, offsets[1].ctypes.data, b_strides[1], b_strides[2],
-        None if y is None else y.ctypes.data,
+        row_step=1, batch=batch, rows=rows, columns=b.shape[2], depth=depth,
+        a=a.ctypes.data, a_offsets=offsets[0].ctypes.data, a_row_stride=a_strides[1], a_depth_stride=a_strides[2],
+        b=b.ctypes.data, b_offsets=offsets[1].ctypes.data, b_depth_stride=b_strides[1], b_column_stride=b_strides[2],
+        y=None if y is None else y.ctypes.data,
     )  # fmt: skip
     return args, offsets
 
@@ -93,7 +94,7 @@ def conv(
     y = np.empty(output_shape, np.float32)
     args = conv_args(x, w, geometry, y)
     args.bias = None if bias is None else bias.ctypes.data
-    check(load_library().lba_conv(spec_struct(spec), args, thread_count(threads), key_bytes(statistics)))
+    check(load_library().lba_conv(accumulator_handle(spec), args, thread_count(threads), key_bytes(statistics)))
     return y
 
 
@@ -105,7 +106,7 @@ def conv_args(
 ) -> ConvArgs:
     """Return the C form of a convolution without bias."""
     fields = geometry_fields(x.shape, w.shape, geometry)
-    return ConvArgs(**fields, x=x.ctypes.data, w=w.ctypes.data, y=None if y is None else y.ctypes.data)
+    return ConvArgs(**fields, row_step=1, x=x.ctypes.data, w=w.ctypes.data, y=None if y is None else y.ctypes.data)
 
 
 def geometry_fields(x: tuple[int, ...], w: tuple[int, ...], geometry: ConvGeometry) -> dict[str, Any]:

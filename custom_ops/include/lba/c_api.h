@@ -22,22 +22,17 @@ extern "C" {
 #define LBA_OUT_OF_MEMORY 2
 #define LBA_INTERNAL_ERROR 3
 
+/* Element types of tensors. */
+#define LBA_FLOAT32 0
+#define LBA_FLOAT16 1
+
 /* Histogram bin i counts values v with floor(log2|v|) == i - LBA_LOG2_OFFSET; zeros are not counted. */
 #define LBA_LOG2_BINS 704
 #define LBA_LOG2_OFFSET 352
 
-typedef struct LbaFormat {
-  int32_t mantissa_bits;
-  int32_t exponent_bits;
-  int32_t exponent_bias;
-} LbaFormat;
-
-typedef struct LbaSpec {
-  LbaFormat product_format;
-  LbaFormat accumulator_format;
-  int64_t chunk_size; /* 0: the whole depth is one chunk */
-  int32_t underflow;
-} LbaSpec;
+/* The arithmetic of dot products, made from its text (docs/numerics.md), such as "M7E4b12/M7E4b10,chunk=32". Immutable;
+   shared between concurrent calls. Calls that use it do so before they return. */
+typedef struct LbaAccumulator LbaAccumulator;
 
 /* Events of one kind of value in the quantized chain. */
 typedef struct LbaEvents {
@@ -64,6 +59,9 @@ typedef struct LbaStatistics {
 LBA_EXPORT const char* lba_version(void);
 LBA_EXPORT const char* lba_last_error(void);
 
+LBA_EXPORT int lba_accumulator_create(const char* text, LbaAccumulator** out);
+LBA_EXPORT void lba_accumulator_release(LbaAccumulator* accumulator); /* null is allowed */
+
 /* The path that calls take where the data allow: "avx512", "avx2", "portable" or "exact". The environment variable
    LBA_ONNX_CPU_PATH forces one of them (an error if this CPU lacks it). */
 LBA_EXPORT const char* lba_cpu_path(void);
@@ -73,8 +71,11 @@ LBA_EXPORT int lba_path_counts(int64_t counts[4]);
 
 /* y[b, row, column] = dot over depth, for b < batch: a at a + a_offsets[b], element [row, depth] at strides
    (a_row_stride, a_depth_stride); b likewise with (b_depth_stride, b_column_stride); y contiguous. Strides and
-   offsets count elements. statistics: a key, or null. */
+   offsets count elements. Where these are some outputs of a larger product, row r and column c are its row
+   first_row + r * row_step and its column first_column + c. The types are LBA_FLOAT32. statistics: a key, or null. */
 typedef struct LbaMatMulArgs {
+  int32_t a_type, b_type, y_type;
+  int64_t first_row, first_column, row_step;
   int64_t batch, rows, columns, depth;
   const float* a;
   const int64_t* a_offsets;
@@ -85,12 +86,17 @@ typedef struct LbaMatMulArgs {
   float* y;
 } LbaMatMulArgs;
 
-LBA_EXPORT int lba_matmul(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t threads, const char* statistics);
+LBA_EXPORT int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t threads,
+                          const char* statistics);
 
 /* Convolution over 1 to 3 spatial dimensions, arrays contiguous: x [batch, in_channels, spatial...],
    w [out_channels, in_channels / groups, kernel...], bias [out_channels] or null, y [batch, out_channels, output...].
-   Only the first `rank` entries of the arrays below are read. */
+   Only the first `rank` entries of the arrays below are read. Where these are some outputs of a larger convolution, the
+   last spatial dimension counts columns and those before it count rows, as in LbaMatMulArgs. The types are LBA_FLOAT32.
+*/
 typedef struct LbaConvArgs {
+  int32_t x_type, w_type, y_type; /* y_type is that of bias, too */
+  int64_t first_row, first_column, row_step;
   int32_t rank;
   int64_t batch, in_channels, out_channels, groups;
   int64_t input[3], kernel[3], strides[3], dilations[3], pads_begin[3], pads_end[3];
@@ -100,7 +106,8 @@ typedef struct LbaConvArgs {
   float* y;
 } LbaConvArgs;
 
-LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t threads, const char* statistics);
+LBA_EXPORT int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t threads,
+                        const char* statistics);
 
 /* How gradients pass the products that an accumulator lost (docs/numerics.md, "Gradients"). */
 #define LBA_IMMEDIATE_OVERFLOW 0
@@ -110,12 +117,12 @@ LBA_EXPORT int lba_conv(const LbaSpec* spec, const LbaConvArgs* args, int32_t th
 /* `grad` is the gradient of y, of its shape; y itself is not read. Adds to grad_a [batch][rows][depth] and to grad_b
    [batch][columns][depth], both contiguous; each may be null. gated: how many of the batch * rows * columns * depth
    products pass no gradient. The threads change no bit. */
-LBA_EXPORT int lba_matmul_gradients(const LbaSpec* spec, const LbaMatMulArgs* args, int32_t estimator,
+LBA_EXPORT int lba_matmul_gradients(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t estimator,
                                     const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads);
 
 /* Likewise; adds to grad_x and grad_w, of the shapes of x and w. bias and y are not read. */
-LBA_EXPORT int lba_conv_gradients(const LbaSpec* spec, const LbaConvArgs* args, int32_t estimator, const float* grad,
-                                  float* grad_x, float* grad_w, int64_t* gated, int32_t threads);
+LBA_EXPORT int lba_conv_gradients(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t estimator,
+                                  const float* grad, float* grad_x, float* grad_w, int64_t* gated, int32_t threads);
 
 /* Statistics are kept by key "run/node". For histograms and events, nodes of an open run sample `sampled_fraction`
    (0 < f <= 1) of their rows or output positions, at least one a call. */
@@ -125,7 +132,7 @@ LBA_EXPORT int lba_statistics_open(const char* run, double sampled_fraction);
    (null here), and what a Gemm does after the dot products, follow later. Valid during the call only. */
 typedef struct LbaObservation {
   const char* key;
-  const LbaSpec* spec;
+  const char* accumulator; /* its text */
   const LbaMatMulArgs* matmul;
   const LbaConvArgs* conv;
 } LbaObservation;

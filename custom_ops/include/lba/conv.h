@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "lba/format.h"
+#include "arithmetic/accumulator.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
 
@@ -35,18 +35,18 @@ class PackedFilter;
 
 // w: [out_channels, in_channels / groups, kernel...], contiguous. Reads the channels, groups and kernel of `shape`
 // only.
-std::shared_ptr<const PackedFilter> PackFilter(const AccumulatorSpec& spec, const ConvShape& shape, const float* w);
+std::shared_ptr<const PackedFilter> PackFilter(const Accumulator& accumulator, const ConvShape& shape, const float* w);
 
 // x [batch, in_channels, input...], y [batch, out_channels, output...], bias [out_channels] or null, contiguous.
 // `packed` may be null; `w` is needed either way. `statistics` may be null.
-void Conv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w,
+void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
           const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
           StatisticsCollector* statistics);
 
 // What Conv does after the products, for a y that another processor computed: counts the call, or shows it to the
 // observer, who may write y, then adds the bias. `bias` and `statistics` may be null.
-void FinishConv(const AccumulatorSpec& spec, const ConvShape& shape, const float* x, const float* w, const float* bias,
-                float* y, const Parallel& parallel, StatisticsCollector* statistics);
+void FinishConv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
+                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics);
 
 }  // namespace lba
 

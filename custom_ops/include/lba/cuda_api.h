@@ -13,14 +13,14 @@ extern "C" {
 
 #define LBA_CUDA_FAILED 4 /* a CUDA call failed; the reason holds its name and CUDA's message */
 
-/* Element types of tensors. Products are computed in float32 scales or in double; float16 is read and written. */
-#define LBA_FLOAT32 0
-#define LBA_FLOAT16 1
-
 #define LBA_CUDA_BATCH_RANK 8
 
 LBA_EXPORT const char* lba_cuda_version(void);
 LBA_EXPORT const char* lba_cuda_last_error(void);
+
+/* As lba_accumulator_create and lba_accumulator_release. The accumulators of one library are of no use to the other. */
+LBA_EXPORT int lba_cuda_accumulator_create(const char* text, LbaAccumulator** out);
+LBA_EXPORT void lba_cuda_accumulator_release(LbaAccumulator* accumulator);
 
 typedef struct LbaCudaDevice {
   char name[256];
@@ -45,7 +45,7 @@ LBA_EXPORT int lba_cuda_synchronize(void* stream);
    it: alpha, beta and c in float32 after the dot product, one rounding to the type of y. Strides count elements; a
    stride of 0 broadcasts. y is contiguous. c may be null. */
 typedef struct LbaCudaMatMulArgs {
-  int32_t type;       /* of a, b, c and y */
+  int32_t type;       /* of a, b, c and y: LBA_FLOAT32, or LBA_FLOAT16, which is read and written only */
   int32_t batch_rank; /* at most LBA_CUDA_BATCH_RANK */
   int64_t batch[LBA_CUDA_BATCH_RANK];
   int64_t a_batch_strides[LBA_CUDA_BATCH_RANK];
@@ -79,34 +79,37 @@ typedef struct LbaCudaWeights LbaCudaWeights;
 
 /* `b` and `w` may be host or device pointers here; of a host operand the device keeps a copy. Only what describes the
    operand is read: type, depth, columns, the batch and strides of b; channels, groups, kernel and w. Waits. */
-LBA_EXPORT int lba_cuda_pack_matmul(const LbaSpec* spec, const LbaCudaMatMulArgs* args, LbaCudaWeights** out);
-LBA_EXPORT int lba_cuda_pack_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, LbaCudaWeights** out);
+LBA_EXPORT int lba_cuda_pack_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
+                                    LbaCudaWeights** out);
+LBA_EXPORT int lba_cuda_pack_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, LbaCudaWeights** out);
 LBA_EXPORT void lba_cuda_release(LbaCudaWeights* weights); /* null is allowed; waits for the device */
 
 /* Bytes of scratch memory, aligned to 256 bytes, that the call needs. `weights` may be null. */
-LBA_EXPORT int lba_cuda_matmul_workspace(const LbaSpec* spec, const LbaCudaMatMulArgs* args,
+LBA_EXPORT int lba_cuda_matmul_workspace(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
                                          const LbaCudaWeights* weights, int64_t* bytes);
-LBA_EXPORT int lba_cuda_conv_workspace(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights,
-                                       int64_t* bytes);
+LBA_EXPORT int lba_cuda_conv_workspace(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args,
+                                       const LbaCudaWeights* weights, int64_t* bytes);
 
 /* `weights` may be null; then B (w) is packed for this call. args->b (args->w) is needed either way, except with
    weights that were packed from host memory: there it is ignored. */
-LBA_EXPORT int lba_cuda_matmul(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights,
-                               void* workspace, int64_t workspace_bytes, void* stream);
-LBA_EXPORT int lba_cuda_conv(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights,
-                             void* workspace, int64_t workspace_bytes, void* stream);
+LBA_EXPORT int lba_cuda_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
+                               const LbaCudaWeights* weights, void* workspace, int64_t workspace_bytes, void* stream);
+LBA_EXPORT int lba_cuda_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args,
+                             const LbaCudaWeights* weights, void* workspace, int64_t workspace_bytes, void* stream);
 
 /* The same on host memory, strides not negative: copies the operands (but not one that is packed) through pinned memory
    to the device of the weights, or without weights to the current one, computes, copies y back, and waits. Calls from
    several threads run side by side. */
-LBA_EXPORT int lba_cuda_matmul_host(const LbaSpec* spec, const LbaCudaMatMulArgs* args, const LbaCudaWeights* weights);
-LBA_EXPORT int lba_cuda_conv_host(const LbaSpec* spec, const LbaCudaConvArgs* args, const LbaCudaWeights* weights);
+LBA_EXPORT int lba_cuda_matmul_host(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
+                                    const LbaCudaWeights* weights);
+LBA_EXPORT int lba_cuda_conv_host(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args,
+                                  const LbaCudaWeights* weights);
 
 /* What lba_statistics_read tells of one call, counted on the device: the `call`-th of a node (it decides which
    positions are sampled). y, alpha, beta, c and bias are not read. `out` is host memory. Waits. */
-LBA_EXPORT int lba_cuda_matmul_statistics(const LbaSpec* spec, const LbaCudaMatMulArgs* args, int64_t call,
-                                          double sampled_fraction, LbaStatistics* out, void* stream);
-LBA_EXPORT int lba_cuda_conv_statistics(const LbaSpec* spec, const LbaCudaConvArgs* args, int64_t call,
+LBA_EXPORT int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
+                                          int64_t call, double sampled_fraction, LbaStatistics* out, void* stream);
+LBA_EXPORT int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, int64_t call,
                                         double sampled_fraction, LbaStatistics* out, void* stream);
 
 /* How many tiles each kernel has computed on the current device since the process started, in the order of

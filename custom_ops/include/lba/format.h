@@ -20,11 +20,15 @@ struct FloatFormat {
   bool operator==(const FloatFormat& other) const;
 };
 
+// What becomes of the bits that a format has no room for.
+enum class Rounding { kTruncate, kNearest };
+
 struct AccumulatorSpec {
   FloatFormat product_format;
   FloatFormat accumulator_format;
   int64_t chunk_size = 16;  // 0: the whole depth is one chunk
   bool underflow = true;
+  Rounding rounding = Rounding::kTruncate;
 
   // Number of consecutive products per chunk for a dot product of this depth; at least 1.
   int64_t ChunkLength(int64_t depth) const;
@@ -33,6 +37,8 @@ struct AccumulatorSpec {
 // Reads "M7E4b10" (a negative bias is written "b-3"). Returns an empty string and fills `format`, or
 // returns the reason why the text is no legal format.
 std::string ParseFormat(const std::string& text, FloatFormat* format);
+// What ParseFormat reads.
+std::string TextOf(const FloatFormat& format);
 
 // Returns an empty string if the emulation can represent the format or specification, else the reason.
 std::string CheckFormat(const FloatFormat& format);

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "lba/format.h"
+#include "arithmetic/accumulator.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
 
@@ -27,17 +27,17 @@ struct MatMulShape {
 class PackedMatrices;
 
 // Packs every distinct matrix B of `shape` (only depth, columns, b_offsets and the b strides are read).
-std::shared_ptr<const PackedMatrices> PackMatrices(const AccumulatorSpec& spec, const MatMulShape& shape,
+std::shared_ptr<const PackedMatrices> PackMatrices(const Accumulator& accumulator, const MatMulShape& shape,
                                                    const float* b, const Parallel& parallel);
 
 // y[batch][rows][columns], contiguous. `packed` may be null; then B is packed for this call. `b` is needed either way:
 // values that the fast paths cannot represent are read from it. `statistics` may be null.
-void MatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b,
+void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b,
             const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics);
 
 // What MatMul does after the products, for a y that another processor computed: counts the call, or shows it to the
 // observer, who may write y. `statistics` may be null.
-void RecordMatMul(const AccumulatorSpec& spec, const MatMulShape& shape, const float* a, const float* b, float* y,
+void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b, float* y,
                   const Parallel& parallel, StatisticsCollector* statistics);
 
 }  // namespace lba

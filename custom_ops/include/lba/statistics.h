@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "arithmetic/accumulator.h"
 #include "lba/c_api.h"
-#include "lba/format.h"
 
 namespace lba {
 
@@ -33,7 +33,7 @@ class StatisticsCollector {
   // Whether the node shows its operands and results to an observer instead of counting.
   bool is_observed() const { return options_.observer.call != nullptr; }
   // Throws std::runtime_error when the observer makes the node fail; a stopped run's observer is not called any more.
-  void Observe(const AccumulatorSpec& spec, const LbaMatMulArgs* matmul, const LbaConvArgs* conv) const;
+  void Observe(const Accumulator& accumulator, const LbaMatMulArgs* matmul, const LbaConvArgs* conv) const;
   // Of the positions (rows of a matmul, output positions of a convolution), those sampled for histograms and events;
   // in (0, 1].
   double sampled_fraction() const { return options_.sampled_fraction; }

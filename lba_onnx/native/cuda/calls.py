@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.cuda.library import BATCH_RANK, ELEMENT_TYPES, MAX_SIZE, CudaConvArgs, CudaMatMulArgs
-from lba_onnx.native.library import Spec, spec_struct
 from lba_onnx.native.products import ConvGeometry, geometry_fields
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float16]
@@ -57,12 +56,12 @@ class Call:
 
     Attributes:
         kind: "matmul" or "conv".
-        spec: The arithmetic.
+        accumulator: The text of the arithmetic.
         args: The operands and the result.
     """
 
     kind: str
-    spec: Spec
+    accumulator: str
     args: CudaMatMulArgs | CudaConvArgs
 
 
@@ -112,7 +111,7 @@ def matmul_call(
         args.batch[i], args.a_batch_strides[i], args.b_batch_strides[i] = axis.size, axis.a_stride, axis.b_stride
     if c is not None:
         args.c, args.c_row_stride, args.c_column_stride = c.pointer, *c.strides
-    return Call("matmul", spec_struct(spec), args)
+    return Call("matmul", str(spec), args)
 
 
 def conv_call(
@@ -140,7 +139,7 @@ def conv_call(
         bias=None if bias is None else bias.pointer,
         y=y,
     )
-    return Call("conv", spec_struct(spec), args)
+    return Call("conv", str(spec), args)
 
 
 def _check_types(*tensors: Tensor) -> None:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from lba_onnx.errors import LibraryError
-from lba_onnx.native.library import ConvArgs, Spec, StatisticsStruct, library_path, raise_for, version
+from lba_onnx.native.accumulators import MOST_KEPT, Handle
+from lba_onnx.native.library import CONV_FIELDS, StatisticsStruct, library_path, raise_for, version
 
 CUDA_LIBRARY_NAME = "liblba_ops_cuda.so"
 CUDA_LIBRARY_VARIABLE = "LBA_ONNX_CUDA_LIBRARY"
@@ -60,7 +61,7 @@ class CudaMatMulArgs(ctypes.Structure):
 class CudaConvArgs(ctypes.Structure):
     """LbaCudaConvArgs."""
 
-    _fields_ = (("type", ctypes.c_int32), *ConvArgs._fields_)
+    _fields_ = (("type", ctypes.c_int32), *CONV_FIELDS)
 
 
 def find_cuda_library() -> Path | None:
@@ -112,6 +113,16 @@ def check(code: int) -> None:
         raise_for(code, load_cuda_library().lba_cuda_last_error().decode())
 
 
+def cuda_handle(text: str) -> Handle:
+    """Return the library's form of an accumulator."""
+    return _handle(text, load_cuda_library())
+
+
+@functools.lru_cache(MOST_KEPT)
+def _handle(text: str, library: ctypes.CDLL) -> Handle:
+    return Handle(text, library.lba_cuda_accumulator_create, library.lba_cuda_accumulator_release, check)
+
+
 @functools.cache
 def _load(named: str | None) -> ctypes.CDLL:
     """`named` is what the environment variable says, so that another value gets another library."""
@@ -132,6 +143,9 @@ def _declare(library: ctypes.CDLL) -> None:
     pointer, size, stream = ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p
     library.lba_cuda_version.restype = ctypes.c_char_p
     library.lba_cuda_last_error.restype = ctypes.c_char_p
+    library.lba_cuda_accumulator_create.argtypes = (ctypes.c_char_p, ctypes.POINTER(pointer))
+    library.lba_cuda_accumulator_release.argtypes = (pointer,)
+    library.lba_cuda_accumulator_release.restype = None
     library.lba_cuda_device_count.argtypes = (ctypes.POINTER(ctypes.c_int32),)
     library.lba_cuda_device.argtypes = (ctypes.c_int32, ctypes.POINTER(CudaDevice))
     library.lba_cuda_allocate.argtypes = (size, ctypes.POINTER(pointer))
@@ -142,7 +156,7 @@ def _declare(library: ctypes.CDLL) -> None:
     library.lba_cuda_release.restype = None
     library.lba_cuda_kernel_counts.argtypes = (ctypes.POINTER(size),)
     for kind, args in (("matmul", CudaMatMulArgs), ("conv", CudaConvArgs)):
-        operands = (ctypes.POINTER(Spec), ctypes.POINTER(args))
+        operands = (pointer, ctypes.POINTER(args))
         for suffix, others in (
             ("", (pointer, pointer, size, stream)),
             ("_host", (pointer,)),

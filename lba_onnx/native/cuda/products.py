@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.cuda.calls import Call, Tensor, Values, conv_call, matmul_call
-from lba_onnx.native.cuda.library import check, load_cuda_library
+from lba_onnx.native.cuda.library import check, cuda_handle, load_cuda_library
 from lba_onnx.native.library import StatisticsStruct
 from lba_onnx.native.products import ConvGeometry
 from lba_onnx.native.statistics import Statistics, from_struct
@@ -48,7 +48,7 @@ def pack(call: Call) -> Weights:
         ValueError: The library does not take the call.
     """
     handle = ctypes.c_void_p()
-    check(_entry(f"pack_{call.kind}")(call.spec, call.args, handle))
+    check(_entry(f"pack_{call.kind}")(cuda_handle(call.accumulator), call.args, handle))
     return Weights(handle.value)
 
 
@@ -59,7 +59,7 @@ def workspace_bytes(call: Call, weights: Weights | None = None) -> int:
         ValueError: The library does not take the call.
     """
     size = ctypes.c_int64()
-    check(_entry(f"{call.kind}_workspace")(call.spec, call.args, _handle(weights), size))
+    check(_entry(f"{call.kind}_workspace")(cuda_handle(call.accumulator), call.args, _handle(weights), size))
     return size.value
 
 
@@ -77,7 +77,7 @@ def queue(call: Call, workspace: int, size_bytes: int, stream: int = 0, weights:
         RuntimeError: A CUDA call failed.
         ValueError: The library does not take the call.
     """
-    check(_entry(call.kind)(call.spec, call.args, _handle(weights), workspace, size_bytes, stream))
+    check(_entry(call.kind)(cuda_handle(call.accumulator), call.args, _handle(weights), workspace, size_bytes, stream))
 
 
 def compute_host(call: Call, weights: Weights | None = None) -> None:
@@ -88,7 +88,7 @@ def compute_host(call: Call, weights: Weights | None = None) -> None:
         RuntimeError: A CUDA call failed.
         ValueError: The library does not take the call, or a stride is negative.
     """
-    check(_entry(f"{call.kind}_host")(call.spec, call.args, _handle(weights)))
+    check(_entry(f"{call.kind}_host")(cuda_handle(call.accumulator), call.args, _handle(weights)))
 
 
 def matmul_host(a: Values, b: Values, spec: Accumulator, weights: Weights | None = None) -> npt.NDArray[Any]:
@@ -147,7 +147,11 @@ def statistics(call: Call, number: int, sampled_fraction: float, stream: int = 0
         stream: The stream that the operands are ready on.
     """
     raw = StatisticsStruct()
-    check(_entry(f"{call.kind}_statistics")(call.spec, call.args, number, sampled_fraction, raw, stream))
+    check(
+        _entry(f"{call.kind}_statistics")(
+            cuda_handle(call.accumulator), call.args, number, sampled_fraction, raw, stream
+        )
+    )
     return from_struct(raw)
 
 

@@ -1,0 +1,16 @@
+// The accumulator of a node.
+#ifndef LBA_ARITHMETIC_ATTRIBUTES_H_
+#define LBA_ARITHMETIC_ATTRIBUTES_H_
+
+#include "arithmetic/accumulator.h"
+#include "common/attribute_reader.h"
+
+namespace lba {
+
+// What the attribute `accumulator` says, or without it the attributes of chunked floats. Throws std::invalid_argument
+// with the attribute's name, what was expected and what came.
+SharedAccumulator ReadAccumulator(const AttributeReader& attributes);
+
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_ATTRIBUTES_H_
