@@ -11,6 +11,19 @@ from lba_onnx import ops, reference
 from lba_onnx.arithmetic import AccumulatorSpec
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
+
+
+def old_attributes(spec: AccumulatorSpec) -> dict[str, str | int]:
+    """The four attributes by which models of before say what `accumulator` says."""
+    told = spec.described()
+    return {
+        "product_format": told["product_format"],
+        "accumulator_format": told["accumulator_format"],
+        "chunk_size": told["chunk_size"] or 0,
+        "underflow": int(told["underflow"]),
+    }
+
+
 Dimensions = Sequence[int | str | None] | None
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from small_models import images, network
 
 from lba_onnx.arithmetic import AccumulatorSpec
+from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.calibration import Calibration
 from lba_onnx.cli import main
 
@@ -37,7 +38,7 @@ def run_json(*arguments):
 def converted_specs(path):
     nodes = onnx.load(path).graph.node
     attributes = {n.name: {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute} for n in nodes if n.domain}
-    return {name: AccumulatorSpec.from_attributes(values) for name, values in attributes.items()}
+    return {name: from_attributes(values) for name, values in attributes.items()}
 
 
 def test_inspect_lists_candidates_and_converted_nodes(folder):

@@ -44,12 +44,7 @@ def test_node_becomes_its_twin_with_the_spec_as_attributes():
     model, _ = convert(source, AccumulatorSpec.parse("M7E4b12/M6E4b10,chunk=none,underflow=off"))
     (node,) = model.graph.node
     assert (node.op_type, node.domain, node.name) == ("LbaMatMul", "lba_onnx", "product")
-    assert attributes_of(node) == {
-        "product_format": b"M7E4b12",
-        "accumulator_format": b"M6E4b10",
-        "chunk_size": 0,
-        "underflow": 0,
-    }
+    assert attributes_of(node) == {"accumulator": b"M7E4b12/M6E4b10,chunk=none,underflow=off"}
     assert source.SerializeToString() == before
     onnx.checker.check_model(model)
 

@@ -5,7 +5,6 @@ from hypothesis import given
 from strategies import formats, specs
 
 from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
-from lba_onnx.diagnosis.causes import CAUSES, CHUNK_SIZE, balanced_chunk_size, limit_note, without
 
 
 @given(product=formats(), accumulator=formats())
@@ -14,7 +13,7 @@ def test_overflow_and_underflow_move_one_limit_or_say_so(product: FloatFormat, a
     for place, present in (("product", product), ("accumulator", accumulator)):
         for kind in ("overflow", "underflow"):
             cause = f"{place}_{kind}"
-            changed, note = without(spec, cause, 100), limit_note(spec, cause)
+            changed, note = spec.without(cause, 100), spec.limit_note(cause)
             if changed is None:
                 assert "cannot be switched off" in note
                 continue
@@ -29,11 +28,11 @@ def test_overflow_and_underflow_move_one_limit_or_say_so(product: FloatFormat, a
 
 @given(spec=specs())
 def test_every_cause_gives_a_legal_spec_with_the_same_underflow(spec: AccumulatorSpec) -> None:
-    for cause in CAUSES:
-        changed = without(spec, cause, 4096)
+    for cause in spec.causes:
+        changed = spec.without(cause.name, 4096)
         assert changed != spec
         assert changed is None or changed.underflow == spec.underflow
-        assert changed is None or (changed.chunk_size == spec.chunk_size) == (cause != CHUNK_SIZE)
+        assert changed is None or (changed.chunk_size == spec.chunk_size) == (not cause.is_order)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +51,7 @@ def test_every_cause_gives_a_legal_spec_with_the_same_underflow(spec: Accumulato
     ],
 )
 def test_specs_of_m7e4(cause: str, expected: str) -> None:
-    assert str(without(AccumulatorSpec.parse("M7E4b12/M7E4b10"), cause, 1000)) == expected
+    assert str(AccumulatorSpec.parse("M7E4b12/M7E4b10").without(cause, 1000)) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_specs_of_m7e4(cause: str, expected: str) -> None:
     ],
 )
 def test_limits_of_legality_are_told(text: str, cause: str, expected: str) -> None:
-    note = limit_note(AccumulatorSpec.parse(text), cause)
+    note = AccumulatorSpec.parse(text).limit_note(cause)
     assert expected in note if expected else note == ""
 
 
@@ -76,9 +75,16 @@ def test_limits_of_legality_are_told(text: str, cause: str, expected: str) -> No
     ("depth", "expected"), [(1, 1), (2, 1), (9, 4), (16, 4), (256, 16), (288, 16), (4096, 64), (4608, 64)]
 )
 def test_balanced_chunk_size_is_a_power_of_two_next_to_the_root(depth: int, expected: int) -> None:
-    assert balanced_chunk_size(depth) == expected
+    changed = AccumulatorSpec.parse("M7E4b12/M7E4b10,chunk=none").without("chunk_size", depth)
+    assert (1 if changed is None else changed.chunk_size) == expected
 
 
 @pytest.mark.parametrize(("chunk", "depth"), [("16", 256), ("none", 1), ("64", 1), ("4", 16)])
 def test_a_chunk_size_that_is_balanced_is_kept(chunk: str, depth: int) -> None:
-    assert without(AccumulatorSpec.parse(f"M7E4b12/M7E4b10,chunk={chunk}"), CHUNK_SIZE, depth) is None
+    assert AccumulatorSpec.parse(f"M7E4b12/M7E4b10,chunk={chunk}").without("chunk_size", depth) is None
+
+
+def test_what_nearest_rounding_loses_is_called_rounding() -> None:
+    spec = AccumulatorSpec.parse("M7E4b12/M7E4b10,round=nearest")
+    assert {cause.kind for cause in spec.causes} == {"overflow", "underflow", "rounding", "chunk_size"}
+    assert str(spec.without("product_rounding", 64)) == "M22E4b12/M7E4b10,round=nearest"

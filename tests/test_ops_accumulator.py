@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from operator_models import node_model
+from operator_models import node_model, old_attributes
 
 from lba_onnx import AccumulatorSpec, make_session
 from lba_onnx.errors import ModelError
@@ -35,14 +35,14 @@ def test_there_are_models_of_before():
 
 @pytest.mark.parametrize("text", SPECS)
 def test_both_forms_compute_the_same_in_one_process(text):
-    before = session_of(**AccumulatorSpec.parse(text).to_attributes())
+    before = session_of(**old_attributes(AccumulatorSpec.parse(text)))
     now = session_of(accumulator=text)
     np.testing.assert_array_equal(now.run(None, {"A": A})[0], before.run(None, {"A": A})[0])
 
 
 @pytest.mark.parametrize("name", ["product_format", "accumulator_format", "chunk_size", "underflow"])
 def test_both_forms_in_one_node_are_an_error(name):
-    before = AccumulatorSpec.parse(SPECS[0]).to_attributes()
+    before = old_attributes(AccumulatorSpec.parse(SPECS[0]))
     with pytest.raises(ModelError, match=f"(?s)LbaMatMul.*attributes accumulator and {name}: expected one of them"):
         session_of(accumulator=SPECS[0], **{name: before[name]})
 

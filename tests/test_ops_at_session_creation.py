@@ -5,14 +5,14 @@ import ctypes
 import numpy as np
 import onnxruntime
 import pytest
-from operator_models import SPEC, node_model
+from operator_models import SPEC, node_model, old_attributes
 
 from lba_onnx import native
 from lba_onnx.errors import ModelError
 from lba_onnx.session import make_session
 
 F = np.float32
-ATTRIBUTES = SPEC.to_attributes()
+ATTRIBUTES = old_attributes(SPEC)
 
 
 def weights(*shape: int) -> np.ndarray:

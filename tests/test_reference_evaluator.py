@@ -6,7 +6,7 @@ import onnx.inliner
 import pytest
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
-from operator_models import SPEC, node_model, operand_model, tensor_info
+from operator_models import SPEC, node_model, old_attributes, operand_model, tensor_info
 
 from lba_onnx import ops
 from lba_onnx.ops import LbaConv, LbaGemm, LbaMatMul, conv_pads
@@ -56,18 +56,17 @@ def test_the_twins_give_onnxruntimes_bits(case, dtype):
 
 def test_float16_beyond_its_range_becomes_infinite_without_a_warning():
     operands = {"A": np.full((1, 40), 255, F16), "B": np.full((40, 1), 255, F16)}
-    wide = {"product_format": "M10E6b31", "accumulator_format": "M10E6b31"}
+    wide = {"accumulator": "M10E6b31/M10E6b31"}
     model = operand_model("LbaMatMul", operands, "", wide)
     assert ReferenceEvaluator(onnx.load_from_string(model), new_ops=TWINS).run(None, operands)[0] == np.inf
 
 
 def test_functions_run_once_inlined_since_the_evaluator_hands_new_ops_to_no_function():
-    node = helper.make_node("LbaMatMul", ["A", "B"], ["Y"], domain=ops.DOMAIN, **SPEC.to_attributes())
-    node.attribute.remove(next(a for a in node.attribute if a.name == "chunk_size"))
-    node.attribute.add(name="chunk_size", ref_attr_name="size", type=onnx.AttributeProto.INT)
+    node = helper.make_node("LbaMatMul", ["A", "B"], ["Y"], domain=ops.DOMAIN)
+    node.attribute.add(name="accumulator", ref_attr_name="spec", type=onnx.AttributeProto.STRING)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ops.DOMAIN, 1), helper.make_opsetid("local", 1)]
-    function = helper.make_function("local", "Product", ["A", "B"], ["Y"], [node], opsets, attributes=["size"])
-    call = helper.make_node("Product", ["A", "B"], ["Y"], domain="local", size=4)
+    function = helper.make_function("local", "Product", ["A", "B"], ["Y"], [node], opsets, attributes=["spec"])
+    call = helper.make_node("Product", ["A", "B"], ["Y"], domain="local", spec=str(SPEC))
     infos = {key: tensor_info(key, np.float32, None) for key in "ABY"}
     graph = helper.make_graph([call], "calls", [infos["A"], infos["B"]], [infos["Y"]])
     model = helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=8)
@@ -76,7 +75,7 @@ def test_functions_run_once_inlined_since_the_evaluator_hands_new_ops_to_no_func
         "A": rng.standard_normal((3, 40)).astype(np.float32),
         "B": rng.standard_normal((40, 3)).astype(np.float32),
     }
-    direct = operand_model("LbaMatMul", operands, "", {**SPEC.to_attributes(), "chunk_size": 4})
+    direct = operand_model("LbaMatMul", operands, "", SPEC.to_attributes())
     expected = make_session(direct).run(None, operands)[0]
     inlined = onnx.inliner.inline_local_functions(model)
     np.testing.assert_array_equal(ReferenceEvaluator(inlined, new_ops=TWINS).run(None, operands)[0], expected)
@@ -94,7 +93,7 @@ def test_functions_run_once_inlined_since_the_evaluator_hands_new_ops_to_no_func
 )
 def test_wrong_attributes_are_value_errors(op_type, attributes, reason):
     inputs = {"A": (np.float32, [1, 3, 8]), "B": (np.float32, [4, 3, 3])}
-    model = onnx.load_from_string(node_model(op_type, inputs, {}, {**SPEC.to_attributes(), **attributes}))
+    model = onnx.load_from_string(node_model(op_type, inputs, {}, {**old_attributes(SPEC), **attributes}))
     with pytest.raises(ValueError, match=reason):
         operands = {"A": np.ones((1, 3, 8), np.float32), "B": np.ones((4, 3, 3), np.float32)}
         ReferenceEvaluator(model, new_ops=TWINS).run(None, operands)
@@ -108,5 +107,5 @@ def test_the_schemas_cover_the_operators():
     assert set(ops.OPERATORS) == set(ops.OP_TYPES.values()) == {twin.__name__ for twin in TWINS}
     for schema in ops.OPERATORS.values():
         assert schema.attributes[-len(ops.ARITHMETIC_ATTRIBUTES) :] == ops.ARITHMETIC_ATTRIBUTES
-        assert {a.name for a in schema.attributes if a.is_required} == {"product_format", "accumulator_format"}
+        assert not any(a.is_required for a in ops.ARITHMETIC_ATTRIBUTES)
         assert set(SPEC.to_attributes()) <= {a.name for a in schema.attributes}

@@ -1,5 +1,6 @@
 """The kinds of accumulators, and the readers of whatever stands for one: a text, JSON, a node's attributes."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from lba_onnx.arithmetic.grammar import SpecText, nearest, read_text
 
 OLD_ATTRIBUTES = ("product_format", "accumulator_format", "chunk_size", "underflow")
 """The attributes of nodes written before specs were kept as text in the attribute `accumulator`."""
+
+_MOST_KEPT = 256  # texts whose accumulators are kept: kernels read the same ones over and over
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,7 @@ def parse_accumulator(text: str) -> Accumulator:
         TypeError: It is no string.
         ValueError: It is none; the message says at which character.
     """
-    read = read_text(text)
-    return _kind_of(read).read(read)
+    return _parse(text) if isinstance(text, str) else _read(read_text(text))
 
 
 def parse_family(text: str) -> AccumulatorFamily:
@@ -140,6 +142,15 @@ def from_attributes(attributes: Mapping[str, Any]) -> Accumulator:
         return parse_accumulator(text.decode() if isinstance(text, bytes) else text)
     except (TypeError, ValueError) as error:
         raise type(error)(f"attribute accumulator: {error}") from None
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _parse(text: str) -> Accumulator:
+    return _read(read_text(text))
+
+
+def _read(text: SpecText) -> Accumulator:
+    return _kind_of(text).read(text)
 
 
 def _kind_of(text: SpecText) -> Kind:

@@ -38,7 +38,8 @@ class Rounding(Enum):
         dropped_bits = _FLOAT64_MANTISSA_BITS - mantissa_bits
         bits = values.view(np.int64)
         if self is Rounding.NEAREST:
-            last_bit = (bits >> dropped_bits) & 1
+            # Without mantissa bits the last bit is the leading one, which is not stored.
+            last_bit = (bits >> dropped_bits) & 1 if mantissa_bits else np.int64(1)
             bits = bits + (last_bit + ((1 << (dropped_bits - 1)) - 1))  # a carry into the exponent is right
         rounded: NDArray[np.float64] = (bits & np.int64(-1 << dropped_bits)).view(np.float64)
         return rounded
