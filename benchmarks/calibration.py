@@ -26,7 +26,7 @@ from benchmarks.harness import Column, Row, median_ratio, parse_arguments, progr
 from benchmarks.memory import MEGABYTE, peak_bytes
 from benchmarks.models import INPUT, RECIPES
 from lba_onnx.calibration import Calibration
-from lba_onnx.calibration.settings import METHODS
+from lba_onnx.calibration.methods import METHODS
 from lba_onnx.correction import CorrectionReport
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES

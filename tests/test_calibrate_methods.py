@@ -4,6 +4,7 @@ import itertools
 import math
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_models import images, matmul_model, network, tensor
@@ -12,10 +13,14 @@ from small_models import model as make_model
 from lba_onnx import native
 from lba_onnx.arithmetic import FormatFamily
 from lba_onnx.calibration import Calibration, calibrate
-from lba_onnx.calibration.fit import fit_max
-from lba_onnx.calibration.least_error import fit_errors
-from lba_onnx.calibration.search import Scores, search_zero_shot
-from lba_onnx.calibration.settings import METHODS, Exponents, Settings
+from lba_onnx.calibration.candidate_errors import least_errors
+from lba_onnx.calibration.methods import METHODS
+from lba_onnx.calibration.methods.max import fit_max
+from lba_onnx.calibration.methods.zero_shot import ZeroShot
+from lba_onnx.calibration.scores import Scores
+from lba_onnx.calibration.session_subject import SessionSubject
+from lba_onnx.calibration.settings import Exponents, Settings
+from lba_onnx.calibration.trial_model import TrialModel
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.evaluation.judge import Judge
@@ -55,6 +60,10 @@ def test_results_are_the_same_each_time_and_survive_the_file(tmp_path, method):
     assert Calibration.load(tmp_path / "c.json") == result
 
 
+def subject(wide: onnx.ModelProto) -> SessionSubject:
+    return SessionSubject(wide, TrialModel(wide, (), None), None, ["CPUExecutionProvider"])
+
+
 def brute_force(x: np.ndarray, w: np.ndarray, settings: Settings, start: Exponents) -> Exponents:
     """The pair of exponents with the least error of a whole product, columns weighted as docs/calibration.md says."""
     exact = native.matmul(x[None], w[None], wide_spec(16), 1)[0].astype(np.float64)
@@ -68,28 +77,28 @@ def brute_force(x: np.ndarray, w: np.ndarray, settings: Settings, start: Exponen
 
 
 def test_mse_finds_the_least_error_of_a_small_layer(monkeypatch):
-    monkeypatch.setattr("lba_onnx.calibration.least_error._ALLOWANCE", 1e6)  # whole calls, not parts of them
+    monkeypatch.setattr("lba_onnx.calibration.candidate_errors._ALLOWANCE", 1e6)  # whole calls, not parts of them
     x, w = normal(24, 48), normal(48, 6, seed=1)
-    settings = Settings(M4E3, "mse")
+    settings = Settings(M4E3)
     batches = list(read_batches({"x": x}, (ModelInput("x", "float32", (None, 48)),), 24))
     ranges = calibrate(matmul_model(w), {"x": x}, "M4E3").nodes
     start = fit_max({"matmul": ranges["matmul"].range}, settings)
     wide = convert(matmul_model(w), wide_spec(16))[0]
-    found = fit_errors(wide, batches, start, settings, ["CPUExecutionProvider"], None)
+    found = least_errors(subject(wide), batches, start, settings, None)
     assert found["matmul"] == brute_force(x, w, settings, start["matmul"])
 
 
 def test_mse_keeps_the_start_of_a_node_that_does_not_run():
-    settings = Settings(M4E3, "mse")
+    settings = Settings(M4E3)
     start = {"conv1": Exponents(1, 2), "elsewhere": Exponents(3, 4)}
     wide = convert(network(), wide_spec(16), nodes_to_convert=["conv1"])[0]
-    found = fit_errors(wide, image_batches(4), start, settings, ["CPUExecutionProvider"], None)
+    found = least_errors(subject(wide), image_batches(4), start, settings, None)
     assert found["elsewhere"] == Exponents(3, 4)
 
 
 def test_mse_is_left_for_plain_ranges_where_these_do_better(monkeypatch):
     monkeypatch.setattr(
-        "lba_onnx.calibration.choice.fit_errors",
+        "lba_onnx.calibration.methods.mse.least_errors",
         lambda model, batches, start, *_: {name: e.moved(-9, -9) for name, e in start.items()},
     )
     result = calibrate(network(), {"x": images(24)}, "M7E4", "mse")
@@ -101,7 +110,7 @@ def test_mse_is_left_for_plain_ranges_where_these_do_better(monkeypatch):
 def test_judged_samples_are_not_those_fitted_to(monkeypatch):
     fitted, judged = [], []
     monkeypatch.setattr(
-        "lba_onnx.calibration.choice.fit_errors",
+        "lba_onnx.calibration.methods.mse.least_errors",
         lambda model, batches, start, *_: (fitted.extend(b.feeds["x"] for b in batches), start)[1],
     )
 
@@ -109,7 +118,7 @@ def test_judged_samples_are_not_those_fitted_to(monkeypatch):
         judged.extend(batch.feeds["x"] for batch in batches)
         return Judge(reference, batches, **settings)
 
-    monkeypatch.setattr("lba_onnx.calibration.choice.Judge", judge)
+    monkeypatch.setattr("lba_onnx.calibration.session_subject.Judge", judge)
     result = calibrate(network(), {"x": images(40)}, "M7E4", "mse")
     fitted_samples, judged_samples = ({row.tobytes() for row in np.concatenate(part)} for part in (fitted, judged))
     assert len(fitted_samples) + len(judged_samples) == 40 and not fitted_samples & judged_samples
@@ -131,29 +140,29 @@ def ranges_of_network():
 
 def test_search_climbs_to_the_best_common_offset():
     ranges = ranges_of_network()
-    settings = Settings(M4E3, "zero_shot", "model", evaluations=40)
+    settings = Settings(M4E3, "model")
     best = {name: e.moved(-2, 3) for name, e in fit_max(ranges, settings).items()}
     scores = Scores(bowl(best), settings)
-    search_zero_shot(ranges, settings, scores)
+    ZeroShot(evaluations=40).search(ranges, settings, scores)
     assert scores.best == best
 
 
 def test_search_of_layers_finds_what_no_common_offset_is():
     ranges = ranges_of_network()
-    settings = Settings(M4E3, "zero_shot", layer_evaluations=200)
+    settings = Settings(M4E3)
     best = {name: e.moved(i - 1, 1 - i) for i, (name, e) in enumerate(fit_max(ranges, settings).items())}
     scores = Scores(bowl(best), settings)
-    search_zero_shot(ranges, settings, scores)
+    ZeroShot(layer_evaluations=200).search(ranges, settings, scores)
     assert scores.best == best
 
 
 @pytest.mark.parametrize(("evaluations", "layer_evaluations"), [(1, 0), (3, 0), (5, 4), (12, 30)])
 def test_search_keeps_to_its_budget(evaluations, layer_evaluations):
     ranges = ranges_of_network()
-    settings = Settings(M4E3, "zero_shot", evaluations=evaluations, layer_evaluations=layer_evaluations)
+    settings = Settings(M4E3)
     counter = itertools.count()
     scores = Scores(lambda choice: float(next(counter)), settings)  # ever better
-    search_zero_shot(ranges, settings, scores)
+    ZeroShot(evaluations=evaluations, layer_evaluations=layer_evaluations).search(ranges, settings, scores)
     assert scores.evaluations == next(counter) == evaluations + layer_evaluations
 
 
@@ -220,8 +229,8 @@ def test_integer_outputs_are_judged_by_agreement():
 
 
 def test_scores_of_nothing_but_nan_do_not_stop_the_search():
-    settings = Settings(M4E3, "zero_shot", evaluations=4)
+    settings = Settings(M4E3)
     scores = Scores(lambda choice: -math.inf, settings)
     ranges = ranges_of_network()
-    search_zero_shot(ranges, settings, scores)
+    ZeroShot(evaluations=4).search(ranges, settings, scores)
     assert scores.best == fit_max(ranges, settings)

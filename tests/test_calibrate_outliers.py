@@ -146,13 +146,13 @@ def test_memory_holds_few_batches_however_many_there_are():
 
     original, data_pass.DataPass = data_pass.DataPass, Pass
     try:
-        from lba_onnx.calibration import run
+        from lba_onnx.calibration import flow
 
-        run_pass, run.DataPass = run.DataPass, Pass
+        flow_pass, flow.DataPass = flow.DataPass, Pass
         growing = samples(160) * np.float32(1.3) ** np.arange(160, dtype=np.float32)[:, np.newaxis]
         calibrate(two_layers(), growing, batch_size=2)
     finally:
-        data_pass.DataPass, run.DataPass = original, run_pass
+        data_pass.DataPass, flow.DataPass = original, flow_pass
     assert len(kept) == 80 and max(kept) <= 8
 
 

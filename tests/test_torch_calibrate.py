@@ -265,6 +265,6 @@ def test_observer_error_is_raised_as_it_is(monkeypatch):
     def fail(table, call, settings):
         raise ZeroDivisionError("of the observer")
 
-    monkeypatch.setattr("lba_onnx.calibration.least_error.NodeErrors.add", fail)
+    monkeypatch.setattr("lba_onnx.calibration.candidate_errors.NodeErrors.add", fail)
     with pytest.raises(ZeroDivisionError, match="of the observer"):
         calibrate(mlp(), [vectors()], method="mse")

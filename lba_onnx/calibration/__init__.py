@@ -1,8 +1,33 @@
-"""Chooses the exponent biases of a model's accumulators from sample data."""
+"""Chooses the exponent biases of a model's accumulators from sample data.
 
-from lba_onnx.calibration.rates import EventRates
-from lba_onnx.calibration.result import Calibration, NodeCalibration
-from lba_onnx.calibration.run import calibrate
-from lba_onnx.calibration.verdict import Verdict
+The names below are imported when first used, so that the methods can be listed without loading what they run on.
+"""
 
-__all__ = ["Calibration", "EventRates", "NodeCalibration", "Verdict", "calibrate"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lba_onnx.calibration.rates import EventRates as EventRates
+    from lba_onnx.calibration.result import Calibration as Calibration
+    from lba_onnx.calibration.result import NodeCalibration as NodeCalibration
+    from lba_onnx.calibration.run import calibrate as calibrate
+    from lba_onnx.calibration.verdict import Verdict as Verdict
+
+_HOMES = {
+    "Calibration": "result",
+    "EventRates": "rates",
+    "NodeCalibration": "result",
+    "Verdict": "verdict",
+    "calibrate": "run",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lba_onnx.calibration' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"lba_onnx.calibration.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,4 +1,4 @@
-"""From the specs chosen to the calibration: rates, notes and warnings of every node."""
+"""From the exponents chosen to the calibration: rates, notes and warnings of every node."""
 
 import logging
 from collections.abc import Sequence
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.advice import warning_of
-from lba_onnx.calibration.data_pass import DataSeen
-from lba_onnx.calibration.outliers import describe
+from lba_onnx.calibration.methods import Chosen
+from lba_onnx.calibration.outlier_warnings import outlier_warning
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import rates_of
+from lba_onnx.calibration.request import Request
 from lba_onnx.calibration.result import Calibration, NodeCalibration
+from lba_onnx.calibration.seen import DataSeen
 from lba_onnx.calibration.settings import Settings
-from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.packages import package_version
 
 if TYPE_CHECKING:
@@ -25,33 +26,33 @@ ONLY_ZEROS = "met only zeros: default spec"
 
 
 def assemble(
-    specs: dict[str, Accumulator],
+    request: Request,
     seen: DataSeen,
+    chosen: Chosen,
     events: "dict[str, Statistics | None]",
-    settings: Settings,
-    verdict: Verdict | None,
     packages: Sequence[str],
 ) -> Calibration:
     """Return the calibration.
 
     Args:
-        specs: The accumulator chosen for each node.
+        request: What was asked for.
         seen: What the data pass left.
+        chosen: The exponents chosen for each node.
         events: Each node's statistics of a run with these accumulators; None where it did not run.
-        settings: The method and its settings.
-        verdict: How the choices fared by the model's own output.
         packages: Names of the packages whose versions matter.
     """
+    settings = request.settings
+    specs = settings.specs(chosen.exponents)
     nodes = {name: _node(spec, seen.ranges[name], events[name], settings) for name, spec in specs.items()}
-    texts = (describe(outlier, seen.ranges, specs, settings) for outlier in seen.outliers)
+    texts = (outlier_warning(outlier, seen.ranges, specs, settings) for outlier in seen.outliers)
     return Calibration(
         nodes=nodes,
         data_warnings=tuple(text for text in texts if text),
         samples=seen.samples,
         data_sha256=seen.data_sha256,
         versions={name: package_version(name) for name in packages},
-        verdict=verdict,
-        **settings.to_json(),
+        verdict=chosen.verdict,
+        **request.to_json(),
     )
 
 

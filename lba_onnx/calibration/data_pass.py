@@ -8,19 +8,19 @@ row: a run that goes on from a saved stretch samples what an uninterrupted run w
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from lba_onnx.calibration.outliers import Collector, Outlier, find_outliers
+from lba_onnx.calibration.outliers import Outlier, find_outliers
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.progress_file import Counted, ProgressFile
 from lba_onnx.calibration.ranges import NodeRange, add_ranges
+from lba_onnx.calibration.seen import DataSeen, Keep, Kept
+from lba_onnx.calibration.subject import Collector
 from lba_onnx.data.batch import Batch
-from lba_onnx.data.execution import Progress, run_batch
+from lba_onnx.data.execution import Progress
 from lba_onnx.data.finite import check_finite
 from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import DEFAULT_MAX_SAMPLES, SpreadSample, hold_out
-from lba_onnx.observation.collection import CollectingSession
 
 _STRETCH_SAMPLES = 128
 _LEAST_SAMPLES = 3  # of two, neither stands out
@@ -35,50 +35,6 @@ def sampled_fraction(samples: int | None) -> float:
         samples: Number of samples; None where unknown.
     """
     return 1 / 256 if samples is None else 1 / min(max(2 * samples, 256), 1024)
-
-
-@dataclass(frozen=True)
-class DataSeen:
-    """What is left of the data after the pass.
-
-    Attributes:
-        ranges: What each node has seen; None for nodes that never ran.
-        samples: Number of samples.
-        data_sha256: Hash of all that the model was fed.
-        judged: Samples to judge the model's output by; for methods that do not, a few to count events on.
-        fitted: Other samples, to fit to; empty where the method does not.
-        is_shared: Whether there was only one sample, so that both are the same.
-        outliers: Samples that alone set the ranges of many nodes.
-    """
-
-    ranges: dict[str, NodeRange | None]
-    samples: int
-    data_sha256: str
-    judged: list[Batch]
-    fitted: list[Batch]
-    is_shared: bool
-    outliers: tuple[Outlier, ...] = ()
-
-    def event_samples(self, inputs: tuple[ModelInput, ...]) -> list[Batch]:
-        """Return a few samples to count events on."""
-        sample = SpreadSample(inputs, max(1, min(_EVENT_SAMPLES, self.samples // _EVENT_EVERY)))
-        for batch in self.judged:
-            sample.offer(batch)
-        return sample.batches()
-
-
-class SessionCollector:
-    """A collector that is a session of onnxruntime."""
-
-    def __init__(self, collecting: CollectingSession) -> None:
-        self._collecting = collecting
-        self.read_statistics = collecting.read_statistics
-        self.forget_largest = collecting.forget_largest
-        self.restart = collecting.restart
-
-    def run(self, batch: Batch) -> None:
-        """Run a batch; raises as `run_batch` does."""
-        run_batch(self._collecting.session, batch, [])
 
 
 class DataPass:
@@ -113,20 +69,19 @@ class DataPass:
         self._suspects: dict[int, Batch] = {}  # by the number of their first sample
         self._ranges: dict[str, NodeRange | None] = {name: progress_file.saved.ranges.get(name) for name in node_names}
 
-    def run(self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], method: str) -> DataSeen:
+    def run(self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], keep: Keep) -> DataSeen:
         """Run all batches.
 
         Args:
             batches: The data.
             inputs: The model's inputs.
-            method: Decides which samples are kept: "mse" fits to some and judges by others, "zero_shot" searches on
-                some of all.
+            keep: Which samples stay in memory.
 
         Raises:
             DataError: The data do not fit the model, hold NaN or infinities, or are not those of the interrupted run.
         """
         try:
-            judged, fitted, is_shared = self._keep(self._watch(batches), inputs, method)
+            kept = _keep(self._watch(batches), inputs, keep)
         except BaseException:
             self._file.write()
             raise
@@ -136,23 +91,16 @@ class DataPass:
         self._end_stretch()
         self._file.write()
         outliers = self._find_outliers(inputs)
-        return DataSeen(self._ranges, self._samples, digest, judged, fitted, is_shared, outliers)
+        return DataSeen(self._ranges, self._samples, digest, kept, self._counted(kept, inputs), outliers)
+
+    def _counted(self, kept: Kept, inputs: tuple[ModelInput, ...]) -> list[Batch]:
+        return _spread(kept.judged, inputs, max(1, min(_EVENT_SAMPLES, self._samples // _EVENT_EVERY)))
 
     def _find_outliers(self, inputs: tuple[ModelInput, ...]) -> tuple[Outlier, ...]:
         if self._samples < _LEAST_SAMPLES:
             return ()
         suspects = {n: b for n, b in self._suspects.items() if n in self._peaks.suspects()}
         return find_outliers(self._peaks, suspects, inputs, self._collector)
-
-    def _keep(
-        self, batches: Iterable[Batch], inputs: tuple[ModelInput, ...], method: str
-    ) -> tuple[list[Batch], list[Batch], bool]:
-        if method == "mse":
-            held = hold_out(batches, inputs)
-            fitted = _spread(held, inputs, DEFAULT_MAX_SAMPLES)
-            return held.kept, fitted, held.is_shared
-        limit = DEFAULT_MAX_SAMPLES if method == "zero_shot" else _EVENT_SAMPLES
-        return _spread(batches, inputs, limit), [], False
 
     def _watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches, each after it has run, or was found to be one that the interrupted run has counted."""
@@ -200,6 +148,14 @@ class DataPass:
         self._is_over = True
         self._peaks.start_afresh()
         self._file.update(Counted(self._samples, self._hash.hexdigest(), self._ranges, self._peaks.to_json()))
+
+
+def _keep(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], keep: Keep) -> Kept:
+    if keep is Keep.APART:
+        held = hold_out(batches, inputs)
+        fitted = _spread(held, inputs, DEFAULT_MAX_SAMPLES)
+        return Kept(held.kept, fitted, held.is_shared)
+    return Kept(_spread(batches, inputs, DEFAULT_MAX_SAMPLES if keep is Keep.SPREAD else _EVENT_SAMPLES))
 
 
 def _spread(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], max_samples: int) -> list[Batch]:

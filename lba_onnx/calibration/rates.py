@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 from lba_onnx.arithmetic import FloatFormat
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.settings import Settings
-from lba_onnx.data.batches import Batch
-from lba_onnx.data.execution import run_batch
+from lba_onnx.calibration.settings import Settings, Specs
+from lba_onnx.calibration.subject import Subject
 from lba_onnx.data.watching import enter_phase, passing
-from lba_onnx.observation.collection import collecting_session
 
 if TYPE_CHECKING:
     from lba_onnx.arithmetic import Accumulator
+    from lba_onnx.data.batch import Batch
     from lba_onnx.native import Statistics
-    from lba_onnx.rewrite.model_files import ModelSource
 
-EVENTS_SAMPLED_FRACTION = 1 / 256
+_EVENTS_SAMPLED_FRACTION = 1 / 256
 """Share of the rows or positions that events are counted on."""
 
 _NAMES = (
@@ -100,15 +98,13 @@ def rates_of(seen: NodeRange, spec: "Accumulator", settings: Settings, statistic
     )
 
 
-def count_events(
-    model: "ModelSource", batches: Sequence[Batch], providers: Sequence[str]
-) -> "dict[str, Statistics | None]":
+def count_events(subject: Subject, specs: Specs, batches: "Sequence[Batch]") -> "dict[str, Statistics | None]":
     """Run a model with the accumulators chosen, and return each node's statistics."""
     enter_phase("events", unit="")
-    with collecting_session(model, providers, EVENTS_SAMPLED_FRACTION) as collecting:
+    with subject.collecting(_EVENTS_SAMPLED_FRACTION, specs) as collector:
         for batch in passing(batches):
-            run_batch(collecting.session, batch, [])
-        return collecting.read_statistics()
+            collector.run(batch)
+        return collector.read_statistics()
 
 
 def least_exponent(number_format: FloatFormat, underflow: bool) -> int:

@@ -91,9 +91,9 @@ class Calibration:
         versions: Names of packages to their versions.
         granularity: "layer" for biases of each node's own, "model" for the same everywhere.
         tied: Whether the product's bias follows from the accumulator's.
-        percentile: Percent of the sampled values that method "percentile" holds; None where it plays no part.
-        evaluations: Budget of method "zero_shot" for changes to all nodes; None for other methods.
-        layer_evaluations: Its budget for changes to single nodes; None for other methods.
+        percentile: Percent of the sampled values that the method held; None where it plays no part.
+        evaluations: Budget of a search for changes to all nodes; None for methods that do not search.
+        layer_evaluations: Its budget for changes to single nodes; None for methods that do not search.
         verdict: How the choices fared by the model's own output; None for methods that do not look at it.
         data_warnings: Samples that alone set the ranges of many nodes: which, what that costs and what to do.
         sources: The files that were read, which `save` does not write over; not kept in files.

@@ -17,7 +17,7 @@ class Verdict:
         samples: Samples that the choices were judged by.
         is_shared: Whether these also took part in fitting to layers, because there was only one sample.
         scores: Names of choices to scores; minus infinity where the output was not a number, or where it decides
-            clearly worse than with the ranges of "max" (`evaluation.likeness.Assessment`).
+            clearly worse than with the ranges of all values (`evaluation.likeness.Assessment`).
         chosen: The name of the one taken.
         evaluations: Evaluations of the model in all.
     """

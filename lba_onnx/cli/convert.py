@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from lba_onnx.calibration.methods import NUMBERS
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
@@ -25,9 +26,7 @@ _OF_CALIBRATION = (
     "method",
     "granularity",
     "tied",
-    "percentile",
-    "evaluations",
-    "layer_evaluations",
+    *NUMBERS,
     "resume_path",
 )
 _OF_DATA = ("batch_size", "max_samples", "preprocess", "shared_inputs", "metric", "providers")

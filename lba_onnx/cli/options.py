@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
+from lba_onnx.calibration.methods import DEFAULT_METHOD, METHODS, NUMBERS, Count, Number
+from lba_onnx.calibration.settings import GRANULARITIES
 from lba_onnx.cli.output import StandardErrorLog
 from lba_onnx.cli.progress import set_quiet
 from lba_onnx.data.hooks import Hook, load_function
@@ -38,6 +40,13 @@ def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+def _range_of(number: Number) -> click.IntRange | click.FloatRange:
+    """Return the type of the option for a number that a method of calibration takes."""
+    if isinstance(number, Count):
+        return click.IntRange(min=number.least)
+    return click.FloatRange(min=0, max=100, min_open=True)
 
 
 def _load_function(ctx: click.Context, param: click.Parameter, value: str | None) -> Hook | None:
@@ -186,40 +195,24 @@ calibration = combine(
     ),
     click.option(
         "--method",
-        type=click.Choice(["max", "percentile", "mse", "zero_shot"]),
-        default="max",
+        type=click.Choice(list(METHODS)),
+        default=DEFAULT_METHOD,
         show_default=True,
-        help="How the biases are chosen: ranges of all values, ranges of most, least output error of each layer, or a "
-        "search by the model's output.",
+        help="How the biases are chosen. "
+        + "; ".join(f"{name}: {method.help}" for name, method in METHODS.items())
+        + ".",
     ),
     click.option(
         "--granularity",
-        type=click.Choice(["layer", "model"]),
-        default="layer",
+        type=click.Choice(GRANULARITIES),
+        default=GRANULARITIES[0],
         show_default=True,
         help="Biases of each layer's own, or the same for the whole model.",
     ),
     click.option("--tied", is_flag=True, help="Derive the product's bias from the accumulator's."),
-    click.option(
-        "--percentile",
-        type=click.FloatRange(min=0, max=100, min_open=True),
-        default=99.99,
-        show_default=True,
-        help="Percent of the products and sums that method percentile holds.",
-    ),
-    click.option(
-        "--evaluations",
-        type=click.IntRange(min=1),
-        default=20,
-        show_default=True,
-        help="Evaluations of the model that method zero_shot spends on changes to all layers at once.",
-    ),
-    click.option(
-        "--layer_evaluations",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        help="Further ones that it spends on changes to single layers.",
+    *(
+        click.option(f"--{name}", type=_range_of(number), default=number.default, show_default=True, help=number.help)
+        for name, number in NUMBERS.items()
     ),
     click.option(
         "--resume_path",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lba_onnx.calibration.methods import DEFAULT_METHOD, METHODS
 from lba_onnx.cli import options
 from lba_onnx.cli.figures import estimate_text, missing_accuracy, with_interval
 from lba_onnx.cli.files import check_files
@@ -59,10 +60,11 @@ _grid = (
     click.option(
         "--biases",
         callback=_listed(_bias),
-        default="max",
+        default=DEFAULT_METHOD,
         show_default=True,
         metavar="LIST",
-        help="Exponent biases of the accumulator, for all nodes alike, or methods of calibration, such as max.",
+        help="Exponent biases of the accumulator, for all nodes alike, or methods of calibration: "
+        f"{', '.join(METHODS)}.",
     ),
     click.option(
         "--chunk_sizes",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lba_onnx.arithmetic import Accumulator, AccumulatorFamily
 from lba_onnx.calibration import calibrate
+from lba_onnx.calibration.methods import DEFAULT_METHOD
 from lba_onnx.data.batches import Batch
 from lba_onnx.diagnosis.variants import Variants
 
@@ -26,7 +27,7 @@ def widen(
     specs: dict[str, Accumulator] = {}
     for text in {str(own) for own in wider.values()}:
         calibration = calibrate(
-            variants.reference, [dict(batch.feeds) for batch in batches], text, "max", providers=providers
+            variants.reference, [dict(batch.feeds) for batch in batches], text, DEFAULT_METHOD, providers=providers
         )
         specs |= {name: calibration.specs[name] for name, own in wider.items() if str(own) == text}
     return {name: specs[name] for name in variants.specs}

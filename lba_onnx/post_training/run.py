@@ -80,7 +80,7 @@ def convert_with_data(
             can be read only once, such as a generator, is written to temporary files first.
         spec: A family such as "M7E4", whose biases are chosen from the data; or what `convert` takes.
         with_correction: Whether to correct the converted model, as `lba_onnx.correct` does.
-        metric: A function or "module:function", as `evaluate` takes it: methods "mse" and "zero_shot" and the choice
+        metric: A function or "module:function", as `evaluate` takes it: methods that look at the output and the choice
             of the correction go by it, and the verdict tells its mean.
         nodes_to_exclude: As in `convert`.
         nodes_to_convert: As in `convert`.

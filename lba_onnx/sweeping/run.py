@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
+from lba_onnx.calibration.methods import DEFAULT_METHOD
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Progress
@@ -50,7 +51,7 @@ def sweep(
     labels: Labels | None = None,
     *,
     families: Sequence[str] | str = ("M7E4",),
-    biases: Sequence[Bias] | Bias = ("max",),
+    biases: Sequence[Bias] | Bias = (DEFAULT_METHOD,),
     chunk_sizes: Sequence[int | None] | int | None = (DEFAULT_CHUNK_SIZE,),
     underflow: Sequence[bool] | bool = (True,),
     calibration_data: Any = None,

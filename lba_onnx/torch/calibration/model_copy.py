@@ -17,6 +17,7 @@ from lba_onnx import native
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import ModelError
 from lba_onnx.torch.calibration.batches import BatchReader
 from lba_onnx.torch.layers.attention import LbaAttention
@@ -67,6 +68,11 @@ class ModelCopy:
         """Its sites, in the model's order."""
         return tuple(self._sites)
 
+    @property
+    def inputs(self) -> tuple[ModelInput, ...]:
+        """What the batches hold, once the copy is prepared."""
+        return self._reader.inputs
+
     def prepare(self, reader: BatchReader) -> None:
         """Say how batches are run; sites that attention modules show only when they run are looked for.
 
@@ -88,12 +94,16 @@ class ModelCopy:
         return run_model(self._copy, self._reader, batch)
 
     @contextmanager
-    def collecting(self, sampled_fraction: float) -> "Iterator[SiteCollector]":
+    def collecting(
+        self, sampled_fraction: float, specs: Mapping[str, AccumulatorSpec] | None = None
+    ) -> "Iterator[SiteCollector]":
         """Let the sites collect while the block runs.
 
         Args:
             sampled_fraction: Share of the rows or output positions that histograms and events are taken from.
+            specs: The accumulators; None for wide ones.
         """
+        self.set_specs(specs or {})
         with self._taking_part(f"collect-{uuid4().hex}") as run:
             native.statistics_open(run, sampled_fraction)
             try:
@@ -108,6 +118,7 @@ class ModelCopy:
         Yields:
             What runs a batch; what the observer raises is raised there.
         """
+        self.set_specs({})
         with self._taking_part(f"observe-{uuid4().hex}") as run:
             opened = native.observer_open(run, observer)
 
@@ -137,12 +148,17 @@ class ModelCopy:
 
 
 class SiteCollector:
-    """The copy while it collects; a `calibration.data_pass.Collector`."""
+    """The copy while it collects, as `calibration.subject.Collector` describes it."""
 
     def __init__(self, model: ModelCopy, run: str, sampled_fraction: float) -> None:
         self._model = model
         self._run = run
         self._sampled_fraction = sampled_fraction
+
+    @property
+    def inputs(self) -> tuple[ModelInput, ...]:
+        """What the batches hold."""
+        return self._model.inputs
 
     def run(self, batch: Batch) -> None:
         """Run a batch; DataError where the model does not run on it."""

@@ -6,43 +6,36 @@ from typing import Any
 import torch
 from torch import nn
 
-from lba_onnx.arithmetic import FormatFamily
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.calibration import Calibration
-from lba_onnx.calibration.assembly import assemble, report
-from lba_onnx.calibration.data_pass import DataPass, DataSeen, sampled_fraction
-from lba_onnx.calibration.decision import decide
-from lba_onnx.calibration.fit import Choice
-from lba_onnx.calibration.least_error import ErrorTables, run_all
+from lba_onnx.calibration.flow import Data, calibrate_subject
+from lba_onnx.calibration.methods import DEFAULT_METHOD, NUMBERS
 from lba_onnx.calibration.progress_file import ProgressFile
-from lba_onnx.calibration.rates import EVENTS_SAMPLED_FRACTION
-from lba_onnx.calibration.settings import DEFAULT_EVALUATIONS, DEFAULT_PERCENTILE, Settings
+from lba_onnx.calibration.request import Request
 from lba_onnx.data.execution import Progress
 from lba_onnx.evaluation.user_metric import load_metric
 from lba_onnx.torch.calibration.batches import BatchReader, Forward
-from lba_onnx.torch.calibration.judge import open_judge
 from lba_onnx.torch.calibration.model_copy import ModelCopy
+from lba_onnx.torch.calibration.subject import ModuleSubject
 from lba_onnx.torch.layers.candidates import Filter
 
 ModuleMetric = Callable[[Any, Any], Any]
 """Called with the model's outputs and the batch; returns numbers or truths [samples], larger is better."""
-
-_PACKAGES = ("lba-onnx", "torch", "numpy")
 
 
 def calibrate(
     model: nn.Module,
     loader: Iterable[Any],
     family: str = "M7E4",
-    method: str = "max",
+    method: str = DEFAULT_METHOD,
     *,
     attention: Sequence[str] = (),
     filter_fn: Filter | None = None,
     granularity: str = "layer",
     tied: bool = False,
-    percentile: float = DEFAULT_PERCENTILE,
-    evaluations: int = DEFAULT_EVALUATIONS,
-    layer_evaluations: int = 0,
+    percentile: float = NUMBERS["percentile"].default,
+    evaluations: int = NUMBERS["evaluations"].default,
+    layer_evaluations: int = NUMBERS["layer_evaluations"].default,
     metric: ModuleMetric | str | None = None,
     chunk_size: int | None = DEFAULT_CHUNK_SIZE,
     underflow: bool = True,
@@ -67,15 +60,15 @@ def calibrate(
             arguments. With `forward`, batches may have any form made of tensors, NumPy arrays (handed on as tensors),
             numbers, strings, tuples, lists and mappings (handed on as dictionaries).
         family: Formats to choose the biases of, such as "M7E4".
-        method: "max", "percentile", "mse" or "zero_shot"; see docs/calibration.md.
+        method: How the biases are chosen, one of `calibration.methods.METHODS`; see docs/calibration.md.
         attention: Attention modules whose matrix products are calibrated too, as `LbaConfig` takes them.
         filter_fn: Called with each module and its name; says which to calibrate, as `quantize_` takes it.
         granularity: "layer" for biases of each layer's own, "model" for the same everywhere.
         tied: Whether the product's bias follows from the accumulator's by `accumulator.product_bias`.
-        percentile: Percent of the sampled products and sums that "percentile" holds.
-        evaluations: Most evaluations of the model that "zero_shot" spends on changes to all layers at once.
+        percentile: Percent of the sampled products and sums to hold, for methods that go by it.
+        evaluations: Most evaluations of the model that a search spends on changes to all layers at once.
         layer_evaluations: Further ones that it spends on changes to single layers.
-        metric: What "mse" and "zero_shot" judge the model's output by, as a function or as "module:function": called
+        metric: What methods judge the model's output by, as a function or as "module:function": called
             with what the model returned and the batch, returns a number per sample, larger is better. None for the
             likeness to the float32 outputs.
         chunk_size: Products per chunk; None for the whole depth.
@@ -96,16 +89,16 @@ def calibrate(
         ValueError: The family, the method or a number is not as described, or modules are selected of a model that is
             converted already.
     """
-    settings = Settings(
-        FormatFamily.parse(family),
+    request = Request.of(
+        family,
         method,
-        granularity,
-        tied,
-        percentile,
-        evaluations,
-        layer_evaluations,
-        chunk_size,
-        underflow,
+        granularity=granularity,
+        tied=tied,
+        chunk_size=chunk_size,
+        underflow=underflow,
+        percentile=percentile,
+        evaluations=evaluations,
+        layer_evaluations=layer_evaluations,
     )
     metric = load_metric(metric)
     total = _sample_count(loader, max_samples)
@@ -113,38 +106,8 @@ def calibrate(
         copy = ModelCopy(model, chunk_size, attention, filter_fn)
         reader = BatchReader(loader, forward, metric is not None, max_samples)
         copy.prepare(reader)
-        seen = _run_data(copy, reader, method, progress, total)
-        specs, verdict = decide(
-            seen,
-            settings,
-            lambda start: _least_errors(copy, seen, start, settings, progress),
-            lambda: open_judge(model, copy, reader, seen.judged, metric),
-            progress,
-        )
-        copy.set_specs(specs)
-        with copy.collecting(EVENTS_SAMPLED_FRACTION) as collector:
-            run_all(collector.run, seen.event_samples(reader.inputs), None)
-            events = collector.read_statistics()
-    result = assemble(specs, seen, events, settings, verdict, _PACKAGES)
-    report(result)
-    return result
-
-
-def _run_data(
-    copy: ModelCopy, reader: BatchReader, method: str, progress: Progress | None, total: int | None
-) -> DataSeen:
-    with copy.collecting(sampled_fraction(total)) as collector:
-        data_pass = DataPass(collector, copy.site_names, ProgressFile(None, {}), progress, total)
-        return data_pass.run(reader, reader.inputs, method)
-
-
-def _least_errors(
-    copy: ModelCopy, seen: DataSeen, start: Choice, settings: Settings, progress: Progress | None
-) -> Choice:
-    tables = ErrorTables(start, settings)
-    with copy.observing(tables.observe) as run_batch:
-        run_all(run_batch, seen.fitted, progress)
-    return tables.least()
+        subject = ModuleSubject(model, copy, reader, metric)
+        return calibrate_subject(subject, Data(lambda _: reader, total), request, ProgressFile(None, {}), progress)
 
 
 def _sample_count(loader: Any, max_samples: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Method "mse": per node the biases with the least squared output error, of the real kernel on the node's own inputs.
+"""Per node the biases with the least squared output error, of the real kernel on the node's own inputs.
 
     for each of a few samples:                      # the model runs with accumulators that stand for float32
         for each node:
@@ -15,24 +15,22 @@ the node. The kernel has to pack a node's weights for each candidate, which coun
 as for classifiers, only some of the samples are looked at.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lba_onnx.calibration.fit import Choice
-from lba_onnx.calibration.settings import Exponents, Settings
-from lba_onnx.data.batches import Batch
-from lba_onnx.data.execution import Progress
+from lba_onnx.calibration.settings import Choice, Exponents, Settings
+from lba_onnx.calibration.subject import Subject
 from lba_onnx.data.watching import enter_phase
-from lba_onnx.observation.observer import observing_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lba_onnx.data.batch import Batch
+    from lba_onnx.data.execution import Progress
     from lba_onnx.native import ObservedCall
-    from lba_onnx.rewrite.model_files import ModelSource
 
 _MOVES = (2, 1, 0, -1, -2, -3)
 _MOVES_OF_MODEL = (1, 0, -1, -2, -3, -4, -5)
@@ -110,45 +108,28 @@ class ErrorTables:
         return _least(self._tables, self._start, self._settings)
 
 
-def fit_errors(
-    model: "ModelSource",
-    batches: Sequence[Batch],
-    start: Choice,
-    settings: Settings,
-    providers: Sequence[str],
-    progress: Progress | None,
+def least_errors(
+    subject: Subject, batches: "Sequence[Batch]", start: Choice, settings: Settings, progress: "Progress | None"
 ) -> Choice:
     """Return the exponents with the least error for each node; those of `start` where a node did not run.
 
     Args:
-        model: The model with accumulators that stand for float32.
+        subject: The model.
         batches: A few samples.
         start: Exponents that hold the largest values seen.
         settings: Family, granularity and tie.
-        providers: onnxruntime's execution providers.
         progress: Called with the samples done and in all.
     """
     tables = ErrorTables(start, settings)
-    with observing_session(model, tables.observe, providers) as observing:
-        run_all(lambda batch: observing.run(batch, []), batches, progress)
-    return tables.least()
-
-
-def run_all(run: Callable[[Batch], object], batches: Sequence[Batch], progress: Progress | None) -> None:
-    """Run batches one after the other.
-
-    Args:
-        run: Runs one.
-        batches: The batches.
-        progress: Called with the samples done and in all.
-    """
     done, total = 0, sum(batch.samples for batch in batches)
-    enter_phase("errors of candidates", total=total)
-    for batch in batches:
-        run(batch)
-        done += batch.samples
-        if progress is not None:
-            progress(done, total)
+    with subject.observing(tables.observe) as run:
+        enter_phase("errors of candidates", total=total)
+        for batch in batches:
+            run(batch)
+            done += batch.samples
+            if progress is not None:
+                progress(done, total)
+    return tables.least()
 
 
 def _candidates(start: Exponents, settings: Settings) -> tuple[Exponents, ...]:

@@ -1,0 +1,66 @@
+"""Says what an outlier costs with the accumulators chosen, and what to do about it."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lba_onnx.calibration.outliers import Outlier, times
+from lba_onnx.calibration.peaks import FACTOR, KINDS, Peak
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.rates import least_exponent
+from lba_onnx.calibration.settings import Settings
+
+if TYPE_CHECKING:
+    from lba_onnx.arithmetic import Accumulator
+
+_LEAST_BINADES = 2
+
+
+def outlier_warning(
+    outlier: Outlier, ranges: Mapping[str, NodeRange | None], specs: "Mapping[str, Accumulator]", settings: Settings
+) -> str:
+    """Return what an outlier costs with the accumulators chosen, and what to do; empty where it costs nothing.
+
+    Args:
+        outlier: The sample.
+        ranges: What each node has seen.
+        specs: The accumulators chosen.
+        settings: The family, and whether small values underflow.
+    """
+    family = settings.family
+    lost = {name: _binades(peaks, specs[name], settings) for name, peaks in outlier.peaks.items()}
+    if max(lost.values(), default=0) < _LEAST_BINADES:
+        return ""
+    binades = min(max(lost.values()), 2**family.exponent_bits)
+    zeros = max(_zeros(outlier.peaks[name][0], ranges[name], specs[name], settings) for name in lost)
+    factor = max(peak.factor for peaks in outlier.peaks.values() for peak in peaks)
+    value = f" ({outlier.value})" if outlier.value else ""
+    costs = f"that takes {binades} of the {2**family.exponent_bits} binades of {family}"
+    if zeros >= 0.01:
+        costs += f" and makes up to {100 * zeros:.0f} % more of a node's products zero"
+    return (
+        f"{outlier.origin}: this sample alone{value} sets the range of {len(lost)} of {outlier.nodes} nodes, up to "
+        f"{times(factor)} what all others reach; {costs}; leave it out, or scale it as the others are; if it is "
+        "right, a family with more exponent bits holds both"
+    )
+
+
+def _binades(peaks: tuple[Peak, ...], spec: "Accumulator", settings: Settings) -> int:
+    """Return how many binades above what all other samples need the formats chosen reach."""
+    formats = dict(zip(KINDS, (spec.product_format, spec.accumulator_format), strict=True))
+    pairs = ((peak, formats[kind]) for kind, peak in zip(KINDS, peaks, strict=True))
+    return max((settings.family.max_exponent(f) - _log2(p.rest) for p, f in pairs if p.factor >= FACTOR), default=0)
+
+
+def _zeros(peak: Peak, seen: NodeRange | None, spec: "Accumulator", settings: Settings) -> float:
+    """Return which share of a node's products becomes zero because the range is the outlier's."""
+    if seen is None or peak.factor < FACTOR:
+        return 0.0
+    wanted = settings.family.with_max_exponent(_log2(peak.rest))
+    limits = (least_exponent(number_format, settings.underflow) for number_format in (spec.product_format, wanted))
+    now, otherwise = map(seen.products_log2.share_below, limits)
+    return max(now - otherwise, 0.0)
+
+
+def _log2(value: float) -> int:
+    return math.frexp(value)[1] - 1
