@@ -1,5 +1,6 @@
 """What an accumulator is: the one thing that everything outside this package knows of an arithmetic."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class HeldRange:
     Attributes:
         place: Which point, such as "product".
         text: The format, as text.
-        min_value: The smallest magnitude that does not become zero; 0 where every magnitude may stay.
+        min_value: The smallest magnitude that does not become zero.
         max_value: The largest magnitude.
     """
 
@@ -50,6 +51,16 @@ class HeldRange:
     text: str
     min_value: float
     max_value: float
+
+    @property
+    def min_exponent(self) -> int:
+        """The exponent of the smallest magnitude, floor(log2)."""
+        return math.frexp(self.min_value)[1] - 1
+
+    @property
+    def max_exponent(self) -> int:
+        """The exponent of the largest magnitude, floor(log2)."""
+        return math.frexp(self.max_value)[1] - 1
 
 
 @dataclass(frozen=True, eq=False)

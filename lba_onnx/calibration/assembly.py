@@ -62,18 +62,16 @@ def _node(
     if seen is None or seen.max_abs_product == 0:
         note = NOT_RUN if seen is None else ONLY_ZEROS
         return NodeCalibration(spec, seen, None, note if settings.granularity == "layer" else note.partition(":")[0])
-    rates = rates_of(seen, spec, settings, events)
-    warning = warning_of(seen, rates, settings)
+    rates = rates_of(seen, spec, events)
+    warning = warning_of(seen, rates, settings.family)
     return NodeCalibration(spec, seen, rates, _range_note(spec, seen), warning)
 
 
 def _range_note(spec: Accumulator, seen: NodeRange) -> str:
-    pairs = (
-        ("products", seen.max_abs_product, spec.product_format),
-        ("sums", seen.max_abs_sum, spec.accumulator_format),
-    )
-    beyond = ((what, seen_max, f.max_value) for what, seen_max, f in pairs if seen_max >= f.max_value)
-    return "; ".join(f"{what} up to {seen_max:.3g} saturate at {limit:.3g}" for what, seen_max, limit in beyond)
+    found = (("products", seen.max_abs_product), ("sums", seen.max_abs_sum))
+    pairs = ((what, largest, held.max_value) for (what, largest), held in zip(found, spec.ranges, strict=True))
+    beyond = ((what, largest, limit) for what, largest, limit in pairs if largest >= limit)
+    return "; ".join(f"{what} up to {largest:.3g} saturate at {limit:.3g}" for what, largest, limit in beyond)
 
 
 def report(result: Calibration) -> None:

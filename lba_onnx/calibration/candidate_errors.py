@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lba_onnx.calibration.settings import Choice, Exponents, Settings
+from lba_onnx.arithmetic import Exponents
+from lba_onnx.calibration.settings import Choice, Settings
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.data.watching import enter_phase
 
@@ -78,7 +79,7 @@ class NodeErrors:
         expected = _by_column(part, part.y)
         threads = 1 if part.products < _PRODUCTS_OF_ONE_THREAD else None
         for index, exponents in enumerate(self.candidates):
-            got = _by_column(part, part.compute(settings.spec(exponents), threads))
+            got = _by_column(part, part.compute(settings.family.with_exponents(exponents), threads))
             self.errors[index] += _relative_error(expected, got) * len(expected)
         self.positions += len(expected)
         self.spent += len(self.candidates) * (part.products + _PACKING * part.depth * expected.shape[1])
@@ -135,7 +136,7 @@ def least_errors(
 def _candidates(start: Exponents, settings: Settings) -> tuple[Exponents, ...]:
     moves = _MOVES_OF_MODEL if settings.granularity == "model" else _MOVES
     if settings.is_tied:
-        return tuple(settings.tied(start.moved(0, move)) for move in moves)
+        return tuple(settings.family.tied(start.moved(0, move)) for move in moves)
     return tuple(start.moved(product, accumulator) for accumulator in moves for product in moves)
 
 

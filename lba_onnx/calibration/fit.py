@@ -6,9 +6,9 @@ large as sums (depthwise convolutions), the usual distance between the two biase
 
 from collections.abc import Callable, Mapping
 
-from lba_onnx.arithmetic import FormatFamily
+from lba_onnx.arithmetic import AccumulatorFamily, Exponents
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.settings import Choice, Exponents, Settings
+from lba_onnx.calibration.settings import Choice, Settings
 
 Ranges = Mapping[str, NodeRange | None]
 
@@ -28,7 +28,7 @@ def fit_nodes(ranges: Ranges, settings: Settings, fit_node: Callable[[NodeRange]
     return {name: settings.apply_tie(found.get(name, settings.default)) for name in ranges}
 
 
-def largest_exponents(seen: NodeRange, family: FormatFamily) -> Exponents:
+def largest_exponents(seen: NodeRange, family: AccumulatorFamily) -> Exponents:
     """Return the smallest exponents that hold the largest product and the largest sum of all outputs."""
     # The largest sum is not zero: the first nonzero prefix sum is a product.
     return Exponents(family.exponent_above(seen.max_abs_product), family.exponent_above(seen.max_abs_sum))

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from lba_onnx.arithmetic import AccumulatorFamily
 from lba_onnx.calibration.outliers import Outlier, times
-from lba_onnx.calibration.peaks import FACTOR, KINDS, Peak
+from lba_onnx.calibration.peaks import FACTOR, Peak
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.rates import least_exponent
 from lba_onnx.calibration.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ def outlier_warning(
         outlier: The sample.
         ranges: What each node has seen.
         specs: The accumulators chosen.
-        settings: The family, and whether small values underflow.
+        settings: The family.
     """
     family = settings.family
-    lost = {name: _binades(peaks, specs[name], settings) for name, peaks in outlier.peaks.items()}
+    lost = {name: _binades(peaks, specs[name]) for name, peaks in outlier.peaks.items()}
     if max(lost.values(), default=0) < _LEAST_BINADES:
         return ""
-    binades = min(max(lost.values()), 2**family.exponent_bits)
-    zeros = max(_zeros(outlier.peaks[name][0], ranges[name], specs[name], settings) for name in lost)
+    binades = min(max(lost.values()), family.binades)
+    zeros = max(_zeros(outlier.peaks[name][0], ranges[name], specs[name], family) for name in lost)
     factor = max(peak.factor for peaks in outlier.peaks.values() for peak in peaks)
     value = f" ({outlier.value})" if outlier.value else ""
-    costs = f"that takes {binades} of the {2**family.exponent_bits} binades of {family}"
+    costs = f"that takes {binades} of the {family.binades} binades of {family.bits}"
     if zeros >= 0.01:
         costs += f" and makes up to {100 * zeros:.0f} % more of a node's products zero"
     return (
@@ -45,19 +45,17 @@ def outlier_warning(
     )
 
 
-def _binades(peaks: tuple[Peak, ...], spec: "Accumulator", settings: Settings) -> int:
+def _binades(peaks: tuple[Peak, ...], spec: "Accumulator") -> int:
     """Return how many binades above what all other samples need the formats chosen reach."""
-    formats = dict(zip(KINDS, (spec.product_format, spec.accumulator_format), strict=True))
-    pairs = ((peak, formats[kind]) for kind, peak in zip(KINDS, peaks, strict=True))
-    return max((settings.family.max_exponent(f) - _log2(p.rest) for p, f in pairs if p.factor >= FACTOR), default=0)
+    pairs = zip(spec.ranges, peaks, strict=True)
+    return max((held.max_exponent - _log2(p.rest) for held, p in pairs if p.factor >= FACTOR), default=0)
 
 
-def _zeros(peak: Peak, seen: NodeRange | None, spec: "Accumulator", settings: Settings) -> float:
+def _zeros(peak: Peak, seen: NodeRange | None, spec: "Accumulator", family: AccumulatorFamily) -> float:
     """Return which share of a node's products becomes zero because the range is the outlier's."""
     if seen is None or peak.factor < FACTOR:
         return 0.0
-    wanted = settings.family.with_max_exponent(_log2(peak.rest))
-    limits = (least_exponent(number_format, settings.underflow) for number_format in (spec.product_format, wanted))
+    limits = spec.ranges[0].min_exponent, family.least_exponent(_log2(peak.rest))
     now, otherwise = map(seen.products_log2.share_below, limits)
     return max(now - otherwise, 0.0)
 

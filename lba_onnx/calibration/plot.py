@@ -10,10 +10,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lba_onnx.arithmetic import FloatFormat, FormatFamily
+from lba_onnx.arithmetic.accumulator import HeldRange
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.rates import EventRates, least_exponent
+from lba_onnx.calibration.rates import EventRates
 from lba_onnx.calibration.result import Calibration, NodeCalibration
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.figure_file import figure_kind, write_figure
@@ -54,13 +54,14 @@ def plot_node(calibration: Calibration, node: str, path: str | os.PathLike[str])
     figure = Figure(figsize=(7, 6), layout="constrained")
     figure.suptitle(plot_label(f"{node}: {found.spec}, method {calibration.method}"))
     upper, lower = figure.subplots(2, sharex=True)
+    of_products, of_sums = found.spec.ranges
     products = [("products", seen.products_log2, rates.product_overflow, rates.product_underflow)]
-    _draw(upper, products, found.spec.product_format, calibration, seen.max_abs_product)
+    _draw(upper, products, of_products, seen.max_abs_product)
     sums = [
         ("partial sums", seen.partial_sums_log2, rates.partial_sum_overflow, rates.partial_sum_underflow),
         ("totals", seen.totals_log2, rates.total_overflow, rates.total_underflow),
     ]
-    _draw(lower, sums, found.spec.accumulator_format, calibration, seen.max_abs_sum)
+    _draw(lower, sums, of_sums, seen.max_abs_sum)
     lower.set_xlabel("log2 of the magnitude")
     write_figure(figure, path)
 
@@ -78,13 +79,10 @@ def _values_of(calibration: Calibration, name: str) -> tuple[NodeCalibration, No
 def _draw(
     axes: "Axes",
     kinds: Sequence[tuple[str, Log2Histogram, float, float]],
-    number_format: FloatFormat,
-    calibration: Calibration,
+    held: HeldRange,
     largest: float,
 ) -> None:
-    least = least_exponent(number_format, calibration.underflow)
-    end = FormatFamily.parse(calibration.family).max_exponent(number_format) + 1
-    axes.axvspan(least, end, color="0.9", label=f"range of {number_format}")
+    axes.axvspan(held.min_exponent, held.max_exponent + 1, color="0.9", label=f"range of {held.text}")
     for (name, values, over, under), colour in zip(kinds, _COLOURS, strict=False):
         label = f"{name}: {_percent(over)} above, {_percent(under)} below"
         edges, heights = _outline(values)

@@ -4,15 +4,14 @@ Overflow and underflow are read from the histograms of the data pass. Swamping d
 counted while the model runs a few samples with the accumulators chosen.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.arithmetic import FloatFormat
+from lba_onnx.arithmetic.accumulator import HeldRange
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.settings import Settings, Specs
+from lba_onnx.calibration.settings import Specs
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.data.watching import enter_phase, passing
 
@@ -79,21 +78,20 @@ class EventRates:
         return {name: getattr(self, name) for name in _NAMES}
 
 
-def rates_of(seen: NodeRange, spec: "Accumulator", settings: Settings, statistics: "Statistics | None") -> EventRates:
+def rates_of(seen: NodeRange, spec: "Accumulator", statistics: "Statistics | None") -> EventRates:
     """Return the rates of one node.
 
     Args:
         seen: What the data pass saw.
         spec: The accumulator chosen.
-        settings: The family, and whether small values underflow.
         statistics: Those of a run with the accumulators chosen; None where the node did not run.
     """
-    product, accumulator = spec.product_format, spec.accumulator_format
+    product, accumulator = spec.ranges
     swamped = (None, None) if statistics is None else _swamped(statistics)
     return EventRates(
-        *_shares(seen.products_log2, product, settings),
-        *_shares(seen.partial_sums_log2, accumulator, settings),
-        *_shares(seen.totals_log2, accumulator, settings),
+        *_shares(seen.products_log2, product),
+        *_shares(seen.partial_sums_log2, accumulator),
+        *_shares(seen.totals_log2, accumulator),
         *swamped,
     )
 
@@ -107,14 +105,8 @@ def count_events(subject: Subject, specs: Specs, batches: "Sequence[Batch]") -> 
         return collector.read_statistics()
 
 
-def least_exponent(number_format: FloatFormat, underflow: bool) -> int:
-    """Return the exponent of the smallest value that does not become zero."""
-    return math.frexp(number_format.smallest_kept(underflow))[1] - 1
-
-
-def _shares(values: Log2Histogram, number_format: FloatFormat, settings: Settings) -> tuple[float, float]:
-    largest = settings.family.max_exponent(number_format)
-    return values.share_above(largest), values.share_below(least_exponent(number_format, settings.underflow))
+def _shares(values: Log2Histogram, held: HeldRange) -> tuple[float, float]:
+    return values.share_above(held.max_exponent), values.share_below(held.min_exponent)
 
 
 def _swamped(statistics: "Statistics") -> tuple[float, float]:

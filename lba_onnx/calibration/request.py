@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.arithmetic import FormatFamily
+from lba_onnx.arithmetic import parse_family
+from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.calibration.methods import NUMBERS, Method, make_method
 from lba_onnx.calibration.settings import Settings
 
@@ -32,13 +33,14 @@ class Request:
         underflow: bool,
         **numbers: Any,
     ) -> "Request":
-        """Read what users say; `numbers` are those of `methods.NUMBERS`.
+        """Read what users say: chunk_size and underflow where the family does not, the numbers of `methods.NUMBERS`.
 
         Raises:
             TypeError: A number is none.
             ValueError: Something is out of range.
         """
-        settings = Settings(FormatFamily.parse(family), granularity, tied, chunk_size, underflow)
+        options = option_texts(chunk_size=chunk_size, underflow=underflow)
+        settings = Settings(parse_family(with_defaults(family, options)), granularity, tied)
         return cls(settings, make_method(method, settings, **numbers))
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +52,4 @@ class Request:
             "tied": self.settings.is_tied,
             **dict.fromkeys(NUMBERS),
             **self.method.to_json(),
-            "chunk_size": self.settings.chunk_size,
-            "underflow": self.settings.underflow,
         }

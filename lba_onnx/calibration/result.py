@@ -21,7 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lba_onnx.arithmetic import Accumulator, FormatFamily
+from lba_onnx.arithmetic import Accumulator, parse_family
+from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.calibration.json_entry import read_entry
 from lba_onnx.calibration.ranges import NodeRange
@@ -82,10 +83,8 @@ class Calibration:
 
     Attributes:
         nodes: Node names to choices, in the model's order.
-        family: Family of formats, such as "M7E4".
+        family: Text of the family, such as "M7E4,chunk=32"; of several, a comma and a blank between.
         method: How the biases were chosen.
-        chunk_size: Of all specs; None for the whole depth.
-        underflow: Of all specs.
         samples: Number of samples.
         data_sha256: Hash of all that the model was fed (see `data.hashing.DataHash`).
         versions: Names of packages to their versions.
@@ -102,8 +101,6 @@ class Calibration:
     nodes: dict[str, NodeCalibration]
     family: str
     method: str
-    chunk_size: int | None
-    underflow: bool
     samples: int
     data_sha256: str
     versions: dict[str, str]
@@ -180,8 +177,7 @@ class Calibration:
         check_kind(value)
         nodes = {name: _read_node(name, node) for name, node in read_entry(value, "nodes", Mapping).items()}
         settings = {name: read_entry(value, name, *types) for name, types in _SETTINGS.items()}
-        for family in settings["family"].split(", "):  # an exported model may have several
-            FormatFamily.parse(family)
+        settings["family"] = ", ".join(_read_family(family, value) for family in settings["family"].split(", "))
         verdict = read_entry(value, "verdict", Mapping, type(None))
         warnings = read_entry({"data_warnings": [], **value}, "data_warnings", list)
         if not all(isinstance(text, str) for text in warnings):
@@ -198,12 +194,20 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "percentile": (float, int, type(None)),
     "evaluations": (int, type(None)),
     "layer_evaluations": (int, type(None)),
-    "chunk_size": (int, type(None)),
-    "underflow": (bool,),
     "samples": (int,),
     "data_sha256": (str,),
     "versions": (dict,),
 }
+
+
+def _read_family(text: str, value: Mapping[str, Any]) -> str:
+    """Return the text of a family, with what files of before keep beside it."""
+    told = {
+        name: read_entry(value, name, *types)
+        for name, types in {"chunk_size": (int, type(None)), "underflow": (bool,)}.items()
+        if name in value
+    }
+    return str(parse_family(with_defaults(text, option_texts(**told))))
 
 
 def _read_node(name: str, value: Any) -> NodeCalibration:

@@ -56,18 +56,18 @@ def calibrate(
     Args:
         model: Path, bytes or ModelProto of a float model.
         data: Samples: a path, a reader, an array, a mapping or an iterable, as `data.blocks.open_blocks` takes.
-        family: Formats to choose the biases of, such as "M7E4".
+        family: Text of what to choose the biases of, such as "M7E4" or "M7E4,chunk=32,round=nearest".
         method: How the biases are chosen, one of `calibration.methods.METHODS`; see docs/calibration.md.
         granularity: "layer" for biases of each node's own, "model" for the same everywhere.
-        tied: Whether the product's bias follows from the accumulator's by `accumulator.product_bias`.
+        tied: Whether the product's bias follows from the accumulator's by the rule of the paper.
         percentile: Percent of the sampled products and sums to hold, for methods that go by it.
         evaluations: Most evaluations of the model that a search spends on changes to all nodes at once.
         layer_evaluations: Further ones that it spends on changes to single nodes.
         metric: What methods judge the model's output by, as a function or as "module:function": called
             with outputs by name and labels, returns a number per sample, larger is better. None for the likeness to the
             float32 outputs.
-        chunk_size: Products per chunk; None for the whole depth.
-        underflow: Whether the specs let small values underflow.
+        chunk_size: Products per chunk, where the family does not say; None for the whole depth.
+        underflow: Whether small values underflow, where the family does not say.
         nodes_to_exclude: Names and regular expressions of nodes to leave out.
         nodes_to_convert: Names and regular expressions of the only nodes to calibrate; all when empty.
         op_types_to_convert: Operator types to calibrate.
@@ -114,7 +114,7 @@ def calibrate(
         lambda inputs: read_samples(data, inputs, batch_size, max_samples, preprocess, shared_inputs),
         total,
     )
-    with open_trial_model(model, chunk_size, selection) as trial:
+    with open_trial_model(model, request.settings.family.wide(), selection) as trial:
         subject = SessionSubject(model, trial, metric, providers)
         result = calibrate_subject(subject, samples, request, progress_file, progress)
     return replace(result, sources=kept(read))

@@ -7,8 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.arithmetic import Accumulator, as_spec
-from lba_onnx.arithmetic.arguments import option_texts, with_defaults
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import ModelError
 from lba_onnx.files.leftovers import scratch_folder
 
@@ -53,12 +52,12 @@ class TrialModel:
 
 
 @contextmanager
-def open_trial_model(model: Any, chunk_size: int | None, selection: Mapping[str, Any]) -> Iterator[TrialModel]:
+def open_trial_model(model: Any, wide: Accumulator, selection: Mapping[str, Any]) -> Iterator[TrialModel]:
     """Convert a model to wide accumulators, in memory or, where its weights are too large for that, on disk.
 
     Args:
         model: Path, bytes or ModelProto.
-        chunk_size: Of all accumulators.
+        wide: The accumulator that stands for float32.
         selection: Arguments of `convert` that select nodes.
 
     Raises:
@@ -67,15 +66,14 @@ def open_trial_model(model: Any, chunk_size: int | None, selection: Mapping[str,
     from lba_onnx.rewrite.conversion import convert
     from lba_onnx.rewrite.model_files import external_tensors
 
-    spec = as_spec(with_defaults("M22E7b63/M22E7b63", option_texts(chunk_size=chunk_size)))
-    converted, report = convert(model, spec, **selection)
+    converted, report = convert(model, wide, **selection)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
     with scratch_folder() as folder:
         path = folder / "converted.onnx"
-        converted, _ = convert(model, spec, model_output=path, use_external_data_format=True, **selection)
+        converted, _ = convert(model, wide, model_output=path, use_external_data_format=True, **selection)
         yield TrialModel(converted, names, folder)
 
 

@@ -15,7 +15,7 @@ def kinds_command(as_json: bool) -> None:
 
     rows = [(kind.kind, kind.example, kind.summary) for kind in kinds()]
     if as_json:
-        print_json([dict(zip(("kind", "example", "summary"), row, strict=True)) for row in rows])
+        print_json({"kinds": [dict(zip(("kind", "example", "summary"), row, strict=True)) for row in rows]})
         return
     print_text(TextTable((*figures("kind", "example"), *remarks("what it is")), rows))
 

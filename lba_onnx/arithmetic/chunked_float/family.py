@@ -78,7 +78,7 @@ class ChunkedFloatFamily(AccumulatorFamily):
 
     def exponents(self, accumulator: Accumulator) -> Exponents:
         """Return the largest exponents of both formats."""
-        return Exponents(*(math.frexp(held.max_value)[1] - 1 for held in accumulator.ranges))
+        return Exponents(*(held.max_exponent for held in accumulator.ranges))
 
     def tied(self, exponents: Exponents) -> Exponents:
         """Return the exponents with the product's replaced by the one that the rule gives to the accumulator's."""
@@ -98,8 +98,8 @@ class ChunkedFloatFamily(AccumulatorFamily):
         return math.frexp(smallest)[1] - 1
 
     def wide(self) -> "AccumulatorSpec":
-        """Return M22E7b63 with the family's chunks and underflow."""
-        return self.with_exponents(Exponents(0, 0)).wide()
+        """Return M22E7b63 with the family's chunks, whose range is wide enough to let what is smaller underflow."""
+        return replace(self, underflow=True).with_exponents(Exponents(0, 0)).wide()
 
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":
         """Return the family with so many more exponent and mantissa bits; None beyond 7 and 22."""

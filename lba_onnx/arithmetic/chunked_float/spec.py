@@ -106,8 +106,8 @@ class AccumulatorSpec(Accumulator):
             raise TypeError(f"expected a JSON object with {sorted(_JSON_KEYS)}, got {type(value).__name__}")
         if set(value) != _JSON_KEYS:
             raise ValueError(f"expected the entries {sorted(_JSON_KEYS)}, got {sorted(map(str, value))}")
-        formats = (FloatFormat.parse(value[name]) for name in ("product_format", "accumulator_format"))
-        return cls(*formats, value["chunk_size"], value["underflow"])
+        product, accumulator = (FloatFormat.parse(value[name]) for name in ("product_format", "accumulator_format"))
+        return cls(product, accumulator, value["chunk_size"], value["underflow"])
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> "AccumulatorSpec":
@@ -125,8 +125,8 @@ class AccumulatorSpec(Accumulator):
         underflow = as_integer("underflow", attributes.get("underflow", 1))
         if underflow not in (0, 1):
             raise ValueError(f"expected underflow to be 0 or 1, got {underflow}")
-        formats = (_format_attribute(attributes, name) for name in ("product_format", "accumulator_format"))
-        return cls(*formats, None if chunk_size == 0 else chunk_size, bool(underflow))
+        product, accumulator = (_format_attribute(attributes, f"{name}_format") for name in ("product", "accumulator"))
+        return cls(product, accumulator, None if chunk_size == 0 else chunk_size, bool(underflow))
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads: both formats, then what is not the default."""

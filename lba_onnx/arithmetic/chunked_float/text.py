@@ -12,7 +12,7 @@ from lba_onnx.arithmetic.rounding import Rounding
 _FAMILY = re.compile(r"M\d+E\d+", re.ASCII)
 _HEAD = re.compile(r"M\d*(E|$)", re.ASCII)
 _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
-_CHOICES = {
+_CHOICES: dict[str, dict[str, Any]] = {
     "underflow": {"on": True, "off": False},
     "round": {rounding.value: rounding for rounding in Rounding},
 }

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.arithmetic import FormatFamily
+from lba_onnx.arithmetic import AccumulatorFamily, Exponents
 from lba_onnx.calibration.fit import Ranges, fit_nodes, largest_exponents
 from lba_onnx.calibration.methods.method import Chosen, Method, Percent, takes
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.seen import DataSeen, Keep
-from lba_onnx.calibration.settings import Choice, Exponents, Settings
+from lba_onnx.calibration.settings import Choice, Settings
 from lba_onnx.calibration.subject import Subject
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fit_percentile(ranges: Ranges, settings: Settings, percentile: float) -> Cho
     return fit_nodes(ranges, settings, lambda seen: _exponents(seen, settings.family, percentile / 100))
 
 
-def _exponents(seen: NodeRange, family: FormatFamily, share: float) -> Exponents:
+def _exponents(seen: NodeRange, family: AccumulatorFamily, share: float) -> Exponents:
     largest = largest_exponents(seen, family)
     if share == 1:
         return largest

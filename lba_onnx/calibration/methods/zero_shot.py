@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.arithmetic import Exponents
 from lba_onnx.calibration.fit import Ranges
 from lba_onnx.calibration.methods.max import Max, fit_max
 from lba_onnx.calibration.methods.method import Chosen, Count, Method, takes
 from lba_onnx.calibration.methods.percentile import fit_percentile, takes_percentile
 from lba_onnx.calibration.scores import Scores, judged_scores
 from lba_onnx.calibration.seen import DataSeen, Keep
-from lba_onnx.calibration.settings import Choice, Exponents, Settings
+from lba_onnx.calibration.settings import Choice, Settings
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.data.watching import enter_phase
 

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from lba_onnx import native
-from lba_onnx.arithmetic import Accumulator, as_spec
-from lba_onnx.arithmetic.arguments import option_texts, with_defaults
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import ModelError
@@ -34,14 +33,12 @@ class ModelCopy:
         is_converted: Whether the model was converted already: the copy then has its sites, estimators and quantizers.
     """
 
-    def __init__(
-        self, model: nn.Module, chunk_size: int | None, attention: Sequence[str], filter_fn: Filter | None
-    ) -> None:
+    def __init__(self, model: nn.Module, wide: Accumulator, attention: Sequence[str], filter_fn: Filter | None) -> None:
         """Copy and convert the model.
 
         Args:
             model: The model; it stays as it is.
-            chunk_size: Of all accumulators.
+            wide: The accumulator that stands for float32.
             attention: Attention modules whose products are converted; as `LbaConfig` takes them.
             filter_fn: Selects modules; as `quantize_` takes it.
 
@@ -52,7 +49,7 @@ class ModelCopy:
             ValueError: Modules are selected of a model that is converted already.
         """
         self._copy = copy_model(model)
-        self._wide = as_spec(with_defaults("M22E7b63/M22E7b63", option_texts(chunk_size=chunk_size)))
+        self._wide = wide
         self.is_converted = bool(lba_sites(self._copy))
         if not self.is_converted:
             quantize_(self._copy, LbaConfig(self._wide, attention=attention), filter_fn)
@@ -95,7 +92,7 @@ class ModelCopy:
 
     @contextmanager
     def collecting(
-        self, sampled_fraction: float, specs: Mapping[str, AccumulatorSpec] | None = None
+        self, sampled_fraction: float, specs: Mapping[str, Accumulator] | None = None
     ) -> "Iterator[SiteCollector]":
         """Let the sites collect while the block runs.
 

@@ -59,20 +59,20 @@ def calibrate(
             input may be a tuple of several; or a dictionary of keyword arguments, where "label" and "labels" are no
             arguments. With `forward`, batches may have any form made of tensors, NumPy arrays (handed on as tensors),
             numbers, strings, tuples, lists and mappings (handed on as dictionaries).
-        family: Formats to choose the biases of, such as "M7E4".
+        family: Text of what to choose the biases of, such as "M7E4" or "M7E4,chunk=32,round=nearest".
         method: How the biases are chosen, one of `calibration.methods.METHODS`; see docs/calibration.md.
         attention: Attention modules whose matrix products are calibrated too, as `LbaConfig` takes them.
         filter_fn: Called with each module and its name; says which to calibrate, as `quantize_` takes it.
         granularity: "layer" for biases of each layer's own, "model" for the same everywhere.
-        tied: Whether the product's bias follows from the accumulator's by `accumulator.product_bias`.
+        tied: Whether the product's bias follows from the accumulator's by the rule of the paper.
         percentile: Percent of the sampled products and sums to hold, for methods that go by it.
         evaluations: Most evaluations of the model that a search spends on changes to all layers at once.
         layer_evaluations: Further ones that it spends on changes to single layers.
         metric: What methods judge the model's output by, as a function or as "module:function": called
             with what the model returned and the batch, returns a number per sample, larger is better. None for the
             likeness to the float32 outputs.
-        chunk_size: Products per chunk; None for the whole depth.
-        underflow: Whether the specs let small values underflow.
+        chunk_size: Products per chunk, where the family does not say; None for the whole depth.
+        underflow: Whether small values underflow, where the family does not say.
         max_samples: Where to stop; None for the end of the data.
         forward: Runs a model on a batch, `forward(model, batch)`, and returns the outputs; None to call the model.
         progress: Called after each batch with the samples done and the samples in all (None where unknown); then again
@@ -103,7 +103,7 @@ def calibrate(
     metric = load_metric(metric)
     total = _sample_count(loader, max_samples)
     with torch.random.fork_rng(devices=[]):
-        copy = ModelCopy(model, chunk_size, attention, filter_fn)
+        copy = ModelCopy(model, request.settings.family.wide(), attention, filter_fn)
         reader = BatchReader(loader, forward, metric is not None, max_samples)
         copy.prepare(reader)
         subject = ModuleSubject(model, copy, reader, metric)

@@ -25,7 +25,7 @@ def write_specs(path: str | os.PathLike[str], specs: Mapping[str, Accumulator]) 
     families = dict.fromkeys(str(spec.family or spec) for spec in specs.values())
     Calibration(
         nodes={name: NodeCalibration(spec, None, note=_NOTE) for name, spec in specs.items()},
-        family="; ".join(families),
+        family=", ".join(families),
         method=METHOD,
         samples=0,
         data_sha256="",
