@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lba_onnx.arithmetic import AccumulatorSpec, FormatFamily
+from lba_onnx.arithmetic import AccumulatorSpec, FormatFamily, parse_family
 from lba_onnx.calibration import Calibration, EventRates, NodeCalibration, Verdict
 from lba_onnx.calibration.advice import warning_of
 from lba_onnx.calibration.histogram import Log2Histogram
@@ -18,7 +18,7 @@ from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.errors import DataError
 
-M7E4 = FormatFamily(7, 4)
+M7E4 = parse_family("M7E4")
 
 
 def seen(product: float, partial_sum: float, total: float = 0.0) -> NodeRange:
@@ -67,9 +67,9 @@ def test_family_text_round_trips():
     assert str(FormatFamily.parse("M10E5")) == "M10E5"
 
 
-def fitted(seen_range: NodeRange, method=fit_max, **settings) -> str:
-    chosen = Settings(M7E4, **settings)
-    return str(chosen.spec(method({"node": seen_range}, chosen)["node"]))
+def fitted(seen_range: NodeRange, method=fit_max, family="M7E4", **settings) -> str:
+    chosen = Settings(parse_family(family), **settings)
+    return str(chosen.specs(method({"node": seen_range}, chosen))["node"])
 
 
 def holding(percentile: float):
@@ -85,17 +85,24 @@ def test_tied_products_may_saturate():
 
 
 def test_accumulator_holds_running_totals_too():
-    assert fitted(seen(1.0, 3.0, 100.0), chunk_size=32, underflow=False) == "M7E4b15/M7E4b9,chunk=32,underflow=off"
+    assert (
+        fitted(seen(1.0, 3.0, 100.0), family="M7E4,chunk=32,underflow=off") == "M7E4b15/M7E4b9,chunk=32,underflow=off"
+    )
 
 
 @pytest.mark.parametrize(
-    ("family", "chunk_size", "expected"),
-    [("M7E4", 16, "M7E4b12/M7E4b10"), ("M7E3", 16, "M7E3b4/M7E3b2"), ("M7E4", None, "M7E4b10/M7E4b10,chunk=none")],
+    ("family", "expected"),
+    [
+        ("M7E4", "M7E4b12/M7E4b10"),
+        ("M7E3", "M7E3b4/M7E3b2"),
+        ("M7E4,chunk=none", "M7E4b10/M7E4b10,chunk=none"),
+        ("M7E4,round=nearest", "M7E4b12/M7E4b10,round=nearest"),
+    ],
 )
-def test_zeros_get_the_default_spec_with_the_range_of_the_paper(family, chunk_size, expected):
-    settings = Settings(FormatFamily.parse(family), chunk_size=chunk_size)
+def test_zeros_get_the_default_spec_with_the_range_of_the_paper(family, expected):
+    settings = Settings(parse_family(family))
     for nothing in (None, seen(0.0, 0.0)):
-        assert str(settings.spec(fit_max({"node": nothing}, settings)["node"])) == expected
+        assert str(settings.specs(fit_max({"node": nothing}, settings))["node"]) == expected
 
 
 def spread_range(*bins: tuple[int, int]) -> NodeRange:
@@ -142,7 +149,7 @@ def test_values_in_the_top_binade_are_as_good_as_truncated(exponent, fraction):
 
 
 def test_family_too_narrow_is_named_with_the_one_that_would_do():
-    settings, rates = Settings(FormatFamily(7, 3)), EventRates(0, 0, 0, 0, 0, 0, 0.0, 0.0)
+    settings, rates = parse_family("M7E3"), EventRates(0, 0, 0, 0, 0, 0, 0.0, 0.0)
     assert warning_of(spread_range((0, 100)), rates, settings) == ""
     wide = spread_range(*((log2, 2 ** (10 - log2)) for log2 in range(-4, 11)))
     text = warning_of(wide, rates, settings)
@@ -150,7 +157,7 @@ def test_family_too_narrow_is_named_with_the_one_that_would_do():
 
 
 def test_swamped_products_ask_for_more_mantissa_bits():
-    settings = Settings(M7E4)
+    settings = M7E4
     values = replace(spread_range((-12, 500), (0, 500)), partial_sums_log2=Log2Histogram.of([(0, 1000)]))
     assert warning_of(values, EventRates(0, 0, 0, 0, 0, 0, 0.2, 0.0), settings) == ""
     text = warning_of(values, EventRates(0, 0, 0, 0, 0, 0, 0.5, 0.0), settings)
@@ -170,15 +177,26 @@ def example() -> Calibration:
     }
     versions = {"lba-onnx": "0.1.0"}
     verdict = Verdict("dB", 64, False, {"max": 20.5, "mse": -math.inf}, "max", 3)
-    return Calibration(nodes, "M7E4", "mse", 16, True, 256, "ab" * 32, versions, percentile=99.99, verdict=verdict)
+    return Calibration(nodes, "M7E4", "mse", 256, "ab" * 32, versions, percentile=99.99, verdict=verdict)
 
 
-@pytest.mark.parametrize("chunk_size", [16, None])
-def test_calibration_file_round_trips(tmp_path, chunk_size):
-    calibration = replace(example(), chunk_size=chunk_size)
+@pytest.mark.parametrize("family", ["M7E4", "M7E4,chunk=none,underflow=off", "M7E4, M5E3,chunk=8"])
+def test_calibration_file_round_trips(tmp_path, family):
+    calibration = replace(example(), family=family)
     calibration.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json") == calibration
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_a_calibration_of_before_reads_back(tmp_path):
+    """Files of version 0.1.0 keep the chunk size and underflow beside the family, and specs as four fields."""
+    value = {**example().to_json(), "family": "M7E4, M5E3", "chunk_size": 32, "underflow": False}
+    old = {"product_format": "M7E4b12", "accumulator_format": "M7E4b9", "chunk_size": 32, "underflow": False}
+    value["nodes"]["conv/1"]["spec"] = old
+    (tmp_path / "c.json").write_text(json.dumps(value))
+    read = Calibration.load(tmp_path / "c.json")
+    assert read.family == "M7E4,chunk=32,underflow=off, M5E3,chunk=32,underflow=off"
+    assert str(read.specs["conv/1"]) == "M7E4b12/M7E4b9,chunk=32,underflow=off"
 
 
 def test_calibration_gives_specs_and_notes():
@@ -211,8 +229,12 @@ def _with(value, replacement, *path):
         (lambda v: _with(v, [], "nodes"), "'nodes' as Mapping"),
         (lambda v: _with(v, True, "samples"), "'samples' as int"),
         (lambda v: _without(v, "nodes", "conv/1", "spec"), "node conv/1: .*'spec'"),
-        (lambda v: _with(v, "M7E4", "nodes", "conv/1", "spec", "product_format"), "node conv/1: .*bias"),
+        (
+            lambda v: _with(v, "M7E4", "nodes", "conv/1", "spec", "product_format"),
+            "node conv/1: .*product_format to be",
+        ),
         (lambda v: _with(v, 1.5, "nodes", "conv/1", "spec", "chunk_size"), "node conv/1: .*chunk_size"),
+        (lambda v: _with(v, "M7E4", "nodes", "conv/1", "spec", "accumulator"), "node conv/1: .*bias"),
         (lambda v: _with(v, "wide", "nodes", "conv/1", "range", "max_abs_product"), "node conv/1: .*max_abs_product"),
         (lambda v: _with(v, [[1]], "nodes", "conv/1", "range", "totals_log2"), "node conv/1: totals_log2: .*pairs"),
         (lambda v: _with(v, 2.0, "nodes", "conv/1", "rates", "product_overflow"), "node conv/1: .*product_overflow"),

@@ -11,7 +11,7 @@ from small_models import images, matmul_model, network, tensor
 from small_models import model as make_model
 
 from lba_onnx import native
-from lba_onnx.arithmetic import FormatFamily
+from lba_onnx.arithmetic import Exponents, as_spec, parse_family
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.candidate_errors import least_errors
 from lba_onnx.calibration.methods import METHODS
@@ -19,16 +19,16 @@ from lba_onnx.calibration.methods.max import fit_max
 from lba_onnx.calibration.methods.zero_shot import ZeroShot
 from lba_onnx.calibration.scores import Scores
 from lba_onnx.calibration.session_subject import SessionSubject
-from lba_onnx.calibration.settings import Exponents, Settings
+from lba_onnx.calibration.settings import Settings
 from lba_onnx.calibration.trial_model import TrialModel
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.evaluation.judge import Judge
-from lba_onnx.observation.collection import wide_spec
 from lba_onnx.rewrite import convert
 from lba_onnx.session import make_session
 
-M4E3 = FormatFamily(4, 3)
+M4E3 = parse_family("M4E3")
+WIDE = as_spec("M22E7b63/M22E7b63")
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -66,12 +66,12 @@ def subject(wide: onnx.ModelProto) -> SessionSubject:
 
 def brute_force(x: np.ndarray, w: np.ndarray, settings: Settings, start: Exponents) -> Exponents:
     """The pair of exponents with the least error of a whole product, columns weighted as docs/calibration.md says."""
-    exact = native.matmul(x[None], w[None], wide_spec(16), 1)[0].astype(np.float64)
+    exact = native.matmul(x[None], w[None], WIDE, 1)[0].astype(np.float64)
     square = np.mean(np.square(exact), axis=0)
     errors = {}
     for accumulator, product in itertools.product((2, 1, 0, -1, -2, -3), repeat=2):
         moved = start.moved(product, accumulator)
-        y = native.matmul(x[None], w[None], settings.spec(moved), 1)[0]
+        y = native.matmul(x[None], w[None], settings.family.with_exponents(moved), 1)[0]
         errors[moved] = np.mean(np.mean(np.square(y - exact), axis=0) / (square + square.mean()))
     return min(errors, key=errors.__getitem__)
 
@@ -83,7 +83,7 @@ def test_mse_finds_the_least_error_of_a_small_layer(monkeypatch):
     batches = list(read_batches({"x": x}, (ModelInput("x", "float32", (None, 48)),), 24))
     ranges = calibrate(matmul_model(w), {"x": x}, "M4E3").nodes
     start = fit_max({"matmul": ranges["matmul"].range}, settings)
-    wide = convert(matmul_model(w), wide_spec(16))[0]
+    wide = convert(matmul_model(w), WIDE)[0]
     found = least_errors(subject(wide), batches, start, settings, None)
     assert found["matmul"] == brute_force(x, w, settings, start["matmul"])
 
@@ -91,7 +91,7 @@ def test_mse_finds_the_least_error_of_a_small_layer(monkeypatch):
 def test_mse_keeps_the_start_of_a_node_that_does_not_run():
     settings = Settings(M4E3)
     start = {"conv1": Exponents(1, 2), "elsewhere": Exponents(3, 4)}
-    wide = convert(network(), wide_spec(16), nodes_to_convert=["conv1"])[0]
+    wide = convert(network(), WIDE, nodes_to_convert=["conv1"])[0]
     found = least_errors(subject(wide), image_batches(4), start, settings, None)
     assert found["elsewhere"] == Exponents(3, 4)
 

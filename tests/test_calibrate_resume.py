@@ -99,7 +99,7 @@ def test_other_data_are_refused(tmp_path, data):
     [
         ({"family": "M4E4"}, "family"),
         ({"method": "percentile"}, "method"),
-        ({"chunk_size": 8}, "chunk_size"),
+        ({"chunk_size": 8}, "family"),
         ({"batch_size": 2}, "batch_size"),
         ({"nodes_to_exclude": ["conv1"]}, "nodes_to_exclude"),
     ],

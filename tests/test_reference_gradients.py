@@ -17,7 +17,11 @@ from lba_onnx.reference_gradients import ESTIMATORS, conv_gradients, conv_masks,
 
 HOSTILE = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 2.0**-64, 2.0**127, -1.75]
 TEXTS = ("M7E4b10", "M4E3b6,chunk=3,underflow=off", "M4E3b5,chunk=none", "M3E4b12/M2E3b2,chunk=4", "M0E1b1/M1E2b1")
-UNITS = 1 << 298
+UNITS = 2**300
+
+
+def quantized_sum(units: int, spec: AccumulatorSpec) -> int:
+    return definition.quantize_units(units, spec.accumulator_format, spec.underflow, spec.rounding)
 
 
 def scalar_masks(x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> dict[str, list[bool]]:
@@ -38,8 +42,10 @@ def scalar_masks(x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> dict[st
             if product is None or partial_sum is None:
                 partial_sum = None
                 continue
-            after = definition.quantize_units(product + partial_sum, spec.accumulator_format, spec.underflow)
-            if abs(product + partial_sum) >= largest_sum:
+            after = definition.quantize_units(
+                product + partial_sum, spec.accumulator_format, spec.underflow, spec.rounding
+            )
+            if abs(after) == largest_sum:
                 masks["immediate_overflow"][k] = False
                 masks["recursive_overflow"][start : k + 1] = [False] * (k + 1 - start)
             if a != 0 and b != 0 and after == partial_sum:
@@ -48,8 +54,8 @@ def scalar_masks(x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> dict[st
         if partial_sum is None or total is None:
             total = None
             continue
-        after = definition.quantize_units(total + partial_sum, spec.accumulator_format, spec.underflow)
-        if abs(total + partial_sum) >= largest_sum:
+        after = quantized_sum(total + partial_sum, spec)
+        if abs(after) == largest_sum:
             masks["immediate_overflow"][start : entered.stop] = [False] * len(entered)
             masks["recursive_overflow"][: entered.stop] = [False] * entered.stop
         if partial_sum != 0 and after == total:

@@ -37,8 +37,8 @@ class Walk:
     def step(self, kind: str, addend: float, before: float) -> float:
         number_format = self.spec.product_format if kind == "products" else self.spec.accumulator_format
         exact = addend + before  # exact in float64 for the operands of this test
-        after = reference.quantize(exact, number_format, self.spec.underflow)
-        overflows = abs(exact) >= number_format.max_value
+        after = reference.quantize(exact, number_format, self.spec.underflow, self.spec.rounding)
+        overflows = abs(after) == number_format.max_value
         self.events[kind].update(
             values=1,
             overflows=overflows,

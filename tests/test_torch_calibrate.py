@@ -63,7 +63,7 @@ def test_result_is_that_of_the_same_onnx_model(method, settings):
 
 def test_result_says_what_it_comes_from_and_survives_the_file(tmp_path):
     result = calibrate(mlp(), batches_of(vectors()), "M5E3", "mse", percentile=99.0, chunk_size=8, underflow=False)
-    assert (result.family, result.method, result.percentile, result.chunk_size) == ("M5E3", "mse", 99.0, 8)
+    assert (result.family, result.method, result.percentile) == ("M5E3,chunk=8,underflow=off", "mse", 99.0)
     assert all(spec.chunk_size == 8 and not spec.underflow for spec in result.specs.values())
     assert result.versions["torch"] == importlib.metadata.version("torch")
     assert len(result.data_sha256) == 64

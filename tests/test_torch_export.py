@@ -372,7 +372,7 @@ def test_specs_file_keeps_layers_that_differ(tmp_path):
     specs = export_float32(model, torch.randn(1, 8), tmp_path / "m.onnx", tmp_path / "specs.json")
     calibration = lba_onnx.Calibration.load(tmp_path / "specs.json")
     assert calibration.specs == specs
-    assert calibration.family == "M7E4, M5E4"
+    assert calibration.family == "M7E4,chunk=32, M5E4,underflow=off"
 
 
 @pytest.mark.parametrize("is_forced", [True, False])

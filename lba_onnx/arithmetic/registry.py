@@ -117,7 +117,11 @@ def from_json(value: Any) -> Accumulator:
     if isinstance(value, str):
         return parse_accumulator(value)
     if isinstance(value, Mapping) and "accumulator" in value:
-        return parse_accumulator(value["accumulator"])
+        accumulator = parse_accumulator(value["accumulator"])
+        for name, told in accumulator.described().items():
+            if name in value and value[name] != told:
+                raise ValueError(f"expected {name} to be {told!r}, as {accumulator} says, got {value[name]!r}")
+        return accumulator
     return AccumulatorSpec.from_json(value)
 
 

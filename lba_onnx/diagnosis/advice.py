@@ -23,7 +23,7 @@ def sentence(layer: LayerDiagnosis) -> str:
     if layer.exact_input_err == math.inf:
         return f"{layer.node}: makes no error of its own."
     size = f"{layer.node} ({layer.exact_input_err:.1f} dB by itself{_alone(layer)})"
-    cause = layer.main_cause
+    cause = layer.cause
     if cause is None:
         return f"{size}: no single cause makes a tenth of its error, several do together; see the shares."
     share = layer.shares[cause.name] or 0.0

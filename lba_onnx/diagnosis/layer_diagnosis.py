@@ -48,7 +48,12 @@ class LayerDiagnosis:
     notes: tuple[str, ...]
 
     @property
-    def main_cause(self) -> Cause | None:
+    def main_cause(self) -> str | None:
+        """The name of the `cause` that makes most of the error; None where there is none."""
+        return None if self.cause is None else self.cause.name
+
+    @property
+    def cause(self) -> Cause | None:
         """The cause that makes most of the error; None without an error, or where none makes a tenth of it.
 
         That is the kind of loss with the largest share in all places together; in one place where that alone makes at
@@ -78,8 +83,7 @@ class LayerDiagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
-        main = self.main_cause
-        return {**_finite(asdict(self)), "spec": self.spec.to_json(), "main_cause": None if main is None else main.name}
+        return {**_finite(asdict(self)), "spec": self.spec.to_json(), "main_cause": self.main_cause}
 
 
 def _harm(value: float | None) -> float:

@@ -1,0 +1,94 @@
+"""A kind for tests: integers that wrap. `wrap12` sums in 12 bits, [-2048, 2048).
+
+product = x * w truncated to an integer      sum = (sum + product + 2^11) mod 2^12 - 2^11      in the order of k
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lba_onnx.arithmetic import Accumulator, parse_accumulator
+from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, Step
+from lba_onnx.arithmetic.grammar import SpecText
+from lba_onnx.arithmetic.registry import Kind
+
+_HEAD = re.compile(r"wrap(\d{1,2})", re.ASCII)
+_MOST_BITS = 24
+
+
+@dataclass(frozen=True)
+class WrapSpec(Accumulator):
+    """Sums of integers in so many bits."""
+
+    kind = "wrap"
+    summary = "integers that wrap, for tests"
+    example = "wrap12"
+    levels = ("product", "partial_sum", "total")
+    estimators = frozenset(("identity",))
+
+    bits: int
+
+    @classmethod
+    def read(cls, text: SpecText) -> "WrapSpec":
+        match = _HEAD.fullmatch(text.head.text)
+        if match is None or not 2 <= int(match[1]) <= _MOST_BITS:
+            raise text.error(f"expected wrap2 to wrap{_MOST_BITS}, got {text.head.text!r}", text.head)
+        if text.options:
+            raise text.error(f"expected no option, got {text.options[0].part.text!r}", text.options[0].part)
+        return cls(int(match[1]))
+
+    def __str__(self) -> str:
+        return f"wrap{self.bits}"
+
+    def described(self) -> dict[str, Any]:
+        return {"bits": self.bits}
+
+    def explained(self) -> tuple[tuple[str, str], ...]:
+        return (("sums", f"integers of {self.bits} bits that wrap"),)
+
+    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+        total = initial
+        for a, b in zip(x, w, strict=True):
+            total = self.step(a, b, total)
+        return total
+
+    def step(self, x: float, w: float, partial_sum: float) -> float:
+        product = x * w
+        return float(self._wrapped(partial_sum + math.trunc(product))) if math.isfinite(product) else math.nan
+
+    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+        total = np.zeros(shape)
+        never = np.zeros(shape, dtype=bool)
+        for k, product in enumerate(itertools.islice(products, depth)):
+            addend = np.trunc(np.where(np.isfinite(product), product, np.nan))
+            after = np.asarray(self._wrapped(total + addend))
+            yield Step(0, k + 1, product, never, addend, total, after, never)
+            total = after
+        yield Step(0, depth, None, None, total, np.zeros(shape), total, never)
+
+    @property
+    def ranges(self) -> tuple[HeldRange, ...]:
+        half = float(1 << (self.bits - 1))
+        return (HeldRange("product", "integer", 1.0, math.inf), HeldRange("accumulator", str(self), 1.0, half))
+
+    def wide(self) -> Accumulator:
+        return parse_accumulator("M22E7b63/M22E7b63,chunk=none")
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        return (Cause("wrap", "wrap", "", "wrapping of the sums", "more bits would help"),)
+
+    def without(self, cause: str, depth: int) -> "WrapSpec | None":
+        return WrapSpec(_MOST_BITS) if self.bits < _MOST_BITS else None
+
+    def _wrapped(self, value: Any) -> Any:
+        half = 1 << (self.bits - 1)
+        return np.mod(value + half, 2 * half) - half
+
+
+WRAP = Kind(WrapSpec, lambda text: text.head.text.startswith("wrap"), WrapSpec.read)
