@@ -22,16 +22,16 @@ from benchmarks.checks import CheckFailed
 from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
 from benchmarks.training_checks import check_gradients, check_layers
 from lba_onnx import AccumulatorSpec, native
+from lba_onnx.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from lba_onnx.torch import LbaConfig, lba_matmul, quantize_
 from models.demo.network import FashionCnn
 
 FLOAT32, CHANNELS_LAST = "float32", "float32, channels last"
-ESTIMATORS = ("identity", *native.GATING_ESTIMATORS)
 PARTS = ("layers", "steps", "loop")
 SPECS = ("M7E4b12/M7E4b10", "M4E3b9/M4E3b7")
 CLASSES = 10
 LAYER_TARGET = 1.1  # times the kernel's time
-STEP_TARGETS = {estimator: 12.0 for estimator in ESTIMATORS} | {"identity": 5.0}  # times the float32 step
+STEP_TARGETS = {estimator: 12.0 for estimator in ESTIMATORS} | {DEFAULT_ESTIMATOR: 5.0}  # times the float32 step
 LOOP_TARGET = 30.0  # times faster than the loop
 LOOP_DIFFERING = 0.01  # of the loop's results may be a unit in the last place off: it rounds to nearest first
 LOOP_EFFORT = Effort(rounds=5)

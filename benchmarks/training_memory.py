@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmarks.harness import Column, Row, parse_arguments, progress, report
 from benchmarks.memory import MEGABYTE, peak_bytes
-from lba_onnx.reference_gradients import ESTIMATORS
+from lba_onnx.estimators import ESTIMATORS
 from lba_onnx.torch import LbaConfig, quantize_
 
 FLOAT32 = "float32"

@@ -2,18 +2,9 @@
 
 With g the gradient of a dot product y = Σ x[k]·w[k], the straight-through estimators of Blumenfeld, Hubara and Soudry
 (ICLR 2024, section 4) give x[k] the gradient g·w[k]·alpha[k], and w[k] the gradient g·x[k]·alpha[k]. An alpha is 1, or
-0 for a product that is gated: it then contributes nothing, not even where g is infinite. Each estimator has its rule,
-which looks at the steps of the sum as `Accumulator.steps` makes them; adding a chunk's sum to the total is a step too:
-
-    identity              1
-    immediate_overflow    0 where product k overflows, or the sum at its step, or the total when its chunk joins
-    recursive_overflow    0 where product k overflows, or a sum at its step or a later one of its chunk, or the total
-                          when its chunk or a later one joins
-    immediate_difference  0 where product k is not zero and its step leaves the partial sum as it was, or where the sum
-                          of its chunk is not zero and leaves the total as it was
-
-An overflow is an exact magnitude of max_value or more, before it saturates. NaN compares with nothing and gates
-nothing. Gradients are summed here in float64, once per product that is not gated.
+0 for a product that is gated: it then contributes nothing, not even where g is infinite. Each estimator has its rule
+(`lba_onnx.estimators`), which looks at the steps of the sum as `Accumulator.steps` makes them; adding a chunk's
+sum to the total is a step too. Gradients are summed here in float64, once per product that is not gated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +14,7 @@ from numpy.typing import NDArray
 
 from lba_onnx import reference
 from lba_onnx.arithmetic import Accumulator, as_spec
-from lba_onnx.arithmetic.accumulator import Step
-
-ESTIMATORS = ("identity", "immediate_overflow", "recursive_overflow", "immediate_difference")
-"""The names of the estimators; all but the first gate single products."""
+from lba_onnx.estimators import gating_of
 
 _Float32s = NDArray[np.float32]
 _Float64s = NDArray[np.float64]
@@ -40,7 +28,7 @@ def matmul_masks(a: _Float32s, b: _Float32s, spec: Accumulator | str, estimator:
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns], with the same leading dimensions.
         spec: The accumulator, or the text of it.
-        estimator: One of ESTIMATORS.
+        estimator: One of `estimators.ESTIMATORS`.
 
     Returns:
         bool [..., rows, columns, depth]; False where a product is gated.
@@ -64,7 +52,7 @@ def matmul_gradients(
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns], with the same leading dimensions.
         spec: The accumulator, or the text of it.
-        estimator: One of ESTIMATORS.
+        estimator: One of `estimators.ESTIMATORS`.
 
     Returns:
         float64 arrays of the shapes of a and b.
@@ -100,7 +88,7 @@ def conv_masks(
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
         spec: The accumulator, or the text of it.
-        estimator: One of ESTIMATORS.
+        estimator: One of `estimators.ESTIMATORS`.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
         dilations: One a spatial axis; 1 by default.
@@ -139,7 +127,7 @@ def conv_gradients(
         x: float32 [batch, channels, *size].
         w: float32 [out_channels, channels / group, *kernel].
         spec: The accumulator, or the text of it.
-        estimator: One of ESTIMATORS.
+        estimator: One of `estimators.ESTIMATORS`.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
         dilations: One a spatial axis; 1 by default.
@@ -179,35 +167,13 @@ def _masks(
     products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: Accumulator, estimator: str
 ) -> _Masks:
     """Return [*shape, depth]: False where a product is gated."""
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"expected estimator to be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
     masks = np.ones((*shape, depth), dtype=bool)
-    if estimator == "identity":
-        return masks
+    gating = gating_of(estimator)
     spec.check_estimator(estimator)
-    for step in spec.steps(products, depth, shape):
-        if estimator == "immediate_difference":
-            _gate_unchanged(masks, step)
-        else:
-            _gate_overflows(masks, step, recursive=estimator == "recursive_overflow")
+    if gating is not None:
+        for step in spec.steps(products, depth, shape):
+            gating.gate(masks, step)
     return masks
-
-
-def _gate_overflows(masks: _Masks, step: Step, recursive: bool) -> None:
-    if step.product_overflows is None:
-        entered = slice(0 if recursive else step.start, step.stop)
-    else:
-        entered = slice(step.start if recursive else step.stop - 1, step.stop)
-        masks[..., step.stop - 1] &= ~step.product_overflows
-    masks[..., entered] &= ~step.overflows[..., np.newaxis]
-
-
-def _gate_unchanged(masks: _Masks, step: Step) -> None:
-    # Judged by the exact product, not the quantized one: a product that underflows is gated, a zero is not.
-    added = step.addend if step.product is None else step.product
-    unchanged = (added != 0) & (step.after == step.before)
-    entered = slice(step.start if step.product is None else step.stop - 1, step.stop)
-    masks[..., entered] &= ~unchanged[..., np.newaxis]
 
 
 def _passed_on(upstream: _Float64s, other: _Float64s, passed: _Masks, axes: int | tuple[int, ...]) -> _Float64s:

@@ -300,8 +300,8 @@ def test_threads_that_are_no_count_are_refused_everywhere(
         lambda: kernels.conv(x, x, spec, threads=threads),  # type: ignore[call-overload]
         lambda: native.matmul(a, a, spec, threads),  # type: ignore[arg-type]
         lambda: native.conv(x, x, spec, geometry, (1, 1, 1), threads),  # type: ignore[arg-type]
-        lambda: native.matmul_gradients(a, a, a, spec, "recursive_overflow", threads),  # type: ignore[arg-type]
-        lambda: native.conv_gradients(x[..., :1], x, x, spec, "recursive_overflow", geometry, threads),  # type: ignore[arg-type]
+        lambda: native.matmul_gradients(a, a, a, spec, 1, threads),  # type: ignore[arg-type]
+        lambda: native.conv_gradients(x[..., :1], x, x, spec, 1, geometry, threads),  # type: ignore[arg-type]
     )
     for call in calls:
         with pytest.raises(error, match=re.escape(message)):

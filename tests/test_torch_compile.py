@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lba_onnx.arithmetic import AccumulatorSpec
-from lba_onnx.reference_gradients import ESTIMATORS
+from lba_onnx.estimators import ESTIMATORS
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from lba_onnx.reference_gradients import ESTIMATORS  # noqa: E402
+from lba_onnx.estimators import ESTIMATORS  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
     DualStage,
     Float8InputQuantizer,

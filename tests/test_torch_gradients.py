@@ -14,7 +14,7 @@ from test_kernels import CONVOLUTIONS, SPECS, scale_of
 
 from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import AccumulatorSpec
-from lba_onnx.reference_gradients import ESTIMATORS
+from lba_onnx.estimators import ESTIMATORS
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 from gradient_cases import M4E3, assert_within_rounding, leaf, matmul_backward, seeded  # noqa: E402
@@ -24,7 +24,7 @@ from lba_onnx.torch.operators.gating import GatedProducts, close_gating, open_ga
 
 pytestmark = pytest.mark.torch
 
-GATING = ESTIMATORS[1:]
+GATING = [name for name, estimator in ESTIMATORS.items() if estimator.gating]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 from lba_onnx import native  # noqa: E402
 from lba_onnx.arithmetic import AccumulatorSpec  # noqa: E402
 from lba_onnx.errors import ModelError  # noqa: E402
+from lba_onnx.estimators.immediate_difference import IMMEDIATE_DIFFERENCE  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
     Float8InputQuantizer,
     Float8Quantizer,
@@ -58,7 +59,7 @@ def test_gated_share_is_that_of_the_native_gradients():
         row = monitor.report().rows[1]
     spec, weight = AccumulatorSpec.parse("M4E3b7/M4E3b6"), model[2].weight.detach().numpy()
     *_, gated = native.matmul_gradients(
-        np.ones((1, 8, 4), np.float32), operands[0][None], weight.T[None], spec, "immediate_difference", 1
+        np.ones((1, 8, 4), np.float32), operands[0][None], weight.T[None], spec, IMMEDIATE_DIFFERENCE.gating.code, 1
     )
     assert (row.name, row.spec, row.estimator) == ("2", "M4E3b7/M4E3b6", "immediate_difference")
     assert 0 < gated < 8 * 4 * 16

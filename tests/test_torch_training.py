@@ -12,12 +12,12 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
+from lba_onnx.estimators import ESTIMATORS  # noqa: E402
 from lba_onnx.torch import LbaConfig, lba_sites, quantize_, set_underflow_  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 NARROW = "M7E4b8/M7E4b6"
-ESTIMATORS = ("identity", "immediate_overflow", "recursive_overflow", "immediate_difference")
 ATTENTION = ("re:.*(self|self_attn)",)
 
 

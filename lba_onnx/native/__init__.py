@@ -1,6 +1,6 @@
 """The one place that knows the C entry points of the native library (custom_ops/include/lba/c_api.h)."""
 
-from lba_onnx.native.gradients import GATING_ESTIMATORS, Gradients, conv_gradients, matmul_gradients
+from lba_onnx.native.gradients import Gradients, conv_gradients, matmul_gradients
 from lba_onnx.native.keys import node_key
 from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFFSET, cpu_path, library_path, version
 from lba_onnx.native.library import path_counts as path_counts
@@ -18,7 +18,6 @@ from lba_onnx.native.statistics import (
 
 __all__ = [
     "CPU_PATHS",
-    "GATING_ESTIMATORS",
     "LIBRARY_NAME",
     "LOG2_BINS",
     "LOG2_OFFSET",

@@ -14,9 +14,6 @@ from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args
 
 Floats = npt.NDArray[np.float32]
 
-GATING_ESTIMATORS = ("immediate_overflow", "recursive_overflow", "immediate_difference")
-"""In the order of the native library's numbers."""
-
 
 class Gradients(NamedTuple):
     """Gradients of a product's operands.
@@ -37,7 +34,7 @@ def matmul_gradients(
     a: Floats,
     b: Floats,
     spec: Accumulator,
-    estimator: str,
+    estimator: int,
     threads: int,
     *,
     wants_a: bool = True,
@@ -50,7 +47,7 @@ def matmul_gradients(
         a: float32 [batch, rows, depth], any strides that are multiples of 4 bytes.
         b: float32 [batch, depth, columns], likewise; a broadcast dimension has stride 0.
         spec: The arithmetic of the product.
-        estimator: One of GATING_ESTIMATORS.
+        estimator: The estimator's number in the native library.
         threads: Threads to use, at least 1; they change no bit.
         wants_a: Whether to compute the gradient of a.
         wants_b: Whether to compute the gradient of b.
@@ -66,7 +63,7 @@ def matmul_gradients(
     gated = ctypes.c_int64()
     entry = load_library().lba_matmul_gradients
     pointers = _pointers(grad, grad_a, grad_b)
-    check(entry(accumulator_handle(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
+    check(entry(accumulator_handle(spec), args, estimator, *pointers, gated, thread_count(threads)))
     del offsets  # `args` points into them
     return Gradients(grad_a, grad_b, gated.value)
 
@@ -76,7 +73,7 @@ def conv_gradients(
     x: Floats,
     w: Floats,
     spec: Accumulator,
-    estimator: str,
+    estimator: int,
     geometry: ConvGeometry,
     threads: int,
     *,
@@ -90,7 +87,7 @@ def conv_gradients(
         x: float32 [batch, channels, spatial...], C-contiguous.
         w: float32 [out_channels, channels / group, kernel...], C-contiguous.
         spec: The arithmetic of the convolution.
-        estimator: One of GATING_ESTIMATORS.
+        estimator: The estimator's number in the native library.
         geometry: Strides, dilations, pads and group.
         threads: Threads to use, at least 1; they change no bit.
         wants_x: Whether to compute the gradient of x.
@@ -105,14 +102,8 @@ def conv_gradients(
     args = conv_args(x, w, geometry, None)
     entry = load_library().lba_conv_gradients
     pointers = _pointers(grad, grad_x, grad_w)
-    check(entry(accumulator_handle(spec), args, _number(estimator), *pointers, gated, thread_count(threads)))
+    check(entry(accumulator_handle(spec), args, estimator, *pointers, gated, thread_count(threads)))
     return Gradients(grad_x, grad_w, gated.value)
-
-
-def _number(estimator: str) -> int:
-    if estimator not in GATING_ESTIMATORS:
-        raise ValueError(f"expected an estimator out of {', '.join(GATING_ESTIMATORS)}, got {estimator!r}")
-    return GATING_ESTIMATORS.index(estimator)
 
 
 def _pointers(*arrays: Floats | None) -> list[int | None]:

@@ -17,7 +17,7 @@ from torch import nn
 
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import SelectionError
-from lba_onnx.torch.arguments import as_estimator
+from lba_onnx.estimators import DEFAULT_ESTIMATOR, as_estimator
 
 PATTERN_PREFIX = "re:"
 REST = "*"
@@ -33,7 +33,7 @@ class LbaConfig:
         spec: The arithmetic, or its text; or a mapping of module names, "re:" patterns (regular expressions that match
             a whole name) and "*" to specs.
         estimator: How the backward pass treats what the accumulator loses; or such a mapping, where what no key
-            selects has "identity".
+            selects has `DEFAULT_ESTIMATOR`.
         attention: Names and "re:" patterns of modules whose matrix products (matmul, @, mm, bmm, baddbmm, addmm,
             scaled_dot_product_attention) are converted too, and the projections of nn.MultiheadAttention. Of matches
             inside one another the outermost counts.
@@ -48,7 +48,7 @@ class LbaConfig:
     """
 
     spec: Accumulator | str | Mapping[str, Accumulator | str]
-    estimator: str | Mapping[str, str] = "identity"
+    estimator: str | Mapping[str, str] = DEFAULT_ESTIMATOR
     attention: Sequence[str] = ()
     weight_quantizer: Callable[[], nn.Module] | None = None
     input_quantizer: Callable[[], nn.Module] | None = None

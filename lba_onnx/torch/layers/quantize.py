@@ -8,6 +8,7 @@ from torch import nn
 
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError, SelectionError
+from lba_onnx.estimators import DEFAULT_ESTIMATOR
 from lba_onnx.torch.layers.attention import (
     attention_sites,
     block_fast_paths,
@@ -188,7 +189,7 @@ def _estimators(model: nn.Module, config: LbaConfig, layers: Mapping[str, Layer]
     if not isinstance(config.estimator, Mapping):
         return dict.fromkeys(names, config.estimator)
     chosen = assign(_resolved(config.estimator, model, layers, names, "estimator"), names, "estimator")
-    return {**dict.fromkeys(names, "identity"), **chosen}
+    return {**dict.fromkeys(names, DEFAULT_ESTIMATOR), **chosen}
 
 
 def _resolved(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError
-from lba_onnx.torch.arguments import as_estimator
+from lba_onnx.estimators import DEFAULT_ESTIMATOR, as_estimator
 
 ATTENTION_CHILD = "lba_attention"
 """Name of the child module that holds the sites of an attention module."""
@@ -34,7 +34,7 @@ class LbaSite(nn.Module):
 
     input_quantizer: nn.Module | None
 
-    def __init__(self, *args: Any, spec: Accumulator | str, estimator: str = "identity", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, spec: Accumulator | str, estimator: str = DEFAULT_ESTIMATOR, **kwargs: Any) -> None:
         """Make the site, a float32 layer included where it is one.
 
         Args:

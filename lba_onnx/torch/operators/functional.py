@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.estimators import DEFAULT_ESTIMATOR
 from lba_onnx.torch.operators import custom_ops
 from lba_onnx.torch.operators.dot_product_attention import dot_product_attention
 
@@ -23,7 +24,7 @@ def lba_linear(
     bias: Tensor | None = None,
     *,
     spec: Accumulator | str,
-    estimator: str = "identity",
+    estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
     """Return input · weightᵀ + bias, as torch.nn.functional.linear; the bias is added in float32.
@@ -33,7 +34,7 @@ def lba_linear(
         weight: float32 [out_features, in_features].
         bias: float32 [out_features], or None.
         spec: The arithmetic, or its text such as "M7E4b12/M7E4b10".
-        estimator: "identity", "immediate_overflow", "recursive_overflow" or "immediate_difference".
+        estimator: How the backward pass treats what the accumulator loses, one of `estimators.ESTIMATORS`.
         statistics: A key "run/module" under which an open run collects, or "".
 
     Returns:
@@ -47,7 +48,7 @@ def lba_linear(
 
 
 def lba_matmul(
-    a: Tensor, b: Tensor, *, spec: Accumulator | str, estimator: str = "identity", statistics: str = ""
+    a: Tensor, b: Tensor, *, spec: Accumulator | str, estimator: str = DEFAULT_ESTIMATOR, statistics: str = ""
 ) -> Tensor:
     """Return the product of matrices, as torch.matmul.
 
@@ -55,7 +56,7 @@ def lba_matmul(
         a: float32 [..., rows, depth], or [depth].
         b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
         spec: The arithmetic, or its text such as "M7E4b12/M7E4b10".
-        estimator: "identity", "immediate_overflow", "recursive_overflow" or "immediate_difference".
+        estimator: How the backward pass treats what the accumulator loses, one of `estimators.ESTIMATORS`.
         statistics: A key "run/module" under which an open run collects, or "".
 
     Returns:
@@ -88,7 +89,7 @@ def lba_conv1d(
     groups: int = 1,
     *,
     spec: Accumulator | str,
-    estimator: str = "identity",
+    estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
     """Return the convolution over one axis, as torch.nn.functional.conv1d; see `lba_conv2d`."""
@@ -106,7 +107,7 @@ def lba_conv2d(
     groups: int = 1,
     *,
     spec: Accumulator | str,
-    estimator: str = "identity",
+    estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
     """Return the convolution over two axes, as torch.nn.functional.conv2d; the bias is added in float32.
@@ -120,7 +121,7 @@ def lba_conv2d(
         dilation: One for all axes, or one each.
         groups: Groups of channels.
         spec: The arithmetic, or its text such as "M7E4b12/M7E4b10".
-        estimator: "identity", "immediate_overflow", "recursive_overflow" or "immediate_difference".
+        estimator: How the backward pass treats what the accumulator loses, one of `estimators.ESTIMATORS`.
         statistics: A key "run/module" under which an open run collects, or "".
 
     Returns:
@@ -144,7 +145,7 @@ def lba_conv3d(
     groups: int = 1,
     *,
     spec: Accumulator | str,
-    estimator: str = "identity",
+    estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
     """Return the convolution over three axes, as torch.nn.functional.conv3d; see `lba_conv2d`."""
@@ -164,7 +165,7 @@ def lba_scaled_dot_product_attention(
     *,
     spec: Accumulator | str,
     context_spec: Accumulator | str | None = None,
-    estimator: str = "identity",
+    estimator: str = DEFAULT_ESTIMATOR,
     context_estimator: str | None = None,
     statistics: str = "",
     context_statistics: str = "",

@@ -1,6 +1,6 @@
 """Backward formulas of the operators.
 
-The identity estimator's are plain float32 PyTorch. The other estimators' are operators too,
+Where the estimator gates nothing they are plain float32 PyTorch. Those of the others are operators too,
 lba_onnx::matmul_gradients and ::conv_gradients, which call the native library: it recomputes the forward pass and
 leaves gated products out. How many it gated goes to `gating`.
 """
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lba_onnx import native
+from lba_onnx.estimators import DEFAULT_ESTIMATOR, gating_of
 from lba_onnx.torch.operators.gating import GatedProducts, add_gated, is_gating_open
 from lba_onnx.torch.operators.operands import array, as_batches, geometry, read_spec
 
@@ -36,7 +37,7 @@ def matmul_gradients(
         wants_a: Whether the gradient of a is asked for.
         wants_b: Whether that of b is.
         spec: Text of an AccumulatorSpec.
-        estimator: One of ESTIMATORS but identity.
+        estimator: One that gates products.
         statistics: A key "run/module" under which gated products are counted, or "".
 
     Returns:
@@ -47,7 +48,7 @@ def matmul_gradients(
     upstream = array(grad.contiguous()).reshape(left.shape[0], left.shape[1], right.shape[2])
     threads = torch.get_num_threads()
     grad_a, grad_b, gated = native.matmul_gradients(
-        upstream, left, right, read_spec(spec), estimator, threads, wants_a=wants_a, wants_b=wants_b
+        upstream, left, right, read_spec(spec), _code(estimator), threads, wants_a=wants_a, wants_b=wants_b
     )
     _count(statistics, gated, upstream.size * left.shape[2], upstream, grad_a if grad_b is None else grad_b)
     batch = grad.shape[:-2]
@@ -58,6 +59,14 @@ def matmul_gradients(
         if grad_b is None
         else _to_shape(torch.from_numpy(grad_b), (1,) if shared else batch, b.mT.shape),
     )
+
+
+def _code(estimator: str) -> int:
+    """Return an estimator's number in the native library."""
+    gating = gating_of(estimator)
+    if gating is None:
+        raise ValueError(f"expected an estimator that gates products, got {estimator!r}")
+    return gating.code
 
 
 def _count(statistics: str, gated: int, products: int, upstream: _Floats, gradient: _Floats | None) -> None:
@@ -114,7 +123,7 @@ def conv_gradients(
         dilation: One a spatial axis.
         groups: Groups of channels.
         spec: Text of an AccumulatorSpec.
-        estimator: One of ESTIMATORS but identity.
+        estimator: One that gates products.
         statistics: A key "run/module" under which gated products are counted, or "".
 
     Returns:
@@ -126,7 +135,7 @@ def conv_gradients(
         array(input.contiguous()),
         array(weight.contiguous()),
         read_spec(spec),
-        estimator,
+        _code(estimator),
         geometry(stride, pads_begin, pads_end, dilation, groups),
         torch.get_num_threads(),
         wants_x=wants_input,
@@ -152,7 +161,7 @@ def _(
 
 def _refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
     raise RuntimeError(
-        "expected one derivative: the gating estimators define no second; use estimator='identity' for it"
+        f"expected one derivative: the gating estimators define no second; use estimator={DEFAULT_ESTIMATOR!r} for it"
     )
 
 
@@ -174,9 +183,9 @@ class Formula:
 
 
 def _save_operands(ctx: Any, first: Tensor, second: Tensor, estimator: str) -> None:
-    """Keep the operands that a gradient asks for: with the identity estimator, each for the other's."""
+    """Keep the operands that a gradient asks for: without gating, each for the other's."""
     wants_first, wants_second = ctx.needs_input_grad[:2]
-    gates = estimator != "identity" and (wants_first or wants_second)
+    gates = gating_of(estimator) is not None and (wants_first or wants_second)
     ctx.save_for_backward(first if wants_second or gates else None, second if wants_first or gates else None)
 
 
@@ -199,7 +208,7 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     with _float32_arithmetic():
         rows = _as_rows(grad)
         grad_input, grad_weight = None, None
-        if ctx.settings[1] == "identity":
+        if gating_of(ctx.settings[1]) is None:
             grad_input = grad @ weight if wants_input else None
             grad_weight = rows.t() @ _as_rows(input) if wants_weight else None
         elif wants_input or wants_weight:
@@ -224,7 +233,7 @@ def _matmul_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     a, b = ctx.saved_tensors
     wants_a, wants_b = ctx.needs_input_grad[:2]
     with _float32_arithmetic():
-        if ctx.settings[1] != "identity":
+        if gating_of(ctx.settings[1]) is not None:
             grad_a, grad_b = matmul_gradients(grad, a, b, wants_a, wants_b, *ctx.settings)
             return grad_a if wants_a else None, grad_b.mT if wants_b else None, None, None, None
         a_shape, b_shape = ctx.shapes
@@ -247,7 +256,7 @@ def _conv_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     wants_input, wants_weight, wants_bias = ctx.needs_input_grad[:3]
     grad_input, grad_weight = None, None
     with _float32_arithmetic():
-        if ctx.settings[-2] == "identity":
+        if gating_of(ctx.settings[-2]) is None:
             grad_input, grad_weight = _conv_identity(ctx, grad, input, weight)
         elif wants_input or wants_weight:
             gradients = conv_gradients(grad, input, weight, wants_input, wants_weight, *ctx.settings)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lba_onnx import native
 from lba_onnx.arithmetic import Accumulator, as_spec
-from lba_onnx.torch.arguments import as_estimator
+from lba_onnx.estimators import as_estimator
 
 AUTOCAST_DTYPES = (torch.float16, torch.bfloat16)
 """What torch.autocast takes to float32; other dtypes are for the caller to cast, inside autocast, too."""

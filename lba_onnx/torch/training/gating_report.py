@@ -24,7 +24,7 @@ class SiteGating:
         name: The site.
         spec: Its spec, as text.
         estimator: Its estimator.
-        gated: Of all products, padding included, those that the backward pass gates; None for "identity", which gates
+        gated: Of all products, padding included, those that the backward pass gates; None where it gates
             none, or without a backward pass.
         product_overflow: Of the nonzero products, those that saturate.
         product_underflow: Of the same, those that become zero.

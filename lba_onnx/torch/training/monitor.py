@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lba_onnx import native
 from lba_onnx.errors import ModelError
+from lba_onnx.estimators import gating_of
 from lba_onnx.torch.layers.sites import LbaSite, lba_sites, require_sites
 from lba_onnx.torch.operators.gating import GatedProducts, close_gating, open_gating, read_gating
 from lba_onnx.torch.training.gating_report import GatingReport, SiteGating
@@ -182,8 +183,6 @@ def _is_blocked(now: GatedProducts, before: GatedProducts) -> bool:
 
 
 def _warning(name: str, site: LbaSite) -> str:
-    if site.estimator == "immediate_difference":
-        advice = "train with underflow off first (set_underflow_), or give its formats a larger exponent bias"
-    else:
-        advice = "its sums overflow throughout: give its formats a smaller exponent bias"
-    return f"module {name!r} ({site.spec}, {site.estimator}): all its gradients are gated, so it cannot learn; {advice}"
+    gating = gating_of(site.estimator)
+    advice = "" if gating is None else f"; {gating.advice}"
+    return f"module {name!r} ({site.spec}, {site.estimator}): all its gradients are gated, so it cannot learn{advice}"

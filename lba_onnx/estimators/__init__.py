@@ -1,0 +1,41 @@
+"""The gradient estimators by name. A new one is a module of its own and an entry here; PyTorch is not loaded."""
+
+from lba_onnx.estimators.estimator import Estimator, Gating
+from lba_onnx.estimators.identity import IDENTITY
+from lba_onnx.estimators.immediate_difference import IMMEDIATE_DIFFERENCE
+from lba_onnx.estimators.immediate_overflow import IMMEDIATE_OVERFLOW
+from lba_onnx.estimators.recursive_overflow import RECURSIVE_OVERFLOW
+
+__all__ = ["DEFAULT_ESTIMATOR", "ESTIMATORS", "Estimator", "Gating", "as_estimator", "gating_of"]
+
+ESTIMATORS = {
+    estimator.name: estimator for estimator in (IDENTITY, IMMEDIATE_OVERFLOW, RECURSIVE_OVERFLOW, IMMEDIATE_DIFFERENCE)
+}
+DEFAULT_ESTIMATOR = IDENTITY.name
+
+
+def as_estimator(estimator: str, what: str = "estimator") -> str:
+    """Return the name of an estimator.
+
+    Args:
+        estimator: The name.
+        what: What messages call it.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: There is no such estimator.
+    """
+    if not isinstance(estimator, str):
+        raise TypeError(f"{what}: expected the name of an estimator, got {type(estimator).__name__}")
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"{what}: expected one of the estimators {', '.join(ESTIMATORS)}, got {estimator!r}")
+    return estimator
+
+
+def gating_of(estimator: str) -> Gating | None:
+    """Return how an estimator gates products; None where it gates none.
+
+    Raises:
+        ValueError: There is no such estimator.
+    """
+    return ESTIMATORS[as_estimator(estimator)].gating

@@ -1,0 +1,42 @@
+"""What a gradient estimator is (docs/numerics.md): which products of a dot product pass their gradient."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.arithmetic.accumulator import Step
+
+Masks = NDArray[np.bool_]
+
+Gate = Callable[[Masks, Step], None]
+"""Clears, in masks [*outputs, depth], the products that a step of the sum gates."""
+
+
+@dataclass(frozen=True)
+class Gating:
+    """How an estimator gates single products.
+
+    Attributes:
+        code: Its number in the native library (`include/lba/gradients.h`).
+        gate: Its definition, as `lba_onnx.reference_gradients` follows it.
+        advice: What to do about a module all of whose gradients it gates, as the end of a sentence.
+    """
+
+    code: int
+    gate: Gate
+    advice: str
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A gradient estimator.
+
+    Attributes:
+        name: What people call it.
+        gating: How it gates products; None where every product passes its gradient.
+    """
+
+    name: str
+    gating: Gating | None = None

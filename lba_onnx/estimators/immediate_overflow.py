@@ -1,0 +1,15 @@
+"""Estimator "immediate_overflow": no gradient passes where product k overflows, or the sum at its step.
+
+Nor where the total does when its chunk joins.
+"""
+
+from lba_onnx.arithmetic.accumulator import Step
+from lba_onnx.estimators.estimator import Estimator, Gating, Masks
+from lba_onnx.estimators.overflow import ADVICE, gate_overflows
+
+
+def _gate(masks: Masks, step: Step) -> None:
+    gate_overflows(masks, step, is_recursive=False)
+
+
+IMMEDIATE_OVERFLOW = Estimator("immediate_overflow", Gating(code=0, gate=_gate, advice=ADVICE))
