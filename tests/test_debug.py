@@ -83,9 +83,9 @@ def test_swamping_in_a_long_chunk_asks_for_shorter_ones():
     (layer,) = debug(converted, ones, source).layers
     assert layer.events.swamping == pytest.approx((4096 - 256) / 4097)  # sums stop at 256; one addition is the total's
     assert layer.main_cause == "accumulator_truncation"
-    assert layer.balanced_chunk_size == 64
+    assert layer.reordered == "M7E6b30/M7E6b30,chunk=64"
     assert layer.shares["chunk_size"] == 1.0  # chunks of 64 ones add up exactly
-    assert "chunks of 64 in place of the whole depth would take away 100 %" in debug(converted, ones).sentences()[0]
+    assert "chunk=64 in place of chunk=none would take away 100 %" in debug(converted, ones).sentences()[0]
 
 
 def test_swamping_that_no_chunk_size_helps_asks_for_mantissa_bits():

@@ -57,7 +57,7 @@ def test_wider_specs_keep_chunk_sizes_and_underflow():
 
 @pytest.mark.parametrize("family", ["M13E6", "M16E5"])
 def test_a_family_that_is_narrower_somewhere_is_refused(family):
-    with pytest.raises(ValueError, match=f"at least as wide as M14E6b40 of node 'matmul0', got {family}"):
+    with pytest.raises(ValueError, match=f"at least as wide as M14E6b40/M14E6b40 of node 'matmul0', got {family}"):
         promote_until(with_bad(BAD["overflow"]), samples(), "sqnr>=40", wider=family)
 
 

@@ -17,7 +17,11 @@ F16 = np.float16
 
 CASES = {
     "matmul": ("LbaMatMul", {"A": (3, 20), "B": (20, 5)}, {}),
-    "matmul, batch": ("LbaMatMul", {"A": (2, 1, 3, 20), "B": (4, 20, 5)}, {"chunk_size": 0, "underflow": 0}),
+    "matmul, batch": (
+        "LbaMatMul",
+        {"A": (2, 1, 3, 20), "B": (4, 20, 5)},
+        {"accumulator": "M7E4b10,chunk=none,underflow=off"},
+    ),
     "matmul, vectors": ("LbaMatMul", {"A": (20,), "B": (20,)}, {}),
     "gemm": ("LbaGemm", {"A": (3, 20), "B": (20, 5)}, {}),
     "gemm, all": (

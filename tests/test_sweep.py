@@ -26,16 +26,27 @@ CALIBRATION = {"x": small_models.images(24, seed=2)}
 def test_grid_has_all_combinations_and_the_rule_of_the_product_bias():
     grid = make_grid(["M7E4", "M5E4"], [8, "max"], [16, None], True)
     assert len(set(grid)) == 8
-    assert grid[:3] == (GridPoint("M7E4", 8, 16), GridPoint("M7E4", 8, None), GridPoint("M7E4", "max", 16))
+    assert grid[:3] == (GridPoint("M7E4", 8), GridPoint("M7E4,chunk=none", 8), GridPoint("M7E4", "max"))
     assert str(grid[0].spec) == "M7E4b10/M7E4b8"
     assert str(grid[1].spec) == "M7E4b8/M7E4b8,chunk=none"
     assert grid[2].spec is None
 
 
+def test_grid_takes_options_in_texts_and_whole_accumulators():
+    grid = make_grid(["M7E4,chunk=8", "M7E4b12/M7E4b10,round=nearest"], [8, 9], [16, 32], True)
+    assert [str(point) for point in grid] == [
+        "M7E4,chunk=8 b8",
+        "M7E4,chunk=8 b9",
+        "M7E4b12/M7E4b10,round=nearest",
+        "M7E4b12/M7E4b10,chunk=32,round=nearest",
+    ]
+    assert grid[2].bias is None and str(grid[2].spec) == "M7E4b12/M7E4b10,round=nearest"
+
+
 @pytest.mark.parametrize(
     "axes",
     [
-        (["M7E4b3"], [8], 16, True),
+        (["M7E"], [8], 16, True),
         ([], [8], 16, True),
         (["M7E4"], [500], 16, True),
         (["M7E4"], ["max"], 0, True),
@@ -50,7 +61,7 @@ def test_grid_refuses_what_is_no_arithmetic(axes):
 def test_points_are_what_convert_and_compare_find():
     result = sweep_models.run(biases=(8, "max"), calibration_data=CALIBRATION, metric=sweep_models.first)
     for point in result.points:
-        specs = point.grid.spec or calibrate(MODEL, CALIBRATION, point.grid.family).specs
+        specs = point.grid.spec or calibrate(MODEL, CALIBRATION, point.grid.text).specs
         converted, _ = convert(MODEL, specs)
         assert point.comparison == compare(MODEL, converted, sweep_models.DATA, metric=sweep_models.first, batch_size=2)
         assert point.comparison.reference == result.float32
@@ -207,7 +218,7 @@ def test_json_and_csv_hold_the_figures(tmp_path):
     result.save_csv(tmp_path / "sweep.csv")
     with (tmp_path / "sweep.csv").open(newline="") as file:
         float32, *rows = csv.DictReader(file)
-    assert float32["family"] == "float32" and float(float32["top1"]) == result.float32.top1.percent
+    assert float32["text"] == "float32" and float(float32["top1"]) == result.float32.top1.percent
     assert len(rows) == len(value["points"]) == 8
     for row, entry, point in zip(rows, value["points"], result.points, strict=True):
         comparison = point.comparison

@@ -86,7 +86,7 @@ def test_workers_change_nothing(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--families", "M7E4b3", "--biases", "8"], "expected a family of formats"),
+        (["--families", "M7E", "--biases", "8"], "expected a family of formats"),
         (["--chunk_sizes", "0", "--biases", "8"], "expected a number of at least 1, or none"),
         (["--underflow", "maybe"], "expected on or off"),
         ([], "expected data to calibrate on"),

@@ -8,6 +8,7 @@
 
 import math
 
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 
@@ -34,8 +35,15 @@ def advice(layer: LayerDiagnosis, cause: Cause) -> str:
     """Return what would help a layer that has this main cause."""
     of_order = layer.share_of_order
     if cause.kind not in _RANGE_KINDS and cause.place != "product" and of_order >= 0.25:
-        return f"{layer.reordered} in place of {layer.spec} would take away {100 * of_order:.0f} % of it"
+        return f"{_other_order(layer)} would take away {100 * of_order:.0f} % of it"
     return cause.remedy
+
+
+def _other_order(layer: LayerDiagnosis) -> str:
+    """Return the options that another order of additions takes, and those that they replace."""
+    wanted, present = as_spec(layer.reordered or layer.spec).options, layer.spec.options
+    changes = [(f"{key}={value}", f"{key}={present[key]}") for key, value in wanted.items() if present[key] != value]
+    return " and ".join(f"{new} in place of {old}" for new, old in changes)
 
 
 def _alone(layer: LayerDiagnosis) -> str:
