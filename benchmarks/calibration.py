@@ -28,8 +28,8 @@ from benchmarks.models import INPUT, RECIPES
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.methods import METHODS
 from lba_onnx.correction import CorrectionReport
+from lba_onnx.correction.correcting import DEFAULT_MAX_SAMPLES
 from lba_onnx.correction.estimators import ESTIMATORS
-from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES
 from lba_onnx.rewrite.conversion import list_candidates
 from lba_onnx.session import make_session
 

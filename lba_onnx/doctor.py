@@ -37,7 +37,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class InstallationReport:
     """The state of an installation.
 
     Attributes:
@@ -56,7 +56,7 @@ class Diagnosis:
         return {"is_healthy": self.is_healthy, "checks": [asdict(check) for check in self.checks]}
 
 
-def diagnose() -> Diagnosis:
+def diagnose() -> InstallationReport:
     """Look at versions, the native library, onnxruntime, CUDA, the bits they compute, and the demo's files.
 
     A machine without CUDA is healthy: what is not there is not looked into.
@@ -75,7 +75,7 @@ def diagnose() -> Diagnosis:
         ("bits on CUDA", _check_cuda, "if they differ, report it with the names above; else mend the driver"),
         ("demo files", _demo_files, _REINSTALL),
     )  # fmt: skip
-    return Diagnosis(tuple(_probe(name, look, advice) for name, look, advice in probes))
+    return InstallationReport(tuple(_probe(name, look, advice) for name, look, advice in probes))
 
 
 def _probe(name: str, look: Callable[[], str], advice: str) -> Check:

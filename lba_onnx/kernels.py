@@ -187,13 +187,10 @@ def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeo
     largest = max((*geometry.strides, *geometry.dilations, *geometry.pads_begin, *geometry.pads_end))
     if largest > _MAX_SETTING:
         raise ValueError(f"expected strides, dilations and pads of at most {_MAX_SETTING}, got {largest}")
-    output = []
-    for i in range(len(x) - 2):
-        room = x[2 + i] + geometry.pads_begin[i] + geometry.pads_end[i] - (w[2 + i] - 1) * geometry.dilations[i] - 1
-        if room < 0:
-            raise ValueError(f"expected a kernel that fits the padded input, got x {x}, w {w}, {geometry}")
-        output.append(room // geometry.strides[i] + 1)
-    return (x[0], w[0], *output)
+    sizes = geometry.output_sizes(x[2:], w[2:])
+    if sizes is None:
+        raise ValueError(f"expected a kernel that fits the padded input, got x {x}, w {w}, {geometry}")
+    return (x[0], w[0], *sizes)
 
 
 def _float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ from onnx.reference.op_run import OpRun
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
+from lba_onnx.conv_sizes import covered_size, same_outputs
 
 DOMAIN = "lba_onnx"
 VERSION = 1
@@ -166,7 +167,7 @@ def conv_pads(attributes: Mapping[str, Any], input_shape: Sequence[int], kernel_
     smaller, larger = [], []
     strides, dilations = (attributes.get(name) or [1] * axes for name in ("strides", "dilations"))
     for size, kernel, stride, dilation in zip(input_shape, kernel_shape, strides, dilations, strict=True):
-        total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
+        total = max(0, covered_size(same_outputs(size, stride), kernel, stride, dilation) - size)
         smaller.append(total // 2)
         larger.append(total - total // 2)
     return smaller + larger if auto_pad == "SAME_UPPER" else larger + smaller

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.chunked_float.definition import quantize as quantize
+from lba_onnx.conv_sizes import output_sizes, span
 from lba_onnx.integers import as_integer
 
 _Float64s = NDArray[np.float64]
@@ -162,7 +163,7 @@ class Window:
         """Return where in the padded input the outputs meet one position of the kernel."""
         starts = [p * dilation for p, dilation in zip(position, self.dilations, strict=True)]
         sizes = zip(starts, self.out_size, self.strides, strict=True)
-        return tuple(slice(start, start + (size - 1) * stride + 1, stride) for start, size, stride in sizes)
+        return tuple(slice(start, start + span(size, stride), stride) for start, size, stride in sizes)
 
 
 def conv_operands(
@@ -214,13 +215,11 @@ def window_of(
     strides = _per_axis("strides", strides, (1,) * axes, least=1)
     dilations = _per_axis("dilations", dilations, (1,) * axes, least=1)
     pads = _per_axis("pads", pads, (0,) * (2 * axes), least=0)
-    margins = tuple(zip(pads[:axes], pads[axes:], strict=True))
-    reach = [(kernel - 1) * dilation for kernel, dilation in zip(w_shape[2:], dilations, strict=True)]
-    room = [size + sum(margin) - r for size, margin, r in zip(x_shape[2:], margins, reach, strict=True)]
-    if min(room) < 1 or min(w_shape[2:]) < 1:
+    begins, ends = pads[:axes], pads[axes:]
+    out_size = output_sizes(x_shape[2:], w_shape[2:], strides, dilations, begins, ends)
+    if out_size is None or min(w_shape[2:]) < 1:
         raise ValueError(f"expected a kernel that fits into the padded input, got shapes {x_shape} and {w_shape}")
-    out_size = tuple((r - 1) // stride + 1 for r, stride in zip(room, strides, strict=True))
-    return Window(strides, margins, dilations, group, out_size)
+    return Window(strides, tuple(zip(begins, ends, strict=True)), dilations, group, out_size)
 
 
 def _per_axis(name: str, values: Sequence[int] | None, default: tuple[int, ...], least: int) -> tuple[int, ...]:

@@ -18,10 +18,10 @@ from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation import PairedDifference, Proportion, compare, evaluate
 from lba_onnx.evaluation.class_outputs import find_class_outputs
+from lba_onnx.evaluation.evaluating import gather_comparison
+from lba_onnx.evaluation.evaluation_result import OutputComparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.intervals import mean_interval, paired_interval
-from lba_onnx.evaluation.result import OutputComparison
-from lba_onnx.evaluation.run import gather_comparison
 from lba_onnx.rewrite import convert
 from lba_onnx.session import make_session
 

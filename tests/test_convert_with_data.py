@@ -88,7 +88,7 @@ def watched(monkeypatch) -> dict[str, list[bytes]]:
         return read_samples(data, inputs, 16, settings.get("max_samples"), None)
 
     for step in ("calibrate", "correct", "measure"):
-        monkeypatch.setattr(post_training.run, step, watch(step, getattr(post_training.run, step)))
+        monkeypatch.setattr(post_training.converting, step, watch(step, getattr(post_training.converting, step)))
     return used
 
 

@@ -93,7 +93,7 @@ def test_an_estimator_that_levels_the_deciding_scores_is_out(monkeypatch):
         affine.offset[3] = 1000
         return {"classifier": affine}
 
-    monkeypatch.setattr("lba_onnx.correction.run.estimate", shrunk)
+    monkeypatch.setattr("lba_onnx.correction.correcting.estimate", shrunk)
     monkeypatch.setattr("lba_onnx.evaluation.judge.Judge.score", lambda self, model: next(scores))
     scores = iter([1.0, 2.0])
     _, report = correct(plain, images(16), estimators=["scale"])

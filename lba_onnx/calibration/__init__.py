@@ -7,18 +7,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lba_onnx.calibration.calibrating import calibrate as calibrate
+    from lba_onnx.calibration.calibration_result import Calibration as Calibration
+    from lba_onnx.calibration.calibration_result import NodeCalibration as NodeCalibration
     from lba_onnx.calibration.rates import EventRates as EventRates
-    from lba_onnx.calibration.result import Calibration as Calibration
-    from lba_onnx.calibration.result import NodeCalibration as NodeCalibration
-    from lba_onnx.calibration.run import calibrate as calibrate
     from lba_onnx.calibration.verdict import Verdict as Verdict
 
 _HOMES = {
-    "Calibration": "result",
+    "Calibration": "calibration_result",
     "EventRates": "rates",
-    "NodeCalibration": "result",
+    "NodeCalibration": "calibration_result",
     "Verdict": "verdict",
-    "calibrate": "run",
+    "calibrate": "calibrating",
 }
 
 __all__ = sorted(_HOMES)
@@ -31,3 +31,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"lba_onnx.calibration.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return __all__

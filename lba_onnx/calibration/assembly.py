@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.advice import warning_of
+from lba_onnx.calibration.calibration_result import Calibration, NodeCalibration
 from lba_onnx.calibration.methods import Chosen
 from lba_onnx.calibration.outlier_warnings import outlier_warning
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import rates_of
 from lba_onnx.calibration.request import Request
-from lba_onnx.calibration.result import Calibration, NodeCalibration
 from lba_onnx.calibration.seen import DataSeen
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.packages import package_version

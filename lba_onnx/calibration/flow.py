@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lba_onnx.calibration.assembly import assemble, report
+from lba_onnx.calibration.calibration_result import Calibration
 from lba_onnx.calibration.data_pass import DataPass, sampled_fraction
 from lba_onnx.calibration.progress_file import ProgressFile
 from lba_onnx.calibration.rates import count_events
 from lba_onnx.calibration.request import Request
-from lba_onnx.calibration.result import Calibration
 from lba_onnx.calibration.seen import DataSeen
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.data.batch import Batch

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lba_onnx.arithmetic.accumulator import HeldRange
+from lba_onnx.calibration.calibration_result import Calibration, NodeCalibration
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.rates import EventRates
-from lba_onnx.calibration.result import Calibration, NodeCalibration
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs

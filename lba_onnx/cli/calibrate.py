@@ -13,7 +13,7 @@ from lba_onnx.text import TextTable, figures, names, remarks
 
 if TYPE_CHECKING:
     from lba_onnx.calibration import Calibration, EventRates
-    from lba_onnx.calibration.result import NodeCalibration
+    from lba_onnx.calibration.calibration_result import NodeCalibration
 
 
 @click.command("calibrate")

@@ -28,9 +28,9 @@ from lba_onnx.diagnosis.promotion_result import Promotion, Step
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.diagnosis.widening import widen
 from lba_onnx.evaluation.class_outputs import find_class_outputs
+from lba_onnx.evaluation.evaluating import gather_comparison
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.outputs import check_same_interface
-from lba_onnx.evaluation.run import gather_comparison
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs

@@ -12,8 +12,8 @@ import onnx
 
 from lba_onnx import ops
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.correction.result import NONE
-from lba_onnx.correction.run import CORRECTION_KEY
+from lba_onnx.correction.correcting import CORRECTION_KEY
+from lba_onnx.correction.correction_report import NONE
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.conversion import convert, converted_nodes

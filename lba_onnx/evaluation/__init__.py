@@ -2,9 +2,9 @@
 
 from lba_onnx.evaluation.closeness import Closeness
 from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, Proportion
+from lba_onnx.evaluation.evaluating import compare, evaluate, gather_comparison
+from lba_onnx.evaluation.evaluation_result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.judge import Judge
-from lba_onnx.evaluation.result import Comparison, Evaluation, OutputComparison
-from lba_onnx.evaluation.run import compare, evaluate
 
 __all__ = [
     "Closeness",
@@ -17,4 +17,5 @@ __all__ = [
     "Proportion",
     "compare",
     "evaluate",
+    "gather_comparison",
 ]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.evaluation.estimates import Proportion
-from lba_onnx.evaluation.result import Comparison, OutputComparison
+from lba_onnx.evaluation.evaluation_result import Comparison, OutputComparison
 
 CLOSE, DIFFERS, BROKEN, UNKNOWN = "close", "differs", "broken", "not measured"
 LEAST_SAMPLES = 30

@@ -14,10 +14,10 @@ from lba_onnx.data.batches import Batch
 from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.class_outputs import ClassOutputs, by_shape
 from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference
+from lba_onnx.evaluation.evaluation_result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.metrics import Share, Similarity, is_in_top
 from lba_onnx.evaluation.output_values import ValueSums
 from lba_onnx.evaluation.outputs import Outputs, as_rows
-from lba_onnx.evaluation.result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.evaluation.user_metric import Metric, measure
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lba_onnx.arithmetic import Accumulator
+from lba_onnx.conv_sizes import covered_size, output_sizes
 from lba_onnx.native.accumulators import accumulator_handle, spec_of
 from lba_onnx.native.keys import node_of
 from lba_onnx.native.library import (
@@ -164,7 +165,7 @@ class ObservedConv(ObservedCall):
         args = _copy(self.args)
         size, stride = args.input[axis], args.strides[axis]
         begin = first * stride - args.pads_begin[axis]
-        end = begin + (count - 1) * stride + (args.kernel[axis] - 1) * args.dilations[axis] + 1
+        end = begin + covered_size(count, args.kernel[axis], stride, args.dilations[axis])
         start, stop = min(max(begin, 0), size), max(min(end, size), 0)
         if start >= stop:  # lines of nothing but padding, which the kernel takes no input for
             return self
@@ -246,16 +247,11 @@ def _read(observation: Observation) -> ObservedCall:
         return ObservedMatMul(node, spec, y, args, *offsets)
     conv = _copy(observation.conv.contents)
     x = _floats(conv.x, (conv.batch, conv.in_channels, *conv.input))
-    y = _floats(conv.y, (conv.batch, conv.out_channels, *map(_output_size, *_windows(conv))))
+    sizes = output_sizes(conv.input, conv.kernel, conv.strides, conv.dilations, conv.pads_begin, conv.pads_end)
+    if sizes is None:
+        raise RuntimeError(f"node {node}: expected a kernel that fits, as it has run")
+    y = _floats(conv.y, (conv.batch, conv.out_channels, *sizes))
     return ObservedConv(node, spec, y, conv, x)
-
-
-def _windows(args: ConvArgs) -> tuple[Any, ...]:
-    return args.input, args.kernel, args.strides, args.dilations, args.pads_begin, args.pads_end
-
-
-def _output_size(size: int, kernel: int, stride: int, dilation: int, begin: int, end: int) -> int:
-    return (size + begin + end - (kernel - 1) * dilation - 1) // stride + 1
 
 
 def _array(pointer: int, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lba_onnx.arithmetic import Accumulator
+from lba_onnx.conv_sizes import output_sizes
 from lba_onnx.native.accumulators import accumulator_handle
 from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library
 from lba_onnx.native.processors import thread_count
@@ -64,6 +65,10 @@ class ConvGeometry:
     pads_begin: tuple[int, ...]
     pads_end: tuple[int, ...]
     group: int
+
+    def output_sizes(self, sizes: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the spatial sizes of the output; None where the kernel does not fit into the padded input."""
+        return output_sizes(sizes, kernel, self.strides, self.dilations, self.pads_begin, self.pads_end)
 
 
 def conv(

@@ -8,7 +8,7 @@ from lba_onnx.calibration.advice import LOST_LIMIT, least_loss
 from lba_onnx.evaluation.closeness import CLOSE, UNKNOWN
 
 if TYPE_CHECKING:
-    from lba_onnx.post_training.result import ConvertedModel
+    from lba_onnx.post_training.converted_model import ConvertedModel
 
 _DEBUG = "debug shows which layers lose it"
 

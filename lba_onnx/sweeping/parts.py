@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.watching import passing
 from lba_onnx.errors import LbaError
+from lba_onnx.evaluation.evaluating import gather_comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.outputs import check_same_interface
-from lba_onnx.evaluation.run import gather_comparison
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.given_specs import Specs

@@ -1,5 +1,5 @@
 """Chooses the exponent biases of a PyTorch model's accumulators from batches of its data."""
 
-from lba_onnx.torch.calibration.run import calibrate
+from lba_onnx.torch.calibration.calibrating import calibrate
 
 __all__ = ["calibrate"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration import Calibration
-from lba_onnx.calibration.result import NodeCalibration
+from lba_onnx.calibration.calibration_result import NodeCalibration
 from lba_onnx.packages import package_version
 
 METHOD = "torch"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lba_onnx import native
+from lba_onnx.conv_sizes import output_sizes
 from lba_onnx.torch.operators import gradients
 from lba_onnx.torch.operators.operands import array, as_batches, check_call, geometry, open_key, read_spec
 
@@ -188,16 +189,12 @@ def _conv_shape(
     ):
         if len(values) != rank or any(not least <= value < 2**31 for value in values):
             raise ValueError(f"expected {name} as {rank} integers from {least} to 2^31 - 1, got {list(values)}")
-    sizes = []
-    for axis in range(rank):
-        reach = (weight.shape[2 + axis] - 1) * dilation[axis] + 1
-        room = input.shape[2 + axis] + pads_begin[axis] + pads_end[axis] - reach
-        if room < 0:
-            raise ValueError(
-                f"expected a kernel that fits the padded input, got shapes {tuple(input.shape)} and "
-                f"{tuple(weight.shape)}, pads {list(pads_begin)} and {list(pads_end)}, dilation {list(dilation)}"
-            )
-        sizes.append(room // stride[axis] + 1)
+    sizes = output_sizes(input.shape[2:], weight.shape[2:], stride, dilation, pads_begin, pads_end)
+    if sizes is None:
+        raise ValueError(
+            f"expected a kernel that fits the padded input, got shapes {tuple(input.shape)} and "
+            f"{tuple(weight.shape)}, pads {list(pads_begin)} and {list(pads_end)}, dilation {list(dilation)}"
+        )
     return (input.shape[0], weight.shape[0], *sizes)
 
 

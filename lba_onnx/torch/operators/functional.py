@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.conv_sizes import span
 from lba_onnx.estimators import DEFAULT_ESTIMATOR
 from lba_onnx.torch.operators import custom_ops
 from lba_onnx.torch.operators.dot_product_attention import dot_product_attention
@@ -235,8 +236,8 @@ def _window(
         raise ValueError(f"expected padding as integers, 'valid' or 'same', got {padding!r}")
     if max(strides) > 1:
         raise ValueError(f"expected a stride of 1 with padding='same', got {strides}")
-    reaches = [(size - 1) * step for size, step in zip(weight.shape[2:], dilations, strict=True)]
-    return strides, [reach // 2 for reach in reaches], [reach - reach // 2 for reach in reaches], dilations
+    more = [span(size, step) - 1 for size, step in zip(weight.shape[2:], dilations, strict=True)]
+    return strides, [pads // 2 for pads in more], [pads - pads // 2 for pads in more], dilations
 
 
 def _per_axis(name: str, values: _Sizes, axes: int) -> list[int]:

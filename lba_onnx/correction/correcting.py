@@ -7,9 +7,9 @@ from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.correction.estimators import ESTIMATORS
-from lba_onnx.correction.result import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.finite import finite_batches

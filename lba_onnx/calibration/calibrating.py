@@ -6,12 +6,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
+from lba_onnx.calibration.calibration_result import Calibration
 from lba_onnx.calibration.data_pass import sampled_fraction
 from lba_onnx.calibration.flow import Data, calibrate_subject
 from lba_onnx.calibration.methods import DEFAULT_METHOD, NUMBERS
 from lba_onnx.calibration.progress_file import ProgressFile
 from lba_onnx.calibration.request import Request
-from lba_onnx.calibration.result import Calibration
 from lba_onnx.calibration.session_subject import SessionSubject
 from lba_onnx.calibration.trial_model import model_hash, open_trial_model
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess

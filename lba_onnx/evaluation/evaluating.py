@@ -10,10 +10,10 @@ from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
+from lba_onnx.evaluation.evaluation_result import Comparison, Evaluation
 from lba_onnx.evaluation.figures import BatchResult, ComparisonFigures, ModelFigures
 from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.outputs import check_same_interface, run_by_name, tensor_outputs
-from lba_onnx.evaluation.result import Comparison, Evaluation
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.session import make_session
 

@@ -20,7 +20,7 @@ import onnx
 from lba_onnx.arithmetic import parse_family
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.correction import CorrectionReport, correct
-from lba_onnx.correction.run import DEFAULT_MAX_SAMPLES
+from lba_onnx.correction.correcting import DEFAULT_MAX_SAMPLES
 from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess, read_batches
 from lba_onnx.data.execution import Progress
 from lba_onnx.data.inputs import ModelInput, describe_inputs
@@ -32,8 +32,8 @@ from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.files.temporary import temporary_folder
+from lba_onnx.post_training.converted_model import ConvertedModel
 from lba_onnx.post_training.measure import measure
-from lba_onnx.post_training.result import ConvertedModel
 from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
 from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.given_specs import read_given
