@@ -16,7 +16,7 @@ from lba_onnx.text import TextTable, figures
 
 if TYPE_CHECKING:
     from lba_onnx.sweeping import Sweep
-    from lba_onnx.sweeping.result import SweepPoint
+    from lba_onnx.sweeping.sweep_result import SweepPoint
 
 _Parse = Callable[[str], Any]
 

@@ -6,7 +6,6 @@ from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFF
 from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
 from lba_onnx.native.products import ConvGeometry, conv, matmul
-from lba_onnx.native.run import Run, RunProgress
 from lba_onnx.native.statistics import (
     Events,
     Statistics,
@@ -15,6 +14,7 @@ from lba_onnx.native.statistics import (
     statistics_open,
     statistics_read,
 )
+from lba_onnx.native.watched_run import Run, RunProgress
 
 __all__ = [
     "CPU_PATHS",

@@ -2,7 +2,7 @@
 
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.pools import WorkerError
-from lba_onnx.sweeping.result import Sweep, SweepPoint
-from lba_onnx.sweeping.run import sweep
+from lba_onnx.sweeping.sweep_result import Sweep, SweepPoint
+from lba_onnx.sweeping.sweep_run import sweep
 
 __all__ = ["GridPoint", "Sweep", "SweepPoint", "WorkerError", "sweep"]

@@ -9,7 +9,7 @@ from lba_onnx.evaluation import Evaluation, MeanEstimate, Proportion
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.sweeping.grid import GridPoint
-from lba_onnx.sweeping.result import Sweep, SweepPoint
+from lba_onnx.sweeping.sweep_result import Sweep, SweepPoint
 from lba_onnx.text import plot_label
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.events import EventRates
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 from lba_onnx.diagnosis.layers import ModelPair, open_pair
-from lba_onnx.diagnosis.result import Diagnosis
+from lba_onnx.diagnosis.model_diagnosis import Diagnosis
 from lba_onnx.diagnosis.sums import LayerSums
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.integers import as_count

@@ -33,9 +33,9 @@ from lba_onnx.sweeping.job import Job, digest, make_job
 from lba_onnx.sweeping.journal import Journal
 from lba_onnx.sweeping.parts import open_session
 from lba_onnx.sweeping.pools import Pool, ProcessPool, SerialPool
-from lba_onnx.sweeping.result import Sweep, SweepPoint
 from lba_onnx.sweeping.schedule import Part, Schedule
 from lba_onnx.sweeping.shards import cut_shards
+from lba_onnx.sweeping.sweep_result import Sweep, SweepPoint
 
 if TYPE_CHECKING:
     import distributed
