@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lba_onnx import reference
 from lba_onnx.arithmetic import Accumulator, as_spec
-from lba_onnx.estimators import gating_of
+from lba_onnx.estimators import check_defined, gating_of
 
 _Float32s = NDArray[np.float32]
 _Float64s = NDArray[np.float64]
@@ -169,7 +169,7 @@ def _masks(
     """Return [*shape, depth]: False where a product is gated."""
     masks = np.ones((*shape, depth), dtype=bool)
     gating = gating_of(estimator)
-    spec.check_estimator(estimator)
+    check_defined(estimator, spec)
     if gating is not None:
         for step in spec.steps(products, depth, shape):
             gating.gate(masks, step)

@@ -96,14 +96,14 @@ class Accumulator(ABC):
         summary: The kind in a line.
         example: A text of the kind.
         levels: The levels whose values are counted and ranged, from products up.
-        estimators: Names of the gradient estimators that are defined for the kind.
+        watched: What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
     levels: ClassVar[tuple[str, ...]]
-    estimators: ClassVar[frozenset[str]]
+    watched: ClassVar[frozenset[str]]
 
     @abstractmethod
     def __str__(self) -> str:
@@ -202,13 +202,3 @@ class Accumulator(ABC):
     def options(self) -> Mapping[str, str]:
         """What the text's options say, defaults included: keys to values."""
         return {}
-
-    def check_estimator(self, estimator: str) -> None:
-        """Refuse a gradient estimator that is not defined for the kind.
-
-        Raises:
-            ValueError: It is not.
-        """
-        if estimator not in self.estimators:
-            defined = ", ".join(sorted(self.estimators)) or "none"
-            raise ValueError(f"{self}: expected an estimator that is defined for it ({defined}), got {estimator!r}")

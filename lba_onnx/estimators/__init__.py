@@ -1,12 +1,13 @@
 """The gradient estimators by name. A new one is a module of its own and an entry here; PyTorch is not loaded."""
 
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.estimators.estimator import Estimator, Gating
 from lba_onnx.estimators.identity import IDENTITY
 from lba_onnx.estimators.immediate_difference import IMMEDIATE_DIFFERENCE
 from lba_onnx.estimators.immediate_overflow import IMMEDIATE_OVERFLOW
 from lba_onnx.estimators.recursive_overflow import RECURSIVE_OVERFLOW
 
-__all__ = ["DEFAULT_ESTIMATOR", "ESTIMATORS", "Estimator", "Gating", "as_estimator", "gating_of"]
+__all__ = ["DEFAULT_ESTIMATOR", "ESTIMATORS", "Estimator", "Gating", "as_estimator", "check_defined", "gating_of"]
 
 ESTIMATORS = {
     estimator.name: estimator for estimator in (IDENTITY, IMMEDIATE_OVERFLOW, RECURSIVE_OVERFLOW, IMMEDIATE_DIFFERENCE)
@@ -39,3 +40,17 @@ def gating_of(estimator: str) -> Gating | None:
         ValueError: There is no such estimator.
     """
     return ESTIMATORS[as_estimator(estimator)].gating
+
+
+def check_defined(estimator: str, spec: Accumulator) -> None:
+    """Refuse an estimator that means nothing in an accumulator.
+
+    Raises:
+        ValueError: There is no such estimator, or it watches for what the accumulator's steps do not tell.
+    """
+    gating = gating_of(estimator)
+    if gating is not None and gating.watches not in spec.watched:
+        raise ValueError(
+            f"estimator {estimator!r} watches for {gating.watches}, which means nothing in {spec} ({spec.kind}); "
+            f"{DEFAULT_ESTIMATOR!r} is defined for every kind"
+        )

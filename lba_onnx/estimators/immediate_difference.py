@@ -21,6 +21,7 @@ def _gate(masks: Masks, step: Step) -> None:
 IMMEDIATE_DIFFERENCE = Estimator(
     "immediate_difference",
     Gating(
+        watches="difference",
         code=2,
         gate=_gate,
         advice="train with underflow off first (set_underflow_), or give its formats a larger exponent bias",

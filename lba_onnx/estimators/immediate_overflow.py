@@ -12,4 +12,4 @@ def _gate(masks: Masks, step: Step) -> None:
     gate_overflows(masks, step, is_recursive=False)
 
 
-IMMEDIATE_OVERFLOW = Estimator("immediate_overflow", Gating(code=0, gate=_gate, advice=ADVICE))
+IMMEDIATE_OVERFLOW = Estimator("immediate_overflow", Gating(watches="overflow", code=0, gate=_gate, advice=ADVICE))

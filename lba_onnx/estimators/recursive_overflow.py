@@ -12,4 +12,4 @@ def _gate(masks: Masks, step: Step) -> None:
     gate_overflows(masks, step, is_recursive=True)
 
 
-RECURSIVE_OVERFLOW = Estimator("recursive_overflow", Gating(code=1, gate=_gate, advice=ADVICE))
+RECURSIVE_OVERFLOW = Estimator("recursive_overflow", Gating(watches="overflow", code=1, gate=_gate, advice=ADVICE))

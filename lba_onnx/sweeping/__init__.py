@@ -3,6 +3,6 @@
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.pools import WorkerError
 from lba_onnx.sweeping.sweep_result import Sweep, SweepPoint
-from lba_onnx.sweeping.sweep_run import sweep
+from lba_onnx.sweeping.sweeping import sweep
 
 __all__ = ["GridPoint", "Sweep", "SweepPoint", "WorkerError", "sweep"]

@@ -43,7 +43,7 @@ class AccumulatorSpec(Accumulator):
     summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
     levels = ("product", "partial_sum", "total")
-    estimators = frozenset(("identity", "immediate_overflow", "recursive_overflow", "immediate_difference"))
+    watched = frozenset(("overflow", "difference"))
 
     product_format: FloatFormat
     accumulator_format: FloatFormat

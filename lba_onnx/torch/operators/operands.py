@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lba_onnx import native
 from lba_onnx.arithmetic import Accumulator, as_spec
-from lba_onnx.estimators import as_estimator
+from lba_onnx.estimators import as_estimator, check_defined
 
 AUTOCAST_DTYPES = (torch.float16, torch.bfloat16)
 """What torch.autocast takes to float32; other dtypes are for the caller to cast, inside autocast, too."""
@@ -39,10 +39,9 @@ def check_call(spec: str, estimator: str, **operands: Tensor | None) -> None:
 
     Raises:
         TypeError: An operand is not float32.
-        ValueError: The spec or the estimator is unknown, or an operand is not on the CPU.
+        ValueError: The spec or the estimator is unknown, or means nothing in the spec; or an operand is not on the CPU.
     """
-    read_spec(spec)
-    as_estimator(estimator)
+    check_defined(as_estimator(estimator), read_spec(spec))
     for tensor in operands.values():
         if tensor is not None and (tensor.dtype != torch.float32 or tensor.device.type != "cpu"):
             _refuse({name: given for name, given in operands.items() if given is not None})

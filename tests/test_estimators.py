@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import lba_onnx
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator, Gating, as_estimator, gating_of
 from lba_onnx.reference_gradients import matmul_masks
 
 PACKAGE = Path(lba_onnx.__file__).parent
-OWN_MODULES = PACKAGE / "torch" / "estimators"
+OWN_MODULES = PACKAGE / "estimators"
 
 
 def texts_of(path: Path) -> set[str]:
@@ -40,10 +41,10 @@ def test_default_gates_nothing_and_codes_differ() -> None:
 
 @pytest.fixture
 def first_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gate(masks, step, spec):  # type: ignore[no-untyped-def]
+    def gate(masks, step):  # type: ignore[no-untyped-def]
         masks[..., 1:] = False
 
-    estimator = Estimator("first_only", Gating(code=0, gate=gate, advice="take another"))
+    estimator = Estimator("first_only", Gating("overflow", code=0, gate=gate, advice="take another"))
     monkeypatch.setitem(ESTIMATORS, "first_only", estimator)
 
 
@@ -64,3 +65,12 @@ def test_new_estimator_serves_the_operators(first_only: None) -> None:
     lba_matmul(x, w, spec="M4E3b8", estimator="first_only").sum().backward()
     lba_matmul(expected, w, spec="M4E3b8", estimator="immediate_overflow").sum().backward()  # code 0
     assert torch.equal(x.grad, expected.grad)
+
+
+def test_an_estimator_that_means_nothing_in_a_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind whose sums wrap knows no overflow: an estimator that watches for it would gate nothing, without a word."""
+    monkeypatch.setattr(AccumulatorSpec, "watched", frozenset(("difference",)))
+    ones = np.ones((2, 3), np.float32)
+    assert matmul_masks(ones, ones.T, "M7E4b10", "immediate_difference").all()
+    with pytest.raises(ValueError, match="watches for overflow, which means nothing in M7E4b12/M7E4b10"):
+        matmul_masks(ones, ones.T, "M7E4b10", "immediate_overflow")
