@@ -44,7 +44,7 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
     "spec_text",
     metavar="SPEC",
     help="One accumulator for all nodes, such as M7E4b10, with the product's format M7E4b12/M7E4b10, with options "
-    "M7E4b10,chunk=32,underflow=off.",
+    "M7E4b10,chunk=32,underflow=off,round=nearest; `lba-onnx explain` says what one is.",
 )
 @click.option(
     "--calibration_path",

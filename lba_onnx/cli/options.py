@@ -190,8 +190,8 @@ calibration = combine(
         "family",
         default="M7E4",
         show_default=True,
-        metavar="M<m>E<e>",
-        help="Format of products and sums; calibration chooses the exponent biases.",
+        metavar="M<m>E<e>[,OPTIONS]",
+        help="Format of products and sums, with options such as M7E4,round=nearest; calibration chooses the biases.",
     ),
     click.option(
         "--method",
