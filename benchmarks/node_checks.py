@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 from benchmarks.checks import CheckFailed, Floats, check_conv, check_matmul
 from benchmarks.nodes import open_session
 from lba_onnx.arithmetic import AccumulatorSpec
+from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.ops import DOMAIN
 
 
@@ -30,7 +31,7 @@ def check_nodes(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> in
     tensors = _run_with_all_tensors(model, nodes, feeds)
     for node in nodes:
         attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-        spec = AccumulatorSpec.from_attributes(attributes)
+        spec = from_attributes(attributes)
         operands = [tensors[name] for name in node.input if name]
         _CHECKS[node.op_type](tensors[node.output[0]], operands, attributes, spec, node.name)
     return len(nodes)

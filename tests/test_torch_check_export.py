@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 import lba_onnx
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.errors import DataError, ModelError
-from lba_onnx.rewrite.attributes import set_attributes
+from lba_onnx.rewrite.specs import set_spec
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 
@@ -142,7 +143,7 @@ def test_check_finds_a_changed_bias_behind_a_matmul(model, path, inputs, tmp_pat
 def test_check_names_the_layer_whose_spec_differs(model, path, inputs, tmp_path):
     def change(proto):
         node = next(node for node in proto.graph.node if node.name == "conv")
-        set_attributes(node, {"accumulator_format": "M3E4b10"})
+        set_spec(node, as_spec("M7E4b12/M3E4b10"))
 
     report = check_export(model, changed(path, tmp_path, change), inputs)
     assert report.errors == ("'conv': expected the spec M7E4b12/M7E4b10, which PyTorch has, got M7E4b12/M3E4b10",)
