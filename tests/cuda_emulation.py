@@ -50,8 +50,9 @@ def emulated_cuda_library() -> Path:
 def _sources() -> list[Path]:
     return sorted(
         [
-            *_CUSTOM_OPS.glob("cuda/*.cu"),
-            *_CUSTOM_OPS.glob("arithmetic/**/*.cc"),
+            *_CUSTOM_OPS.glob("kernels/cuda/*.cu"),
+            *_CUSTOM_OPS.glob("arithmetic/*/cuda_*.cu"),
+            *(path for path in _CUSTOM_OPS.glob("arithmetic/**/*.cc") if not path.name.startswith("cpu_")),
             *_CUSTOM_OPS.glob("common/*.cc"),
             *_EMULATION.glob("*.cc"),
         ],

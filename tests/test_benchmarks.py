@@ -258,8 +258,8 @@ def open_with_another_spec(
     changed.CopyFrom(model)
     for node in changed.graph.node:
         for attribute in node.attribute:
-            if attribute.name == "chunk_size":
-                attribute.i = 3
+            if attribute.name == "accumulator":
+                attribute.s += b",chunk=3"
     return open_session(changed, threads, spins_between_runs)
 
 

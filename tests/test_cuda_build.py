@@ -179,12 +179,12 @@ def test_the_installed_library_is_as_it_should_be(capsys: pytest.CaptureFixture[
 
 
 def configure(folder: Path, *definitions: str, compiler: str) -> subprocess.CompletedProcess[str]:
-    """Configure custom_ops/cuda alone."""
+    """Configure custom_ops/kernels/cuda alone."""
     if shutil.which("cmake") is None:
         pytest.skip("needs cmake")
     (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.18)\nproject(alone LANGUAGES CXX)\nfind_package(Threads REQUIRED)\n"
-        f"add_library(lba_flags INTERFACE)\nadd_subdirectory({ROOT}/custom_ops/cuda cuda)\n"
+        f"add_library(lba_flags INTERFACE)\nadd_subdirectory({ROOT}/custom_ops/kernels/cuda cuda)\n"
     )
     command = ["cmake", "-S", str(folder), "-B", str(folder / "build"), *definitions]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDACXX": compiler})

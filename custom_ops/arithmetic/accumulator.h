@@ -2,24 +2,28 @@
 #ifndef LBA_ARITHMETIC_ACCUMULATOR_H_
 #define LBA_ARITHMETIC_ACCUMULATOR_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
-
-#include "lba/format.h"
+#include <utility>
 
 namespace lba {
 
+class Planner;
+
 class Accumulator {
  public:
-  explicit Accumulator(const AccumulatorSpec& spec);
+  explicit Accumulator(std::string text) : text_(std::move(text)) {}
+  virtual ~Accumulator() = default;
 
   // The identity of the arithmetic: the same for all texts that mean the same.
   const std::string& text() const { return text_; }
-  const AccumulatorSpec& spec() const { return spec_; }
+
+  // How this CPU computes dot products of a depth (kernels/cpu/planner.h); null in the CUDA library.
+  virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const = 0;
 
  private:
-  AccumulatorSpec spec_;
-  std::string text_;
+  const std::string text_;
 };
 
 using SharedAccumulator = std::shared_ptr<const Accumulator>;

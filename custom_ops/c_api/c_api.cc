@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "arithmetic/registry.h"
 #include "common/arguments.h"
 #include "common/sizes.h"
-#include "cpu/cpu_path.h"
+#include "kernels/cpu/cpu_path.h"
 #include "lba/conv.h"
 #include "lba/gradients.h"
 #include "lba/matmul.h"
@@ -106,6 +107,8 @@ extern "C" {
 const char* lba_version(void) { return LBA_VERSION; }
 
 const char* lba_last_error(void) { return last_error.c_str(); }
+
+const char* lba_kinds(void) { return lba::KindNames().c_str(); }
 
 int lba_accumulator_create(const char* text, LbaAccumulator** out) {
   return Guarded([&] { lba::CreateAccumulator(text, out); });

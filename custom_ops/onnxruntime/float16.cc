@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/fp_environment.h"
+#include "kernels/cpu/fp_environment.h"
 
 namespace lba {
 namespace {

@@ -1,6 +1,6 @@
 #include "onnxruntime/gemm_epilogue.h"
 
-#include "cpu/fp_environment.h"
+#include "kernels/cpu/fp_environment.h"
 
 namespace lba {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "arithmetic/accumulator.h"
-#include "arithmetic/chunked_float/text.h"
+#include "arithmetic/chunked_float/spec.h"
 #include "lba/cuda_api.h"
 #include "tests/check.h"
 

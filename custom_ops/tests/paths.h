@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "cpu/cpu_path.h"
+#include "kernels/cpu/cpu_path.h"
 
 namespace lba {
 

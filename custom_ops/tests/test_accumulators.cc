@@ -37,7 +37,9 @@ void ExpectRefused(const std::string& text, const std::string& reason) {
 }
 
 void CheckRefusals() {
-  ExpectRefused("", "expected a format such as M7E4b10, got \"\", at character 1 of the spec ''");
+  ExpectRefused("",
+                "expected an accumulator such as 'M7E4b12/M7E4b10', of a kind out of chunked-float, at character 1");
+  ExpectRefused("Mine", "expected a format such as M7E4b10, got \"Mine\", at character 1 of the spec 'Mine'");
   ExpectRefused("M7E4", "expected an exponent bias, as in 'M7E4b10', got none");
   ExpectRefused("M23E4b10", "expected mantissa_bits from 0 to 22, got 23, at character 1");
   ExpectRefused("M7E4b12/M7E4b127", "expected exponent_bias of at most 126, got 127, at character 9");
@@ -50,6 +52,7 @@ void CheckRefusals() {
   ExpectRefused("M7E4b10,underflow=maybe", "expected chunk=<size>");
   ExpectRefused("M7E4b10,", "got '', at character 9");
   ExpectRefused("M7E4b10,round=nearest", "expected round=truncate");
+  CHECK(std::string(lba_kinds()) == "chunked-float", "%s", lba_kinds());
   CHECK(lba_accumulator_create(nullptr, nullptr) == LBA_INVALID_ARGUMENT, "nulls are taken");
   lba_accumulator_release(nullptr);
 }

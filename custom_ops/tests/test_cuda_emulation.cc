@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "control.h"
-#include "cuda/instructions.h"
-#include "cuda/launch.h"
+#include "kernels/cuda/instructions.h"
+#include "kernels/cuda/launch.h"
 #include "tests/check.h"
 
 namespace lba::cuda {

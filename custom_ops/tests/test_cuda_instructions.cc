@@ -3,8 +3,8 @@
 #include <limits>
 #include <random>
 
-#include "cuda/instructions.h"
-#include "lba/fmaq.h"
+#include "arithmetic/chunked_float/definition.h"
+#include "kernels/cuda/instructions.h"
 #include "onnxruntime/float16.h"
 #include "tests/check.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "check.h"
-#include "cuda/tile_shape.h"
+#include "kernels/cuda/tile_shape.h"
 
 namespace {
 

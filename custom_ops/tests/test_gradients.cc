@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "lba/fmaq.h"
+#include "arithmetic/chunked_float/definition.h"
 #include "lba/gradients.h"
 #include "tests/accumulators.h"
 #include "tests/check.h"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "arithmetic/chunked_float/definition.h"
 #include "lba/conv.h"
-#include "lba/fmaq.h"
 #include "lba/matmul.h"
 #include "tests/accumulators.h"
 #include "tests/check.h"

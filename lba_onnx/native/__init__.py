@@ -2,7 +2,16 @@
 
 from lba_onnx.native.gradients import Gradients, conv_gradients, matmul_gradients
 from lba_onnx.native.keys import node_key
-from lba_onnx.native.library import CPU_PATHS, LIBRARY_NAME, LOG2_BINS, LOG2_OFFSET, cpu_path, library_path, version
+from lba_onnx.native.library import (
+    CPU_PATHS,
+    LIBRARY_NAME,
+    LOG2_BINS,
+    LOG2_OFFSET,
+    cpu_path,
+    kinds,
+    library_path,
+    version,
+)
 from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
 from lba_onnx.native.products import ConvGeometry, conv, matmul
@@ -34,6 +43,7 @@ __all__ = [
     "conv",
     "conv_gradients",
     "cpu_path",
+    "kinds",
     "library_path",
     "matmul",
     "matmul_gradients",

@@ -159,6 +159,7 @@ def _declare(library: ctypes.CDLL) -> None:
     """Say what the entry points take and return."""
     library.lba_last_error.restype = ctypes.c_char_p
     library.lba_cpu_path.restype = ctypes.c_char_p
+    library.lba_kinds.restype = ctypes.c_char_p
     accumulator = ctypes.c_void_p
     library.lba_accumulator_create.argtypes = (ctypes.c_char_p, ctypes.POINTER(accumulator))
     library.lba_accumulator_release.argtypes = (accumulator,)
@@ -201,6 +202,11 @@ def raise_for(code: int, reason: str) -> NoReturn:
 def key_bytes(statistics: str | None) -> bytes | None:
     """Return the C form of a key."""
     return None if statistics is None else statistics.encode()
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of the kinds of accumulators that the library has, in alphabetical order."""
+    return tuple(load_library().lba_kinds().decode().split())
 
 
 def version() -> str:

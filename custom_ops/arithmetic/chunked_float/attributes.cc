@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <stdexcept>
 
-#include "arithmetic/chunked_float/text.h"
+#include "arithmetic/chunked_float/spec.h"
 
 namespace lba {
 namespace {

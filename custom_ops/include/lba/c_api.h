@@ -59,6 +59,9 @@ typedef struct LbaStatistics {
 LBA_EXPORT const char* lba_version(void);
 LBA_EXPORT const char* lba_last_error(void);
 
+/* The names of the kinds of accumulators, in alphabetical order, separated by spaces. */
+LBA_EXPORT const char* lba_kinds(void);
+
 LBA_EXPORT int lba_accumulator_create(const char* text, LbaAccumulator** out);
 LBA_EXPORT void lba_accumulator_release(LbaAccumulator* accumulator); /* null is allowed */
 

@@ -1,0 +1,25 @@
+// Chunked floats as a kind of accumulators: what the roundings have in common.
+#ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_ACCUMULATOR_H_
+#define LBA_ARITHMETIC_CHUNKED_FLOAT_ACCUMULATOR_H_
+
+#include "arithmetic/accumulator.h"
+#include "arithmetic/chunked_float/spec.h"
+
+namespace lba {
+
+class ChunkedFloat : public Accumulator {
+ public:
+  explicit ChunkedFloat(const AccumulatorSpec& spec) : Accumulator(TextOf(spec)), spec_(spec) {}
+
+  const AccumulatorSpec& spec() const { return spec_; }
+
+ private:
+  const AccumulatorSpec spec_;
+};
+
+// One a rounding; each library has its own.
+SharedAccumulator MakeTruncating(const AccumulatorSpec& spec);
+
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_CHUNKED_FLOAT_ACCUMULATOR_H_

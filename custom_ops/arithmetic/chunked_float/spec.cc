@@ -1,0 +1,160 @@
+#include "arithmetic/chunked_float/spec.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <set>
+#include <stdexcept>
+#include <vector>
+
+namespace lba {
+namespace {
+
+constexpr int64_t kDefaultChunkSize = 16;
+constexpr char kBlanks[] = " \t\n\r\f\v";
+
+// A part of the text without blanks around it, and where it starts.
+struct Part {
+  std::string text;
+  size_t start;
+};
+
+std::vector<Part> Split(const Part& whole, char separator) {
+  std::vector<Part> parts;
+  for (size_t begin = 0; begin <= whole.text.size();) {
+    const size_t end = std::min(whole.text.find(separator, begin), whole.text.size());
+    const std::string piece = whole.text.substr(begin, end - begin);
+    const size_t first = std::min(piece.find_first_not_of(kBlanks), piece.size());
+    const size_t last = first == piece.size() ? first : piece.find_last_not_of(kBlanks) + 1;
+    parts.push_back({piece.substr(first, last - first), whole.start + begin + first});
+    begin = end + 1;
+  }
+  return parts;
+}
+
+[[noreturn]] void Fail(const std::string& problem, const Part& part, const std::string& text) {
+  throw std::invalid_argument(problem + ", at character " + std::to_string(part.start + 1) + " of the spec '" + text +
+                              "'");
+}
+
+bool IsDigits(const std::string& text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Whether the text is a format without its bias, such as M7E4.
+bool IsFamily(const std::string& text) {
+  const size_t exponent = text.find('E');
+  return exponent != std::string::npos && text[0] == 'M' && IsDigits(text.substr(1, exponent - 1)) &&
+         IsDigits(text.substr(exponent + 1));
+}
+
+FloatFormat ReadFormat(const Part& part, const std::string& text) {
+  if (IsFamily(part.text)) {
+    Fail("expected an exponent bias, as in '" + part.text + "b10', got none (calibration chooses one)", part, text);
+  }
+  FloatFormat format;
+  const std::string reason = ParseFormat(part.text, &format);
+  if (!reason.empty()) Fail(reason, part, text);
+  return format;
+}
+
+int64_t ReadChunkSize(const std::string& value, const Part& option, const std::string& text) {
+  if (value == "none") return 0;
+  errno = 0;
+  const int64_t size = std::strtoll(value.c_str(), nullptr, 10);
+  if (size < 1 || errno == ERANGE) {
+    Fail("expected a chunk_size of at least 1, or none for the whole depth, got " + value, option, text);
+  }
+  return size;
+}
+
+void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* spec) {
+  const size_t equals = std::min(option.text.find('='), option.text.size());
+  const std::string key = option.text.substr(0, equals);
+  const std::string value = equals == option.text.size() ? "" : option.text.substr(equals + 1);
+  if (key == "chunk" && (value == "none" || IsDigits(value))) {
+    spec->chunk_size = ReadChunkSize(value, option, text);
+  } else if (key == "underflow" && (value == "on" || value == "off")) {
+    spec->underflow = value == "on";
+  } else if (key == "round" && (value == "truncate" || value == "nearest")) {
+    spec->rounding = value == "nearest" ? Rounding::kNearest : Rounding::kTruncate;
+  } else {
+    Fail("expected chunk=<size>, chunk=none, underflow=on, underflow=off, round=truncate or round=nearest, got '" +
+             option.text + "'",
+         option, text);
+  }
+}
+
+void ReadOptions(const std::vector<Part>& parts, const std::string& text, AccumulatorSpec* spec) {
+  std::set<std::string> seen;
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const std::string key = parts[i].text.substr(0, parts[i].text.find('='));
+    if (!seen.insert(key).second) Fail("expected " + key + " once, got it twice", parts[i], text);
+    ReadOption(parts[i], text, spec);
+  }
+}
+
+// A sum of c independent products grows like sqrt(c), so the products' range lies log2(c) / 2 binades below.
+FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t chunk_size, const Part& part,
+                             const std::string& text) {
+  FloatFormat product = accumulator;
+  int log2 = 0;
+  while (chunk_size >> (log2 + 1) != 0) ++log2;
+  product.exponent_bias += log2 / 2;
+  const std::string reason = CheckFormat(product);
+  if (reason.empty()) return product;
+  Fail("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(chunk_size) +
+           " asks for a product bias of " + std::to_string(product.exponent_bias) + ": " + reason +
+           "; name both formats, as product/accumulator",
+       part, text);
+}
+
+}  // namespace
+
+int64_t AccumulatorSpec::ChunkLength(int64_t depth) const {
+  const int64_t whole = std::max<int64_t>(depth, 1);
+  return chunk_size == 0 ? whole : std::min(chunk_size, whole);
+}
+
+std::string CheckSpec(const AccumulatorSpec& spec) {
+  const std::string product = CheckFormat(spec.product_format);
+  if (!product.empty()) return "product_format: " + product;
+  const std::string accumulator = CheckFormat(spec.accumulator_format);
+  if (!accumulator.empty()) return "accumulator_format: " + accumulator;
+  if (spec.chunk_size < 0) {
+    return "chunk_size: expected 0 (the whole depth) or more, got " + std::to_string(spec.chunk_size);
+  }
+  return "";
+}
+
+bool IsChunkedFloat(const std::string& text) {
+  const size_t first = text.find_first_not_of(kBlanks);
+  return first != std::string::npos && text[first] == 'M';
+}
+
+AccumulatorSpec ParseSpec(const std::string& text) {
+  const std::vector<Part> parts = Split({text, 0}, ',');
+  AccumulatorSpec spec;
+  ReadOptions(parts, text, &spec);
+  const std::vector<Part> formats = Split(parts.front(), '/');
+  if (formats.size() > 2) {
+    Fail("expected one format, or product/accumulator, got '" + parts.front().text + "'", parts.front(), text);
+  }
+  spec.accumulator_format = ReadFormat(formats.back(), text);
+  spec.product_format = formats.size() == 2
+                            ? ReadFormat(formats.front(), text)
+                            : ProductFormatFor(spec.accumulator_format, spec.chunk_size, formats.front(), text);
+  return spec;
+}
+
+std::string TextOf(const AccumulatorSpec& spec) {
+  std::string text = TextOf(spec.product_format) + "/" + TextOf(spec.accumulator_format);
+  if (spec.chunk_size != kDefaultChunkSize) {
+    text += ",chunk=" + (spec.chunk_size == 0 ? "none" : std::to_string(spec.chunk_size));
+  }
+  if (!spec.underflow) text += ",underflow=off";
+  if (spec.rounding == Rounding::kNearest) text += ",round=nearest";
+  return text;
+}
+
+}  // namespace lba

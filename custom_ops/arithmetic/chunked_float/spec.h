@@ -1,0 +1,43 @@
+// Chunked floats: products and sums are quantized to two formats, sums in chunks (docs/numerics.md). Their text is
+// "M7E4b12/M7E4b10,chunk=32,underflow=off,round=nearest".
+#ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_
+#define LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_
+
+#include <cstdint>
+#include <string>
+
+#include "arithmetic/formats.h"
+
+namespace lba {
+
+// What becomes of the bits that a format has no room for.
+enum class Rounding { kTruncate, kNearest };
+
+struct AccumulatorSpec {
+  FloatFormat product_format;
+  FloatFormat accumulator_format;
+  int64_t chunk_size = 16;  // 0: the whole depth is one chunk
+  bool underflow = true;
+  Rounding rounding = Rounding::kTruncate;
+
+  // Number of consecutive products per chunk for a dot product of this depth; at least 1.
+  int64_t ChunkLength(int64_t depth) const;
+};
+
+// Returns an empty string if the emulation can represent the specification, else the reason.
+std::string CheckSpec(const AccumulatorSpec& spec);
+
+// Whether a text begins as one of a chunked float does.
+bool IsChunkedFloat(const std::string& text);
+
+// Reads one format, the accumulator's, with a product of the same bits whose bias lies floor(log2(chunk) / 2) above; or
+// product/accumulator; then options in any order, each at most once. Throws std::invalid_argument with the character at
+// fault.
+AccumulatorSpec ParseSpec(const std::string& text);
+
+// What ParseSpec reads: both formats, then what is not the default.
+std::string TextOf(const AccumulatorSpec& spec);
+
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_

@@ -1,0 +1,44 @@
+// Decides which kernel of truncation computes a tile: the proofs of short_cuts.h, and what this CPU has.
+#ifndef LBA_ARITHMETIC_TRUNCATE_CPU_PLANNER_H_
+#define LBA_ARITHMETIC_TRUNCATE_CPU_PLANNER_H_
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+
+#include "arithmetic/truncate/short_cuts.h"
+#include "kernels/cpu/planner.h"
+
+namespace lba {
+
+class TruncatingPlanner : public Planner {
+ public:
+  TruncatingPlanner(const AccumulatorSpec& spec, int64_t depth);
+
+  int FixedScaleLog2(const ValueRange& fixed) const override {
+    return is_scaled_ ? short_cuts_.FixedScaleLog2(fixed) : 0;
+  }
+  float MovingScale(int fixed_scale_log2) const override {
+    return is_scaled_ ? std::ldexp(1.0f, short_cuts_.MovingScaleLog2(fixed_scale_log2)) : 1.0f;
+  }
+  // From the scale of the products to that of the accumulator.
+  float fused_scale() const override { return short_cuts_.constants().product_to_accumulator; }
+
+  PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const override;
+  int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
+    return short_cuts_.Variant(moving, fixed, is_fused).index();
+  }
+  GatePlan PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const override;
+
+  const TileKernels& KernelsOf(CpuPath path) const override;
+  const void* constants() const override { return &short_cuts_.constants(); }
+  std::unique_ptr<ChainFollower> FollowChains() const override;
+
+ private:
+  const ShortCuts short_cuts_;
+  const bool is_scaled_;  // whether this CPU's path is for scaled operands, and some can be scaled
+};
+
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_TRUNCATE_CPU_PLANNER_H_

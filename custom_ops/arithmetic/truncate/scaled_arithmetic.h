@@ -1,0 +1,118 @@
+// Scaled float32 under FpMode::kTowardZeroFlush (docs/design.md, "The scaled float32 kernel"), written once for all
+// vector instruction sets. An Isa brings the vector type V, its kLanes, the tile that fills its registers, and
+//   Zero, Load, Set (one value), Bits (one mask), Store, And, Add, Multiply, MultiplyAdd(a, b, c) = a * b + c
+//   Saturate(value, max)     the smaller magnitude with the sign of the value
+//   Equal(a, b), AtLeast(value, max)   a bit per lane: equal values; a magnitude of at least max
+// and Half, the Isa of vectors of half the length, or void.
+#ifndef LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_
+#define LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_
+
+#include "arithmetic/truncate/short_cuts.h"
+#include "kernels/cpu/gate_kernel.h"
+#include "kernels/cpu/tile_kernel.h"
+
+namespace lba {
+namespace {  // each instruction set has its own copy
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+class ScaledArithmetic;
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+struct HalfOf {
+  using Type = ScaledArithmetic<Isa, kProduct, kSaturatesPartialSum>;
+};
+template <ProductStep kProduct, bool kSaturatesPartialSum>
+struct HalfOf<void, kProduct, kSaturatesPartialSum> {
+  using Type = void;
+};
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+class ScaledArithmetic {
+ public:
+  using Constants = TileConstants;
+  using V = typename Isa::V;
+  using Half = typename HalfOf<typename Isa::Half, kProduct, kSaturatesPartialSum>::Type;
+  static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
+  static constexpr int kDirectVectors = Isa::kDirectVectors;
+
+  explicit ScaledArithmetic(const TileConstants& c)
+      : product_max_(Isa::Set(c.product_max)),
+        accumulator_max_(Isa::Set(c.accumulator_max)),
+        product_to_accumulator_(Isa::Set(c.product_to_accumulator)),
+        product_kept_(Isa::Bits(c.product_kept_bits)),
+        accumulator_kept_(Isa::Bits(c.accumulator_kept_bits)),
+        unscale0_(Isa::Set(c.unscale[0])),
+        unscale1_(Isa::Set(c.unscale[1])) {}
+
+  static V Zero() { return Isa::Zero(); }
+  static V Load(const float* p) { return Isa::Load(p); }
+  static V Broadcast(const float* p) { return Isa::Set(*p); }
+
+  V Step(V sum, V x, V w) const {
+    if constexpr (kProduct == ProductStep::kFused) {
+      return Quantized(Isa::MultiplyAdd(x, w, sum));
+    } else {
+      return AddProduct(sum, Product(x, w));
+    }
+  }
+
+  // The two parts of Step; not for kFused.
+  V Product(V x, V w) const {
+    V product = Isa::Multiply(x, w);
+    if constexpr (kProduct != ProductStep::kExact) product = Isa::And(product, product_kept_);
+    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
+    return product;
+  }
+  V AddProduct(V sum, V product) const { return Quantized(Isa::MultiplyAdd(product, product_to_accumulator_, sum)); }
+
+  V Join(V total, V sum) const {
+    return Isa::Saturate(Isa::And(Isa::Add(total, sum), accumulator_kept_), accumulator_max_);
+  }
+
+  // Truncated values reach max_value exactly where the values before did: it is one of the format's.
+  uint32_t ProductAtMax(V product) const { return Isa::AtLeast(product, product_max_); }
+  uint32_t SumAtMax(V sum) const { return Isa::AtLeast(sum, accumulator_max_); }
+  static uint32_t Equal(V a, V b) { return Isa::Equal(a, b); }
+  static uint32_t NotZero(V sum) { return ~Isa::Equal(sum, Isa::Zero()) & ((1u << kLanes) - 1); }
+
+  void Store(float* out, V total) const {
+    const V value = Isa::Multiply(Isa::Multiply(total, unscale0_), unscale1_);
+    Isa::Store(out, Isa::Add(value, Isa::Zero()));  // -0 + 0 = +0
+  }
+
+ private:
+  V Quantized(V sum) const {
+    const V kept = Isa::And(sum, accumulator_kept_);
+    if constexpr (kSaturatesPartialSum) return Isa::Saturate(kept, accumulator_max_);
+    return kept;
+  }
+
+  V product_max_, accumulator_max_, product_to_accumulator_, product_kept_, accumulator_kept_, unscale0_, unscale1_;
+};
+
+// The kernels of one instruction set for every variant, in the order of TileVariant::index().
+template <class Isa>
+TileKernels MakeScaledKernels(CpuPath path) {
+  using S = ProductStep;
+  TileKernels kernels{
+      path,
+      FpMode::kTowardZeroFlush,
+      {RunTile<ScaledArithmetic<Isa, S::kFused, false>>, RunTile<ScaledArithmetic<Isa, S::kFused, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kExact, false>>, RunTile<ScaledArithmetic<Isa, S::kExact, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kTruncate, false>>, RunTile<ScaledArithmetic<Isa, S::kTruncate, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kSaturate, false>>, RunTile<ScaledArithmetic<Isa, S::kSaturate, true>>},
+      {RunDirect<ScaledArithmetic<Isa, S::kFused, false>>, RunDirect<ScaledArithmetic<Isa, S::kFused, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kExact, false>>, RunDirect<ScaledArithmetic<Isa, S::kExact, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kTruncate, false>>, RunDirect<ScaledArithmetic<Isa, S::kTruncate, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kSaturate, false>>, RunDirect<ScaledArithmetic<Isa, S::kSaturate, true>>},
+      {}};
+  // Two are enough to follow a tile a second time. Without underflow, what saturates nothing stops at max_value by
+  // itself.
+  FillGates<ScaledArithmetic<Isa, S::kTruncate, false>, ScaledArithmetic<Isa, S::kSaturate, true>>(&kernels);
+  return kernels;
+}
+
+}  // namespace
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_

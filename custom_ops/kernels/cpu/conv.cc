@@ -1,0 +1,136 @@
+#include "lba/conv.h"
+
+#include <algorithm>
+
+#include "common/arguments.h"
+#include "kernels/cpu/direct_conv.h"
+#include "kernels/cpu/fp_environment.h"
+#include "kernels/cpu/im2col.h"
+#include "kernels/cpu/masked_conv.h"
+#include "kernels/cpu/moving_panel.h"
+#include "kernels/cpu/packed_filter.h"
+#include "kernels/cpu/statistics_chain.h"
+#include "lba/watched_run.h"
+
+namespace lba {
+namespace {
+
+constexpr int64_t kTargetTasks = 16;
+constexpr int64_t kMinFilterPanels = 16;  // per task, so that packing the patches stays a small part
+
+// tile[filter][position] to y[sample][channel][position].
+void WriteTile(const float* tile, const ConvShape& s, int64_t channel, int64_t channels, int64_t first, int count,
+               float* y) {
+  const int64_t size = s.output_size();
+  for (int lane = 0; lane < count;) {
+    const int64_t sample = (first + lane) / size, position = (first + lane) % size;
+    const int length = static_cast<int>(std::min<int64_t>(count - lane, size - position));
+    for (int64_t r = 0; r < channels; ++r) {
+      const float* from = tile + r * kColumnPanel + lane;
+      std::copy(from, from + length, y + (sample * s.out_channels + channel + r) * size + position);
+    }
+    lane += length;
+  }
+}
+
+// Tasks are panels of positions of one group times blocks of its filters.
+void TiledConv(const Planner& planner, const ConvShape& s, const float* x, const float* w, const PackedFilter& filter,
+               float* y, const Parallel& parallel, double share) {
+  const int64_t positions = s.batch * s.output_size();
+  const int64_t position_panels = CeilDiv(positions, kColumnPanel);
+  const int64_t filter_panels = CeilDiv(s.group_out_channels(), kRowPanel);
+  const int64_t wanted_blocks = CeilDiv(kTargetTasks, position_panels * s.groups);
+  const int64_t block = std::max(CeilDiv(filter_panels, wanted_blocks), std::min(kMinFilterPanels, filter_panels));
+  const int64_t blocks = CeilDiv(filter_panels, block);
+  const auto run_task = [&](int64_t task) {
+    const int64_t first_filter = task % blocks * block;
+    const int64_t first = task / blocks % position_panels * kColumnPanel;
+    const int64_t group = task / blocks / position_panels;
+    const Im2colSource patches(s, x, group);
+    const StridedSource filters = FilterSource(s, w, group);
+    const PackedPanels& packed = filter.group(group);
+    MovingPanel columns({planner, patches, filters, packed, MovingSide::kColumns});
+    columns.Load(first, static_cast<int>(std::min<int64_t>(positions - first, kColumnPanel)));
+    alignas(64) float tile[kRowPanel * kColumnPanel];
+    for (int64_t panel = first_filter; panel < std::min(first_filter + block, filter_panels); ++panel) {
+      ThrowIfStopped();
+      columns.Multiply(panel, tile);
+      const int64_t channel = group * s.group_out_channels() + panel * kRowPanel;
+      WriteTile(tile, s, channel, packed.panel_vectors(panel), first, columns.count(), y);
+    }
+  };
+  RunTasks(parallel, s.groups * position_panels * blocks, run_task, share);
+}
+
+void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& parallel) {
+  const int64_t planes = s.batch * s.out_channels;
+  const int64_t tasks = std::min(planes, kTargetTasks);
+  RunTasks(parallel, tasks, [&](int64_t task) {
+    const FpScope scope(FpMode::kNearest);
+    for (int64_t plane = planes * task / tasks; plane < planes * (task + 1) / tasks; ++plane) {
+      float* values = y + plane * s.output_size();
+      const float addend = bias[plane % s.out_channels];
+      for (int64_t i = 0; i < s.output_size(); ++i) values[i] += addend;
+    }
+  });
+}
+
+void CollectConvStatistics(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
+                           const Parallel& parallel, StatisticsCollector* statistics) {
+  const int64_t call = statistics->NextCall();
+  const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.groups);
+  for (int64_t group = 0; group < shape.groups; ++group) {
+    CollectStatistics(accumulator, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel,
+                      share, statistics);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const PackedFilter> PackFilter(const Accumulator& accumulator, const ConvShape& shape, const float* w) {
+  return std::make_shared<PackedFilter>(*accumulator.PlanOnCpu(shape.depth()), shape, w, SerialParallel());
+}
+
+void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
+          const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
+          StatisticsCollector* statistics) {
+  const int64_t size = shape.batch * shape.out_channels * shape.output_size();
+  if (size == 0) return;
+  if (shape.depth() == 0) {
+    std::fill(y, y + size, 0.0f);
+  } else {
+    const std::shared_ptr<const Planner> plan = accumulator.PlanOnCpu(shape.depth());
+    const Planner& planner = *plan;
+    std::shared_ptr<const PackedFilter> packed_now;
+    if (packed == nullptr || !packed->IsFor(planner.path())) {
+      packed_now = std::make_shared<PackedFilter>(planner, shape, w, parallel);
+      packed = packed_now.get();
+    }
+    const ConvShape flat = Flattened(shape);
+    const double share = ProductShare(statistics);
+    if (NeedsMask(flat, *packed) || (IsDirect(flat) && !HasModestPlanes(flat))) {
+      MaskedConv(planner, flat, x, w, y, parallel, share);
+    } else {
+      (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel, share);
+    }
+  }
+  FinishConv(accumulator, shape, x, w, bias, y, parallel, statistics);
+}
+
+void FinishConv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
+                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics) {
+  const bool is_recorded = statistics != nullptr && shape.depth() > 0;
+  if (is_recorded && statistics->is_observed()) {
+    LbaConvArgs args = Described<LbaConvArgs>(shape);
+    args.row_step = 1;
+    args.x = x;
+    args.w = w;
+    args.y = y;
+    statistics->Observe(accumulator, nullptr, &args);
+  } else if (is_recorded) {
+    CollectConvStatistics(accumulator, Flattened(shape), x, w, parallel, statistics);
+  }
+  if (bias != nullptr) AddBias(shape, bias, y, parallel);
+}
+
+}  // namespace lba

@@ -1,0 +1,139 @@
+// Kernels of an arithmetic from its definition alone, one value at a time: every operand, NaN and infinity included. A
+// Definition is made from its Constants and brings a State, copyable and comparable, and
+//   Start()                     of partial sums and totals
+//   Step(sum, x, w)             the partial sum with one product more
+//   Join(total, sum)            the total with one chunk more
+//   Finish(total)               float32, zeros positive
+//   ProductIsAtMax(x, w), IsAtMax(state)   whether it has saturated, for gradients and statistics
+#ifndef LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
+#define LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
+
+#include <algorithm>
+
+#include "kernels/cpu/gates.h"
+#include "kernels/cpu/tile.h"
+
+namespace lba {
+
+// For definitions whose values have no largest.
+struct NothingSaturates {
+  static bool ProductIsAtMax(float, float) { return false; }
+  template <class State>
+  static bool IsAtMax(const State&) {
+    return false;
+  }
+};
+
+template <class Definition>
+Definition DefinitionOf(const void* constants) {
+  return Definition(*static_cast<const typename Definition::Constants*>(constants));
+}
+
+// One dot product; x(k) and w(k) are its operands.
+template <class Definition, class X, class W>
+float DefinedDot(const Definition& definition, int64_t depth, int64_t chunk, const X& x, const W& w) {
+  typename Definition::State total = Definition::Start();
+  for (int64_t begin = 0; begin < depth; begin += chunk) {
+    const int64_t end = std::min(begin + chunk, depth);
+    typename Definition::State sum = Definition::Start();
+    for (int64_t k = begin; k < end; ++k) sum = definition.Step(sum, x(k), w(k));
+    total = definition.Join(total, sum);
+  }
+  return definition.Finish(total);
+}
+
+template <class Definition>
+void RunDefinedTile(const TileArgs& args) {
+  const Definition definition = DefinitionOf<Definition>(args.constants);
+  for (int r = 0; r < args.row_count; ++r) {
+    for (int c = 0; c < args.column_count; ++c) {
+      args.out[r * kColumnPanel + c] = DefinedDot(
+          definition, args.depth, args.chunk, [&](int64_t k) { return args.rows[k * kRowPanel + r]; },
+          [&](int64_t k) { return args.columns[k * kColumnPanel + c]; });
+    }
+  }
+}
+
+template <class Definition>
+void RunDefinedDirect(const DirectArgs& args) {
+  const Definition definition = DefinitionOf<Definition>(args.constants);
+  for (int64_t q = 0; q < args.count; ++q) {
+    args.out[q] = DefinedDot(
+        definition, args.depth, args.chunk, [&](int64_t k) { return args.plane[args.offsets[k] + q]; },
+        [&](int64_t k) { return args.weights[k]; });
+  }
+}
+
+// One output of a tile, followed a second time; its bits are added to the words, which are zero at first.
+template <class Definition, Watch kWatch>
+struct DefinedGates {
+  using State = typename Definition::State;
+
+  const Definition& definition;
+  const GateArgs& args;
+  const int row, column;
+
+  void Follow() const {
+    State total = Definition::Start();
+    uint32_t* joins = args.joins + row;
+    for (int64_t begin = 0; begin < args.depth; begin += args.chunk, joins += kRowPanel) {
+      const State sum = FollowChunk(begin, std::min(begin + args.chunk, args.depth));
+      const State next = definition.Join(total, sum);
+      Note(kWatch == Watch::kDifference ? next == total && !(sum == Definition::Start()) : definition.IsAtMax(next),
+           joins);
+      total = next;
+    }
+  }
+
+ private:
+  void Note(bool gated, uint32_t* word) const { *word |= uint32_t{gated} << column; }
+
+  State FollowChunk(int64_t begin, int64_t end) const {
+    State sum = Definition::Start();
+    for (int64_t k = begin; k < end; ++k) {
+      const float x = args.rows[k * kRowPanel + row], w = args.columns[k * kColumnPanel + column];
+      const State next = definition.Step(sum, x, w);
+      const int64_t word = k * kRowPanel + row;
+      if constexpr (kWatch == Watch::kOverflow) {
+        Note(definition.ProductIsAtMax(x, w), args.products + word);
+        Note(definition.IsAtMax(next), args.sums + word);
+      }
+      if constexpr (kWatch == Watch::kDifference) Note(next == sum, args.sums + word);
+      sum = next;
+    }
+    return sum;
+  }
+};
+
+template <class Definition, Watch kWatch>
+void FollowDefinedTile(const GateArgs& args) {
+  const Definition definition = DefinitionOf<Definition>(args.constants);
+  const int64_t words = args.depth * kRowPanel, chunks = (args.depth + args.chunk - 1) / args.chunk;
+  if constexpr (kWatch == Watch::kOverflow) std::fill(args.products, args.products + words, 0u);
+  if constexpr (kWatch != Watch::kJoins) std::fill(args.sums, args.sums + words, 0u);
+  std::fill(args.joins, args.joins + chunks * kRowPanel, 0u);
+  for (int row = 0; row < args.row_count; ++row) {
+    for (int column = 0; column < args.column_count; ++column) {
+      DefinedGates<Definition, kWatch>{definition, args, row, column}.Follow();
+    }
+  }
+}
+
+template <class Definition>
+const TileKernels& DefinedKernels() {
+  static const TileKernels kernels = [] {
+    TileKernels made{CpuPath::kExact, FpMode::kNearest, {}, {}, {}};
+    std::fill(made.tile, made.tile + kMostVariants, RunDefinedTile<Definition>);
+    std::fill(made.direct, made.direct + kMostVariants, RunDefinedDirect<Definition>);
+    const GateKernel gates[kWatches] = {FollowDefinedTile<Definition, Watch::kJoins>,
+                                        FollowDefinedTile<Definition, Watch::kOverflow>,
+                                        FollowDefinedTile<Definition, Watch::kDifference>};
+    for (int watch = 0; watch < kWatches; ++watch) std::fill_n(made.gates[watch], kGateVariants, gates[watch]);
+    return made;
+  }();
+  return kernels;
+}
+
+}  // namespace lba
+
+#endif  // LBA_KERNELS_CPU_DEFINITION_KERNELS_H_

@@ -1,0 +1,21 @@
+// Convolution of groups with few filters, depthwise above all, from a padded copy of the input.
+#ifndef LBA_KERNELS_CPU_DIRECT_CONV_H_
+#define LBA_KERNELS_CPU_DIRECT_CONV_H_
+
+#include "kernels/cpu/packed_filter.h"
+#include "lba/conv.h"
+#include "lba/parallel.h"
+
+namespace lba {
+
+// Whether the padded copy is in proportion to the operands. Far apart taps in wide padding can make it arbitrarily
+// large around a few values; it must not be made then.
+bool HasModestPlanes(const ConvShape& shape);
+
+// y gets the dot products; the bias is the caller's.
+void DirectConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w,
+                const PackedFilter& filter, float* y, const Parallel& parallel, double share);
+
+}  // namespace lba
+
+#endif  // LBA_KERNELS_CPU_DIRECT_CONV_H_

@@ -1,0 +1,129 @@
+#include "kernels/cpu/extremes.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "kernels/cpu/fp_environment.h"
+#include "kernels/cpu/path_kernels.h"
+#include "lba/watched_run.h"
+
+namespace lba {
+namespace {
+
+constexpr int64_t kMostTasks = 64;
+
+// Magnitudes of floats order like their bits; those of infinity and NaN come last.
+double LargestFinite(const float* values, int width) {
+  constexpr uint32_t kInfinity = 0x7f800000u;
+  uint32_t largest = 0;
+  for (int i = 0; i < width; ++i) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, values + i, sizeof bits);
+    bits &= 0x7fffffffu;
+    bits = bits < kInfinity ? bits : 0;
+    largest = bits > largest ? bits : largest;
+  }
+  float value = 0;
+  std::memcpy(&value, &largest, sizeof value);
+  return value;
+}
+
+// A panel [depth][width] in double, the largest finite magnitude at each depth, and the largest Euclidean norm that one
+// of its vectors has in each chunk.
+struct DoublePanel {
+  AlignedFloats packed;
+  std::vector<double> values, max, norms;
+
+  void Load(const PanelSource& source, int64_t first, int width, int64_t chunk) {
+    const int64_t depth = source.depth();
+    const int count = static_cast<int>(std::min<int64_t>(source.vectors() - first, width));
+    if (packed.size() != PanelFloats(width, depth)) packed = AlignedFloats(PanelFloats(width, depth));
+    source.Pack(first, count, width, packed.data());
+    const FpScope scope(FpMode::kNearest);  // conversions keep subnormals
+    values.resize(width * depth);
+    max.resize(depth);
+    for (int64_t i = 0; i < width * depth; ++i) values[i] = packed.data()[i];
+    for (int64_t k = 0; k < depth; ++k) max[k] = LargestFinite(packed.data() + k * width, width);
+    norms.clear();
+    for (int64_t begin = 0; begin < depth; begin += chunk) {
+      norms.push_back(LargestNorm(values.data() + begin * width, std::min(chunk, depth - begin), width));
+    }
+  }
+
+  // Infinite where a value is infinite or NaN.
+  static double LargestNorm(const double* values, int64_t depth, int width) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    std::array<double, kColumnPanel> squares{};
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int i = 0; i < width; ++i) squares[i] += values[k * width + i] * values[k * width + i];
+    }
+    double largest = 0;
+    for (int i = 0; i < width; ++i) {
+      if (!(squares[i] <= largest)) largest = std::isnan(squares[i]) ? kInfinity : squares[i];
+    }
+    return std::sqrt(largest);
+  }
+};
+
+// Whether no sum of a tile can exceed what is known: by the inequality of Cauchy and Schwarz, a prefix sum inside a
+// chunk is at most the product of the norms there, and a running total the sum of these products.
+bool HoldsNothingLarger(const DoublePanel& rows, const DoublePanel& columns, const Extremes& known) {
+  constexpr double kRounding = 1 + 1e-9;  // of sums, norms and bounds, each far below
+  double partial_sum = 0, total = 0;
+  for (size_t c = 0; c < rows.norms.size(); ++c) {
+    const double bound = rows.norms[c] * columns.norms[c];
+    partial_sum = bound <= partial_sum ? partial_sum : bound;
+    total += bound;
+  }
+  return partial_sum * kRounding <= known.partial_sum && total * kRounding <= known.total;
+}
+
+// The largest product of a tile at depth k is that of the largest row value and the largest column value.
+double LargestProduct(const DoublePanel& rows, const DoublePanel& columns) {
+  double largest = 0;
+  for (size_t k = 0; k < rows.max.size(); ++k) largest = std::max(largest, rows.max[k] * columns.max[k]);
+  return largest;
+}
+
+}  // namespace
+
+void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource& fixed, const Parallel& parallel,
+                     double share, StatisticsCollector* collector) {
+  // The operand with more vectors fills the lanes.
+  const bool moves_columns = moving.vectors() >= fixed.vectors();
+  const PanelSource& columns = moves_columns ? moving : fixed;
+  const PanelSource& rows = moves_columns ? fixed : moving;
+  std::vector<DoublePanel> row_panels(CeilDiv(rows.vectors(), kRowPanel));
+  RunTasks(parallel, static_cast<int64_t>(row_panels.size()),
+           [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel, chunk); });
+  const LbaStatistics known = collector->Read();
+  const ExtremesKernel kernel = PathKernelsOf(SelectedCpuPath()).extremes;
+  const int64_t panels = CeilDiv(columns.vectors(), kColumnPanel);
+  const int64_t tasks = std::min(panels, kMostTasks);
+  const auto run_task = [&](int64_t task) {
+    DoublePanel panel;
+    Extremes extremes{known.max_abs_product, known.max_abs_partial_sum, known.max_abs_total};
+    for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
+      const int64_t first = p * kColumnPanel;
+      const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
+      panel.Load(columns, first, kColumnPanel, chunk);
+      const FpScope scope(FpMode::kNearest);
+      for (size_t i = 0; i < row_panels.size(); ++i) {
+        ThrowIfStopped();
+        extremes.product = std::max(extremes.product, LargestProduct(row_panels[i], panel));
+        if (HoldsNothingLarger(row_panels[i], panel, extremes)) continue;
+        const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
+        extremes.Merge(
+            kernel({row_panels[i].values.data(), panel.values.data(), rows.depth(), chunk, row_count, count}));
+      }
+    }
+    collector->MergeLargest(extremes.product, extremes.partial_sum, extremes.total);
+  };
+  RunTasks(parallel, tasks, run_task, share);
+}
+
+}  // namespace lba

@@ -1,0 +1,68 @@
+// Which products of a tile an estimator gates, and the gradients of the others.
+#ifndef LBA_KERNELS_CPU_GATES_H_
+#define LBA_KERNELS_CPU_GATES_H_
+
+#include <cstdint>
+
+#include "lba/gradients.h"
+
+namespace lba {
+
+// What a tile's steps are watched for.
+enum class Watch {
+  kJoins,       // only chunks can overflow, when they join the total
+  kOverflow,    // products, partial sums, joins that reach max_value
+  kDifference,  // steps and joins that leave the accumulator as it was
+};
+constexpr int kWatches = 3;
+constexpr int kGateVariants = 2;  // that a table of kernels has for each
+
+// Bit c of a word stands for column c of a tile, word r for row r. Words of rows past the count, and bits of columns
+// past it, are undefined.
+struct GateArgs {
+  const void* constants;
+  const float* rows;     // [depth][kRowPanel]
+  const float* columns;  // [depth][kColumnPanel]
+  int64_t depth, chunk;
+  int row_count, column_count;
+  uint32_t* products;  // [depth][kRowPanel], Watch::kOverflow: where the product does
+  uint32_t* sums;      // [depth][kRowPanel], Watch::kOverflow: where the partial sum does; kDifference: steps
+  uint32_t* joins;     // [chunks][kRowPanel]
+};
+
+// The gates of a tile, and of an operand which values are not zero (only for Watch::kDifference).
+struct OpenArgs {
+  Estimator estimator;
+  Watch watch;
+  int64_t depth, chunk;
+  int row_count, column_count;
+  const uint32_t* products;
+  uint32_t* sums;                    // becomes open[depth][kRowPanel]; with Watch::kJoins it is not touched
+  uint32_t* joins;                   // becomes, with Watch::kJoins, open[chunks][kRowPanel]
+  const uint32_t* rows_not_zero;     // [depth][kRowPanel], all bits or none
+  const uint32_t* columns_not_zero;  // [depth]
+};
+
+// Products begin <= k < end of a tile. Adds grad[r][c] * columns[k][c] to grad_rows[k][r], over the columns, and
+// grad[r][c] * rows[k][r] to grad_columns[k][c], over the rows, where bit c of open[(k - begin) * open_step + r] is
+// set. One of the results may be null.
+struct GradientArgs {
+  const float* grad;     // [kRowPanel][kColumnPanel]
+  const float* rows;     // [depth][kRowPanel]
+  const float* columns;  // [depth][kColumnPanel]
+  int64_t begin, end;
+  int row_count, column_count;
+  const uint32_t* open;  // words of rows past the count are zero
+  int64_t open_step;
+  float* grad_rows;
+  float* grad_columns;
+};
+
+using GateKernel = void (*)(const GateArgs&);  // under the mode of its table
+// Turns the gates into the words of GradientArgs::open; returns how many products are gated.
+using OpenKernel = int64_t (*)(const OpenArgs&);
+using GradientKernel = void (*)(const GradientArgs&);  // under FpMode::kNearest
+
+}  // namespace lba
+
+#endif  // LBA_KERNELS_CPU_GATES_H_

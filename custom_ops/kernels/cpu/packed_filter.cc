@@ -1,0 +1,24 @@
+#include "kernels/cpu/packed_filter.h"
+
+namespace lba {
+namespace {
+
+constexpr int64_t kMaxDirectFilters = 3;  // per group
+
+}  // namespace
+
+bool IsDirect(const ConvShape& shape) { return shape.groups > 1 && shape.group_out_channels() <= kMaxDirectFilters; }
+
+StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group) {
+  const int64_t filters = shape.group_out_channels();
+  return {w + group * filters * shape.depth(), filters, shape.depth(), shape.depth(), 1};
+}
+
+PackedFilter::PackedFilter(const Planner& planner, const ConvShape& shape, const float* w, const Parallel& parallel) {
+  groups_.reserve(shape.groups);
+  for (int64_t group = 0; group < shape.groups; ++group) {
+    groups_.emplace_back(planner, FilterSource(shape, w, group), IsDirect(shape) ? 1 : kRowPanel, parallel);
+  }
+}
+
+}  // namespace lba

@@ -1,0 +1,19 @@
+#if defined(__x86_64__)
+
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/extremes_kernel.h"
+#include "kernels/cpu/gradient_kernel.h"
+#include "kernels/cpu/open_kernel.h"
+#include "kernels/cpu/path_kernels.h"
+#include "kernels/cpu/scale_panel.h"
+
+namespace lba {
+
+const PathKernels& Avx512PathKernels() {
+  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles8>, OpenTileBy, TileGradients<Avx512>};
+  return kernels;
+}
+
+}  // namespace lba
+
+#endif  // __x86_64__

@@ -1,0 +1,14 @@
+#include "kernels/cpu/extremes_kernel.h"
+#include "kernels/cpu/gradient_kernel.h"
+#include "kernels/cpu/open_kernel.h"
+#include "kernels/cpu/path_kernels.h"
+#include "kernels/cpu/scale_panel.h"
+
+namespace lba {
+
+const PathKernels& PortablePathKernels() {
+  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles2>, OpenTileBy, TileGradients<PortableVectors>};
+  return kernels;
+}
+
+}  // namespace lba

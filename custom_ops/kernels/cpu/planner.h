@@ -1,0 +1,68 @@
+// What the kernels know of the arithmetic of dot products of one depth: how operands are scaled, which table of kernels
+// computes a panel, and which variant a tile. Asked for each panel or tile, never for each value.
+#ifndef LBA_KERNELS_CPU_PLANNER_H_
+#define LBA_KERNELS_CPU_PLANNER_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "common/value_range.h"
+#include "kernels/cpu/chain_follower.h"
+#include "kernels/cpu/cpu_path.h"
+#include "kernels/cpu/tile.h"
+
+namespace lba {
+
+// How a panel of the moving operand meets the fixed operand.
+struct PanelPlan {
+  CpuPath path = CpuPath::kExact;
+  bool is_fused = false;  // the moving panel is scaled once more, by fused_scale()
+};
+
+// How a tile is followed a second time, for gradients.
+struct GatePlan {
+  bool can_overflow = true;  // inside a chunk
+  int variant = 0;           // of the gate kernels
+};
+
+// One operand of a product moves: it is scaled when the product is computed. The other is fixed, and its scale is
+// chosen from its values; the moving operand's complements it, so that it is known before the moving values are. Scales
+// are powers of two. What is not overridden is what every arithmetic can do: nothing is scaled or proved, and each
+// value takes the exact path.
+class Planner {
+ public:
+  // `chunk`: consecutive products that are summed before they join the total, at least 1.
+  explicit Planner(int64_t chunk) : chunk_(chunk), path_(SelectedCpuPath()) {}
+  virtual ~Planner() = default;
+
+  int64_t chunk() const { return chunk_; }
+  CpuPath path() const { return path_; }  // the preferred one
+
+  virtual int FixedScaleLog2(const ValueRange&) const { return 0; }
+  virtual float MovingScale(int /*fixed_scale_log2*/) const { return 1; }
+  virtual float fused_scale() const { return 1; }
+  virtual PanelPlan Plan(const ValueRange& /*moving*/, const ValueRange& /*fixed*/, int /*fixed_scale_log2*/) const {
+    return {};
+  }
+  virtual int Variant(const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/, bool /*is_fused*/) const {
+    return 0;
+  }
+  virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
+
+  virtual const TileKernels& KernelsOf(CpuPath path) const = 0;
+  virtual const void* constants() const = 0;  // what these kernels read
+  virtual std::unique_ptr<ChainFollower> FollowChains() const = 0;
+
+  // Whether a plan's kernel takes the packed, scaled values of the fixed operand; else it takes them as they were.
+  bool ReadsPacked(const PanelPlan& plan, int fixed_scale_log2) const {
+    return plan.path == path_ || fixed_scale_log2 == 0;
+  }
+
+ private:
+  const int64_t chunk_;
+  const CpuPath path_;
+};
+
+}  // namespace lba
+
+#endif  // LBA_KERNELS_CPU_PLANNER_H_

@@ -1,0 +1,52 @@
+// The kernels of an arithmetic: one table of functions per CPU path. Those of vectors follow tile_kernel.h and
+// gate_kernel.h, those of a definition definition_kernels.h.
+#ifndef LBA_KERNELS_CPU_TILE_H_
+#define LBA_KERNELS_CPU_TILE_H_
+
+#include <cstdint>
+
+#include "kernels/cpu/cpu_path.h"
+#include "kernels/cpu/fp_environment.h"
+#include "kernels/cpu/gates.h"
+#include "kernels/cpu/panel.h"
+
+namespace lba {
+
+// out[r][c], r < row_count, c < column_count rounded up to a vector: dot products of rows [depth][kRowPanel] and
+// columns [depth][kColumnPanel].
+struct TileArgs {
+  const void* constants;  // the arithmetic's own
+  const float* rows;
+  const float* columns;
+  int64_t depth, chunk;
+  int row_count, column_count;
+  float* out;  // [kRowPanel][kColumnPanel]
+};
+
+// out[q], q < count rounded up to kDirectRounding: dot products of weights[k] and plane[offsets[k] + q].
+constexpr int64_t kDirectRounding = 16;
+struct DirectArgs {
+  const void* constants;  // the arithmetic's own
+  const float* weights;
+  const float* plane;
+  const int64_t* offsets;
+  int64_t depth, chunk, count;
+  float* out;
+};
+
+using TileKernel = void (*)(const TileArgs&);
+using DirectKernel = void (*)(const DirectArgs&);
+
+constexpr int kMostVariants = 8;
+
+struct TileKernels {
+  CpuPath path;
+  FpMode mode;
+  TileKernel tile[kMostVariants];
+  DirectKernel direct[kMostVariants];
+  GateKernel gates[kWatches][kGateVariants];
+};
+
+}  // namespace lba
+
+#endif  // LBA_KERNELS_CPU_TILE_H_

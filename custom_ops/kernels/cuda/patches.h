@@ -1,0 +1,132 @@
+// The patches of an image batch: the columns of the matrix that turns a convolution into a matrix product. The matrix
+// never exists. Kernels read *planes*, a copy of the input in float32, scaled, with its padding as zeros: there a patch
+// is a corner, one for each output position, plus an offset for each position in the depth, the same for all corners.
+#ifndef LBA_KERNELS_CUDA_PATCHES_H_
+#define LBA_KERNELS_CUDA_PATCHES_H_
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <cstdint>
+
+#include "kernels/cuda/divisor.h"
+#include "kernels/cuda/exact_dot.h"
+#include "kernels/cuda/operand.h"
+#include "kernels/cuda/product_kernels.h"
+#include "lba/conv.h"
+
+namespace lba::cuda {
+
+// Where a block starts in a row of boxes of points, box after box.
+struct BoxStart {
+  int64_t box;
+  uint32_t point;
+};
+
+struct BoxPoint {
+  int64_t box;
+  uint32_t point;  // in the box, as the last dimension runs fastest
+  uint32_t at[3];
+};
+
+// Equal boxes of points: the planes of an image batch, or the outputs of its samples.
+struct Boxes {
+  static constexpr int64_t kMostPoints = int64_t{1} << 30;  // for Find
+
+  int64_t sizes[3], size;
+  Divisor by_size, by_last, by_middle;  // set where Find can be called
+
+  explicit Boxes(const std::array<int64_t, 3>& box_sizes);
+
+  __device__ BoxStart Start(int64_t point) const { return {point / size, static_cast<uint32_t>(point % size)}; }
+  // The point `past` points behind a start, for a `past` of at most 2^30.
+  __device__ BoxPoint Find(const BoxStart& start, int past) const {
+    uint32_t point = start.point + static_cast<uint32_t>(past);
+    const int64_t box = start.box + by_size.Split(&point);
+    uint32_t last = point, middle = by_last.Split(&last);
+    const uint32_t first = by_middle.Split(&middle);
+    return {box, point, {first, middle, last}};
+  }
+};
+
+// A convolution as the kernels read it.
+struct PatchGeometry {
+  int64_t batch, groups;
+  int64_t channels, filters;  // of one group
+  int64_t input[3], kernel[3], strides[3], dilations[3], pads[3];
+  int64_t input_size, kernel_size, depth;
+  Boxes outputs, planes;
+
+  explicit PatchGeometry(const ConvShape& shape);
+
+  // Whether planes are in proportion to the input, and small enough for offsets of 32 bits. Far apart taps in wide
+  // padding can make them arbitrarily large around a few values; without planes all is computed exactly.
+  bool has_planes() const;
+  LBA_HOST_DEVICE int64_t plane_floats() const { return batch * groups * channels * planes.size; }
+  LBA_HOST_DEVICE int64_t columns() const { return batch * outputs.size; }  // of one group
+
+  // Of the patch of an output position, in the planes of the first group.
+  __device__ int64_t Corner(const BoxPoint& output) const {
+    const int64_t row = output.at[0] * strides[0] * planes.sizes[1] + output.at[1] * strides[1];
+    return output.box * groups * channels * planes.size + row * planes.sizes[2] + output.at[2] * strides[2];
+  }
+  __device__ int64_t GroupOffset(int64_t group) const { return group * channels * planes.size; }
+};
+
+// One position in the depth of a dot product, for the exact kernels, which read the input itself.
+struct PatchTap {
+  int64_t channel;  // of the group
+  int64_t at[3];    // from the patch's corner
+};
+
+// What the kernels read of the input, and what follows from its values.
+struct Patches {
+  Values x;
+  const float* planes;
+  const uint32_t* offset_bytes;  // [depth rounded up to kStageDepth]; from a corner in the planes
+  const PatchTap* taps;          // [depth]
+  const ProductKernel* kernels;  // [batch][groups][panels of packed filters]
+};
+
+// A dot product by the definition, for one column of a group's product. Positions in the padding are products of 0,
+// whatever the weight.
+__device__ inline float ExactPatchDot(const ShortCuts& cuts, const PatchGeometry& geometry, const Patches& patches,
+                                      const MatrixSource& weights, int64_t group, int64_t filter, int64_t column) {
+  const int64_t point = column % geometry.outputs.size;
+  const int64_t row = point / geometry.outputs.sizes[2];
+  const int64_t at[3] = {row / geometry.outputs.sizes[1], row % geometry.outputs.sizes[1],
+                         point % geometry.outputs.sizes[2]};
+  int64_t corner[3];
+  for (int d = 0; d < 3; ++d) corner[d] = at[d] * geometry.strides[d] - geometry.pads[d];
+  const int64_t first_plane = (column / geometry.outputs.size * geometry.groups + group) * geometry.channels;
+  const int64_t group_weights = group * weights.matrices.strides[0];
+  return ExactDot(cuts.constants(), geometry.depth, cuts.chunk(), [&](int64_t k, float* x, float* w) {
+    const PatchTap& tap = patches.taps[k];
+    int64_t index = first_plane + tap.channel;
+    bool is_inside = true;
+    for (int d = 0; d < 3; ++d) {
+      const int64_t place = corner[d] + tap.at[d];
+      is_inside = is_inside && place >= 0 && place < geometry.input[d];
+      index = index * geometry.input[d] + place;
+    }
+    *x = is_inside ? patches.x[index] : 0.0f;
+    *w = is_inside ? weights.Read(group_weights, filter, k) : 0.0f;
+  });
+}
+
+// Scratch memory for patches.
+struct PatchMemory {
+  SharedRange* ranges;  // [batch + 1]: of each sample, and of all finite values, at least; zeros before
+  float* planes;
+  uint32_t* offset_bytes;
+  PatchTap* taps;
+  ProductKernel* kernels;
+};
+
+// Queues the kernels that fill the memory.
+Patches MakePatches(const ShortCuts& cuts, const PatchGeometry& geometry, Values x, const PackedOperand& weights,
+                    const PatchMemory& memory, cudaStream_t stream);
+
+}  // namespace lba::cuda
+
+#endif  // LBA_KERNELS_CUDA_PATCHES_H_

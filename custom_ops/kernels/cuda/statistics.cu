@@ -1,0 +1,368 @@
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "arithmetic/chunked_float/definition.h"
+#include "arithmetic/chunked_float/statistics_chain.h"
+#include "kernels/cuda/conv.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/memory.h"
+#include "kernels/cuda/statistics.h"
+
+namespace lba::cuda {
+namespace {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kSide = 16;  // threads along each side of a tile
+constexpr int kThreads = kSide * kSide;
+constexpr int kPerThread = 2;  // outputs of a thread along each side: chains side by side hide the additions' latency
+constexpr int kTile = kSide * kPerThread;
+constexpr int kSliceDepth = 16;
+// A block counts in 32 bits: fewer than 2^31 values of a kind before it hands them over.
+constexpr int64_t kCountedDepth = 1 << 20;
+static_assert(kCountedDepth % kSliceDepth == 0 && kTile * kTile * kCountedDepth < int64_t{1} << 31);
+
+// LbaStatistics as 64-bit words: two that the host fills, the largest values, and what is counted.
+using Word = unsigned long long;
+constexpr int kLargest = offsetof(LbaStatistics, max_abs_product) / sizeof(Word);
+constexpr int kLargestCount = 3;  // of products, partial sums and totals
+constexpr int kCounters = offsetof(LbaStatistics, products) / sizeof(Word);
+constexpr int kEvents = sizeof(LbaEvents) / sizeof(Word);  // of one kind of value
+constexpr int kCounterCount = 3 * (kEvents + LBA_LOG2_BINS);
+static_assert(kLargest == 2 && kCounters == kLargest + kLargestCount);
+static_assert(sizeof(LbaStatistics) == (kCounters + kCounterCount) * sizeof(Word));
+
+// The patches of a convolution, a matrix a group: vector sample * output size + position; its elements in the order of
+// the weights. Padding is zeros.
+struct PatchSource {
+  Values x;
+  ConvShape shape;
+  StridedIndex matrices;
+  int64_t vectors, input_size, output_size;
+
+  PatchSource(const ConvShape& s, const Values& values)
+      : x(values),
+        shape(s),
+        vectors(s.batch * s.output_size()),
+        input_size(s.input_size()),
+        output_size(s.output_size()) {
+    matrices.rank = 1;
+    matrices.sizes[0] = s.groups;
+    matrices.strides[0] = s.group_in_channels() * input_size;
+  }
+
+  // What dimension d of the input a patch reads; false in the padding.
+  __device__ bool Find(int d, int64_t output, int64_t kernel, int64_t* input) const {
+    *input = output * shape.strides[d] - shape.pads_begin[d] + kernel * shape.dilations[d];
+    return *input >= 0 && *input < shape.input[d];
+  }
+
+  __device__ float Read(int64_t matrix_offset, int64_t vector, int64_t k) const {
+    const int64_t position = vector % output_size, row = position / shape.output[2];
+    const int64_t kernel_row = k / shape.kernel[2], kernel_plane = kernel_row / shape.kernel[1];
+    int64_t i, j, l;
+    if (!Find(0, row / shape.output[1], kernel_plane % shape.kernel[0], &i) ||
+        !Find(1, row % shape.output[1], kernel_row % shape.kernel[1], &j) ||
+        !Find(2, position % shape.output[2], k % shape.kernel[2], &l)) {
+      return 0;
+    }
+    const int64_t channel = vector / output_size * shape.in_channels + kernel_plane / shape.kernel[0];
+    return x[matrix_offset + channel * input_size + (i * shape.input[1] + j) * shape.input[2] + l];
+  }
+};
+
+bool IsAlongDepth(const MatrixSource& source) { return source.depth_stride == 1; }
+bool IsAlongDepth(const PatchSource&) { return false; }
+
+template <class Moving>
+struct CountArgs {
+  Moving moving;
+  MatrixSource fixed;
+  bool is_moving_along_depth, is_fixed_along_depth;  // how values lie side by side
+  int64_t moving_tiles, fixed_tiles;                 // of one matrix
+  const int64_t* first;                              // the first moving vector to look at, of each matrix; null: 0
+  int64_t step;                                      // from one such vector to the next
+  int64_t chunk;
+  ChunkedFloatChains formats;
+  Word* words;  // an LbaStatistics
+};
+
+// Values of some depths of a tile's vectors, zero past the operand's end.
+using Slice = double[kSliceDepth][kTile + 1];
+struct Slices {
+  Slice moving, fixed;
+};
+
+// Which vectors a block works on: first_moving + i * step and first_fixed + j.
+struct Place {
+  int64_t moving_offset, fixed_offset, first_moving, first_fixed;
+
+  template <class Moving>
+  __device__ explicit Place(const CountArgs<Moving>& args) {
+    const int64_t tiles = blockIdx.x / args.fixed_tiles, matrix = tiles / args.moving_tiles;
+    moving_offset = args.moving.matrices(matrix);
+    fixed_offset = args.fixed.matrices(matrix);
+    first_moving = tiles % args.moving_tiles * kTile * args.step + (args.first == nullptr ? 0 : args.first[matrix]);
+    first_fixed = blockIdx.x % args.fixed_tiles * kTile;
+  }
+};
+
+// Depths begin ... begin + depths - 1 of vectors first + i * step of a matrix.
+struct Part {
+  int64_t matrix_offset, first, step, begin;
+  int depths;
+  bool is_along_depth;
+};
+
+template <class Source>
+__device__ void Load(const Source& source, const Part& part, Slice& slice) {
+  for (int n = threadIdx.x; n < kTile * kSliceDepth; n += kThreads) {
+    const int i = part.is_along_depth ? n / kSliceDepth : n % kTile;
+    const int k = part.is_along_depth ? n % kSliceDepth : n / kTile;
+    const int64_t vector = part.first + i * part.step;
+    const bool is_inside = vector < source.vectors && k < part.depths;
+    slice[k][i] = is_inside ? source.Read(part.matrix_offset, vector, part.begin + k) : 0.0f;
+  }
+}
+
+// Shows a follower the exact products of a tile, in the order of the definition. The thread's outputs are those of
+// moving vectors y + i * kSide and fixed vectors x + j * kSide of the tile.
+template <class Moving, class Follower>
+__device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Slices& slices, Follower* follower) {
+  const int x = threadIdx.x % kSide, y = threadIdx.x / kSide;
+  const int64_t depth = args.fixed.depth;
+  int64_t in_chunk = 0;
+  for (int64_t begin = 0; begin < depth; begin += kSliceDepth) {
+    const int depths = static_cast<int>(std::min<int64_t>(depth - begin, kSliceDepth));
+    __syncthreads();
+    Load(args.moving, {place.moving_offset, place.first_moving, args.step, begin, depths, args.is_moving_along_depth},
+         slices.moving);
+    Load(args.fixed, {place.fixed_offset, place.first_fixed, 1, begin, depths, args.is_fixed_along_depth},
+         slices.fixed);
+    __syncthreads();
+    for (int k = 0; k < depths; ++k) {
+      for (int i = 0; i < kPerThread; ++i) {
+        for (int j = 0; j < kPerThread; ++j) {
+          follower->Add(i, j, slices.moving[k][y + i * kSide] * slices.fixed[k][x + j * kSide]);
+        }
+      }
+      if (++in_chunk < args.chunk && begin + k + 1 < depth) continue;
+      follower->EndChunks();
+      in_chunk = 0;
+    }
+    if ((begin + kSliceDepth) % kCountedDepth == 0) follower->HandOver(args.words);
+  }
+  follower->HandOver(args.words);
+}
+
+// The largest finite magnitudes of unquantized chains.
+class LargestValues {
+ public:
+  __device__ void Add(int i, int j, double product) {
+    sums_[i][j] += product;
+    Raise(product, &largest_[0]);
+    Raise(sums_[i][j], &largest_[1]);
+  }
+
+  __device__ void EndChunks() {
+    for (int i = 0; i < kPerThread; ++i) {
+      for (int j = 0; j < kPerThread; ++j) {
+        totals_[i][j] += sums_[i][j];
+        Raise(totals_[i][j], &largest_[2]);
+        sums_[i][j] = 0;
+      }
+    }
+  }
+
+  __device__ void HandOver(Word* words) {
+    for (int value = 0; value < kLargestCount; ++value) {
+      uint64_t largest = largest_[value];
+      for (int distance = 16; distance > 0; distance /= 2) {
+        largest = std::max(largest, __shfl_xor_sync(kAllLanes, largest, distance));
+      }
+      // Most warps find that others have seen more: a plain read spares them the atomic operation.
+      Word* word = words + kLargest + value;
+      if (threadIdx.x % 32 == 0 && largest > *word) atomicMax(word, static_cast<Word>(largest));
+    }
+  }
+
+ private:
+  // Magnitudes of doubles order like their bits; those of infinity and NaN come last.
+  __device__ static void Raise(double value, uint64_t* largest) {
+    constexpr uint64_t kInfinity = uint64_t{0x7ff} << 52;
+    const uint64_t magnitude = BitsOf(value) & (~uint64_t{0} >> 1);
+    if (magnitude < kInfinity && magnitude > *largest) *largest = magnitude;
+  }
+
+  double sums_[kPerThread][kPerThread]{}, totals_[kPerThread][kPerThread]{};
+  uint64_t largest_[kLargestCount]{};
+};
+
+// Histograms and events of the dot products of a tile. `counters` are the block's, in shared memory: events, then bins,
+// as in LbaStatistics.
+class CountedChains {
+ public:
+  template <class Moving>
+  __device__ CountedChains(const CountArgs<Moving>& args, const Place& place, unsigned* counters)
+      : formats_(args.formats), counters_(counters) {
+    for (int n = threadIdx.x; n < kCounterCount; n += kThreads) counters[n] = 0;
+    for (int i = 0; i < kPerThread; ++i) {
+      const int64_t moving = place.first_moving + (threadIdx.x / kSide + i * kSide) * args.step;
+      for (int j = 0; j < kPerThread; ++j) {
+        const int64_t fixed = place.first_fixed + threadIdx.x % kSide + j * kSide;
+        is_inside_[i][j] = moving < args.moving.vectors && fixed < args.fixed.vectors;
+      }
+    }
+  }
+
+  __device__ void Add(int i, int j, double product) {
+    if (!is_inside_[i][j]) return;
+    formats_.AddProduct(product, &chains_[i][j], &events_);
+    Count(0, product);
+    Count(1, chains_[i][j].exact_sum);
+  }
+
+  __device__ void EndChunks() {
+    for (int i = 0; i < kPerThread; ++i) {
+      for (int j = 0; j < kPerThread; ++j) {
+        if (!is_inside_[i][j]) continue;
+        formats_.EndChunk(&chains_[i][j], &events_);
+        Count(2, chains_[i][j].exact_total);
+      }
+    }
+  }
+
+  __device__ void HandOver(Word* words) {
+    CountEvents(events_.products, counters_);
+    CountEvents(events_.partial_sums, counters_ + kEvents);
+    CountEvents(events_.totals, counters_ + 2 * kEvents);
+    events_ = {};
+    __syncthreads();
+    for (int n = threadIdx.x; n < kCounterCount; n += kThreads) {
+      if (counters_[n] != 0) atomicAdd(words + kCounters + n, static_cast<Word>(counters_[n]));
+      counters_[n] = 0;
+    }
+  }
+
+ private:
+  __device__ void Count(int kind, double value) {
+    const int bin = Log2Bin(value);
+    if (bin >= 0) atomicAdd(counters_ + 3 * kEvents + kind * LBA_LOG2_BINS + bin, 1u);
+  }
+
+  __device__ static void CountEvents(const LbaEvents& events, unsigned* counters) {
+    AddOfWarp(events.values, counters);
+    AddOfWarp(events.overflows, counters + 1);
+    AddOfWarp(events.underflows, counters + 2);
+    AddOfWarp(events.swamped, counters + 3);
+  }
+
+  __device__ static void AddOfWarp(int64_t count, unsigned* counter) {
+    auto sum = static_cast<uint32_t>(count);
+    for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+    if (threadIdx.x % 32 == 0) atomicAdd(counter, sum);
+  }
+
+  const ChunkedFloatChains& formats_;
+  unsigned* const counters_;
+  ChunkedFloatChains::Chain chains_[kPerThread][kPerThread];
+  ChainEvents events_;
+  bool is_inside_[kPerThread][kPerThread];
+};
+
+template <class Moving>
+__global__ void __launch_bounds__(kThreads) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
+  __shared__ Slices slices;
+  LargestValues largest;
+  FollowTile(args, Place(args), slices, &largest);
+}
+
+template <class Moving>
+__global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ CountArgs<Moving> args) {
+  __shared__ Slices slices;
+  __shared__ unsigned counters[kCounterCount];
+  const Place place(args);
+  CountedChains chains(args, place, counters);
+  FollowTile(args, place, slices, &chains);
+}
+
+// Of one call: each of its matrices is sampled as a call of its own.
+struct Samples {
+  std::vector<int64_t> first;
+  int64_t step = 1, most = 0, all = 0;  // positions of the matrix that has most, and of all matrices
+
+  Samples(int64_t matrices, int64_t positions, int64_t call, double sampled_fraction) {
+    for (int64_t matrix = 0; matrix < matrices; ++matrix) {
+      const SampledPositions samples = SampledPositions::Of(positions, call + matrix, sampled_fraction);
+      first.push_back(samples.first);
+      step = samples.step;
+      most = std::max(most, samples.count);
+      all += samples.count;
+    }
+  }
+};
+
+template <class Moving>
+LbaStatistics Count(const AccumulatorSpec& spec, const Moving& moving, const MatrixSource& fixed, int64_t call,
+                    double sampled_fraction, cudaStream_t stream) {
+  LbaStatistics counts{};
+  const int64_t matrices = fixed.matrices.count();
+  if (matrices == 0 || moving.vectors == 0 || fixed.vectors == 0 || fixed.depth == 0) return counts;
+  const Samples samples(matrices, moving.vectors, call, sampled_fraction);
+  const int64_t first_bytes = matrices * sizeof(int64_t);
+  const DeviceMemory memory(sizeof counts + first_bytes);
+  Word* words = reinterpret_cast<Word*>(memory.data());
+  void* first = words + kCounters + kCounterCount;
+  Check(cudaMemsetAsync(words, 0, sizeof counts, stream), "clearing statistics");
+  Check(cudaMemcpyAsync(first, samples.first.data(), first_bytes, cudaMemcpyHostToDevice, stream), "copying samples");
+  CountArgs<Moving> args{moving,
+                         fixed,
+                         IsAlongDepth(moving),
+                         IsAlongDepth(fixed),
+                         CeilDiv(moving.vectors, kTile),
+                         CeilDiv(fixed.vectors, kTile),
+                         nullptr,
+                         1,
+                         spec.ChunkLength(fixed.depth),
+                         ChunkedFloatChains{ChunkedFloatConstants::Of(spec)},
+                         words};
+  Launch(LargestKernel<Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
+  args.first = static_cast<const int64_t*>(first);
+  args.step = samples.step;
+  args.moving_tiles = CeilDiv(samples.most, kTile);
+  Launch(SampleKernel<Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
+  Check(cudaMemcpyAsync(&counts, words, sizeof counts, cudaMemcpyDeviceToHost, stream), "copying statistics");
+  Check(cudaStreamSynchronize(stream), "counting statistics");
+  counts.outputs = matrices * moving.vectors * fixed.vectors;
+  counts.sampled_outputs = samples.all * fixed.vectors;
+  return counts;
+}
+
+StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* strides) {
+  StridedIndex index;
+  index.rank = args.batch_rank;
+  std::copy_n(args.batch, args.batch_rank, index.sizes);
+  std::copy_n(strides, args.batch_rank, index.strides);
+  return index;
+}
+
+}  // namespace
+
+LbaStatistics CountMatMul(const AccumulatorSpec& spec, const LbaCudaMatMulArgs& args, int64_t call,
+                          double sampled_fraction, cudaStream_t stream) {
+  const bool is_half = args.type == LBA_FLOAT16;
+  const MatrixSource rows{{args.a, is_half}, BatchOf(args, args.a_batch_strides),
+                          args.rows,         args.depth,
+                          args.a_row_stride, args.a_depth_stride};
+  const MatrixSource columns{{args.b, is_half},    BatchOf(args, args.b_batch_strides),
+                             args.columns,         args.depth,
+                             args.b_column_stride, args.b_depth_stride};
+  return Count(spec, rows, columns, call, sampled_fraction, stream);
+}
+
+LbaStatistics CountConv(const AccumulatorSpec& spec, const ConvShape& shape, const Values& x, const Values& w,
+                        int64_t call, double sampled_fraction, cudaStream_t stream) {
+  return Count(spec, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
+}
+
+}  // namespace lba::cuda

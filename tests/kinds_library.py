@@ -1,0 +1,28 @@
+"""The native library with the kinds of tests/kinds, which are installed nowhere."""
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import lba_onnx
+
+_ROOT = Path(__file__).parents[1]
+_BUILD = _ROOT / ".pytest_cache" / "test_kinds"
+
+
+@functools.cache
+def kinds_library() -> Path:
+    """Return its path, built at first use, and what changed built again. Skips the test where it cannot be built.
+
+    Raises:
+        subprocess.CalledProcessError: The sources do not compile.
+    """
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        pytest.skip("needs cmake and a C++ compiler")
+    options = ["-DLBA_TEST_KINDS=ON", "-DLBA_CUDA=OFF", f"-DSKBUILD_PROJECT_VERSION={lba_onnx.__version__}"]
+    subprocess.run(["cmake", "-S", _ROOT, "-B", _BUILD, *options], check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", _BUILD, "--target", "lba_ops_test_kinds", "-j2"], check=True)
+    return _BUILD / "custom_ops" / "liblba_ops_test_kinds.so"

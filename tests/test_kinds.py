@@ -1,0 +1,155 @@
+"""A kind of accumulators that brings its definition alone has products, convolutions, statistics, gradients, nodes.
+
+The kind is tests/kinds/wrap: integer products, sums modulo a power of two. Such sums are the same in any order, so that
+one sum says what is expected.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kinds_library import kinds_library
+from operator_models import node_model
+
+from lba_onnx import make_session, native
+from lba_onnx.errors import ModelError
+from lba_onnx.native.library import LIBRARY_VARIABLE
+
+CUSTOM_OPS = Path(__file__).parents[1] / "custom_ops"
+rng = np.random.default_rng(21)
+A, B = (rng.standard_normal(shape).astype(np.float32) * 20 for shape in ((3, 21, 50), (3, 50, 35)))
+
+
+@pytest.fixture(autouse=True)
+def test_kinds(monkeypatch):
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(kinds_library()))
+
+
+def wrapped_dot(x, w, bits):
+    """Of float32 vectors; the largest product is a few thousand, so that the sum is exact."""
+    half = 2 ** (bits - 1)
+    total = np.trunc(x.astype(np.float64) * w).sum()
+    return (total + half) % (2 * half) - half if np.isfinite(total) else np.nan
+
+
+def expected_matmul(a, b, bits):
+    y = np.empty((a.shape[0], a.shape[1], b.shape[2]), np.float32)
+    for i, row, column in np.ndindex(y.shape):
+        y[i, row, column] = wrapped_dot(a[i, row], b[i, :, column], bits)
+    return y
+
+
+def expected_conv(x, w, group, bits):
+    """One pixel of padding all around; stride 1."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    inside = np.pad(np.ones(x.shape), ((0, 0), (0, 0), (1, 1), (1, 1))) != 0
+    channels, outputs = w.shape[1], w.shape[0] // group
+    y = np.empty((x.shape[0], w.shape[0], *x.shape[2:]), np.float32)
+    for n, c, i, j in np.ndindex(y.shape):
+        part = np.s_[n, c // outputs * channels : (c // outputs + 1) * channels, i : i + 3, j : j + 3]
+        taken = inside[part]
+        y[n, c, i, j] = wrapped_dot(padded[part][taken], w[c][taken], bits)
+    return y
+
+
+def test_the_library_has_the_kind_and_those_of_the_package(monkeypatch):
+    assert native.kinds() == ("chunked-float", "wrap")
+    monkeypatch.delenv(LIBRARY_VARIABLE)
+    assert native.kinds() == ("chunked-float",)
+
+
+@pytest.mark.parametrize("path", native.CPU_PATHS)
+@pytest.mark.parametrize("bits", [4, 12, 20])
+def test_products_on_every_path(monkeypatch, path, bits):
+    monkeypatch.setenv("LBA_ONNX_CPU_PATH", path)
+    try:
+        native.cpu_path()
+    except ValueError as error:
+        pytest.skip(str(error))
+    a = A.copy()
+    a[0, 1, 2], a[1, 20, 49] = np.nan, np.inf
+    for threads in (1, 2):
+        got = native.matmul(a, B, f"wrap{bits}", threads)
+        np.testing.assert_array_equal(got, expected_matmul(a, B, bits))
+    assert np.isnan(got).sum() == 2 * 35
+
+
+@pytest.mark.parametrize(
+    "group, channels", [(1, 6), (6, 6), (6, 12)], ids=["tiles", "depthwise", "two filters a group"]
+)
+@pytest.mark.parametrize("special", [None, np.inf, np.nan])
+def test_convolutions(group, channels, special):
+    x = rng.standard_normal((2, 6, 7, 5)).astype(np.float32) * 30
+    w = rng.standard_normal((channels, 6 // group, 3, 3)).astype(np.float32) * 9
+    if special is not None:
+        w[0, 0, 0, 0] = special  # over the padding it makes products of 0
+    geometry = native.ConvGeometry((1, 1), (1, 1), (1, 1), (1, 1), group)
+    got = native.conv(x, w, "wrap10", geometry, (2, channels, 7, 5), 2)
+    np.testing.assert_array_equal(got, expected_conv(x, w, group, 10))
+
+
+def test_statistics_count_products_sums_and_what_changes_nothing():
+    a = np.array([[[0.5, 3, 0, 7]]], np.float32)
+    b = np.array([[[1], [1], [5], [2]]], np.float32)  # products 0, 3, 0, 14
+    native.statistics_open("kinds", 1.0)
+    native.matmul(a, b, "wrap4", 1, "kinds/node")
+    found = native.statistics_read("kinds/node")
+    native.statistics_close("kinds")
+    assert found.products.values == found.partial_sums.values == 4
+    assert found.partial_sums.swamped == 1, "0.5 becomes 0; a product of zero adds nothing"
+    assert found.products.overflows == found.partial_sums.overflows == 0, "what wraps does not saturate"
+    assert found.max_abs_total == 17.5, "of the unquantized sums"
+
+
+def test_gradients_pass_what_the_estimators_leave_open():
+    a = np.array([[[0.5, 3.0]]], np.float32)
+    b = np.array([[[1.0], [2.0]]], np.float32)
+    grad = np.array([[[10.0]]], np.float32)
+    open_all = native.matmul_gradients(grad, a, b, "wrap8", "recursive_overflow", 1)
+    np.testing.assert_array_equal(open_all.first, [[[10.0, 20.0]]])
+    assert open_all.gated == 0, "nothing saturates"
+    changing = native.matmul_gradients(grad, a, b, "wrap8", "immediate_difference", 1)
+    np.testing.assert_array_equal(changing.first, [[[0.0, 20.0]]])  # the product 0.5 changes nothing
+    assert changing.gated == 1
+
+
+def test_nodes_of_onnxruntime_beside_those_of_another_kind():
+    node = node_model("LbaMatMul", {"A": (A.dtype, A.shape)}, {"B": B}, {"accumulator": "wrap9"})
+    y = make_session(node).run(None, {"A": A})[0]
+    np.testing.assert_array_equal(y, expected_matmul(A, B, 9))
+    chunked = node_model("LbaMatMul", {"A": (A.dtype, A.shape)}, {"B": B}, {"accumulator": "M7E4b10"})
+    other = make_session(chunked).run(None, {"A": A})[0]
+    np.testing.assert_array_equal(other, native.matmul(A, B, "M7E4b10", 1))
+
+
+@pytest.mark.parametrize("text", ["wrap", "wrap1", "wrap25", "wrap012", "wrap12,chunk=2"])
+def test_texts_that_are_none_are_refused(text):
+    with pytest.raises(ValueError, match=f"expected wrap2 to wrap24, got '{text}', at character 5"):
+        native.matmul(A, B, text, 1)
+    with pytest.raises(ModelError, match=f"attribute accumulator: expected wrap2 to wrap24, got '{text}'"):
+        make_session(node_model("LbaMatMul", {"A": (A.dtype, A.shape)}, {"B": B}, {"accumulator": text}))
+
+
+def test_the_library_without_it_knows_no_such_kind(monkeypatch):
+    monkeypatch.delenv(LIBRARY_VARIABLE)
+    with pytest.raises(ValueError, match="of a kind out of chunked-float, at character 1 of the spec 'wrap12'"):
+        native.matmul(A, B, "wrap12", 1)
+
+
+KERNELS = [
+    path
+    for folder in ("kernels/cpu", "c_api", "onnxruntime")
+    for path in sorted((CUSTOM_OPS / folder).iterdir())
+    if path.suffix in (".h", ".cc", ".cu")
+]
+OF_A_KIND = re.compile(
+    r'#include "arithmetic/(?!(accumulator|attributes|registry)\.h")|AccumulatorSpec|FloatFormat|TileConstants'
+    r"|ShortCuts|ChunkedFloat|\bRounding\b|(product|accumulator)_format|\.(chunk_size|underflow)\b"
+)
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_kernels_and_entry_points_know_no_kind(path):
+    lines = (line.partition("//")[0] for line in path.read_text().splitlines())
+    assert not [line for line in lines if OF_A_KIND.search(line)]
