@@ -29,7 +29,7 @@ class WrapSpec(Accumulator):
     summary = "integers that wrap, for tests"
     example = "wrap12"
     levels = ("product", "partial_sum", "total")
-    watched = frozenset()
+    watched = frozenset(("difference",))
 
     bits: int
 
