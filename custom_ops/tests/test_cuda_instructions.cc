@@ -66,7 +66,7 @@ void CheckRandomArithmetic() {
     const double product = static_cast<double>(a) * static_cast<double>(b);
     CheckBits(MultiplyTruncated(a, b), truncated(product), "a product");
     CheckBits(AddTruncated(a, b), truncated(static_cast<double>(a) + static_cast<double>(b)) + 0.0f, "a sum");
-    const double sum = lba::AddTruncated(product, static_cast<double>(c));
+    const double sum = lba::AddToOdd(product, static_cast<double>(c));
     CheckBits(MultiplyAddTruncated(a, b, c), truncated(sum) + 0.0f, "an FMA");
   }
 }

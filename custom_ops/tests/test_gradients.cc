@@ -30,6 +30,7 @@ AccumulatorSpec DrawSpec(Random& random) {
   spec.product_format = {mantissa, exponent, bias + static_cast<int>(Draw(random, -1, 3))};
   spec.chunk_size = Draw(random, 0, 3) == 0 ? 0 : Draw(random, 1, 20);
   spec.underflow = Draw(random, 0, 2) != 0;
+  spec.rounding = Draw(random, 0, 1) != 0 ? Rounding::kNearest : Rounding::kTruncate;
   return spec;
 }
 
@@ -67,8 +68,8 @@ Values DrawValues(Random& random, int64_t count, float (*draw)(Random&)) {
 
 // Which products of one dot product pass their gradient (docs/numerics.md, "Gradients").
 std::vector<char> Open(const AccumulatorSpec& spec, Estimator estimator, const Values& x, const Values& w) {
-  const QuantizeConstants product_format = QuantizeConstants::Of(spec.product_format, spec.underflow);
-  const QuantizeConstants sum_format = QuantizeConstants::Of(spec.accumulator_format, spec.underflow);
+  const QuantizeConstants product_format = QuantizeConstants::Of(spec.product_format, spec.underflow, spec.rounding);
+  const QuantizeConstants sum_format = QuantizeConstants::Of(spec.accumulator_format, spec.underflow, spec.rounding);
   const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
   const bool is_difference = estimator == Estimator::kImmediateDifference;
   const bool is_recursive = estimator == Estimator::kRecursiveOverflow;
@@ -83,17 +84,15 @@ std::vector<char> Open(const AccumulatorSpec& spec, Estimator estimator, const V
       if (is_difference) {
         if (x[k] != 0 && w[k] != 0 && next == sum) open[k] = 0;
       } else {
-        const double exact = static_cast<double>(x[k]) * static_cast<double>(w[k]);
-        if (std::fabs(exact) >= product_format.max_value) open[k] = 0;
-        if (std::fabs(AddTruncated(product, sum)) >= sum_format.max_value) {
+        if (std::fabs(product) == product_format.max_value) open[k] = 0;
+        if (std::fabs(next) == sum_format.max_value) {
           for (int64_t j = is_recursive ? begin : k; j <= k; ++j) open[j] = 0;
         }
       }
       sum = next;
     }
     const double next = QuantizedSum(sum, total, sum_format);
-    const bool is_gated =
-        is_difference ? sum != 0 && next == total : std::fabs(AddTruncated(sum, total)) >= sum_format.max_value;
+    const bool is_gated = is_difference ? sum != 0 && next == total : std::fabs(next) == sum_format.max_value;
     for (int64_t j = is_recursive ? 0 : begin; is_gated && j < end; ++j) open[j] = 0;
     total = next;
   }

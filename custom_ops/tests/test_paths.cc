@@ -31,6 +31,7 @@ FloatFormat DrawFormat(Random& random) {
 
 AccumulatorSpec DrawSpec(Random& random) {
   AccumulatorSpec spec{DrawFormat(random), DrawFormat(random), Draw(random, 0, 20), Draw(random, 0, 2) != 0};
+  spec.rounding = Draw(random, 0, 1) != 0 ? Rounding::kNearest : Rounding::kTruncate;
   if (Draw(random, 0, 2) != 0) {  // the usual neighbourhood
     spec.product_format = {7, 4, static_cast<int>(Draw(random, 6, 14))};
     spec.accumulator_format = {7, 4, static_cast<int>(Draw(random, 6, 14))};
@@ -60,8 +61,8 @@ std::vector<float> DrawValues(Random& random, int64_t count) {
 // The definition (docs/numerics.md). `is_padding` marks products that are 0 whatever the operands.
 float Dot(const AccumulatorSpec& spec, const std::vector<float>& x, const std::vector<float>& w,
           const std::vector<bool>& is_padding) {
-  const QuantizeConstants product = QuantizeConstants::Of(spec.product_format, spec.underflow);
-  const QuantizeConstants accumulator = QuantizeConstants::Of(spec.accumulator_format, spec.underflow);
+  const QuantizeConstants product = QuantizeConstants::Of(spec.product_format, spec.underflow, spec.rounding);
+  const QuantizeConstants accumulator = QuantizeConstants::Of(spec.accumulator_format, spec.underflow, spec.rounding);
   const size_t chunk = spec.ChunkLength(x.size());
   double total = 0;
   for (size_t begin = 0; begin < x.size(); begin += chunk) {

@@ -90,7 +90,7 @@ void QuantizeCase(Tokens& tokens) {
   const bool underflow = tokens.Integer() != 0;
   const double x = tokens.Float64();
   const float expected = tokens.Float32();
-  const float actual = static_cast<float>(Quantize(x, QuantizeConstants::Of(format, underflow)));
+  const float actual = static_cast<float>(Quantize(x, QuantizeConstants::Of(format, underflow, Rounding::kTruncate)));
   CHECK(IsSame(actual, expected), "expected %a, got %a in: %s", static_cast<double>(expected),
         static_cast<double>(actual), tokens.line().c_str());
 }

@@ -19,6 +19,7 @@ class ChunkedFloat : public Accumulator {
 
 // One a rounding; each library has its own.
 SharedAccumulator MakeTruncating(const AccumulatorSpec& spec);
+SharedAccumulator MakeNearest(const AccumulatorSpec& spec);
 
 }  // namespace lba
 

@@ -17,10 +17,11 @@ struct QuantizeConstants {
   double max_value;
   double min_value;    // smallest magnitude that is kept
   uint64_t kept_bits;  // mask of a double's bits: sign, exponent, leading mantissa bits
+  Rounding rounding;
 
-  static QuantizeConstants Of(const FloatFormat& format, bool underflow) {
+  static QuantizeConstants Of(const FloatFormat& format, bool underflow, Rounding rounding) {
     const double smallest = underflow ? format.min_value() : std::ldexp(1.0, -126);
-    return {format.max_value(), smallest, ~uint64_t{0} << (52 - format.mantissa_bits)};
+    return {format.max_value(), smallest, ~uint64_t{0} << (52 - format.mantissa_bits), rounding};
   }
 };
 
@@ -36,22 +37,33 @@ LBA_HOST_DEVICE inline double FromBits(uint64_t bits) {
   return value;
 }
 
-// Q(x) for an x already truncated, toward zero, to 53 bits: truncation composes. NaN stays NaN.
-LBA_HOST_DEVICE inline double Quantize(double x, const QuantizeConstants& format) {
-  if (x != x) return x;
-  const double magnitude = std::fabs(x);
-  if (magnitude >= format.max_value) return std::copysign(format.max_value, x);
-  if (magnitude < format.min_value) return 0.0;
-  return FromBits(BitsOf(x) & format.kept_bits);
+// x with a mantissa of so many bits and any exponent, to nearest, ties to even. Beside a power of two that many bits
+// larger than x, what is dropped is what double drops.
+LBA_HOST_DEVICE inline double RoundedToNearest(double x, uint64_t kept_bits) {
+  constexpr uint64_t kSignAndExponent = 0xfff0000000000000;
+  const double power = FromBits(BitsOf(x) & kSignAndExponent) * static_cast<double>(~kept_bits + 1);
+  return (x + power) - power;
 }
 
-// a + b truncated toward zero to 53 bits. a and b are finite or NaN and far from double's overflow.
-LBA_HOST_DEVICE inline double AddTruncated(double a, double b) {
+// Q(x) for an x that is exact, or rounded to odd, to 53 bits: every rounding to fewer bits then gives what it gives of
+// the exact value. NaN stays NaN.
+LBA_HOST_DEVICE inline double Quantize(double x, const QuantizeConstants& format) {
+  if (x != x) return x;
+  if (std::fabs(x) >= format.max_value) return std::copysign(format.max_value, x);
+  const double rounded = format.rounding == Rounding::kNearest ? RoundedToNearest(x, format.kept_bits)
+                                                               : FromBits(BitsOf(x) & format.kept_bits);
+  return std::fabs(rounded) < format.min_value ? 0.0 : rounded;
+}
+
+// a + b rounded to odd to 53 bits: truncated toward zero, its last bit set where that is not exact. a and b are finite
+// or NaN and far from double's overflow.
+LBA_HOST_DEVICE inline double AddToOdd(double a, double b) {
   const double sum = a + b;
   const double b_part = sum - a;
   const double error = (a - (sum - b_part)) + (b - b_part);  // a + b == sum + error, exactly (TwoSum)
-  const bool rounded_away = (error < 0 && sum > 0) || (error > 0 && sum < 0);
-  return rounded_away ? FromBits(BitsOf(sum) - 1) : sum;
+  if (!(error < 0 || error > 0)) return sum;
+  const bool rounded_away = (error < 0) != (sum < 0);
+  return FromBits((BitsOf(sum) - (rounded_away ? 1 : 0)) | 1);
 }
 
 // Q_prod(x * w): the product of two float32 values is exact in double.
@@ -61,7 +73,7 @@ LBA_HOST_DEVICE inline double QuantizedProduct(float x, float w, const QuantizeC
 
 // Q_acc(addend + sum)
 LBA_HOST_DEVICE inline double QuantizedSum(double addend, double sum, const QuantizeConstants& accumulator_format) {
-  return Quantize(AddTruncated(addend, sum), accumulator_format);
+  return Quantize(AddToOdd(addend, sum), accumulator_format);
 }
 
 // The formats of a specification, as the definition reads them.
@@ -69,17 +81,15 @@ struct ChunkedFloatConstants {
   QuantizeConstants product{}, accumulator{};
 
   static ChunkedFloatConstants Of(const AccumulatorSpec& spec) {
-    return {QuantizeConstants::Of(spec.product_format, spec.underflow),
-            QuantizeConstants::Of(spec.accumulator_format, spec.underflow)};
+    return {QuantizeConstants::Of(spec.product_format, spec.underflow, spec.rounding),
+            QuantizeConstants::Of(spec.accumulator_format, spec.underflow, spec.rounding)};
   }
 };
 
 // The definition, as kernels/cpu/definition_kernels.h takes it. `Of` has a ChunkedFloatConstants as its member
 // `definition`.
-template <Rounding kRounding, class Of>
+template <class Of>
 class ChunkedFloatDefinition {
-  static_assert(kRounding == Rounding::kTruncate, "the other rounding is not written yet");
-
  public:
   using Constants = Of;
   using State = double;

@@ -1,5 +1,3 @@
-#include <stdexcept>
-
 #include "arithmetic/chunked_float/accumulator.h"
 #include "arithmetic/registry.h"
 
@@ -8,8 +6,7 @@ namespace {
 
 SharedAccumulator Parse(const std::string& text) {
   const AccumulatorSpec spec = ParseSpec(text);
-  if (spec.rounding == Rounding::kTruncate) return MakeTruncating(spec);
-  throw std::invalid_argument("expected round=truncate, which this library computes, got '" + text + "'");
+  return spec.rounding == Rounding::kNearest ? MakeNearest(spec) : MakeTruncating(spec);
 }
 
 const KindRegistration registration({"chunked-float", IsChunkedFloat, Parse});

@@ -15,7 +15,7 @@ namespace lba {
 LBA_HOST_DEVICE inline double CountedProduct(double exact, const QuantizeConstants& format, LbaEvents* events) {
   const double product = Quantize(exact, format);
   ++events->values;
-  events->overflows += std::fabs(exact) >= format.max_value;
+  events->overflows += std::fabs(product) == format.max_value;
   events->underflows += exact != 0 && product == 0;
   return product;
 }
@@ -23,9 +23,9 @@ LBA_HOST_DEVICE inline double CountedProduct(double exact, const QuantizeConstan
 // Q_acc(addend + before)
 LBA_HOST_DEVICE inline double CountedSum(double addend, double before, const QuantizeConstants& format,
                                          LbaEvents* events) {
-  const double exact = AddTruncated(addend, before);
+  const double exact = AddToOdd(addend, before);
   const double after = Quantize(exact, format);
-  const bool overflows = std::fabs(exact) >= format.max_value;
+  const bool overflows = std::fabs(after) == format.max_value;
   ++events->values;
   events->overflows += overflows;
   events->underflows += exact != 0 && after == 0;

@@ -13,7 +13,6 @@ const TileKernels& TruncatingAvx2Kernels();
 #endif
 // For operands as they are.
 const TileKernels& TruncatingPortableKernels();
-const TileKernels& TruncatingExactKernels();
 
 }  // namespace lba
 

@@ -1,6 +1,7 @@
 // Scaled float32 under FpMode::kTowardZeroFlush (docs/design.md, "The scaled float32 kernel"), written once for all
 // vector instruction sets. An Isa brings the vector type V, its kLanes, the tile that fills its registers, and
 //   Zero, Load, Set (one value), Bits (one mask), Store, And, Add, Multiply, MultiplyAdd(a, b, c) = a * b + c
+//   BroadcastMultiply(x, w) = *x * w, BroadcastMultiplyAdd(x, w, c) = *x * w + c
 //   Saturate(value, max)     the smaller magnitude with the sign of the value
 //   Equal(a, b), AtLeast(value, max)   a bit per lane: equal values; a magnitude of at least max
 // and Half, the Isa of vectors of half the length, or void.
@@ -48,21 +49,22 @@ class ScaledArithmetic {
   static V Load(const float* p) { return Isa::Load(p); }
   static V Broadcast(const float* p) { return Isa::Set(*p); }
 
-  V Step(V sum, V x, V w) const {
+  // Equal operations stand side by side: the processor then overlaps them best.
+  template <int kCount>
+  void Step(V (&sums)[kCount], const float* x, const V (&w)[kCount]) const {
     if constexpr (kProduct == ProductStep::kFused) {
-      return Quantized(Isa::MultiplyAdd(x, w, sum));
+      ForEach<kCount>([&](int v) { sums[v] = Isa::BroadcastMultiplyAdd(x, w[v], sums[v]); });
     } else {
-      return AddProduct(sum, Product(x, w));
+      V products[kCount];
+      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
+      ForEach<kCount>([&](int v) { products[v] = QuantizedProduct(products[v]); });
+      ForEach<kCount>([&](int v) { sums[v] = Isa::MultiplyAdd(products[v], product_to_accumulator_, sums[v]); });
     }
+    ForEach<kCount>([&](int v) { sums[v] = Quantized(sums[v]); });
   }
 
   // The two parts of Step; not for kFused.
-  V Product(V x, V w) const {
-    V product = Isa::Multiply(x, w);
-    if constexpr (kProduct != ProductStep::kExact) product = Isa::And(product, product_kept_);
-    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
-    return product;
-  }
+  V Product(V x, V w) const { return QuantizedProduct(Isa::Multiply(x, w)); }
   V AddProduct(V sum, V product) const { return Quantized(Isa::MultiplyAdd(product, product_to_accumulator_, sum)); }
 
   V Join(V total, V sum) const {
@@ -81,6 +83,11 @@ class ScaledArithmetic {
   }
 
  private:
+  V QuantizedProduct(V product) const {
+    if constexpr (kProduct != ProductStep::kExact) product = Isa::And(product, product_kept_);
+    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
+    return product;
+  }
   V Quantized(V sum) const {
     const V kept = Isa::And(sum, accumulator_kept_);
     if constexpr (kSaturatesPartialSum) return Isa::Saturate(kept, accumulator_max_);

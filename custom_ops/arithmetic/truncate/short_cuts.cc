@@ -14,6 +14,46 @@ int ScaleLog2(const FloatFormat& format, bool underflow) {
 
 uint32_t KeptBits(const FloatFormat& format) { return 0xffffffffu << (23 - format.mantissa_bits); }
 
+int UnusedBits(const FloatFormat& format) { return 23 - format.mantissa_bits; }
+
+bool IsNearest(const AccumulatorSpec& spec) { return spec.rounding == Rounding::kNearest; }
+
+// A sum below min_value is a multiple of its addends' last bits. With products of at least min_value / 2 these are no
+// finer than the mantissa just below min_value, so that such a sum cannot round up to it.
+bool FlushesSums(const AccumulatorSpec& spec) {
+  return IsNearest(spec) && spec.product_format.exponent_bias - spec.accumulator_format.exponent_bias >= 2;
+}
+
+// Sums that are flushed after they are rounded lie one binade above the processor's own flush: rounded, they reach
+// min_value in the last binade but one of float32, or in the last with a mantissa that overflows.
+uint32_t KeptSumBits(const FloatFormat& format) {
+  const uint32_t shifted_exponent = 1u + UnusedBits(format);  // of what is too small, after the power of two is added
+  return (~shifted_exponent & 0xffu) << 23 | 2u << format.mantissa_bits;
+}
+
+// Rounding once makes a value at most so many times larger.
+double RoundingGrowth(const AccumulatorSpec& spec, const FloatFormat& format) {
+  return IsNearest(spec) ? 1 + std::ldexp(1.0, -format.mantissa_bits - 1) : 1;
+}
+
+double SumGrowth(const AccumulatorSpec& spec, int64_t chunk) {
+  if (!IsNearest(spec)) return 1;
+  return std::pow(RoundingGrowth(spec, spec.accumulator_format), static_cast<double>(chunk)) *
+         RoundingGrowth(spec, spec.product_format) * (1 + 1e-9);
+}
+
+// Sums that are rounded twice, first to `bits` bits, are rounded as if once where both addends have at most as many
+// bits as the accumulator, and these are few (docs/design.md, "Rounding to nearest").
+bool RoundsAsOnce(const AccumulatorSpec& spec, int bits) {
+  const int kept = spec.accumulator_format.mantissa_bits + 1;
+  return spec.product_format.mantissa_bits < kept && 2 * kept + 2 <= bits;
+}
+
+bool FitsFloat32(const AccumulatorSpec& spec, int product_to_accumulator_log2) {
+  constexpr int kMaxRatio = 96;  // with it, no sum leaves float32, nor the power of two that is added to it
+  return !IsNearest(spec) || (spec.underflow && RoundsAsOnce(spec, 24) && product_to_accumulator_log2 <= kMaxRatio);
+}
+
 TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int accumulator_log2) {
   TileConstants c;
   c.definition = ChunkedFloatConstants::Of(spec);
@@ -22,6 +62,9 @@ TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int a
   c.product_to_accumulator = static_cast<float>(std::ldexp(1.0, accumulator_log2 - product_log2));
   c.product_kept_bits = KeptBits(spec.product_format);
   c.accumulator_kept_bits = KeptBits(spec.accumulator_format);
+  c.product_shift = UnusedBits(spec.product_format);
+  c.accumulator_shift = UnusedBits(spec.accumulator_format);
+  c.kept_sum_bits = KeptSumBits(spec.accumulator_format);
   const int half = -accumulator_log2 / 2;  // one factor alone may not be a float32
   c.unscale[0] = static_cast<float>(std::ldexp(1.0, half));
   c.unscale[1] = static_cast<float>(std::ldexp(1.0, -accumulator_log2 - half));
@@ -37,8 +80,15 @@ ShortCuts::ShortCuts(const AccumulatorSpec& spec, int64_t depth)
       product_max_exponent_(spec.product_format.max_exponent()),
       accumulator_mantissa_bits_(spec.accumulator_format.mantissa_bits),
       accumulator_max_exponent_(spec.accumulator_format.max_exponent()),
+      flushes_sums_(FlushesSums(spec)),
       product_scale_log2_(ScaleLog2(spec.product_format, spec.underflow)),
-      accumulator_scale_log2_(ScaleLog2(spec.accumulator_format, spec.underflow)),
+      accumulator_scale_log2_(ScaleLog2(spec.accumulator_format, spec.underflow) + (flushes_sums_ ? 1 : 0)),
+      operand_log2_(IsNearest(spec) ? -1 : 0),
+      product_growth_(RoundingGrowth(spec, spec.product_format)),
+      sum_growth_(SumGrowth(spec, chunk_)),
+      is_scalable_(IsNormalExponent(accumulator_scale_log2_ - product_scale_log2_) &&
+                   FitsFloat32(spec, accumulator_scale_log2_ - product_scale_log2_)),
+      fits_double_(!IsNearest(spec) || RoundsAsOnce(spec, 53)),
       constants_(MakeConstants(spec, product_scale_log2_, accumulator_scale_log2_)) {}
 
 }  // namespace lba

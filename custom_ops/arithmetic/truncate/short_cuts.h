@@ -19,7 +19,10 @@ struct TileConstants {
   float product_max = 0, accumulator_max = 0;
   float product_to_accumulator = 1;  // from the scale of the products to that of the accumulator
   uint32_t product_kept_bits = 0, accumulator_kept_bits = 0;
-  float unscale[2] = {1, 1};         // both factors together take a total back
+  float unscale[2] = {1, 1};  // both factors together take a total back
+  // For rounding to nearest: the bits that float32 has more than the formats, and those by which a rounded sum of at
+  // least min_value shows (nearest/scaled_arithmetic.h).
+  uint32_t product_shift = 0, accumulator_shift = 0, kept_sum_bits = 0;
   ChunkedFloatConstants definition;  // for double: the formats as they are
 };
 
@@ -50,7 +53,13 @@ class ShortCuts {
   LBA_HOST_DEVICE int64_t chunk() const { return chunk_; }
   LBA_HOST_DEVICE bool has_underflow() const { return underflow_; }
   // Whether some operands can be computed in scaled float32.
-  LBA_HOST_DEVICE bool is_scalable() const { return IsNormalExponent(accumulator_scale_log2_ - product_scale_log2_); }
+  LBA_HOST_DEVICE bool is_scalable() const { return is_scalable_; }
+  // Whether double arithmetic, which rounds sums to 53 bits first, gives the bits of the definition for finite
+  // operands.
+  LBA_HOST_DEVICE bool fits_double() const { return fits_double_; }
+  // Whether sums just below min_value have to be kept until they are rounded: addends may be so small that a sum below
+  // it needs more mantissa bits than the format has.
+  LBA_HOST_DEVICE bool flushes_sums() const { return flushes_sums_; }
 
   LBA_HOST_DEVICE int FixedScaleLog2(const ValueRange& fixed) const {
     if (!is_scalable() || fixed.is_zero() || !fixed.is_finite()) return 0;
@@ -115,12 +124,12 @@ class ShortCuts {
     return exponent >= kMinNormal && exponent <= kMaxNormal - 1;
   }
 
-  // Both scaled operands stay below 1: then an operand that the hardware flushes could only have made products that
-  // underflow, and no product leaves float32.
+  // Both scaled operands stay below 1, or 1/2 where products may round up: then an operand that the hardware flushes
+  // could only have made products that underflow, and no product leaves float32.
   LBA_HOST_DEVICE bool FitsWithUnderflow(const ValueRange& moving, const ValueRange& fixed, int moving_log2,
                                          int fixed_log2) const {
-    return (moving.is_zero() || moving.max_exponent() + 1 + moving_log2 <= 0) &&
-           (fixed.is_zero() || fixed.max_exponent() + 1 + fixed_log2 <= 0);
+    return (moving.is_zero() || moving.max_exponent() + 1 + moving_log2 <= operand_log2_) &&
+           (fixed.is_zero() || fixed.max_exponent() + 1 + fixed_log2 <= operand_log2_);
   }
 
   // All values are multiples of the last mantissa bit of the smallest product. While that bit is a normal float32,
@@ -142,21 +151,26 @@ class ShortCuts {
   }
 
   LBA_HOST_DEVICE bool CanOverflowProduct(double largest) const {
-    return largest >= constants_.definition.product.max_value;
+    return largest * product_growth_ >= constants_.definition.product.max_value;
   }
 
-  // Truncation only shrinks, so these bound every partial sum: the triangle inequality and Cauchy-Schwarz.
+  // Truncation only shrinks, and rounding to nearest grows each value by a known factor at most; so these bound every
+  // partial sum: the triangle inequality and Cauchy-Schwarz.
   LBA_HOST_DEVICE bool CanOverflowPartialSum(const PanelBounds& moving, const PanelBounds& fixed) const {
     const double largest = moving.max_abs * fixed.max_abs;
     const double sum =
         std::min(static_cast<double>(chunk_) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
-    return !(sum < constants_.definition.accumulator.max_value);
+    return !(sum * sum_growth_ < constants_.definition.accumulator.max_value);
   }
 
   int64_t chunk_;
   bool underflow_;
   int product_mantissa_bits_, product_max_exponent_, accumulator_mantissa_bits_, accumulator_max_exponent_;
+  bool flushes_sums_;
   int product_scale_log2_, accumulator_scale_log2_;
+  int operand_log2_;                    // scaled operands stay below 2 to this power
+  double product_growth_, sum_growth_;  // how many times larger rounding makes a product, a partial sum, at most
+  bool is_scalable_, fits_double_;
   TileConstants constants_;
 };
 

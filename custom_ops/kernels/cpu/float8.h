@@ -24,6 +24,17 @@ struct Float8Operations {
   static V Add(V a, V b) { return _mm256_add_ps(a, b); }
   static V Multiply(V a, V b) { return _mm256_mul_ps(a, b); }
   static V MultiplyAdd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static V BroadcastMultiply(const float* x, V w) { return Multiply(Set(*x), w); }
+  static V BroadcastMultiplyAdd(const float* x, V w, V c) { return MultiplyAdd(Set(*x), w, c); }
+  static V Subtract(V a, V b) { return _mm256_sub_ps(a, b); }
+  static V NegativeMultiplyAdd(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+  static V AddBits(V a, V b) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+  }
+  static V KeepWhere(V bits, V test, V value) {
+    const __m256i common = _mm256_castps_si256(_mm256_and_ps(bits, test));
+    return _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(common, _mm256_setzero_si256())), value);
+  }
   static uint32_t Equal(V a, V b) { return Lanes(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
   static uint32_t AtLeast(V value, V max) {
     return Lanes(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), value), max, _CMP_GE_OQ));

@@ -19,6 +19,8 @@ uint32_t ControlWord(FpMode mode) {
   switch (mode) {
     case FpMode::kNearest:
       return kMaskExceptions;
+    case FpMode::kNearestFlush:
+      return kMaskExceptions | kFlushResults | kFlushOperands;
     case FpMode::kTowardZero:
       return kMaskExceptions | kRoundTowardZero;
     case FpMode::kTowardZeroFlush:
@@ -38,7 +40,7 @@ FpScope::~FpScope() { _mm_setcsr(saved_); }
 FpScope::FpScope(FpMode mode) {
   std::fegetenv(&saved_);
   std::fesetenv(FE_DFL_ENV);
-  if (mode != FpMode::kNearest) std::fesetround(FE_TOWARDZERO);
+  if (mode == FpMode::kTowardZero || mode == FpMode::kTowardZeroFlush) std::fesetround(FE_TOWARDZERO);
 }
 
 FpScope::~FpScope() { std::fesetenv(&saved_); }

@@ -9,6 +9,7 @@ namespace lba {
 
 enum class FpMode {
   kNearest,          // round to nearest even, subnormals kept
+  kNearestFlush,     // round to nearest even, subnormal operands and results become zero (x86 only)
   kTowardZero,       // truncate, subnormals kept
   kTowardZeroFlush,  // truncate, subnormal operands and results become zero (x86 only)
 };

@@ -1,6 +1,6 @@
 // The dot product loop, written once for all CPU paths. An Arithmetic brings a vector type V of kLanes values and
-//   Zero, Load, Broadcast    from float32 operands
-//   Step(s, x, w)            s <- Q_acc(Q_prod(x * w) + s)
+//   Zero, Load               from float32 operands
+//   Step(s, x, w)            s[v] <- Q_acc(Q_prod(*x * w[v]) + s[v]) for the vectors of a row
 //   Join(total, s)           total <- Q_acc(total + s)
 //   Store(out, total)        to float32, zeros positive
 // and the tile that keeps its registers busy: kRows x kVectors; kDirectVectors for one row; and Half, the same
@@ -22,6 +22,13 @@ Arithmetic ArithmeticOf(const void* constants) {
   return Arithmetic(*static_cast<const typename Arithmetic::Constants*>(constants));
 }
 
+// Calls function(i) for i < kCount, unrolled: the arrays that it reads and writes become registers.
+template <int kCount, class Function>
+inline void ForEach(const Function& function) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; ++i) function(i);
+}
+
 // The partial sums of one chunk: kRows broadcast vectors, rows[k * row_step + r], and kVectors * kLanes columns at
 // column(k), begin <= k < end.
 template <class Arithmetic, int kRows, int kVectors, class Column>
@@ -30,27 +37,22 @@ inline void SumChunk(const Arithmetic& arithmetic, const float* rows, int64_t ro
   using V = typename Arithmetic::V;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = Arithmetic::Zero();
+    ForEach<kVectors>([&](int v) { sums[r][v] = Arithmetic::Zero(); });
   }
   for (int64_t k = begin; k < end; ++k) {
     const float* values = column(k);
     V w[kVectors];
+    ForEach<kVectors>([&](int v) { w[v] = Arithmetic::Load(values + v * Arithmetic::kLanes); });
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) w[v] = Arithmetic::Load(values + v * Arithmetic::kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const V x = Arithmetic::Broadcast(rows + k * row_step + r);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = arithmetic.Step(sums[r][v], x, w[v]);
-    }
+    for (int r = 0; r < kRows; ++r) arithmetic.Step(sums[r], rows + k * row_step + r, w);
   }
 }
 
-// The dot products over the whole depth.
+// The dot products over the whole depth. Flattened: a step that is called keeps its sums in memory.
 template <class Arithmetic, int kRows, int kVectors, class Column>
-inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t row_step, const Column& column,
-                     int64_t depth, int64_t chunk, float* out, int64_t out_step) {
+[[gnu::flatten]] inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t row_step,
+                                      const Column& column, int64_t depth, int64_t chunk, float* out,
+                                      int64_t out_step) {
   using V = typename Arithmetic::V;
   V totals[kRows][kVectors];
   // Q_acc(0 + s) = s: the first chunk's sum is a value of the format already.
@@ -60,14 +62,12 @@ inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t ro
     SumChunk(arithmetic, rows, row_step, column, begin, std::min(begin + chunk, depth), sums);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) totals[r][v] = arithmetic.Join(totals[r][v], sums[r][v]);
+      ForEach<kVectors>([&](int v) { totals[r][v] = arithmetic.Join(totals[r][v], sums[r][v]); });
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) arithmetic.Store(out + r * out_step + v * Arithmetic::kLanes, totals[r][v]);
+    ForEach<kVectors>([&](int v) { arithmetic.Store(out + r * out_step + v * Arithmetic::kLanes, totals[r][v]); });
   }
 }
 

@@ -1,6 +1,7 @@
-// Decides which kernel of truncation computes a tile: the proofs of short_cuts.h, and what this CPU has.
-#ifndef LBA_ARITHMETIC_TRUNCATE_CPU_PLANNER_H_
-#define LBA_ARITHMETIC_TRUNCATE_CPU_PLANNER_H_
+// Decides which kernel of a chunked float computes a tile: the proofs of short_cuts.h, and what this CPU has. Each
+// rounding brings its kernels.
+#ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_CPU_PLANNER_H_
+#define LBA_ARITHMETIC_CHUNKED_FLOAT_CPU_PLANNER_H_
 
 #include <cmath>
 #include <cstdint>
@@ -11,9 +12,9 @@
 
 namespace lba {
 
-class TruncatingPlanner : public Planner {
+class ChunkedFloatPlanner : public Planner {
  public:
-  TruncatingPlanner(const AccumulatorSpec& spec, int64_t depth);
+  ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth);
 
   int FixedScaleLog2(const ValueRange& fixed) const override {
     return is_scaled_ ? short_cuts_.FixedScaleLog2(fixed) : 0;
@@ -30,15 +31,20 @@ class TruncatingPlanner : public Planner {
   }
   GatePlan PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const override;
 
-  const TileKernels& KernelsOf(CpuPath path) const override;
   const void* constants() const override { return &short_cuts_.constants(); }
   std::unique_ptr<ChainFollower> FollowChains() const override;
+
+ protected:
+  const ShortCuts& short_cuts() const { return short_cuts_; }
 
  private:
   const ShortCuts short_cuts_;
   const bool is_scaled_;  // whether this CPU's path is for scaled operands, and some can be scaled
 };
 
+// One value at a time, for every operand and every rounding.
+const TileKernels& ExactChunkedFloatKernels();
+
 }  // namespace lba
 
-#endif  // LBA_ARITHMETIC_TRUNCATE_CPU_PLANNER_H_
+#endif  // LBA_ARITHMETIC_CHUNKED_FLOAT_CPU_PLANNER_H_

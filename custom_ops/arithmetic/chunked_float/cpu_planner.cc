@@ -1,0 +1,34 @@
+#include "arithmetic/chunked_float/cpu_planner.h"
+
+#include "arithmetic/chunked_float/statistics_chain.h"
+
+namespace lba {
+namespace {
+
+bool IsVectorPath(CpuPath path) { return path == CpuPath::kAvx512 || path == CpuPath::kAvx2; }
+
+}  // namespace
+
+ChunkedFloatPlanner::ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth)
+    : Planner(spec.ChunkLength(depth)),
+      short_cuts_(spec, depth),
+      is_scaled_(IsVectorPath(path()) && short_cuts_.is_scalable()) {}
+
+PanelPlan ChunkedFloatPlanner::Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const {
+  const bool is_exact = path() == CpuPath::kExact || !short_cuts_.fits_double();
+  if (is_exact || !moving.is_finite() || !fixed.is_finite()) return {CpuPath::kExact, false};
+  if (!is_scaled_ || !short_cuts_.FitsScaled(moving, fixed, fixed_scale_log2)) return {CpuPath::kPortable, false};
+  return {path(), short_cuts_.CanFuse(moving, fixed, fixed_scale_log2)};
+}
+
+GatePlan ChunkedFloatPlanner::PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const {
+  const bool can_overflow = path == CpuPath::kExact || short_cuts_.CanOverflow(moving, fixed);
+  return {can_overflow, can_overflow && short_cuts_.has_underflow() ? 1 : 0};
+}
+
+std::unique_ptr<ChainFollower> ChunkedFloatPlanner::FollowChains() const {
+  const ChunkedFloatChains chains{short_cuts_.constants().definition};
+  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, chunk());
+}
+
+}  // namespace lba

@@ -1,0 +1,182 @@
+// Rounding to nearest even in scaled float32 under FpMode::kNearestFlush, written once for all vector instruction sets
+// (docs/design.md, "Rounding to nearest"). An Isa brings what truncate/scaled_arithmetic.h names, and
+//   Subtract, NegativeMultiplyAdd(a, b, c) = c - a * b, AddBits (as integers)
+//   KeepWhere(bits, test, value)   zero in the lanes where `bits` and `test` have no bit in common
+#ifndef LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
+#define LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
+
+#include "arithmetic/truncate/short_cuts.h"
+#include "kernels/cpu/gate_kernel.h"
+#include "kernels/cpu/tile_kernel.h"
+
+namespace lba {
+namespace {  // each instruction set has its own copy
+
+// What the variants of a kernel differ in; kFlushesSums: whether a sum may round up to min_value (ShortCuts).
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+class NearestArithmetic;
+
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+struct NearestHalf {
+  using Type = NearestArithmetic<Isa, kProduct, kSaturatesPartialSum, kFlushesSums>;
+};
+template <ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+struct NearestHalf<void, kProduct, kSaturatesPartialSum, kFlushesSums> {
+  using Type = void;
+};
+
+// A value t rounds to m bits where a power of two 2^(23 - m) times its own, c, is added: the last bit of float32's sum
+// is the last one kept. t + c rounds once, and - c is exact, so that its flush is the format's underflow.
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+class NearestArithmetic {
+ public:
+  using Constants = TileConstants;
+  using V = typename Isa::V;
+  using Half = typename NearestHalf<typename Isa::Half, kProduct, kSaturatesPartialSum, kFlushesSums>::Type;
+  static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
+  static constexpr int kDirectVectors = (Isa::kDirectVectors + 1) / 2;  // more would not stay in registers
+
+  explicit NearestArithmetic(const TileConstants& c)
+      : product_max_(Isa::Set(c.product_max)),
+        accumulator_max_(Isa::Set(c.accumulator_max)),
+        product_to_accumulator_(Isa::Set(c.product_to_accumulator)),
+        product_shift_(Isa::Bits(c.product_shift << 23)),
+        accumulator_shift_(Isa::Bits(c.accumulator_shift << 23)),
+        accumulator_power_(Isa::Set(static_cast<float>(1u << c.accumulator_shift))),
+        kept_sum_bits_(Isa::Bits(c.kept_sum_bits)),
+        power_bits_(Isa::Bits(0xff800000u)),
+        unscale0_(Isa::Set(c.unscale[0])),
+        unscale1_(Isa::Set(c.unscale[1])) {}
+
+  static V Zero() { return Isa::Zero(); }
+  static V Load(const float* p) { return Isa::Load(p); }
+  static V Broadcast(const float* p) { return Isa::Set(*p); }
+
+  // Equal operations stand side by side: the processor then overlaps them best.
+  template <int kCount>
+  void Step(V (&sums)[kCount], const float* x, const V (&w)[kCount]) const {
+    if constexpr (kProduct == ProductStep::kFused) {
+      ForEach<kCount>([&](int v) { sums[v] = Isa::BroadcastMultiplyAdd(x, w[v], sums[v]); });
+    } else {
+      V products[kCount];
+      Products(x, w, products);
+      ForEach<kCount>([&](int v) { sums[v] = Isa::MultiplyAdd(products[v], product_to_accumulator_, sums[v]); });
+    }
+    Round(sums);
+    if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
+  }
+
+  // The two parts of Step; not for kFused.
+  V Product(V x, V w) const {
+    V product = Isa::Multiply(x, w);
+    if constexpr (kProduct != ProductStep::kExact) {
+      const V power = Isa::And(Isa::Multiply(x, Isa::AddBits(w, product_shift_)), power_bits_);
+      product = Isa::Subtract(Isa::MultiplyAdd(x, w, power), power);
+    }
+    if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
+    return product;
+  }
+  V AddProduct(V sum, V product) const {
+    V sums[1] = {Isa::MultiplyAdd(product, product_to_accumulator_, sum)};
+    Round(sums);
+    if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
+    return sums[0];
+  }
+
+  V Join(V total, V sum) const {
+    V totals[1] = {Isa::Add(total, sum)};
+    Round(totals);
+    Saturate(accumulator_max_, totals);
+    return totals[0];
+  }
+
+  uint32_t ProductAtMax(V product) const { return Isa::AtLeast(product, product_max_); }
+  uint32_t SumAtMax(V sum) const { return Isa::AtLeast(sum, accumulator_max_); }
+  static uint32_t Equal(V a, V b) { return Isa::Equal(a, b); }
+  static uint32_t NotZero(V sum) { return ~Isa::Equal(sum, Isa::Zero()) & ((1u << kLanes) - 1); }
+
+  void Store(float* out, V total) const {
+    const V value = Isa::Multiply(Isa::Multiply(total, unscale0_), unscale1_);
+    Isa::Store(out, Isa::Add(value, Isa::Zero()));  // -0 + 0 = +0
+  }
+
+ private:
+  // Nothing else balances the processor's multipliers and adders where there is but one operation of each.
+  static constexpr bool kHalfByAdding = kProduct == ProductStep::kFused && !kSaturatesPartialSum;
+  static constexpr bool IsByAdding(int v) { return kHalfByAdding && v % 2 == 1; }
+
+  // x * w is exact inside the fused operation. Its own power of two is that of the product, or, where x * w itself
+  // rounds up to a power, of what both round to.
+  template <int kCount>
+  void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
+    if constexpr (kProduct == ProductStep::kExact) {
+      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
+    } else {
+      V powers[kCount];
+      ForEach<kCount>([&](int v) { powers[v] = Isa::BroadcastMultiply(x, Isa::AddBits(w[v], product_shift_)); });
+      ForEach<kCount>([&](int v) { powers[v] = Isa::And(powers[v], power_bits_); });
+      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiplyAdd(x, w[v], powers[v]); });
+      ForEach<kCount>([&](int v) { products[v] = Isa::Subtract(products[v], powers[v]); });
+    }
+    if constexpr (kProduct == ProductStep::kSaturate) Saturate(product_max_, products);
+  }
+
+  template <int kCount>
+  static void Saturate(V max, V (&values)[kCount]) {
+    ForEach<kCount>([&](int v) { values[v] = Isa::Saturate(values[v], max); });
+  }
+
+  // To the accumulator's mantissa, then, where that rounds up to min_value, the rest below it to zero.
+  template <int kCount>
+  void Round(V (&values)[kCount]) const {
+    V powers[kCount], shifted[kCount];
+    ForEach<kCount>([&](int v) { powers[v] = Isa::And(values[v], power_bits_); });
+    ForEach<kCount>([&](int v) {
+      if (IsByAdding(v)) powers[v] = Isa::AddBits(powers[v], accumulator_shift_);
+      shifted[v] =
+          IsByAdding(v) ? Isa::Add(values[v], powers[v]) : Isa::MultiplyAdd(powers[v], accumulator_power_, values[v]);
+    });
+    ForEach<kCount>([&](int v) {
+      values[v] = IsByAdding(v) ? Isa::Subtract(shifted[v], powers[v])
+                                : Isa::NegativeMultiplyAdd(powers[v], accumulator_power_, shifted[v]);
+      if constexpr (kFlushesSums) values[v] = Isa::KeepWhere(shifted[v], kept_sum_bits_, values[v]);
+    });
+  }
+
+  V product_max_, accumulator_max_, product_to_accumulator_, product_shift_, accumulator_shift_, accumulator_power_;
+  V kept_sum_bits_, power_bits_, unscale0_, unscale1_;
+};
+
+// The kernels of one instruction set for every variant, in the order of TileVariant::index().
+template <class Isa, bool kFlushesSums>
+TileKernels MakeNearestKernels(CpuPath path) {
+  using S = ProductStep;
+  TileKernels kernels{path,
+                      FpMode::kNearestFlush,
+                      {RunTile<NearestArithmetic<Isa, S::kFused, false, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kFused, true, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kExact, false, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kExact, true, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kTruncate, false, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kTruncate, true, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kSaturate, false, kFlushesSums>>,
+                       RunTile<NearestArithmetic<Isa, S::kSaturate, true, kFlushesSums>>},
+                      {RunDirect<NearestArithmetic<Isa, S::kFused, false, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kFused, true, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kExact, false, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kExact, true, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kTruncate, false, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kTruncate, true, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kSaturate, false, kFlushesSums>>,
+                       RunDirect<NearestArithmetic<Isa, S::kSaturate, true, kFlushesSums>>},
+                      {}};
+  // Two are enough to follow a tile a second time.
+  FillGates<NearestArithmetic<Isa, S::kTruncate, false, kFlushesSums>,
+            NearestArithmetic<Isa, S::kSaturate, true, kFlushesSums>>(&kernels);
+  return kernels;
+}
+
+}  // namespace
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_

@@ -1,0 +1,194 @@
+// Rounding to nearest on every CPU path against exact integers (fixed_point.h), on operands made for ties and for the
+// edges of formats. Three wrong models must differ somewhere on every path: the operands would tell.
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "lba/matmul.h"
+#include "tests/accumulators.h"
+#include "tests/check.h"
+#include "tests/fixed_point.h"
+#include "tests/paths.h"
+
+namespace lba {
+namespace {
+
+using Random = std::mt19937;
+using Values = std::vector<float>;
+constexpr std::array<Model, 3> kWrongModels{Model::kTruncate, Model::kTiesAway, Model::kFlushFirst};
+
+int Draw(Random& random, int low, int high) {
+  return low + static_cast<int>(random() % static_cast<uint32_t>(high - low + 1));
+}
+
+FloatFormat DrawFormat(Random& random, int mantissa_bits) {
+  const int exponent_bits = Draw(random, 1, 7);
+  return {mantissa_bits, exponent_bits, Draw(random, (1 << exponent_bits) - 128, 126)};
+}
+
+AccumulatorSpec DrawSpec(Random& random) {
+  AccumulatorSpec spec;
+  spec.rounding = Rounding::kNearest;
+  spec.chunk_size = Draw(random, 0, 20);
+  spec.underflow = Draw(random, 0, 7) != 0;
+  const int mantissa_bits = Draw(random, 0, 3) == 0 ? Draw(random, 0, 22) : Draw(random, 0, 10);
+  if (Draw(random, 0, 5) == 0) {  // any formats
+    spec.product_format = DrawFormat(random, Draw(random, 0, 22));
+    spec.accumulator_format = DrawFormat(random, mantissa_bits);
+  } else {  // the usual neighbourhood: products reach below and above sums
+    const int bias = Draw(random, -4, 14);
+    spec.product_format = {Draw(random, 0, 3) == 0 ? mantissa_bits / 2 : mantissa_bits, Draw(random, 3, 5), bias};
+    spec.accumulator_format = {mantissa_bits, Draw(random, 3, 5), bias + Draw(random, -4, 1)};
+  }
+  CHECK(CheckSpec(spec).empty(), "%s", CheckSpec(spec).c_str());
+  return spec;
+}
+
+float DrawSign(Random& random) { return Draw(random, 0, 1) != 0 ? 1.0f : -1.0f; }
+
+// A value of one bit more than a format keeps, so halfway between two of its values half of the time, or beside one.
+float DrawTie(Random& random, int mantissa_bits, int exponent) {
+  const int bits = mantissa_bits + 1;
+  const float mantissa = 1 + std::ldexp(static_cast<float>(Draw(random, 0, (1 << bits) - 1)), -bits);
+  const float beside = Draw(random, 0, 2) == 0 ? std::nextafter(mantissa, Draw(random, 0, 3)) : mantissa;
+  return DrawSign(random) * std::ldexp(beside, exponent);
+}
+
+// The largest mantissas, which round up to the next power of two, and the smallest.
+float DrawEdge(Random& random, int mantissa_bits, int exponent) {
+  const float last = std::ldexp(1.0f, -Draw(random, mantissa_bits, mantissa_bits + 3));
+  return DrawSign(random) * std::ldexp(Draw(random, 0, 3) == 0 ? 1 + last : 2 - last, exponent);
+}
+
+// One of a case's operands, the exponents of their products around what it is about: the smallest values of one of the
+// formats, the largest, or anything between.
+class OperandDrawer {
+ public:
+  OperandDrawer(Random& random, const AccumulatorSpec& spec) : random_(random), spec_(spec) {
+    const FloatFormat& format = Draw(random, 0, 1) != 0 ? spec.product_format : spec.accumulator_format;
+    const int place = Draw(random, 0, 3);
+    center_ = place == 0   ? format.max_exponent()
+              : place == 1 ? Draw(random, -format.exponent_bias, format.max_exponent())
+                           : -format.exponent_bias;
+    is_short_ = Draw(random, 0, 2) == 0;
+    spread_ = Draw(random, 0, 2) == 0 ? Draw(random, 0, 20) : Draw(random, 0, 2);
+    split_ = std::clamp(center_ / 2 + Draw(random, -3, 3), -120, 120);
+  }
+
+  float Moving() const { return Value(split_); }
+  // Powers of two leave a tie a tie.
+  float Fixed() const {
+    if (Draw(random_, 0, 2) != 0) return DrawSign(random_) * std::ldexp(1.0f, Clamped(center_ - split_));
+    return Value(center_ - split_);
+  }
+
+ private:
+  int Clamped(int exponent) const { return std::clamp(exponent + Draw(random_, -spread_, spread_), -140, 126); }
+
+  float Value(int exponent) const {
+    const int bits =
+        Draw(random_, 0, 1) != 0 ? spec_.product_format.mantissa_bits : spec_.accumulator_format.mantissa_bits;
+    const int kind = Draw(random_, 0, 40);
+    if (kind == 0) return 0;
+    if (kind == 1) return std::ldexp(DrawSign(random_), -149 + Draw(random_, 0, 25));
+    if (is_short_) return DrawSign(random_) * std::ldexp(1 + Draw(random_, 0, 3) / 4.0f, Clamped(exponent));
+    if (kind < 20) return DrawTie(random_, std::min(bits, 21), Clamped(exponent));
+    if (kind < 30) return DrawEdge(random_, bits, Clamped(exponent));
+    return std::ldexp(static_cast<float>(Draw(random_, -(1 << 24), 1 << 24)), Clamped(exponent) - 24);
+  }
+
+  Random& random_;
+  const AccumulatorSpec& spec_;
+  int center_, spread_, split_;
+  bool is_short_;
+};
+
+// Operands are finite here.
+float Dot(const AccumulatorSpec& spec, const Values& x, const Values& w, Model model) {
+  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
+  Fixed total;
+  for (int64_t begin = 0; begin < depth; begin += chunk) {
+    Fixed sum;
+    for (int64_t k = begin; k < std::min(begin + chunk, depth); ++k) {
+      const Fixed product = Fixed::Product(x[k], w[k]).Quantized(spec.product_format, spec.underflow, model);
+      sum = (product + sum).Quantized(spec.accumulator_format, spec.underflow, model);
+    }
+    total = (total + sum).Quantized(spec.accumulator_format, spec.underflow, model);
+  }
+  return total.ToFloat();
+}
+
+struct Case {
+  AccumulatorSpec spec;
+  int rows, columns, depth;
+  Values a, b;
+
+  explicit Case(Random& random)
+      : spec(DrawSpec(random)),
+        rows(Draw(random, 1, 10)),
+        columns(Draw(random, 1, 3) == 1 ? Draw(random, 1, 40) : Draw(random, 28, 33)),
+        depth(Draw(random, 1, 24)),
+        a(rows * depth),
+        b(depth * columns) {
+    const OperandDrawer drawer(random, spec);
+    for (float& value : a) value = drawer.Moving();
+    for (float& value : b) value = drawer.Fixed();
+  }
+
+  Values Computed() const {
+    MatMulShape shape;
+    shape.rows = rows;
+    shape.columns = columns;
+    shape.depth = depth;
+    shape.a_offsets = shape.b_offsets = {0};
+    shape.a_row_stride = depth;
+    shape.b_depth_stride = columns;
+    Values y(rows * columns, 77.0f);
+    MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), SerialParallel(), nullptr);
+    return y;
+  }
+
+  float Expected(size_t output, Model model) const {
+    const float* row = a.data() + output / columns * depth;
+    Values w(depth);
+    for (int k = 0; k < depth; ++k) w[k] = b[k * columns + output % columns];
+    return Dot(spec, Values(row, row + depth), w, model);
+  }
+};
+
+// How many outputs each of the wrong models gets wrong.
+using Caught = std::array<int, kWrongModels.size()>;
+
+void CheckCase(uint32_t seed, CpuPath path, Caught* caught) {
+  Random random(seed);
+  const Case drawn(random);
+  const Values y = drawn.Computed();
+  for (size_t i = 0; i < y.size(); ++i) {
+    const float expected = drawn.Expected(i, Model::kNearest);
+    CHECK(y[i] == expected, "%s, seed %u, %s, output %zu: expected %a, got %a", CpuPathName(path), seed,
+          TextOf(drawn.spec).c_str(), i, static_cast<double>(expected), static_cast<double>(y[i]));
+    if (i % 8 != 0) continue;
+    for (size_t m = 0; m < kWrongModels.size(); ++m) (*caught)[m] += y[i] != drawn.Expected(i, kWrongModels[m]);
+  }
+}
+
+}  // namespace
+}  // namespace lba
+
+int main(int argc, char** argv) {
+  using namespace lba;
+  const uint32_t first = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 0;
+  constexpr uint32_t kSeeds = 600;
+  ForEachPath([&](CpuPath path) {
+    const int64_t before = TilesCounted(path);
+    Caught caught{};
+    for (uint32_t seed = first; seed < first + kSeeds; ++seed) CheckCase(seed, path, &caught);
+    CHECK(TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
+    for (const int count : caught) CHECK(count > 0, "%s: no operand tells a wrong rounding", CpuPathName(path));
+    std::printf("%s: %u products; wrong models differ in %d, %d, %d outputs\n", CpuPathName(path), kSeeds, caught[0],
+                caught[1], caught[2]);
+  });
+}
