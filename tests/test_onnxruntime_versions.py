@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model
+from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model, old_attributes
 
+from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.session import get_library_path
 
 VERSIONS = {"1.17.3": "numpy<2", "1.22.1": "numpy", None: "numpy"}  # None: the newest
@@ -28,11 +29,11 @@ def models(tmp_path_factory) -> Path:
     def draw(dtype, **shapes):
         return {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
 
-    def write(name, op_type, operands, declared, constant, attributes, expected, shape):
+    def write(name, op_type, operands, declared, constant, attributes, expected, shape, of_spec=None):
         inputs = {key: (operands[key].dtype, dims) for key, dims in declared.items()}
         constants = {key: operands[key] for key in constant}
         model = node_model(
-            op_type, inputs, constants, {**SPEC.to_attributes(), **attributes}, output_type=expected.dtype
+            op_type, inputs, constants, {**(of_spec or SPEC.to_attributes()), **attributes}, output_type=expected.dtype
         )
         (folder / f"{name}.onnx").write_bytes(model)
         np.savez(folder / f"{name}.npz", **{key: operands[key] for key in declared}, expected=expected, shape=shape)
@@ -41,6 +42,13 @@ def models(tmp_path_factory) -> Path:
         name = np.dtype(dtype).name
         ab = draw(dtype, A=(2, 70, 50), B=(50, 33))
         write(f"matmul_{name}", "LbaMatMul", ab, {"A": ["N", "T", 50]}, "B", {}, expected_matmul(ab, SPEC), "N T 33")
+        of_before = old_attributes(SPEC)
+        expected = expected_matmul(ab, SPEC)
+        write(f"of_before_{name}", "LbaMatMul", ab, {"A": ["N", "T", 50]}, "B", {}, expected, "N T 33", of_before)
+        nearest = AccumulatorSpec.parse("M7E4b10,round=nearest")
+        expected = expected_matmul(ab, nearest)
+        of_nearest = nearest.to_attributes()
+        write(f"nearest_{name}", "LbaMatMul", ab, {"A": ["N", "T", 50]}, "B", {}, expected, "N T 33", of_nearest)
         ab = draw(dtype, A=(2, 1, 7, 20), B=(3, 20, 5))
         declared = {"A": ["N", 1, 7, "D"], "B": ["H", "D", 5]}
         write(f"batches_{name}", "LbaMatMul", ab, declared, "", {}, expected_matmul(ab, SPEC), "N H 7 5")
@@ -60,7 +68,7 @@ def models(tmp_path_factory) -> Path:
     _write_refusal(
         folder, "shape", bad, "node 'node' (LbaConv): expected as many channels in X as group times those in W"
     )
-    bad = node_model("LbaMatMul", {"A": (np.float32, [1, 50])}, {}, {**SPEC.to_attributes(), "chunk_size": -1})
+    bad = node_model("LbaMatMul", {"A": (np.float32, [1, 50])}, {}, {**old_attributes(SPEC), "chunk_size": -1})
     _write_refusal(folder, "inputs", bad, "LbaMatMul")
     bad = node_model("LbaMatMul", {"A": (np.float64, [1, 5]), "B": (np.float64, [5, 2])}, {}, SPEC.to_attributes())
     _write_refusal(folder, "type", bad, "LbaMatMul")
@@ -106,7 +114,7 @@ def test_the_library_runs_in_this_onnxruntime(version, models):
     python = environment(version, VERSIONS[version])
     done = subprocess.run([python, SMOKE, get_library_path(), models], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"onnxruntime {version or ''}" in done.stdout and "16 models" in done.stdout
+    assert f"onnxruntime {version or ''}" in done.stdout and "20 models" in done.stdout
 
 
 def test_the_library_runs_in_the_installed_onnxruntime(models):
