@@ -18,7 +18,7 @@ namespace {
 
 class Tokens {
  public:
-  explicit Tokens(const std::string& line) : line_(line), stream_(line) {}
+  Tokens(const std::string& line, Rounding rounding) : line_(line), rounding_(rounding), stream_(line) {}
 
   std::string Text() {
     std::string token;
@@ -38,6 +38,7 @@ class Tokens {
     spec.accumulator_format = Format();
     spec.chunk_size = Integer();
     spec.underflow = Integer() != 0;
+    spec.rounding = rounding_;
     return spec;
   }
   double Float64() { return FromBits(std::stoull(Text(), nullptr, 16)); }
@@ -53,9 +54,11 @@ class Tokens {
     return values;
   }
   const std::string& line() const { return line_; }
+  Rounding rounding() const { return rounding_; }
 
  private:
   std::string line_;
+  Rounding rounding_;
   std::istringstream stream_;
 };
 
@@ -71,13 +74,14 @@ void CheckSame(const std::vector<float>& actual, const std::vector<float>& expec
 }
 
 template <class Case>
-int ForEachLine(const std::string& name, const Case& run) {
-  std::ifstream file(std::string(LBA_VECTORS_DIR) + "/" + name);
+int ForEachLine(const std::string& name, Rounding rounding, const Case& run) {
+  const std::string folder = rounding == Rounding::kNearest ? "/nearest/" : "/";
+  std::ifstream file(LBA_VECTORS_DIR + folder + name);
   CHECK(file.is_open(), "%s does not open", name.c_str());
   int cases = 0;
   for (std::string line; std::getline(file, line);) {
     if (line.empty() || line[0] == '#') continue;
-    Tokens tokens(line);
+    Tokens tokens(line, rounding);
     run(tokens);
     ++cases;
   }
@@ -90,7 +94,7 @@ void QuantizeCase(Tokens& tokens) {
   const bool underflow = tokens.Integer() != 0;
   const double x = tokens.Float64();
   const float expected = tokens.Float32();
-  const float actual = static_cast<float>(Quantize(x, QuantizeConstants::Of(format, underflow, Rounding::kTruncate)));
+  const float actual = static_cast<float>(Quantize(x, QuantizeConstants::Of(format, underflow, tokens.rounding())));
   CHECK(IsSame(actual, expected), "expected %a, got %a in: %s", static_cast<double>(expected),
         static_cast<double>(actual), tokens.line().c_str());
 }
@@ -143,25 +147,29 @@ void ConvCase(Tokens& tokens, CpuPath path) {
   CheckSame(y, expected, path, tokens);
 }
 
-}  // namespace
-}  // namespace lba
-
-int main() {
-  using namespace lba;
-  std::printf("quantize: %d cases\n", ForEachLine("quantize.txt", QuantizeCase));
-  ForEachPath([](CpuPath path) {
-    const int dots = ForEachLine("dot.txt", [&](Tokens& tokens) {
+void CheckFiles(Rounding rounding) {
+  std::printf("quantize: %d cases\n", ForEachLine("quantize.txt", rounding, QuantizeCase));
+  ForEachPath([rounding](CpuPath path) {
+    const int dots = ForEachLine("dot.txt", rounding, [&](Tokens& tokens) {
       const AccumulatorSpec spec = tokens.Spec();
       const int64_t depth = tokens.Integer();
       MatMulCase(tokens, spec, 1, depth, 1, path);
     });
-    const int products = ForEachLine("matmul.txt", [&](Tokens& tokens) {
+    const int products = ForEachLine("matmul.txt", rounding, [&](Tokens& tokens) {
       const AccumulatorSpec spec = tokens.Spec();
       const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
       MatMulCase(tokens, spec, rows, depth, columns, path);
     });
-    const int convolutions = ForEachLine("conv.txt", [&](Tokens& tokens) { ConvCase(tokens, path); });
+    const int convolutions = ForEachLine("conv.txt", rounding, [&](Tokens& tokens) { ConvCase(tokens, path); });
     std::printf("%s: %d dot products, %d matrix products, %d convolutions\n", CpuPathName(path), dots, products,
                 convolutions);
   });
+}
+
+}  // namespace
+}  // namespace lba
+
+int main() {
+  lba::CheckFiles(lba::Rounding::kTruncate);
+  lba::CheckFiles(lba::Rounding::kNearest);
 }

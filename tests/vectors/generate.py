@@ -15,6 +15,8 @@ their bits and float64 values as 16. `<spec>` stands for four tokens:
     conv.txt      <spec> <axes> <shape of x: 2+axes> <shape of w: 2+axes> <strides: axes> <pads: 2*axes, all begins then
                   all ends> <dilations: axes> <group> <shape of result: 2+axes> <x> <w> <result>
 
+The files in this folder truncate; those of the same names in the folder `nearest` round to nearest even.
+
 Arrays are in row-major order. A zero result is written as +0 and a NaN as 7fc00000: compare zeros by value, and NaNs
 by being one.
 """
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from kinds import KINDS, SPECIALS, Draw, Pairs, operands
+from kinds import KINDS, NEAREST_KINDS, SPECIALS, Draw, Kind, Pairs, operands
 from rationals import (
     NAN_BITS,
     Format,
@@ -64,7 +66,12 @@ def specs() -> Iterator[tuple[Format, Format, bool]]:
         yield Format.parse(product), Format.parse(accumulator), underflow
 
 
-def quantize_inputs(draw: Draw, number_format: Format) -> list[float]:
+def kinds_of_data(to_nearest: bool) -> tuple[Kind, ...]:
+    """Return the kinds of data that a rounding is tried on."""
+    return NEAREST_KINDS if to_nearest else KINDS
+
+
+def quantize_inputs(draw: Draw, number_format: Format, to_nearest: bool) -> list[float]:
     """Return the edges of a format with their neighbours, special values, and random ones."""
     largest, smallest = float(number_format.max_value), 2.0**number_format.min_exponent
     edges = [largest, 2.0**number_format.max_exponent, smallest, 2.0**-126]
@@ -75,20 +82,32 @@ def quantize_inputs(draw: Draw, number_format: Format) -> list[float]:
     for _ in range(24):
         exponent = draw.integer(number_format.min_exponent - 3, number_format.max_exponent + 2)
         values.append(draw.float32(0) * (1 + draw.integer(0, 2**20) * 2.0**-52) * 2.0**exponent)
+    return values + (tie_inputs(draw, number_format) if to_nearest else [])
+
+
+def tie_inputs(draw: Draw, number_format: Format) -> list[float]:
+    """Return values halfway between two of a format, those around the edges among them, with their neighbours."""
+    values = []
+    half = 2.0 ** -(number_format.mantissa_bits + 1)
+    exponents = (number_format.min_exponent - 1, number_format.min_exponent, number_format.max_exponent, 0)
+    for exponent in exponents:
+        for multiple in (1.0 / half - 1, 2 * draw.integer(0, 2**number_format.mantissa_bits - 1) + 1.0):
+            tie = math.ldexp(1 + multiple * half, exponent)
+            values += [tie, -math.nextafter(tie, 0.0), math.nextafter(tie, math.inf)]
     return values
 
 
-def quantize_lines() -> Iterator[str]:
+def quantize_lines(to_nearest: bool) -> Iterator[str]:
     """Yield the cases of quantize.txt."""
     draw = Draw(1)
     names = dict.fromkeys(itertools.chain.from_iterable(SPECS))
     for number_format, underflow in itertools.product(map(Format.parse, names), (True, False)):
-        for value in quantize_inputs(draw, number_format):
+        for value in quantize_inputs(draw, number_format, to_nearest):
             if math.isnan(value):
                 result = NAN_BITS
             else:
                 finite = max(min(value, 1e308), -1e308)  # an infinity saturates as any large value does
-                result = result_bits(quantize(Fraction(finite), number_format, underflow))
+                result = result_bits(quantize(Fraction(finite), number_format, underflow, to_nearest))
             yield line(number_format.text, int(underflow), float64_bits(value), result)
 
 
@@ -98,33 +117,34 @@ def dot_line(pairs: Pairs, spec: Spec) -> str:
     return line(spec, len(pairs), bits(x), bits(w), result_bits(dot(x, w, spec)))
 
 
-def dot_lines() -> Iterator[str]:
+def dot_lines(to_nearest: bool) -> Iterator[str]:
     """Yield the cases of dot.txt: kinds of data over chunk sizes and depths, then special x special operands."""
     draw = Draw(2)
     shapes = itertools.cycle(list(itertools.product(DEPTHS, CHUNK_SIZES)))
-    for kind, (product, accumulator, underflow) in itertools.product(KINDS, specs()):
+    for kind, (product, accumulator, underflow) in itertools.product(kinds_of_data(to_nearest), specs()):
         for _ in range(3):
             depth, chunk_size = next(shapes)
-            spec = Spec(product, accumulator, chunk_size, underflow)
+            spec = Spec(product, accumulator, chunk_size, underflow, to_nearest)
             yield dot_line(kind(draw, spec, depth), spec)
     for x, w in itertools.product(SPECIALS, SPECIALS):
-        spec = Spec(Format.parse(SPECS[0][0]), Format.parse(SPECS[0][1]), 2, True)
+        spec = Spec(Format.parse(SPECS[0][0]), Format.parse(SPECS[0][1]), 2, True, to_nearest)
         yield dot_line([(x, w)], spec)
         yield dot_line([(1.0, 0.75), (x, w), (-1.0, 0.5)], spec)
 
 
-def matmul_lines() -> Iterator[str]:
+def matmul_lines(to_nearest: bool) -> Iterator[str]:
     """Yield the cases of matmul.txt."""
     draw = Draw(3)
     for index, (product, accumulator, underflow) in enumerate(itertools.chain(specs(), specs())):
-        spec = Spec(product, accumulator, CHUNK_SIZES[index % len(CHUNK_SIZES)], underflow)
+        spec = Spec(product, accumulator, CHUNK_SIZES[index % len(CHUNK_SIZES)], underflow, to_nearest)
         rows, depth, columns = draw.integer(1, 4), DEPTHS[index * 5 % 7 + 1], draw.integer(1, 5)
-        kind = index % len(KINDS)
+        kinds = kinds_of_data(to_nearest)
+        kind = kinds[index % len(kinds)]
         a = operands(draw, spec, kind, depth, rows * depth)
         b = operands(draw, spec, kind, depth, depth * columns)
         result = [dot(a[r * depth : (r + 1) * depth], b[c::columns], spec) for r in range(rows) for c in range(columns)]
         yield line(spec, rows, depth, columns, bits(a), bits(b), *map(result_bits, result))
-    empty = Spec(Format.parse(SPECS[0][0]), Format.parse(SPECS[0][1]), 16, True)
+    empty = Spec(Format.parse(SPECS[0][0]), Format.parse(SPECS[0][1]), 16, True, to_nearest)
     yield line(empty, 2, 0, 3, *[result_bits(Fraction(0))] * 6)
 
 
@@ -212,13 +232,14 @@ def conv_output(
     return chunked_sum(products, spec)
 
 
-def conv_lines() -> Iterator[str]:
+def conv_lines(to_nearest: bool) -> Iterator[str]:
     """Yield the cases of conv.txt."""
     draw = Draw(4)
     cases = itertools.cycle(CONVOLUTIONS)
     for index, (product, accumulator, underflow) in enumerate(itertools.chain(specs(), specs())):
-        spec = Spec(product, accumulator, CHUNK_SIZES[index * 5 % len(CHUNK_SIZES)], underflow)
-        conv, kind = next(cases), index % len(KINDS)
+        spec = Spec(product, accumulator, CHUNK_SIZES[index * 5 % len(CHUNK_SIZES)], underflow, to_nearest)
+        kinds = kinds_of_data(to_nearest)
+        conv, kind = next(cases), kinds[index % len(kinds)]
         x = operands(draw, spec, kind, 16, math.prod(conv.x_shape))
         w = operands(draw, spec, kind, 16, math.prod(conv.w_shape))
         indices = itertools.product(*map(range, conv.out_shape))
@@ -226,7 +247,7 @@ def conv_lines() -> Iterator[str]:
         yield line(spec, conv, bits(x), bits(w), *results)
 
 
-FILES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+FILES: dict[str, tuple[str, Callable[[bool], Iterator[str]]]] = {
     "quantize.txt": ("format underflow float64_input float32_output", quantize_lines),
     "dot.txt": ("product accumulator chunk underflow depth x w result", dot_lines),
     "matmul.txt": ("product accumulator chunk underflow rows depth columns a b result", matmul_lines),
@@ -242,8 +263,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the golden vectors.")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
     folder = parser.parse_args().output
-    for name, (header, lines) in FILES.items():
-        (folder / name).write_text("\n".join([f"# {header}", *lines()]) + "\n", encoding="ascii", newline="\n")
+    (folder / "nearest").mkdir(exist_ok=True)
+    for to_nearest, (name, (header, lines)) in itertools.product((False, True), FILES.items()):
+        path = folder / "nearest" / name if to_nearest else folder / name
+        path.write_text("\n".join([f"# {header}", *lines(to_nearest)]) + "\n", encoding="ascii", newline="\n")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,26 @@ def special(draw: Draw, spec: Spec, depth: int) -> Pairs:
     return pairs
 
 
-KINDS: tuple[Callable[[Draw, Spec, int], Pairs], ...] = (
+def ties(draw: Draw, spec: Spec, depth: int) -> Pairs:
+    """Products and sums halfway between two values of a format, or a float32 step beside."""
+    formats = (spec.product, spec.accumulator)
+    low = max(number_format.min_exponent for number_format in formats)
+    high = min(number_format.max_exponent for number_format in formats)
+    pairs = []
+    for _ in range(depth):
+        bits_kept = formats[draw.integer(0, 1)].mantissa_bits + 1
+        last = 2**bits_kept - 1
+        mantissa = 1 + (draw.integer(0, last) if draw.integer(0, 2) else last) / 2**bits_kept
+        beside = mantissa + draw.integer(-1, 1) * 2.0**-23 * draw.integer(0, 1)
+        exponent = draw.integer(low - 1, min(low + 3, high)) if draw.integer(0, 3) else high
+        split = draw.integer(-3, 3)
+        sign = 1 if draw.integer(0, 1) else -1
+        pairs.append((math.ldexp(sign * beside, exponent // 2 + split), 2.0 ** (exponent - exponent // 2 - split)))
+    return pairs
+
+
+Kind = Callable[[Draw, Spec, int], Pairs]
+KINDS: tuple[Kind, ...] = (
     normal,
     overflowing,
     underflowing,
@@ -133,11 +152,12 @@ KINDS: tuple[Callable[[Draw, Spec, int], Pairs], ...] = (
     tiny,
     special,
 )
+NEAREST_KINDS = (*KINDS, ties, ties)
 
 
-def operands(draw: Draw, spec: Spec, kind: int, depth: int, count: int) -> list[float]:
+def operands(draw: Draw, spec: Spec, kind: Kind, depth: int, count: int) -> list[float]:
     """Return `count` values drawn as one side of the pairs of a kind of data, `depth` at a time."""
     values: list[float] = []
     while len(values) < count:
-        values += [pair[draw.integer(0, 1)] for pair in KINDS[kind](draw, spec, max(depth, 1))]
+        values += [pair[draw.integer(0, 1)] for pair in kind(draw, spec, max(depth, 1))]
     return values[:count]

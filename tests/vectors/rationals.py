@@ -33,15 +33,16 @@ class Format:
 
 @dataclass(frozen=True)
 class Spec:
-    """Both formats, the chunk size (0 for the whole depth) and whether small values underflow."""
+    """Both formats, the chunk size (0 for the whole depth), whether small values underflow, and how values round."""
 
     product: Format
     accumulator: Format
     chunk_size: int
     underflow: bool
+    rounds_to_nearest: bool = False
 
     def __str__(self) -> str:
-        """Return the four tokens of the file format."""
+        """Return the four tokens of the file format; the folder of a file says how values round."""
         return f"{self.product.text} {self.accumulator.text} {self.chunk_size} {int(self.underflow)}"
 
 
@@ -56,16 +57,20 @@ def floor_log2(magnitude: Fraction) -> int:
     return guess if power(guess) <= magnitude else guess - 1
 
 
-def quantize(value: Fraction, number_format: Format, underflow: bool) -> Fraction:
-    """Return the value saturated, underflowed or truncated toward zero."""
-    magnitude = abs(value)
-    if magnitude >= number_format.max_value:
-        magnitude = number_format.max_value
-    elif magnitude < power(number_format.min_exponent if underflow else -126):
+def rounded(magnitude: Fraction, mantissa_bits: int, to_nearest: bool) -> Fraction:
+    """Return a positive magnitude with so many mantissa bits, truncated or to nearest, ties to even."""
+    step = power(floor_log2(magnitude) - mantissa_bits)
+    return (round(magnitude / step) if to_nearest else magnitude // step) * step
+
+
+def quantize(value: Fraction, number_format: Format, underflow: bool, to_nearest: bool = False) -> Fraction:
+    """Return the value rounded, then underflowed or saturated."""
+    if value == 0:
+        return value
+    magnitude = rounded(abs(value), number_format.mantissa_bits, to_nearest)
+    if magnitude < power(number_format.min_exponent if underflow else -126):
         magnitude = Fraction(0)
-    else:
-        step = power(floor_log2(magnitude) - number_format.mantissa_bits)
-        magnitude = magnitude // step * step
+    magnitude = min(magnitude, number_format.max_value)
     return -magnitude if value < 0 else magnitude
 
 
@@ -76,7 +81,12 @@ def quantized_product(x: float, w: float, spec: Spec) -> Fraction | None:
         return None
     if math.isinf(product):
         return spec.product.max_value * (1 if product > 0 else -1)
-    return quantize(Fraction(x) * Fraction(w), spec.product, spec.underflow)
+    return quantize(Fraction(x) * Fraction(w), spec.product, spec.underflow, spec.rounds_to_nearest)
+
+
+def quantize_sum(value: Fraction, spec: Spec) -> Fraction:
+    """Return a sum in the accumulator's format."""
+    return quantize(value, spec.accumulator, spec.underflow, spec.rounds_to_nearest)
 
 
 def chunked_sum(products: Sequence[Fraction | None], spec: Spec) -> Fraction | None:
@@ -89,8 +99,8 @@ def chunked_sum(products: Sequence[Fraction | None], spec: Spec) -> Fraction | N
     for start in range(0, len(present), size):
         partial_sum = Fraction(0)
         for product in present[start : start + size]:
-            partial_sum = quantize(product + partial_sum, spec.accumulator, spec.underflow)
-        total = quantize(total + partial_sum, spec.accumulator, spec.underflow)
+            partial_sum = quantize_sum(product + partial_sum, spec)
+        total = quantize_sum(total + partial_sum, spec)
     return total
 
 
