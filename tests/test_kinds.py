@@ -4,9 +4,6 @@ The kind is tests/kinds/wrap: integer products, sums modulo a power of two. Such
 one sum says what is expected. Nothing of the package knows it but the registries of Python and of the library.
 """
 
-import re
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -23,7 +20,6 @@ from lba_onnx.estimators import ESTIMATORS
 from lba_onnx.native.library import LIBRARY_VARIABLE
 from lba_onnx.rewrite.specs import read_specs
 
-CUSTOM_OPS = Path(__file__).parents[1] / "custom_ops"
 rng = np.random.default_rng(21)
 A, B = (rng.standard_normal(shape).astype(np.float32) * 20 for shape in ((3, 21, 50), (3, 50, 35)))
 
@@ -199,21 +195,3 @@ def test_what_the_kind_lacks_is_said():
         reference_gradients.matmul_masks(A, B, "wrap9", "immediate_overflow")
     with pytest.raises(ValueError, match="expected a kind whose underflow can be switched, got wrap"):
         as_spec("wrap9").relaxed()
-
-
-KERNELS = [
-    path
-    for folder in ("kernels/cpu", "c_api", "onnxruntime")
-    for path in sorted((CUSTOM_OPS / folder).iterdir())
-    if path.suffix in (".h", ".cc", ".cu")
-]
-OF_A_KIND = re.compile(
-    r'#include "arithmetic/(?!(accumulator|attributes|registry)\.h")|AccumulatorSpec|FloatFormat|TileConstants'
-    r"|ShortCuts|ChunkedFloat|\bRounding\b|(product|accumulator)_format|\.(chunk_size|underflow)\b"
-)
-
-
-@pytest.mark.parametrize("path", KERNELS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_kernels_and_entry_points_know_no_kind(path):
-    lines = (line.partition("//")[0] for line in path.read_text().splitlines())
-    assert not [line for line in lines if OF_A_KIND.search(line)]

@@ -10,6 +10,9 @@
 namespace lba {
 
 class Planner;
+namespace cuda {
+class Kernels;
+}
 
 class Accumulator {
  public:
@@ -20,7 +23,9 @@ class Accumulator {
   const std::string& text() const { return text_; }
 
   // How this CPU computes dot products of a depth (kernels/cpu/planner.h); null in the CUDA library.
-  virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const = 0;
+  virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t /*depth*/) const { return nullptr; }
+  // How a CUDA device does (kernels/cuda/kernels.h); null in the other library, and where the kind has no such kernels.
+  virtual const cuda::Kernels* OnCuda() const { return nullptr; }
 
  private:
   const std::string text_;

@@ -94,19 +94,19 @@ class ChunkedFloatDefinition {
   using Constants = Of;
   using State = double;
 
-  explicit ChunkedFloatDefinition(const Constants& c) : formats_(c.definition) {}
+  LBA_HOST_DEVICE explicit ChunkedFloatDefinition(const Constants& c) : formats_(c.definition) {}
 
-  static State Start() { return 0; }
-  State Step(State sum, float x, float w) const {
+  LBA_HOST_DEVICE static State Start() { return 0; }
+  LBA_HOST_DEVICE State Step(State sum, float x, float w) const {
     return QuantizedSum(QuantizedProduct(x, w, formats_.product), sum, formats_.accumulator);
   }
-  State Join(State total, State sum) const { return QuantizedSum(sum, total, formats_.accumulator); }
-  static float Finish(State total) { return static_cast<float>(total + 0.0); }  // zeros are positive
+  LBA_HOST_DEVICE State Join(State total, State sum) const { return QuantizedSum(sum, total, formats_.accumulator); }
+  LBA_HOST_DEVICE static float Finish(State total) { return static_cast<float>(total + 0.0); }  // zeros are positive
 
-  bool ProductIsAtMax(float x, float w) const {
+  LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w) const {
     return std::fabs(QuantizedProduct(x, w, formats_.product)) == formats_.product.max_value;
   }
-  bool IsAtMax(State sum) const { return std::fabs(sum) == formats_.accumulator.max_value; }
+  LBA_HOST_DEVICE bool IsAtMax(State sum) const { return std::fabs(sum) == formats_.accumulator.max_value; }
 
  private:
   const ChunkedFloatConstants formats_;

@@ -1,13 +1,18 @@
 #include "arithmetic/chunked_float/accumulator.h"
+#include "arithmetic/truncate/cuda_steps.h"
+#include "kernels/cuda/kernels.h"
 
 namespace lba {
 namespace {
 
 class Truncating : public ChunkedFloat {
  public:
-  using ChunkedFloat::ChunkedFloat;
+  explicit Truncating(const AccumulatorSpec& spec) : ChunkedFloat(spec), kernels_(spec) {}
 
-  std::shared_ptr<const Planner> PlanOnCpu(int64_t) const override { return nullptr; }
+  const cuda::Kernels* OnCuda() const override { return &kernels_; }
+
+ private:
+  const cuda::KernelsOf<cuda::TruncatingKind> kernels_;
 };
 
 }  // namespace

@@ -7,9 +7,9 @@
 #include "common/arguments.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/host_products.h"
+#include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/problems.h"
-#include "kernels/cuda/statistics.h"
 #include "lba/cuda_api.h"
 
 namespace {
@@ -44,10 +44,10 @@ void RequireWorkspace(const void* workspace, int64_t bytes, int64_t needed) {
 }
 
 // The fixed operand of a call: packed weights that fit, which may bring the values themselves; or the caller's.
-const lba::cuda::PackedOperand* UseWeights(const LbaCudaWeights* weights, const lba::AccumulatorSpec& spec,
+const lba::cuda::PackedOperand* UseWeights(const LbaCudaWeights* weights, const lba::Accumulator& accumulator,
                                            lba::cuda::MatrixSource* source) {
   if (weights == nullptr) return nullptr;
-  RequireWeightsOf(*weights, spec, *source);
+  RequireWeightsOf(*weights, accumulator, *source);
   if (weights->owns_values()) *source = weights->source;
   return &weights->packed;
 }
@@ -161,7 +161,7 @@ int lba_cuda_pack_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulA
     const LbaCudaMatMulArgs smallest = WithSmallestRows(*args);
     const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, &smallest);
     if (!problem.columns.is_empty()) RequirePointer(args->b, "b");
-    *out = lba::cuda::MakeWeights(problem.spec, problem.columns);
+    *out = lba::cuda::MakeWeights(*problem.accumulator, problem.columns);
   });
 }
 
@@ -171,7 +171,7 @@ int lba_cuda_pack_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs*
     const LbaCudaConvArgs smallest = OnSmallestInput(*args);
     const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, &smallest);
     if (!problem.weights.is_empty()) RequirePointer(args->w, "w");
-    *out = lba::cuda::MakeWeights(problem.spec, problem.weights);
+    *out = lba::cuda::MakeWeights(*problem.accumulator, problem.weights);
   });
 }
 
@@ -198,12 +198,12 @@ int lba_cuda_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* 
   return Guarded([&] {
     lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() == 0) return;
-    const lba::cuda::PackedOperand* packed = UseWeights(weights, problem.spec, &problem.columns);
+    const lba::cuda::PackedOperand* packed = UseWeights(weights, *problem.accumulator, &problem.columns);
     if (problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.depth() > 0) RequirePointer(problem.columns.values.data, "b");
     RequirePointer(args->y, "y");
     RequireWorkspace(workspace, workspace_bytes, MatMulWorkspaceBytes(problem, packed != nullptr));
-    RunMatMul(problem, packed, workspace, StreamOf(stream));
+    problem.accumulator->OnCuda()->MatMul(problem, packed, workspace, StreamOf(stream));
   });
 }
 
@@ -212,12 +212,12 @@ int lba_cuda_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args
   return Guarded([&] {
     lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) == 0) return;
-    const lba::cuda::PackedOperand* packed = UseWeights(weights, problem.spec, &problem.weights);
+    const lba::cuda::PackedOperand* packed = UseWeights(weights, *problem.accumulator, &problem.weights);
     if (problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (problem.shape.depth() > 0) RequirePointer(problem.weights.values.data, "w");
     RequirePointer(args->y, "y");
     RequireWorkspace(workspace, workspace_bytes, ConvWorkspaceBytes(problem, packed != nullptr));
-    RunConv(problem, packed, workspace, StreamOf(stream));
+    problem.accumulator->OnCuda()->Conv(problem, packed, workspace, StreamOf(stream));
   });
 }
 
@@ -226,7 +226,7 @@ int lba_cuda_matmul_host(const LbaAccumulator* accumulator, const LbaCudaMatMulA
   return Guarded([&] {
     lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() == 0) return;
-    if (weights != nullptr) RequireWeightsOf(*weights, problem.spec, problem.columns);
+    if (weights != nullptr) RequireWeightsOf(*weights, *problem.accumulator, problem.columns);
     if (problem.depth() > 0) RequirePointer(args->a, "a");
     if (weights == nullptr && problem.depth() > 0) RequirePointer(args->b, "b");
     RequirePointer(args->y, "y");
@@ -238,7 +238,7 @@ int lba_cuda_conv_host(const LbaAccumulator* accumulator, const LbaCudaConvArgs*
   return Guarded([&] {
     lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) == 0) return;
-    if (weights != nullptr) RequireWeightsOf(*weights, problem.spec, problem.weights);
+    if (weights != nullptr) RequireWeightsOf(*weights, *problem.accumulator, problem.weights);
     if (problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (weights == nullptr && problem.shape.depth() > 0) RequirePointer(args->w, "w");
     RequirePointer(args->y, "y");
@@ -254,7 +254,7 @@ int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaM
     const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->b, "b");
-    *out = lba::cuda::CountMatMul(problem.spec, *args, call, sampled_fraction, StreamOf(stream));
+    *out = problem.accumulator->OnCuda()->CountMatMul(*args, call, sampled_fraction, StreamOf(stream));
   });
 }
 
@@ -266,8 +266,8 @@ int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaCon
     const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->w, "w");
-    *out = lba::cuda::CountConv(problem.spec, problem.shape, problem.x, problem.weights.values, call, sampled_fraction,
-                                StreamOf(stream));
+    *out = problem.accumulator->OnCuda()->CountConv(problem.shape, problem.x, problem.weights.values, call,
+                                                    sampled_fraction, StreamOf(stream));
   });
 }
 

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "arithmetic/chunked_float/spec.h"
+#include "arithmetic/accumulator.h"
 #include "kernels/cuda/operand.h"
 #include "kernels/cuda/output.h"
 #include "lba/conv.h"
@@ -14,7 +14,7 @@
 namespace lba::cuda {
 
 struct ConvProblem {
-  AccumulatorSpec spec;
+  const Accumulator* accumulator;  // with kernels for CUDA
   ConvShape shape;
   Values x;              // [batch][in_channels][input...]
   MatrixSource weights;  // as FiltersOf gives them
@@ -27,8 +27,11 @@ MatrixSource FiltersOf(const ConvShape& shape, Values w);
 // Bytes of scratch memory; `has_packed` when the weights come packed.
 int64_t ConvWorkspaceBytes(const ConvProblem& problem, bool has_packed);
 
-// Queues the convolution. `packed` are the weights, or null. Throws CudaError, or std::invalid_argument.
-void RunConv(const ConvProblem& problem, const PackedOperand* packed, void* workspace, cudaStream_t stream);
+// Queues the convolution. `packed` are the weights, or null. Throws CudaError, or std::invalid_argument. A Kind is that
+// of tile_plan.h, for the accumulator and the depth of the problem; defined in conv_kernel.h.
+template <class Kind>
+void RunConv(const Kind& kind, const ConvProblem& problem, const PackedOperand* packed, void* workspace,
+             cudaStream_t stream);
 
 }  // namespace lba::cuda
 

@@ -14,8 +14,9 @@ struct OutputPlace {
   int64_t index, channel;
 };
 
+template <class Kind>
 struct ConvArgs {
-  ShortCuts cuts;
+  Kind kind;
   PatchGeometry geometry;
   Patches patches;
   MatrixSource weights;
@@ -26,7 +27,7 @@ struct ConvArgs {
 
   // For `rows` filters of a group and `columns` output positions, each from the first on: a kernel can stand in for
   // those before it. Tells the counters. All threads call it.
-  __device__ ProductKernel KernelFor(int64_t group, int64_t row, int rows, int64_t column, int columns) const {
+  __device__ int KernelFor(int64_t group, int64_t row, int rows, int64_t column, int columns) const {
     const int64_t first_panel = row / kPanelWidth, first_sample = column / geometry.outputs.size;
     const int64_t last_panel = std::min((row + rows - 1) / kPanelWidth, packed.panels - 1);
     const int64_t last_sample = std::min((column + columns - 1) / geometry.outputs.size, geometry.batch - 1);
@@ -41,7 +42,7 @@ struct ConvArgs {
       last = std::max(last, __shfl_xor_sync(0xffffffffu, last, distance));
     }
     if (threadIdx.x == 0) atomicAdd(counters + last, 1ull);
-    return static_cast<ProductKernel>(last);
+    return static_cast<int>(last);
   }
 
   __device__ OutputPlace PlaceOf(int64_t group, int64_t filter, int64_t sample, int64_t position) const {
@@ -52,7 +53,7 @@ struct ConvArgs {
   // The dot product by the definition, stored.
   __device__ void StoreExact(int64_t group, int64_t filter, int64_t column) const {
     const int64_t sample = column / geometry.outputs.size, position = column % geometry.outputs.size;
-    const float dot = ExactPatchDot(cuts, geometry, patches, weights, group, filter, column);
+    const float dot = ExactPatchDot(kind, geometry, patches, weights, group, filter, column);
     const OutputPlace place = PlaceOf(group, filter, sample, position);
     output.Store(place.index, output.Finish(dot, place.channel));
   }
@@ -64,8 +65,9 @@ inline bool IsDepthwise(const PatchGeometry& geometry) {
   return geometry.groups > 1 && geometry.filters <= kMostFilters;
 }
 
-// Queues the product of filters that IsDepthwise.
-void RunDepthwise(ConvArgs args, cudaStream_t stream);
+// Queues the product of filters that IsDepthwise; defined in depthwise_kernel.h.
+template <class Kind>
+void RunDepthwise(const ConvArgs<Kind>& args, cudaStream_t stream);
 
 }  // namespace lba::cuda
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "arithmetic/chunked_float/definition.h"
+#include "common/host_device.h"
 
 namespace lba::cuda {
 

@@ -1,30 +1,29 @@
-// One dot product by the definition (lba/fmaq.h): any operands, NaN and infinity included, and any format.
+// One dot product by a kind's definition: any operands, NaN and infinity included.
 #ifndef LBA_KERNELS_CUDA_EXACT_DOT_H_
 #define LBA_KERNELS_CUDA_EXACT_DOT_H_
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
-
-#include "arithmetic/truncate/short_cuts.h"
 
 namespace lba::cuda {
 
-// `read(k, &x, &w)` gives the operands of product k.
-template <class Read>
-__device__ float ExactDot(const TileConstants& c, int64_t depth, int64_t chunk, const Read& read) {
-  double total = 0;
+// A Definition is that of kernels/cpu/definition_kernels.h. `read(k, &x, &w)` gives the operands of product k.
+template <class Definition, class Read>
+__device__ float ExactDot(const Definition& definition, int64_t depth, int64_t chunk, const Read& read) {
+  typename Definition::State total = Definition::Start();
   for (int64_t begin = 0; begin < depth; begin += chunk) {
     const int64_t end = std::min(begin + chunk, depth);
-    double sum = 0;
+    typename Definition::State sum = Definition::Start();
     for (int64_t k = begin; k < end; ++k) {
       float x, w;
       read(k, &x, &w);
-      sum = QuantizedSum(QuantizedProduct(x, w, c.definition.product), sum, c.definition.accumulator);
+      sum = definition.Step(sum, x, w);
     }
-    total = QuantizedSum(sum, total, c.definition.accumulator);
+    total = definition.Join(total, sum);
   }
-  return static_cast<float>(total + 0.0);
+  return definition.Finish(total);
 }
 
 }  // namespace lba::cuda

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/cuda/host_products.h"
+#include "kernels/cuda/kernels.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/workspace.h"
 
@@ -134,7 +135,8 @@ void RunHostMatMul(MatMulProblem problem, const LbaCudaWeights* weights) {
   call(operands, &output.data, problem.outputs() * problem.rows.values.element_bytes(),
        MatMulWorkspaceBytes(problem, weights != nullptr), [&](void* workspace, cudaStream_t stream) {
          if (weights != nullptr) problem.columns.values = weights->source.values;
-         RunMatMul(problem, weights == nullptr ? nullptr : &weights->packed, workspace, stream);
+         problem.accumulator->OnCuda()->MatMul(problem, weights == nullptr ? nullptr : &weights->packed, workspace,
+                                               stream);
        });
 }
 
@@ -152,7 +154,8 @@ void RunHostConv(ConvProblem problem, const LbaCudaWeights* weights) {
   call(operands, &output.data, outputs * problem.x.element_bytes(), ConvWorkspaceBytes(problem, weights != nullptr),
        [&](void* workspace, cudaStream_t stream) {
          if (weights != nullptr) problem.weights.values = weights->source.values;
-         RunConv(problem, weights == nullptr ? nullptr : &weights->packed, workspace, stream);
+         problem.accumulator->OnCuda()->Conv(problem, weights == nullptr ? nullptr : &weights->packed, workspace,
+                                             stream);
        });
 }
 

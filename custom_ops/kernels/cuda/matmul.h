@@ -6,14 +6,14 @@
 
 #include <cstdint>
 
-#include "arithmetic/chunked_float/spec.h"
+#include "arithmetic/accumulator.h"
 #include "kernels/cuda/operand.h"
 #include "kernels/cuda/output.h"
 
 namespace lba::cuda {
 
 struct MatMulProblem {
-  AccumulatorSpec spec;
+  const Accumulator* accumulator;              // with kernels for CUDA
   MatrixSource rows, columns;                  // A, which moves, and B, which is fixed
   StridedIndex row_matrices, column_matrices;  // for each entry of the batch, its matrix of A and of B
   Output output;                               // y [batch][rows][columns]
@@ -27,8 +27,11 @@ struct MatMulProblem {
 // Bytes of scratch memory; `has_packed` when B comes packed.
 int64_t MatMulWorkspaceBytes(const MatMulProblem& problem, bool has_packed);
 
-// Queues the product. `packed` is B, or null. Throws CudaError, or std::invalid_argument.
-void RunMatMul(const MatMulProblem& problem, const PackedOperand* packed, void* workspace, cudaStream_t stream);
+// Queues the product. `packed` is B, or null. Throws CudaError, or std::invalid_argument. A Kind is that of
+// tile_plan.h, for the accumulator and the depth of the problem; defined in matmul_kernel.h.
+template <class Kind>
+void RunMatMul(const Kind& kind, const MatMulProblem& problem, const PackedOperand* packed, void* workspace,
+               cudaStream_t stream);
 
 }  // namespace lba::cuda
 

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "arithmetic/truncate/short_cuts.h"
+#include "common/value_range.h"
 #include "kernels/cuda/instructions.h"
 #include "lba/cuda_api.h"
 
@@ -94,25 +94,18 @@ struct PackedOperand {
   }
 };
 
-// Scales that follow from what is known of two operands.
-struct ProductPlan {
-  int fixed_log2, moving_log2;
-  bool is_fused;  // the moving operand carries the accumulator's scale
-};
-LBA_HOST_DEVICE inline ProductPlan PlanProduct(const ShortCuts& cuts, const ValueRange& moving,
-                                               const ValueRange& fixed) {
-  const int fixed_log2 = cuts.FixedScaleLog2(fixed);
-  const bool is_fused = cuts.FitsScaled(moving, fixed, fixed_log2) && cuts.CanFuse(moving, fixed, fixed_log2);
-  return {fixed_log2, cuts.MovingScaleLog2(fixed_log2), is_fused};
-}
-
 // What is found out about an operand: of each panel, then of the whole. Zeros before.
 int64_t FactCount(const MatrixSource& source);
 int64_t PackedFloats(const MatrixSource& source);
 
+// Queues the kernel that finds the range of each panel, and of the whole, in chunks of `chunk`.
+void FindRanges(const MatrixSource& source, int64_t chunk, PanelFacts* facts, cudaStream_t stream);
+
 // Queues the kernels that fill `facts`, [FactCount] of zeros, and `values`, [PackedFloats], and says what they hold.
-// For the moving operand of a product, `fixed` is the whole range of the other; null for the fixed one.
-PackedOperand Pack(const ShortCuts& cuts, const MatrixSource& source, const SharedRange* fixed, PanelFacts* facts,
+// For the moving operand of a product, `fixed` is the whole range of the other; null for the fixed one. A Kind is that
+// of tile_plan.h; defined in pack_kernel.h.
+template <class Kind>
+PackedOperand Pack(const Kind& kind, const MatrixSource& source, const SharedRange* fixed, PanelFacts* facts,
                    float* values, cudaStream_t stream);
 
 }  // namespace lba::cuda

@@ -12,7 +12,6 @@
 #include "kernels/cuda/divisor.h"
 #include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/operand.h"
-#include "kernels/cuda/product_kernels.h"
 #include "lba/conv.h"
 
 namespace lba::cuda {
@@ -85,13 +84,14 @@ struct Patches {
   const float* planes;
   const uint32_t* offset_bytes;  // [depth rounded up to kStageDepth]; from a corner in the planes
   const PatchTap* taps;          // [depth]
-  const ProductKernel* kernels;  // [batch][groups][panels of packed filters]
+  const int* kernels;            // [batch][groups][panels of packed filters]
 };
 
 // A dot product by the definition, for one column of a group's product. Positions in the padding are products of 0,
 // whatever the weight.
-__device__ inline float ExactPatchDot(const ShortCuts& cuts, const PatchGeometry& geometry, const Patches& patches,
-                                      const MatrixSource& weights, int64_t group, int64_t filter, int64_t column) {
+template <class Kind>
+__device__ float ExactPatchDot(const Kind& kind, const PatchGeometry& geometry, const Patches& patches,
+                               const MatrixSource& weights, int64_t group, int64_t filter, int64_t column) {
   const int64_t point = column % geometry.outputs.size;
   const int64_t row = point / geometry.outputs.sizes[2];
   const int64_t at[3] = {row / geometry.outputs.sizes[1], row % geometry.outputs.sizes[1],
@@ -100,7 +100,7 @@ __device__ inline float ExactPatchDot(const ShortCuts& cuts, const PatchGeometry
   for (int d = 0; d < 3; ++d) corner[d] = at[d] * geometry.strides[d] - geometry.pads[d];
   const int64_t first_plane = (column / geometry.outputs.size * geometry.groups + group) * geometry.channels;
   const int64_t group_weights = group * weights.matrices.strides[0];
-  return ExactDot(cuts.constants(), geometry.depth, cuts.chunk(), [&](int64_t k, float* x, float* w) {
+  return ExactDot(kind.definition(), geometry.depth, kind.chunk(), [&](int64_t k, float* x, float* w) {
     const PatchTap& tap = patches.taps[k];
     int64_t index = first_plane + tap.channel;
     bool is_inside = true;
@@ -120,11 +120,12 @@ struct PatchMemory {
   float* planes;
   uint32_t* offset_bytes;
   PatchTap* taps;
-  ProductKernel* kernels;
+  int* kernels;
 };
 
-// Queues the kernels that fill the memory.
-Patches MakePatches(const ShortCuts& cuts, const PatchGeometry& geometry, Values x, const PackedOperand& weights,
+// Queues the kernels that fill the memory. A Kind is that of tile_plan.h; defined in patch_kernel.h.
+template <class Kind>
+Patches MakePatches(const Kind& kind, const PatchGeometry& geometry, Values x, const PackedOperand& weights,
                     const PatchMemory& memory, cudaStream_t stream);
 
 }  // namespace lba::cuda

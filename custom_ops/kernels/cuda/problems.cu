@@ -1,6 +1,5 @@
 #include <string>
 
-#include "arithmetic/chunked_float/accumulator.h"
 #include "common/arguments.h"
 #include "common/sizes.h"
 #include "kernels/cuda/problems.h"
@@ -25,8 +24,10 @@ double BatchOf(const LbaCudaMatMulArgs& args) {
   return batch;
 }
 
-const AccumulatorSpec& SpecOf(const LbaAccumulator* accumulator) {
-  return static_cast<const ChunkedFloat&>(AccumulatorOf(accumulator)).spec();
+const Accumulator* OnCuda(const LbaAccumulator* handle) {
+  const Accumulator& accumulator = AccumulatorOf(handle);
+  Require(accumulator.OnCuda() != nullptr, "expected an accumulator that CUDA computes, got " + accumulator.text());
+  return &accumulator;
 }
 
 // Where the last matrix of an operand begins, in elements.
@@ -78,7 +79,7 @@ MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMa
   RequireExtents(*args);
   const bool is_half = IsHalf(args->type);
   MatMulProblem problem;
-  problem.spec = SpecOf(accumulator);
+  problem.accumulator = OnCuda(accumulator);
   problem.rows = {{args->a, is_half}, MatricesOf(*args, args->a_batch_strides),
                   args->rows,         args->depth,
                   args->a_row_stride, args->a_depth_stride};
@@ -98,7 +99,7 @@ ConvProblem ConvProblemOf(const LbaAccumulator* accumulator, const LbaCudaConvAr
   Require(args != nullptr, "expected arguments, got null");
   const bool is_half = IsHalf(args->type);
   ConvProblem problem;
-  problem.spec = SpecOf(accumulator);
+  problem.accumulator = OnCuda(accumulator);
   problem.shape = ConvShapeOf(*args);
   Require(problem.shape.depth() <= kMaxSize,
           "expected a depth of at most 2^31 - 1, got " + std::to_string(problem.shape.depth()));

@@ -2,7 +2,6 @@
 #ifndef LBA_KERNELS_CUDA_PROBLEMS_H_
 #define LBA_KERNELS_CUDA_PROBLEMS_H_
 
-#include "arithmetic/chunked_float/spec.h"
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/weights.h"

@@ -1,4 +1,5 @@
-// Looks at the dot products of one call on the device, as cpu/statistics_chain.h does on the CPU, with the same counts.
+// Looks at the dot products of one call on the device, as kernels/cpu/statistics_chain.h does on the CPU, with the same
+// counts.
 #ifndef LBA_KERNELS_CUDA_STATISTICS_H_
 #define LBA_KERNELS_CUDA_STATISTICS_H_
 
@@ -6,7 +7,6 @@
 
 #include <cstdint>
 
-#include "arithmetic/chunked_float/spec.h"
 #include "kernels/cuda/operand.h"
 #include "lba/conv.h"
 #include "lba/cuda_api.h"
@@ -14,12 +14,15 @@
 namespace lba::cuda {
 
 // What the `call`-th call of a node adds to the node's statistics; `sampled_fraction` is in (0, 1]. y, alpha, beta and
-// c of `args` are not read. Waits for the stream. Throws CudaError.
-LbaStatistics CountMatMul(const AccumulatorSpec& spec, const LbaCudaMatMulArgs& args, int64_t call,
+// c of `args` are not read. Waits for the stream. Throws CudaError. Chains are those of kernels/cpu/chain_follower.h,
+// on the device; defined in statistics_kernel.h.
+template <class Chains>
+LbaStatistics CountMatMul(const Chains& chains, int64_t chunk, const LbaCudaMatMulArgs& args, int64_t call,
                           double sampled_fraction, cudaStream_t stream);
 
 // `shape` is complete; x and w are as lba/conv.h has them, on the device.
-LbaStatistics CountConv(const AccumulatorSpec& spec, const ConvShape& shape, const Values& x, const Values& w,
+template <class Chains>
+LbaStatistics CountConv(const Chains& chains, int64_t chunk, const ConvShape& shape, const Values& x, const Values& w,
                         int64_t call, double sampled_fraction, cudaStream_t stream);
 
 }  // namespace lba::cuda

@@ -9,7 +9,6 @@
 
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/operand.h"
-#include "kernels/cuda/scaled_arithmetic.h"
 #include "kernels/cuda/tile_plan.h"
 #include "kernels/cuda/tile_shape.h"
 
@@ -206,12 +205,12 @@ class StageCopies {
 template <class Shape>
 using ThreadTotals = float[Shape::kThreadRows][Shape::kThreadColumns];
 
-// `kernel` is any but kExact.
-template <class Shape, class Copies>
-__device__ __forceinline__ void ComputeTotals(ProductKernel kernel, const ShortCuts& cuts, int64_t depth,
-                                              Copies& copies, ThreadTotals<Shape>& totals) {
-  WithArithmetic(kernel, cuts.constants(), [&](const auto& arithmetic) {
-    TileSums<Shape, std::decay_t<decltype(arithmetic)>> sums(arithmetic, static_cast<int>(cuts.chunk()));
+// `kernel` is any but the kind's kExact.
+template <class Shape, class Kind, class Copies>
+__device__ __forceinline__ void ComputeTotals(int kernel, const Kind& kind, int64_t depth, Copies& copies,
+                                              ThreadTotals<Shape>& totals) {
+  kind.WithSteps(kernel, [&](const auto& arithmetic) {
+    TileSums<Shape, std::decay_t<decltype(arithmetic)>> sums(arithmetic, static_cast<int>(kind.chunk()));
     for (int64_t stage = 0; stage < copies.count(); ++stage) {
       const int64_t left = depth - stage * kStageDepth;
       sums.Add(copies.Next(), left < kStageDepth ? static_cast<int>(left) : kStageDepth);
@@ -226,7 +225,7 @@ __device__ __forceinline__ void ComputeTotals(ProductKernel kernel, const ShortC
 #pragma unroll
   for (int r = 0; r < Shape::kThreadRows; ++r) {
 #pragma unroll
-    for (int c = 0; c < Shape::kThreadColumns; ++c) totals[r][c] = Unscaled(totals[r][c], cuts.constants());
+    for (int c = 0; c < Shape::kThreadColumns; ++c) totals[r][c] = kind.Unscaled(totals[r][c]);
   }
 }
 

@@ -1,10 +1,20 @@
-// What a block finds out about its tile before it computes it.
+// What is known of operands before a tile is computed, and what follows for their scales. A Kind, which kernels take as
+// a template argument, is how an accumulator computes dot products of one depth. Copied to the device, it brings
+//   chunk()                                 consecutive products that are summed before they join the total
+//   FixedScaleLog2(fixed)                   of the ranges of whole operands
+//   PlanProduct(moving, fixed)              likewise
+//   fused_scale()
+//   KernelFor(moving, fixed, wholes...)     a place in LBA_CUDA_KERNELS, from the TileRanges of a tile; higher ones can
+//                                           stand in for lower ones, and the highest, kExact, is the definition
+//   WithSteps(kernel, function)             calls function(steps) for any but kExact: Step(sum, x, w), Join(total, sum)
+//   Unscaled(total)                         as the caller sees it; zeros are positive
+//   definition(), chains()                  for exact_dot.h and the statistics
 #ifndef LBA_KERNELS_CUDA_TILE_PLAN_H_
 #define LBA_KERNELS_CUDA_TILE_PLAN_H_
 
+#include <algorithm>
+
 #include "kernels/cuda/operand.h"
-#include "kernels/cuda/product_kernels.h"
-#include "kernels/cuda/scaled_arithmetic.h"
 
 namespace lba::cuda {
 
@@ -26,34 +36,11 @@ __device__ inline TileRange RangeOf(const PackedOperand& operand, int64_t matrix
   return known;
 }
 
-// The kernel for a tile of the moving and the fixed operand; the wholes decide the scales and what can be fused.
-__device__ inline ProductKernel PlanTile(const ShortCuts& cuts, const TileRange& moving, const TileRange& fixed,
-                                         const ValueRange& whole_moving, const ValueRange& whole_fixed) {
-  const ProductPlan plan = PlanProduct(cuts, whole_moving, whole_fixed);
-  if (!cuts.FitsScaled(moving.range, fixed.range, plan.fixed_log2)) return ProductKernel::kExact;
-  return KernelOf(cuts.Variant(moving.bounds, fixed.bounds, plan.is_fused));
-}
-
-// Calls function(arithmetic) with the arithmetic of a kernel other than kExact.
-template <class Function>
-__device__ __forceinline__ void WithArithmetic(ProductKernel kernel, const TileConstants& constants,
-                                               const Function& function) {
-  switch (kernel) {
-    case ProductKernel::kFused:
-      return function(ScaledArithmetic<ProductKernel::kFused>(constants));
-    case ProductKernel::kFusedSaturate:
-      return function(ScaledArithmetic<ProductKernel::kFusedSaturate>(constants));
-    case ProductKernel::kExactProducts:
-      return function(ScaledArithmetic<ProductKernel::kExactProducts>(constants));
-    case ProductKernel::kTruncate:
-      return function(ScaledArithmetic<ProductKernel::kTruncate>(constants));
-    case ProductKernel::kTruncateSaturate:
-      return function(ScaledArithmetic<ProductKernel::kTruncateSaturate>(constants));
-    case ProductKernel::kSaturate:
-    case ProductKernel::kExact:
-      return function(ScaledArithmetic<ProductKernel::kSaturate>(constants));
-  }
-}
+// Scales that follow from what is known of two operands.
+struct ProductPlan {
+  int fixed_log2, moving_log2;
+  bool is_fused;  // the moving operand is scaled once more, by fused_scale()
+};
 
 }  // namespace lba::cuda
 

@@ -2,7 +2,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "arithmetic/chunked_float/spec.h"
+#include "kernels/cuda/kernels.h"
 #include "kernels/cuda/weights.h"
 #include "kernels/cuda/workspace.h"
 
@@ -20,8 +20,6 @@ bool IsOnDevice(const void* data) {
   Check(cudaPointerGetAttributes(&attributes, data), "asking where an operand lies");
   return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
 }
-
-bool IsSame(const AccumulatorSpec& a, const AccumulatorSpec& b) { return TextOf(a) == TextOf(b); }
 
 void CopyToDevice(LbaCudaWeights* weights) {
   Values& values = weights->source.values;
@@ -47,9 +45,9 @@ int64_t ExtentOf(const MatrixSource& source) {
   return last + 1;
 }
 
-LbaCudaWeights* MakeWeights(const AccumulatorSpec& spec, const MatrixSource& source) {
+LbaCudaWeights* MakeWeights(const Accumulator& accumulator, const MatrixSource& source) {
   auto weights = std::make_unique<LbaCudaWeights>();
-  weights->spec = spec;
+  weights->accumulator = accumulator.text();
   weights->source = source;
   weights->device = CurrentDeviceIndex();
   if (!source.is_empty() && !IsOnDevice(source.values.data)) CopyToDevice(weights.get());
@@ -62,17 +60,17 @@ LbaCudaWeights* MakeWeights(const AccumulatorSpec& spec, const MatrixSource& sou
   auto* facts = parts.Take<PanelFacts>(count);
   parts.Clear(nullptr);
   auto* values = parts.Take<float>(floats);
-  weights->packed = Pack(ShortCuts(spec, source.depth), weights->source, nullptr, facts, values, nullptr);
+  weights->packed = accumulator.OnCuda()->PackFixed(weights->source, facts, values, nullptr);
   Check(cudaStreamSynchronize(nullptr), "packing weights");
   return weights.release();
 }
 
-void RequireWeightsOf(const LbaCudaWeights& weights, const AccumulatorSpec& spec, const MatrixSource& source) {
+void RequireWeightsOf(const LbaCudaWeights& weights, const Accumulator& accumulator, const MatrixSource& source) {
   const MatrixSource& packed = weights.source;
-  const bool fits = IsSame(weights.spec, spec) && packed.vectors == source.vectors && packed.depth == source.depth &&
-                    packed.matrices.count() == source.matrices.count() &&
+  const bool fits = weights.accumulator == accumulator.text() && packed.vectors == source.vectors &&
+                    packed.depth == source.depth && packed.matrices.count() == source.matrices.count() &&
                     packed.values.is_half == source.values.is_half;
-  if (!fits) throw std::invalid_argument("expected weights that were packed for this product and specification");
+  if (!fits) throw std::invalid_argument("expected weights that were packed for this product and accumulator");
   if (weights.device != CurrentDeviceIndex()) {
     throw std::invalid_argument("expected weights that were packed on the current device, got device " +
                                 std::to_string(weights.device));

@@ -3,13 +3,14 @@
 #define LBA_KERNELS_CUDA_WEIGHTS_H_
 
 #include <cstdint>
+#include <string>
 
-#include "arithmetic/chunked_float/spec.h"
+#include "arithmetic/accumulator.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/operand.h"
 
 struct LbaCudaWeights {
-  lba::AccumulatorSpec spec;
+  std::string accumulator;         // its text
   lba::cuda::MatrixSource source;  // the values as they were, in `copy` when they came from host memory
   lba::cuda::PackedOperand packed;
   lba::cuda::DeviceMemory copy, memory;
@@ -24,10 +25,10 @@ namespace lba::cuda {
 int64_t ExtentOf(const MatrixSource& source);
 
 // Packs values in host or device memory, and waits. Throws CudaError, or std::invalid_argument.
-LbaCudaWeights* MakeWeights(const AccumulatorSpec& spec, const MatrixSource& source);
+LbaCudaWeights* MakeWeights(const Accumulator& accumulator, const MatrixSource& source);
 
-// Throws std::invalid_argument unless `weights` were packed from such a source, for this specification and device.
-void RequireWeightsOf(const LbaCudaWeights& weights, const AccumulatorSpec& spec, const MatrixSource& source);
+// Throws std::invalid_argument unless `weights` were packed from such a source, for this accumulator and device.
+void RequireWeightsOf(const LbaCudaWeights& weights, const Accumulator& accumulator, const MatrixSource& source);
 
 }  // namespace lba::cuda
 

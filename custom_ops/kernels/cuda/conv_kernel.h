@@ -1,12 +1,16 @@
+// The kernel of convolutions in tiles, for any kind and shape of tile.
+#ifndef LBA_KERNELS_CUDA_CONV_KERNEL_H_
+#define LBA_KERNELS_CUDA_CONV_KERNEL_H_
+
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/conv_args.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/product_parts.h"
 #include "kernels/cuda/tile.h"
-#include "kernels/cuda/workspace.h"
 
 namespace lba::cuda {
-namespace {
+namespace convolutions {
 
 // Copies kWidth patches, from the column `first` on, into stages. Each thread copies values of one patch: neighbours in
 // a warp read neighbours in the image.
@@ -43,8 +47,8 @@ class PatchCopy {
 struct Place {
   int64_t group, row, column;  // first filter and output position
 
-  template <class Shape>
-  __device__ Place(const ConvArgs& args, Shape) {
+  template <class Kind, class Shape>
+  __device__ Place(const ConvArgs<Kind>& args, Shape) {
     const uint32_t row_tiles = static_cast<uint32_t>(args.row_tiles);  // 32 bits divide faster
     const uint32_t column_tiles = static_cast<uint32_t>(args.column_tiles);
     const uint32_t tile_column = blockIdx.x / row_tiles;
@@ -54,8 +58,8 @@ struct Place {
   }
 };
 
-template <class Shape>
-__device__ void ComputeExact(const ConvArgs& args, const Place& place) {
+template <class Shape, class Kind>
+__device__ void ComputeExact(const ConvArgs<Kind>& args, const Place& place) {
   for (int i = threadIdx.x; i < Shape::kRows * Shape::kColumns; i += Shape::kThreads) {
     const int64_t row = place.row + i / Shape::kColumns, column = place.column + i % Shape::kColumns;
     if (row < args.geometry.filters && column < args.geometry.columns()) args.StoreExact(place.group, row, column);
@@ -63,8 +67,8 @@ __device__ void ComputeExact(const ConvArgs& args, const Place& place) {
 }
 
 // A thread's outputs, kGroup neighbours of a sample at a time.
-template <int kGroup, class Shape>
-__device__ __forceinline__ void StoreTotals(const ConvArgs& args, const Place& place, const BoxStart& first,
+template <int kGroup, class Shape, class Kind>
+__device__ __forceinline__ void StoreTotals(const ConvArgs<Kind>& args, const Place& place, const BoxStart& first,
                                             const ThreadTotals<Shape>& totals) {
   const ThreadPlace<Shape> mine;
   const int64_t filter = place.row + mine.row, filters_left = args.geometry.filters - filter;
@@ -85,19 +89,20 @@ __device__ __forceinline__ void StoreTotals(const ConvArgs& args, const Place& p
   }
 }
 
-template <class Shape>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks) ConvKernel(const __grid_constant__ ConvArgs args) {
+template <class Kind, class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+    ConvKernel(const __grid_constant__ ConvArgs<Kind> args) {
   using Rows = PanelCopy<Shape::kRows, Shape::kThreads>;
   using Columns = PatchCopy<Shape::kColumns, Shape::kThreads>;
   __shared__ Stage<Shape> stages[Shape::kStages];
   const Place place(args, Shape());
-  const ProductKernel kernel = args.KernelFor(place.group, place.row, Shape::kRows, place.column, Shape::kColumns);
-  if (kernel == ProductKernel::kExact) return ComputeExact<Shape>(args, place);
+  const int kernel = args.KernelFor(place.group, place.row, Shape::kRows, place.column, Shape::kColumns);
+  if (kernel == Kind::kExact) return ComputeExact<Shape>(args, place);
   const BoxStart first = args.geometry.outputs.Start(place.column);
   StageCopies<Shape, Rows, Columns> copies(stages, args.geometry.depth, Rows(args.packed, place.group, place.row),
                                            Columns(args.geometry, args.patches, place.group, first));
   ThreadTotals<Shape> totals;
-  ComputeTotals<Shape>(kernel, args.cuts, args.geometry.depth, copies, totals);
+  ComputeTotals<Shape>(kernel, args.kind, args.geometry.depth, copies, totals);
   if (args.geometry.outputs.size % Shape::kColumnGroup == 0) {  // no group of neighbours is cut by a sample's end
     StoreTotals<Shape::kColumnGroup, Shape>(args, place, first, totals);
   } else {
@@ -105,68 +110,35 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks) ConvKernel(co
   }
 }
 
-void RunTiles(ConvArgs args, cudaStream_t stream) {
+template <class Kind>
+void RunTiles(ConvArgs<Kind> args, cudaStream_t stream) {
   const PatchGeometry& g = args.geometry;
   const TileChoice choice = ChooseTile(g.groups, g.filters, g.columns(), Multiprocessors());
   WithTile(choice, [&](auto shape) {
     using Shape = decltype(shape);
     args.row_tiles = CeilDiv(g.filters, Shape::kRows);
     args.column_tiles = CeilDiv(g.columns(), Shape::kColumns);
-    Launch(ConvKernel<Shape>, g.groups * args.row_tiles * args.column_tiles, Shape::kThreads, stream, args);
+    Launch(ConvKernel<Kind, Shape>, g.groups * args.row_tiles * args.column_tiles, Shape::kThreads, stream, args);
   });
 }
 
-// The parts of the scratch memory. Ranges come first, so that they are cleared together.
-struct Parts {
-  PatchMemory patches;
-  PanelFacts* weight_facts = nullptr;
-  float* weight_values = nullptr;
+}  // namespace convolutions
 
-  Parts(const ConvProblem& problem, const PatchGeometry& geometry, bool has_packed, Workspace* workspace,
-        cudaStream_t stream) {
-    patches.ranges = workspace->Take<SharedRange>(geometry.batch + 1);
-    if (!has_packed) weight_facts = workspace->Take<PanelFacts>(FactCount(problem.weights));
-    workspace->Clear(stream);
-    if (!has_packed) weight_values = workspace->Take<float>(PackedFloats(problem.weights));
-    patches.planes = workspace->Take<float>(geometry.has_planes() ? geometry.plane_floats() : 0);
-    patches.offset_bytes = workspace->Take<uint32_t>(RoundUp(geometry.depth, kStageDepth));
-    patches.taps = workspace->Take<PatchTap>(geometry.depth);
-    patches.kernels = workspace->Take<ProductKernel>(geometry.batch * problem.weights.all_panels());
-  }
-};
-
-}  // namespace
-
-MatrixSource FiltersOf(const ConvShape& shape, Values w) {
-  MatrixSource source;
-  source.values = w;
-  source.vectors = shape.group_out_channels();
-  source.depth = source.vector_stride = shape.depth();
-  source.depth_stride = 1;
-  source.matrices.rank = 1;
-  source.matrices.sizes[0] = shape.groups;
-  source.matrices.strides[0] = source.vectors * source.depth;
-  return source;
-}
-
-int64_t ConvWorkspaceBytes(const ConvProblem& problem, bool has_packed) {
-  Workspace workspace;
-  const Parts parts(problem, PatchGeometry(problem.shape), has_packed, &workspace, nullptr);
-  return workspace.used();
-}
-
-void RunConv(const ConvProblem& problem, const PackedOperand* packed, void* memory, cudaStream_t stream) {
+template <class Kind>
+void RunConv(const Kind& kind, const ConvProblem& problem, const PackedOperand* packed, void* memory,
+             cudaStream_t stream) {
   const PatchGeometry geometry(problem.shape);
   if (geometry.columns() == 0 || geometry.filters == 0) return;
-  const ShortCuts cuts(problem.spec, geometry.depth);
   Workspace workspace(memory);
-  const Parts parts(problem, geometry, packed != nullptr, &workspace, stream);
+  const ConvParts parts(problem, geometry, packed != nullptr, &workspace, stream);
   const PackedOperand weights =
       packed != nullptr ? *packed
-                        : Pack(cuts, problem.weights, nullptr, parts.weight_facts, parts.weight_values, stream);
-  const Patches patches = MakePatches(cuts, geometry, problem.x, weights, parts.patches, stream);
-  const ConvArgs args{cuts, geometry, patches, problem.weights, weights, problem.output, KernelCounters()};
-  (IsDepthwise(geometry) ? RunDepthwise : RunTiles)(args, stream);
+                        : Pack(kind, problem.weights, nullptr, parts.weight_facts, parts.weight_values, stream);
+  const Patches patches = MakePatches(kind, geometry, problem.x, weights, parts.patches, stream);
+  const ConvArgs<Kind> args{kind, geometry, patches, problem.weights, weights, problem.output, KernelCounters()};
+  IsDepthwise(geometry) ? RunDepthwise(args, stream) : convolutions::RunTiles(args, stream);
 }
 
 }  // namespace lba::cuda
+
+#endif  // LBA_KERNELS_CUDA_CONV_KERNEL_H_

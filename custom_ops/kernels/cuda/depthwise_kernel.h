@@ -1,14 +1,16 @@
 // Convolution of groups with few filters. A block computes a strip of one filter's outputs, over all samples: weights
 // and offsets go through shared memory, the planes are read as they lie, by neighbours side by side.
+#ifndef LBA_KERNELS_CUDA_DEPTHWISE_KERNEL_H_
+#define LBA_KERNELS_CUDA_DEPTHWISE_KERNEL_H_
+
 #include <algorithm>
 
 #include "kernels/cuda/conv_args.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/tile_plan.h"
 
 namespace lba::cuda {
-namespace {
+namespace strips {
 
 constexpr int kThreads = 128;
 constexpr int kBlocks = 5;       // that are meant to share a multiprocessor: their warps hide the latency of reads
@@ -27,7 +29,8 @@ struct Strip {
   int64_t group, filter, column;  // first output position
 
   // Strips of the same patches follow each other.
-  __device__ Strip(const ConvArgs& args, int outputs) {
+  template <class Kind>
+  __device__ Strip(const ConvArgs<Kind>& args, int outputs) {
     const uint32_t filters = static_cast<uint32_t>(args.geometry.filters);  // 32 bits divide faster
     const uint32_t strips = static_cast<uint32_t>(args.column_tiles);
     const uint32_t strip = blockIdx.x / filters;
@@ -84,13 +87,13 @@ class StripSums {
 };
 
 // The dot products of a thread, unscaled.
-template <int kOutputs, class Arithmetic>
-__device__ __forceinline__ void ComputeTotals(const ConvArgs& args, const Strip& strip, const Arithmetic& arithmetic,
-                                              WeightedTap (&taps)[kStageTaps], const float* (&corners)[kOutputs],
-                                              float (&dots)[kOutputs]) {
+template <int kOutputs, class Kind, class Arithmetic>
+__device__ __forceinline__ void ComputeTotals(const ConvArgs<Kind>& args, const Strip& strip,
+                                              const Arithmetic& arithmetic, WeightedTap (&taps)[kStageTaps],
+                                              const float* (&corners)[kOutputs], float (&dots)[kOutputs]) {
   const int64_t depth = args.geometry.depth;
   const float* weights = args.packed.Panel(strip.group, 0) + strip.filter;
-  StripSums<kOutputs, Arithmetic> sums(arithmetic, args.cuts.chunk());
+  StripSums<kOutputs, Arithmetic> sums(arithmetic, args.kind.chunk());
   for (int64_t begin = 0; begin < depth; begin += kStageTaps) {
     const int count = static_cast<int>(std::min<int64_t>(depth - begin, kStageTaps));
     if (begin > 0) __syncthreads();  // all are done with the stage before
@@ -102,11 +105,11 @@ __device__ __forceinline__ void ComputeTotals(const ConvArgs& args, const Strip&
   }
   sums.Finish();
 #pragma unroll
-  for (int i = 0; i < kOutputs; ++i) dots[i] = Unscaled(sums.Total(i), args.cuts.constants());
+  for (int i = 0; i < kOutputs; ++i) dots[i] = args.kind.Unscaled(sums.Total(i));
 }
 
-template <int kOutputs>
-__device__ __forceinline__ void ComputeScaled(const ConvArgs& args, const Strip& strip, ProductKernel kernel,
+template <int kOutputs, class Kind>
+__device__ __forceinline__ void ComputeScaled(const ConvArgs<Kind>& args, const Strip& strip, int kernel,
                                               WeightedTap (&taps)[kStageTaps]) {
   const PatchGeometry& g = args.geometry;
   const BoxStart first = g.outputs.Start(strip.column);
@@ -118,8 +121,8 @@ __device__ __forceinline__ void ComputeScaled(const ConvArgs& args, const Strip&
     // Positions past the last read some other patch; their outputs are not stored.
     corners[i] = args.patches.planes + g.GroupOffset(strip.group) + (output.box < g.batch ? g.Corner(output) : 0);
   }
-  WithArithmetic(kernel, args.cuts.constants(),
-                 [&](const auto& arithmetic) { ComputeTotals(args, strip, arithmetic, taps, corners, dots); });
+  args.kind.WithSteps(kernel,
+                      [&](const auto& arithmetic) { ComputeTotals(args, strip, arithmetic, taps, corners, dots); });
 #pragma unroll
   for (int i = 0; i < kOutputs; ++i) {
     const BoxPoint output = g.outputs.Find(first, i * kThreads + static_cast<int>(threadIdx.x));
@@ -129,40 +132,44 @@ __device__ __forceinline__ void ComputeScaled(const ConvArgs& args, const Strip&
   }
 }
 
-template <int kOutputs>
-__device__ __forceinline__ void ComputeExact(const ConvArgs& args, const Strip& strip) {
+template <int kOutputs, class Kind>
+__device__ __forceinline__ void ComputeExact(const ConvArgs<Kind>& args, const Strip& strip) {
   const int64_t end = std::min(strip.column + kOutputs * kThreads, args.geometry.columns());
   for (int64_t column = strip.column + threadIdx.x; column < end; column += kThreads) {
     args.StoreExact(strip.group, strip.filter, column);
   }
 }
 
-template <int kOutputs>
-__global__ void __launch_bounds__(kThreads, kBlocks) DepthwiseKernel(const __grid_constant__ ConvArgs args) {
+template <class Kind, int kOutputs>
+__global__ void __launch_bounds__(kThreads, kBlocks) DepthwiseKernel(const __grid_constant__ ConvArgs<Kind> args) {
   __shared__ WeightedTap taps[kStageTaps];
   const Strip strip(args, kOutputs * kThreads);
-  const ProductKernel kernel = args.KernelFor(strip.group, strip.filter, 1, strip.column, kOutputs * kThreads);
-  if (kernel == ProductKernel::kExact) return ComputeExact<kOutputs>(args, strip);
+  const int kernel = args.KernelFor(strip.group, strip.filter, 1, strip.column, kOutputs * kThreads);
+  if (kernel == Kind::kExact) return ComputeExact<kOutputs>(args, strip);
   ComputeScaled<kOutputs>(args, strip, kernel, taps);
 }
 
-template <int kOutputs>
-void RunStrips(ConvArgs args, cudaStream_t stream) {
+template <int kOutputs, class Kind>
+void RunStrips(ConvArgs<Kind> args, cudaStream_t stream) {
   const PatchGeometry& g = args.geometry;
   args.column_tiles = CeilDiv(g.columns(), kOutputs * kThreads);
-  Launch(DepthwiseKernel<kOutputs>, g.groups * g.filters * args.column_tiles, kThreads, stream, args);
+  Launch(DepthwiseKernel<Kind, kOutputs>, g.groups * g.filters * args.column_tiles, kThreads, stream, args);
 }
 
-}  // namespace
+}  // namespace strips
 
-void RunDepthwise(ConvArgs args, cudaStream_t stream) {
+template <class Kind>
+void RunDepthwise(const ConvArgs<Kind>& args, cudaStream_t stream) {
+  using namespace strips;
   constexpr int kMostOutputs = 4;  // of a thread
   constexpr int kBlocksToShare = 4;
   // Few outputs: spread over many threads rather than many to a thread.
   const PatchGeometry& g = args.geometry;
-  const int64_t strips = g.groups * g.filters * (g.columns() / (kMostOutputs * kThreads));
-  const bool is_large = strips >= int64_t{kBlocksToShare} * Multiprocessors();
+  const int64_t all = g.groups * g.filters * (g.columns() / (kMostOutputs * kThreads));
+  const bool is_large = all >= int64_t{kBlocksToShare} * Multiprocessors();
   is_large ? RunStrips<kMostOutputs>(args, stream) : RunStrips<1>(args, stream);
 }
 
 }  // namespace lba::cuda
+
+#endif  // LBA_KERNELS_CUDA_DEPTHWISE_KERNEL_H_

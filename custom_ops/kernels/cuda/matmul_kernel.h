@@ -1,16 +1,23 @@
+// The kernel of matrix products, for any kind and shape of tile.
+#ifndef LBA_KERNELS_CUDA_MATMUL_KERNEL_H_
+#define LBA_KERNELS_CUDA_MATMUL_KERNEL_H_
+
+#include <algorithm>
+
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/product_parts.h"
 #include "kernels/cuda/tile.h"
 #include "kernels/cuda/tile_plan.h"
-#include "kernels/cuda/workspace.h"
 
 namespace lba::cuda {
-namespace {
+namespace products {
 
+template <class Kind>
 struct MatMulArgs {
-  ShortCuts cuts;
+  Kind kind;
   MatrixSource row_source, column_source;
   StridedIndex row_matrices, column_matrices;
   Output output;
@@ -25,8 +32,8 @@ struct Place {
   int64_t entry, row, column;  // of the batch; first row and column
   int64_t row_matrix, column_matrix;
 
-  template <class Shape>
-  __device__ Place(const MatMulArgs& args, Shape) {
+  template <class Kind, class Shape>
+  __device__ Place(const MatMulArgs<Kind>& args, Shape) {
     const uint32_t row_tiles = static_cast<uint32_t>(args.row_tiles);  // 32 bits divide faster
     const uint32_t column_tiles = static_cast<uint32_t>(args.column_tiles);
     const uint32_t tile_row = blockIdx.x / column_tiles;
@@ -39,8 +46,8 @@ struct Place {
 };
 
 // Neighbours in a row, from a column on; what lies outside is left out.
-template <int kCount>
-__device__ void Store(const MatMulArgs& args, const Place& place, int64_t row, int64_t column,
+template <int kCount, class Kind>
+__device__ void Store(const MatMulArgs<Kind>& args, const Place& place, int64_t row, int64_t column,
                       const float (&dots)[kCount]) {
   const int64_t rows = args.row_source.vectors, columns = args.column_source.vectors;
   if (row >= rows || column >= columns) return;
@@ -53,8 +60,8 @@ __device__ void Store(const MatMulArgs& args, const Place& place, int64_t row, i
   args.output.Store((place.entry * rows + row) * columns + column, values, columns - column);
 }
 
-template <class Shape>
-__device__ void ComputeExact(const MatMulArgs& args, const Place& place) {
+template <class Shape, class Kind>
+__device__ void ComputeExact(const MatMulArgs<Kind>& args, const Place& place) {
   const int64_t row_offset = args.row_source.matrices(place.row_matrix);
   const int64_t column_offset = args.column_source.matrices(place.column_matrix);
   for (int i = threadIdx.x; i < Shape::kRows * Shape::kColumns; i += Shape::kThreads) {
@@ -64,13 +71,13 @@ __device__ void ComputeExact(const MatMulArgs& args, const Place& place) {
       *x = args.row_source.Read(row_offset, row, k);
       *w = args.column_source.Read(column_offset, column, k);
     };
-    const float dots[1] = {ExactDot(args.cuts.constants(), args.row_source.depth, args.cuts.chunk(), read)};
+    const float dots[1] = {ExactDot(args.kind.definition(), args.row_source.depth, args.kind.chunk(), read)};
     Store(args, place, row, column, dots);
   }
 }
 
-template <class Shape>
-__device__ __forceinline__ void StoreTotals(const MatMulArgs& args, const Place& place,
+template <class Shape, class Kind>
+__device__ __forceinline__ void StoreTotals(const MatMulArgs<Kind>& args, const Place& place,
                                             const ThreadTotals<Shape>& totals) {
   const ThreadPlace<Shape> mine;
 #pragma unroll
@@ -86,76 +93,58 @@ __device__ __forceinline__ void StoreTotals(const MatMulArgs& args, const Place&
 }
 
 // The kernel for a tile; tells the counters.
-template <class Shape>
-__device__ ProductKernel Plan(const MatMulArgs& args, const Place& place) {
+template <class Shape, class Kind>
+__device__ int Plan(const MatMulArgs<Kind>& args, const Place& place) {
   const TileRange rows = RangeOf(args.rows, place.row_matrix, place.row, Shape::kRows);
   const TileRange columns = RangeOf(args.columns, place.column_matrix, place.column, Shape::kColumns);
-  const ProductKernel kernel = PlanTile(args.cuts, rows, columns, args.rows.whole->Read(), args.columns.whole->Read());
-  atomicAdd(args.counters + static_cast<int>(kernel), 1ull);
+  const int kernel = args.kind.KernelFor(rows, columns, args.rows.whole->Read(), args.columns.whole->Read());
+  atomicAdd(args.counters + kernel, 1ull);
   return kernel;
 }
 
-template <class Shape>
+template <class Kind, class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
-    MatMulKernel(const __grid_constant__ MatMulArgs args) {
+    MatMulKernel(const __grid_constant__ MatMulArgs<Kind> args) {
   using Rows = PanelCopy<Shape::kRows, Shape::kThreads>;
   using Columns = PanelCopy<Shape::kColumns, Shape::kThreads>;
   __shared__ Stage<Shape> stages[Shape::kStages];
-  __shared__ ProductKernel planned;
+  __shared__ int planned;
   const Place place(args, Shape());
   StageCopies<Shape, Rows, Columns> copies(stages, args.row_source.depth, Rows(args.rows, place.row_matrix, place.row),
                                            Columns(args.columns, place.column_matrix, place.column));
   if (threadIdx.x == 0) planned = Plan<Shape>(args, place);
   __syncthreads();
-  const ProductKernel kernel = planned;
-  if (kernel == ProductKernel::kExact) {
+  const int kernel = planned;
+  if (kernel == Kind::kExact) {
     copies.Abandon();
     return ComputeExact<Shape>(args, place);
   }
   ThreadTotals<Shape> totals;
-  ComputeTotals<Shape>(kernel, args.cuts, args.row_source.depth, copies, totals);
+  ComputeTotals<Shape>(kernel, args.kind, args.row_source.depth, copies, totals);
   StoreTotals<Shape>(args, place, totals);
 }
 
-// The parts of the scratch memory. Ranges come first, so that they are cleared together.
-struct Parts {
-  PanelFacts *row_facts, *column_facts = nullptr;
-  float *row_values, *column_values = nullptr;
+}  // namespace products
 
-  Parts(const MatMulProblem& problem, bool has_packed, Workspace* workspace, cudaStream_t stream) {
-    row_facts = workspace->Take<PanelFacts>(FactCount(problem.rows));
-    if (!has_packed) column_facts = workspace->Take<PanelFacts>(FactCount(problem.columns));
-    workspace->Clear(stream);
-    row_values = workspace->Take<float>(PackedFloats(problem.rows));
-    if (!has_packed) column_values = workspace->Take<float>(PackedFloats(problem.columns));
-  }
-};
-
-}  // namespace
-
-int64_t MatMulWorkspaceBytes(const MatMulProblem& problem, bool has_packed) {
-  Workspace workspace;
-  const Parts parts(problem, has_packed, &workspace, nullptr);
-  return workspace.used();
-}
-
-void RunMatMul(const MatMulProblem& problem, const PackedOperand* packed, void* memory, cudaStream_t stream) {
+template <class Kind>
+void RunMatMul(const Kind& kind, const MatMulProblem& problem, const PackedOperand* packed, void* memory,
+               cudaStream_t stream) {
+  using namespace products;
   if (problem.outputs() == 0) return;
-  const ShortCuts cuts(problem.spec, problem.depth());
   Workspace workspace(memory);
-  const Parts parts(problem, packed != nullptr, &workspace, stream);
-  MatMulArgs args{cuts,
-                  problem.rows,
-                  problem.columns,
-                  problem.row_matrices,
-                  problem.column_matrices,
-                  problem.output,
-                  problem.addend_row_stride,
-                  problem.addend_column_stride};
+  const MatMulParts parts(problem, packed != nullptr, &workspace, stream);
+  MatMulArgs<Kind> args{kind,
+                        problem.rows,
+                        problem.columns,
+                        problem.row_matrices,
+                        problem.column_matrices,
+                        problem.output,
+                        problem.addend_row_stride,
+                        problem.addend_column_stride};
   args.columns = packed != nullptr
                      ? *packed
-                     : Pack(cuts, problem.columns, nullptr, parts.column_facts, parts.column_values, stream);
-  args.rows = Pack(cuts, problem.rows, args.columns.whole, parts.row_facts, parts.row_values, stream);
+                     : Pack(kind, problem.columns, nullptr, parts.column_facts, parts.column_values, stream);
+  args.rows = Pack(kind, problem.rows, args.columns.whole, parts.row_facts, parts.row_values, stream);
   args.counters = KernelCounters();
   const TileChoice choice =
       ChooseTile(problem.batch(), problem.rows.vectors, problem.columns.vectors, Multiprocessors());
@@ -163,8 +152,11 @@ void RunMatMul(const MatMulProblem& problem, const PackedOperand* packed, void* 
     using Shape = decltype(shape);
     args.row_tiles = CeilDiv(problem.rows.vectors, Shape::kRows);
     args.column_tiles = CeilDiv(problem.columns.vectors, Shape::kColumns);
-    Launch(MatMulKernel<Shape>, problem.batch() * args.row_tiles * args.column_tiles, Shape::kThreads, stream, args);
+    Launch(MatMulKernel<Kind, Shape>, problem.batch() * args.row_tiles * args.column_tiles, Shape::kThreads, stream,
+           args);
   });
 }
 
 }  // namespace lba::cuda
+
+#endif  // LBA_KERNELS_CUDA_MATMUL_KERNEL_H_

@@ -1,16 +1,19 @@
+// Counts what the statistics tell of the dot products of a call, for the chains of any kind.
+#ifndef LBA_KERNELS_CUDA_STATISTICS_KERNEL_H_
+#define LBA_KERNELS_CUDA_STATISTICS_KERNEL_H_
+
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
-#include "arithmetic/chunked_float/definition.h"
-#include "arithmetic/chunked_float/statistics_chain.h"
+#include "common/sampling.h"
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/statistics.h"
 
 namespace lba::cuda {
-namespace {
+namespace statistics {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kSide = 16;  // threads along each side of a tile
@@ -71,8 +74,8 @@ struct PatchSource {
   }
 };
 
-bool IsAlongDepth(const MatrixSource& source) { return source.depth_stride == 1; }
-bool IsAlongDepth(const PatchSource&) { return false; }
+inline bool IsAlongDepth(const MatrixSource& source) { return source.depth_stride == 1; }
+inline bool IsAlongDepth(const PatchSource&) { return false; }
 
 template <class Moving>
 struct CountArgs {
@@ -83,7 +86,6 @@ struct CountArgs {
   const int64_t* first;                              // the first moving vector to look at, of each matrix; null: 0
   int64_t step;                                      // from one such vector to the next
   int64_t chunk;
-  ChunkedFloatChains formats;
   Word* words;  // an LbaStatistics
 };
 
@@ -200,11 +202,12 @@ class LargestValues {
 
 // Histograms and events of the dot products of a tile. `counters` are the block's, in shared memory: events, then bins,
 // as in LbaStatistics.
+template <class Chains>
 class CountedChains {
  public:
   template <class Moving>
-  __device__ CountedChains(const CountArgs<Moving>& args, const Place& place, unsigned* counters)
-      : formats_(args.formats), counters_(counters) {
+  __device__ CountedChains(const Chains& steps, const CountArgs<Moving>& args, const Place& place, unsigned* counters)
+      : steps_(steps), counters_(counters) {
     for (int n = threadIdx.x; n < kCounterCount; n += kThreads) counters[n] = 0;
     for (int i = 0; i < kPerThread; ++i) {
       const int64_t moving = place.first_moving + (threadIdx.x / kSide + i * kSide) * args.step;
@@ -217,7 +220,7 @@ class CountedChains {
 
   __device__ void Add(int i, int j, double product) {
     if (!is_inside_[i][j]) return;
-    formats_.AddProduct(product, &chains_[i][j], &events_);
+    steps_.AddProduct(product, &chains_[i][j], &events_);
     Count(0, product);
     Count(1, chains_[i][j].exact_sum);
   }
@@ -226,7 +229,7 @@ class CountedChains {
     for (int i = 0; i < kPerThread; ++i) {
       for (int j = 0; j < kPerThread; ++j) {
         if (!is_inside_[i][j]) continue;
-        formats_.EndChunk(&chains_[i][j], &events_);
+        steps_.EndChunk(&chains_[i][j], &events_);
         Count(2, chains_[i][j].exact_total);
       }
     }
@@ -263,9 +266,9 @@ class CountedChains {
     if (threadIdx.x % 32 == 0) atomicAdd(counter, sum);
   }
 
-  const ChunkedFloatChains& formats_;
+  const Chains& steps_;
   unsigned* const counters_;
-  ChunkedFloatChains::Chain chains_[kPerThread][kPerThread];
+  typename Chains::Chain chains_[kPerThread][kPerThread];
   ChainEvents events_;
   bool is_inside_[kPerThread][kPerThread];
 };
@@ -277,13 +280,19 @@ __global__ void __launch_bounds__(kThreads) LargestKernel(const __grid_constant_
   FollowTile(args, Place(args), slices, &largest);
 }
 
-template <class Moving>
-__global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ CountArgs<Moving> args) {
+template <class Moving, class Chains>
+struct SampleArgs {
+  CountArgs<Moving> count;
+  Chains chains;
+};
+
+template <class Moving, class Chains>
+__global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
   __shared__ Slices slices;
   __shared__ unsigned counters[kCounterCount];
-  const Place place(args);
-  CountedChains chains(args, place, counters);
-  FollowTile(args, place, slices, &chains);
+  const Place place(args.count);
+  CountedChains<Chains> chains(args.chains, args.count, place, counters);
+  FollowTile(args.count, place, slices, &chains);
 }
 
 // Of one call: each of its matrices is sampled as a call of its own.
@@ -302,8 +311,8 @@ struct Samples {
   }
 };
 
-template <class Moving>
-LbaStatistics Count(const AccumulatorSpec& spec, const Moving& moving, const MatrixSource& fixed, int64_t call,
+template <class Chains, class Moving>
+LbaStatistics Count(const Chains& chains, int64_t chunk, const Moving& moving, const MatrixSource& fixed, int64_t call,
                     double sampled_fraction, cudaStream_t stream) {
   LbaStatistics counts{};
   const int64_t matrices = fixed.matrices.count();
@@ -323,14 +332,14 @@ LbaStatistics Count(const AccumulatorSpec& spec, const Moving& moving, const Mat
                          CeilDiv(fixed.vectors, kTile),
                          nullptr,
                          1,
-                         spec.ChunkLength(fixed.depth),
-                         ChunkedFloatChains{ChunkedFloatConstants::Of(spec)},
+                         chunk,
                          words};
   Launch(LargestKernel<Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
   args.first = static_cast<const int64_t*>(first);
   args.step = samples.step;
   args.moving_tiles = CeilDiv(samples.most, kTile);
-  Launch(SampleKernel<Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
+  Launch(SampleKernel<Moving, Chains>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream,
+         SampleArgs<Moving, Chains>{args, chains});
   Check(cudaMemcpyAsync(&counts, words, sizeof counts, cudaMemcpyDeviceToHost, stream), "copying statistics");
   Check(cudaStreamSynchronize(stream), "counting statistics");
   counts.outputs = matrices * moving.vectors * fixed.vectors;
@@ -338,7 +347,7 @@ LbaStatistics Count(const AccumulatorSpec& spec, const Moving& moving, const Mat
   return counts;
 }
 
-StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* strides) {
+inline StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* strides) {
   StridedIndex index;
   index.rank = args.batch_rank;
   std::copy_n(args.batch, args.batch_rank, index.sizes);
@@ -346,10 +355,12 @@ StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* strides) {
   return index;
 }
 
-}  // namespace
+}  // namespace statistics
 
-LbaStatistics CountMatMul(const AccumulatorSpec& spec, const LbaCudaMatMulArgs& args, int64_t call,
+template <class Chains>
+LbaStatistics CountMatMul(const Chains& chains, int64_t chunk, const LbaCudaMatMulArgs& args, int64_t call,
                           double sampled_fraction, cudaStream_t stream) {
+  using namespace statistics;
   const bool is_half = args.type == LBA_FLOAT16;
   const MatrixSource rows{{args.a, is_half}, BatchOf(args, args.a_batch_strides),
                           args.rows,         args.depth,
@@ -357,12 +368,16 @@ LbaStatistics CountMatMul(const AccumulatorSpec& spec, const LbaCudaMatMulArgs& 
   const MatrixSource columns{{args.b, is_half},    BatchOf(args, args.b_batch_strides),
                              args.columns,         args.depth,
                              args.b_column_stride, args.b_depth_stride};
-  return Count(spec, rows, columns, call, sampled_fraction, stream);
+  return Count(chains, chunk, rows, columns, call, sampled_fraction, stream);
 }
 
-LbaStatistics CountConv(const AccumulatorSpec& spec, const ConvShape& shape, const Values& x, const Values& w,
+template <class Chains>
+LbaStatistics CountConv(const Chains& chains, int64_t chunk, const ConvShape& shape, const Values& x, const Values& w,
                         int64_t call, double sampled_fraction, cudaStream_t stream) {
-  return Count(spec, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
+  using namespace statistics;
+  return Count(chains, chunk, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
 }
 
 }  // namespace lba::cuda
+
+#endif  // LBA_KERNELS_CUDA_STATISTICS_KERNEL_H_
