@@ -43,6 +43,7 @@ inline AccumulatorSpec DrawSpec(Random& random) {
   AccumulatorSpec spec{};
   spec.chunk_size = OneOf<int64_t>(random, {0, 1, 2, 3, 5, 7, 8, 16, 16, 16, 17, 31, 32, 33, 100, 150});
   spec.underflow = Draw(random, 0, 2) != 0;
+  spec.rounding = Draw(random, 0, 2) == 0 ? Rounding::kNearest : Rounding::kTruncate;
   const int64_t family = Draw(random, 0, 9);
   if (family == 0) {
     spec.product_format = spec.accumulator_format = {22, 7, 63};

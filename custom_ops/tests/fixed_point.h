@@ -35,11 +35,18 @@ class Fixed {
     return result;
   }
 
+  bool IsLargest(const FloatFormat& format) const { return *this == Largest(format, is_negative_); }
+
   static Fixed Largest(const FloatFormat& format, bool is_negative) {
     Fixed result;
     result.is_negative_ = is_negative;
     for (int i = 0; i <= format.mantissa_bits; ++i) result.SetBit(format.max_exponent() - i + kUnit);
     return result;
+  }
+
+  bool IsZero() const { return Top() < 0; }
+  bool operator==(const Fixed& other) const {
+    return words_ == other.words_ && (is_negative_ == other.is_negative_ || IsZero());
   }
 
   Fixed operator+(const Fixed& other) const {
@@ -101,25 +108,27 @@ class Fixed {
   bool Bit(int i) const { return words_[i / 32] >> i % 32 & 1; }
   void SetBit(int i) { words_[i / 32] |= 1u << i % 32; }
   int Top() const {  // the highest bit; -1 of zero
-    int top = 32 * kWords - 1;
-    while (top >= 0 && !Bit(top)) --top;
-    return top;
+    int word = kWords - 1;
+    while (word >= 0 && words_[word] == 0) --word;
+    return word < 0 ? -1 : 32 * word + 31 - __builtin_clz(words_[word]);
+  }
+  // The bits below `first`.
+  Fixed Below(int first) const {
+    Fixed below = *this;
+    below.words_[first / 32] &= (1u << first % 32) - 1;
+    for (int i = first / 32 + 1; i < kWords; ++i) below.words_[i] = 0;
+    return below;
   }
 
   // To a multiple of 2^first, as bits count.
   Fixed Rounded(int first, Model model) const {
-    Fixed kept = *this;
-    if (first <= 0) return kept;
-    bool is_half = Bit(first - 1), has_more = false;
-    for (int i = 0; i < first; ++i) {
-      has_more = has_more || (i < first - 1 && Bit(i));
-      kept.words_[i / 32] &= ~(1u << i % 32);
-    }
+    if (first <= 0) return *this;
+    const Fixed kept = Difference(*this, Below(first));
+    const bool is_half = Bit(first - 1), has_more = Below(first - 1).Top() >= 0;
     const bool goes_up = is_half && (has_more || model == Model::kTiesAway || Bit(first));
     if (model == Model::kTruncate || !goes_up) return kept;
-    Fixed one = {};
+    Fixed one;
     one.SetBit(first);
-    one.is_negative_ = kept.is_negative_;
     return Sum(kept, one);
   }
 

@@ -25,6 +25,7 @@ void CheckMeanings() {
   ExpectMeaning("M7E4b10,chunk=none", "M7E4b10/M7E4b10,chunk=none");
   ExpectMeaning("M7E4b10,underflow=off,chunk=64", "M7E4b13/M7E4b10,chunk=64,underflow=off");
   ExpectMeaning(" M7E4b12 / M7E4b-3 , chunk=16 ,round=truncate, underflow=on", "M7E4b12/M7E4b-3");
+  ExpectMeaning("M7E4b10,round=nearest,chunk=8", "M7E4b11/M7E4b10,chunk=8,round=nearest");
   ExpectMeaning("M7E4b10/M7E4b10,chunk=9223372036854775807", "M7E4b10/M7E4b10,chunk=9223372036854775807");
 }
 
@@ -51,7 +52,7 @@ void CheckRefusals() {
   ExpectRefused("M7E4b10, chunk=8,chunk=8", "expected chunk once, got it twice, at character 18");
   ExpectRefused("M7E4b10,underflow=maybe", "expected chunk=<size>");
   ExpectRefused("M7E4b10,", "got '', at character 9");
-  ExpectRefused("M7E4b10,round=nearest", "expected round=truncate");
+  ExpectRefused("M7E4b10,round=up", "round=truncate or round=nearest, got 'round=up'");
   CHECK(std::string(lba_kinds()) == "chunked-float", "%s", lba_kinds());
   CHECK(lba_accumulator_create(nullptr, nullptr) == LBA_INVALID_ARGUMENT, "nulls are taken");
   lba_accumulator_release(nullptr);

@@ -50,6 +50,18 @@ void CheckTruncation() {
   CheckBits(MultiplyAddTruncated(-NAN, 1.0f, 1.0f), __uint_as_float(0x7fffffff), "NaN is one NaN");
 }
 
+void CheckNearest() {
+  CheckBits(MultiplyNearest(-0x1p-63f, 0x1p-64f), -0.0f, "a subnormal product to nearest");
+  CheckBits(MultiplyNearest(kSubnormal, 0x1p100f), 0.0f, "a subnormal operand");
+  CheckBits(AddNearest(1.5f * kSmallest, -kSmallest), 0.0f, "a subnormal sum to nearest");
+  CheckBits(MultiplyAddNearest(1.0f, 1.0f, kSubnormal), 1.0f, "a subnormal addend of an FMA to nearest");
+  CheckBits(AddNearest(1.0f, 0x1p-24f), 1.0f, "a tie to even");
+  CheckBits(AddNearest(1.0f, 0x1.000002p-24f), 0x1.000002p0f, "beside a tie");
+  CheckBits(AddNearest(0x1.000002p0f, 0x1p-24f), 0x1.000004p0f, "a tie from odd");
+  CheckBits(MultiplyAddNearest(0x1p-70f, 0x1p-70f, 0x1.000002p0f), 0x1.000002p0f, "what is lost to nearest");
+  CheckBits(AddNearest(kLargest, kLargest), kInfinity, "an overflowing sum to nearest");
+}
+
 // Exact in double: products of 24 bits, and sums of exponents that are not far apart.
 void CheckRandomArithmetic() {
   std::mt19937 random(1);
@@ -68,6 +80,9 @@ void CheckRandomArithmetic() {
     CheckBits(AddTruncated(a, b), truncated(static_cast<double>(a) + static_cast<double>(b)) + 0.0f, "a sum");
     const double sum = lba::AddToOdd(product, static_cast<double>(c));
     CheckBits(MultiplyAddTruncated(a, b, c), truncated(sum) + 0.0f, "an FMA");
+    CheckBits(MultiplyNearest(a, b), static_cast<float>(product), "a product to nearest");
+    CheckBits(AddNearest(a, b), a + b, "a sum to nearest");
+    CheckBits(MultiplyAddNearest(a, b, c), static_cast<float>(sum) + 0.0f, "an FMA to nearest");
   }
 }
 
@@ -112,6 +127,7 @@ int main() {
   }
   CheckFlushing();
   CheckTruncation();
+  CheckNearest();
   CheckRandomArithmetic();
   CheckSaturation();
   CheckHalfs();

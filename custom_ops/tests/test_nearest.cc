@@ -1,5 +1,6 @@
 // Rounding to nearest on every CPU path against exact integers (fixed_point.h), on operands made for ties and for the
 // edges of formats. Three wrong models must differ somewhere on every path: the operands would tell.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "lba/matmul.h"
+#include "lba/statistics.h"
 #include "tests/accumulators.h"
 #include "tests/check.h"
 #include "tests/fixed_point.h"
@@ -121,6 +123,20 @@ float Dot(const AccumulatorSpec& spec, const Values& x, const Values& w, Model m
   return total.ToFloat();
 }
 
+Values Product(const AccumulatorSpec& spec, int rows, int depth, int columns, const Values& a, const Values& b,
+               StatisticsCollector* collector = nullptr) {
+  MatMulShape shape;
+  shape.rows = rows;
+  shape.columns = columns;
+  shape.depth = depth;
+  shape.a_offsets = shape.b_offsets = {0};
+  shape.a_row_stride = depth;
+  shape.b_depth_stride = columns;
+  Values y(rows * columns, 77.0f);
+  MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), SerialParallel(), collector);
+  return y;
+}
+
 struct Case {
   AccumulatorSpec spec;
   int rows, columns, depth;
@@ -138,25 +154,20 @@ struct Case {
     for (float& value : b) value = drawer.Fixed();
   }
 
-  Values Computed() const {
-    MatMulShape shape;
-    shape.rows = rows;
-    shape.columns = columns;
-    shape.depth = depth;
-    shape.a_offsets = shape.b_offsets = {0};
-    shape.a_row_stride = depth;
-    shape.b_depth_stride = columns;
-    Values y(rows * columns, 77.0f);
-    MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), SerialParallel(), nullptr);
-    return y;
-  }
+  Values Computed() const { return Product(spec, rows, depth, columns, a, b); }
 
-  float Expected(size_t output, Model model) const {
+  // The operands of an output.
+  Values Row(size_t output) const {
     const float* row = a.data() + output / columns * depth;
+    return Values(row, row + depth);
+  }
+  Values Column(size_t output) const {
     Values w(depth);
     for (int k = 0; k < depth; ++k) w[k] = b[k * columns + output % columns];
-    return Dot(spec, Values(row, row + depth), w, model);
+    return w;
   }
+
+  float Expected(size_t output, Model model) const { return Dot(spec, Row(output), Column(output), model); }
 };
 
 // How many outputs each of the wrong models gets wrong.
@@ -175,6 +186,71 @@ void CheckCase(uint32_t seed, CpuPath path, Caught* caught) {
   }
 }
 
+// Counts one value that was rounded: a product, or the sum of `before` and an addend.
+void Count(const Fixed& exact, const Fixed& after, const FloatFormat& format, LbaEvents* events) {
+  ++events->values;
+  events->overflows += after.IsLargest(format);
+  events->underflows += !exact.IsZero() && after.IsZero();
+}
+
+Fixed CountedSum(const Fixed& addend, const Fixed& before, const AccumulatorSpec& spec, LbaEvents* events) {
+  const FloatFormat& format = spec.accumulator_format;
+  const Fixed after = (addend + before).Quantized(format, spec.underflow, Model::kNearest);
+  Count(addend + before, after, format, events);
+  events->swamped += !addend.IsZero() && after == before && !after.IsLargest(format);
+  return after;
+}
+
+void CountDot(const AccumulatorSpec& spec, const Values& x, const Values& w, LbaStatistics* counts) {
+  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
+  Fixed total;
+  for (int64_t begin = 0; begin < depth; begin += chunk) {
+    Fixed sum;
+    for (int64_t k = begin; k < std::min(begin + chunk, depth); ++k) {
+      const Fixed exact = Fixed::Product(x[k], w[k]);
+      const Fixed product = exact.Quantized(spec.product_format, spec.underflow, Model::kNearest);
+      Count(exact, product, spec.product_format, &counts->products);
+      sum = CountedSum(product, sum, spec, &counts->partial_sums);
+    }
+    total = CountedSum(sum, total, spec, &counts->totals);
+  }
+}
+
+bool IsSame(const LbaEvents& a, const LbaEvents& b) {
+  return a.values == b.values && a.overflows == b.overflows && a.underflows == b.underflows && a.swamped == b.swamped;
+}
+
+// The statistics' events are those of the same definition.
+void CheckStatistics(uint32_t seed) {
+  Random random(seed);
+  const Case drawn(random);
+  StatisticsCollector collector("run/node", {});
+  Product(drawn.spec, drawn.rows, drawn.depth, drawn.columns, drawn.a, drawn.b, &collector);
+  LbaStatistics expected{};
+  for (int i = 0; i < drawn.rows * drawn.columns; ++i) {
+    CountDot(drawn.spec, drawn.Row(i), drawn.Column(i), &expected);
+  }
+  const LbaStatistics got = collector.Read();
+  CHECK(IsSame(got.products, expected.products), "seed %u: events of products", seed);
+  CHECK(IsSame(got.partial_sums, expected.partial_sums), "seed %u: events of partial sums", seed);
+  CHECK(IsSame(got.totals, expected.totals), "seed %u: events of totals", seed);
+}
+
+// A weight just below float32's smallest normal value once scaled, and a row just below the largest that fits: the
+// processor takes the weight for zero, but their product rounds up to min_value.
+void CheckFlushedOperand(CpuPath path) {
+  AccumulatorSpec spec;
+  spec.product_format = spec.accumulator_format = {7, 4, 10};
+  spec.rounding = Rounding::kNearest;
+  for (int exponent = 40; exponent < 80; ++exponent) {
+    const float below = 1 - 0x1p-24f, x = std::ldexp(below, exponent), w = std::ldexp(below, -10 - exponent);
+    const Values b{w, 1.5f};  // the second decides how the weights are scaled
+    const Values y = Product(spec, 1, 1, 2, {x}, b);
+    CHECK(y[0] == 0x1p-10f, "%s, 2^%d: expected min_value, got %a", CpuPathName(path), exponent,
+          static_cast<double>(y[0]));
+  }
+}
+
 }  // namespace
 }  // namespace lba
 
@@ -185,10 +261,12 @@ int main(int argc, char** argv) {
   ForEachPath([&](CpuPath path) {
     const int64_t before = TilesCounted(path);
     Caught caught{};
+    CheckFlushedOperand(path);
     for (uint32_t seed = first; seed < first + kSeeds; ++seed) CheckCase(seed, path, &caught);
     CHECK(TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
     for (const int count : caught) CHECK(count > 0, "%s: no operand tells a wrong rounding", CpuPathName(path));
     std::printf("%s: %u products; wrong models differ in %d, %d, %d outputs\n", CpuPathName(path), kSeeds, caught[0],
                 caught[1], caught[2]);
   });
+  for (uint32_t seed = first; seed < first + kSeeds / 4; ++seed) CheckStatistics(seed);
 }

@@ -86,8 +86,8 @@ struct ChunkedFloatConstants {
   }
 };
 
-// The definition, as kernels/cpu/definition_kernels.h takes it. `Of` has a ChunkedFloatConstants as its member
-// `definition`.
+// The definition, as kernels/cpu/definition_kernels.h and kernels/cuda/exact_dot.h take it. `Of` has a
+// ChunkedFloatConstants as its member `definition`.
 template <class Of>
 class ChunkedFloatDefinition {
  public:

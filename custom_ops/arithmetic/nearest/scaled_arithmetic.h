@@ -12,7 +12,7 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// What the variants of a kernel differ in; kFlushesSums: whether a sum may round up to min_value (ShortCuts).
+// kFlushesSums: as ShortCuts says.
 template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
 class NearestArithmetic;
 
@@ -101,7 +101,8 @@ class NearestArithmetic {
   }
 
  private:
-  // Nothing else balances the processor's multipliers and adders where there is but one operation of each.
+  // The power of two is added by an FMA, or multiplied by adding to its exponent. Processors multiply and add in
+  // different units: with one multiplication a step, doing every other vector the second way keeps both kinds busy.
   static constexpr bool kHalfByAdding = kProduct == ProductStep::kFused && !kSaturatesPartialSum;
   static constexpr bool IsByAdding(int v) { return kHalfByAdding && v % 2 == 1; }
 
@@ -126,7 +127,7 @@ class NearestArithmetic {
     ForEach<kCount>([&](int v) { values[v] = Isa::Saturate(values[v], max); });
   }
 
-  // To the accumulator's mantissa, then, where that rounds up to min_value, the rest below it to zero.
+  // To the accumulator's mantissa; what is below min_value then becomes zero.
   template <int kCount>
   void Round(V (&values)[kCount]) const {
     V powers[kCount], shifted[kCount];
@@ -147,32 +148,24 @@ class NearestArithmetic {
   V kept_sum_bits_, power_bits_, unscale0_, unscale1_;
 };
 
-// The kernels of one instruction set for every variant, in the order of TileVariant::index().
+// The kernels of one instruction set for every variant, in the order of TileVariant::index(). What takes more steps
+// than are needed stands in for the rarer variants.
 template <class Isa, bool kFlushesSums>
 TileKernels MakeNearestKernels(CpuPath path) {
-  using S = ProductStep;
+  using Fused = NearestArithmetic<Isa, ProductStep::kFused, false, kFlushesSums>;
+  using FusedSaturate = NearestArithmetic<Isa, ProductStep::kFused, true, kFlushesSums>;
+  using Exact = NearestArithmetic<Isa, ProductStep::kExact, false, kFlushesSums>;
+  using Round = NearestArithmetic<Isa, ProductStep::kTruncate, false, kFlushesSums>;
+  using RoundSaturate = NearestArithmetic<Isa, ProductStep::kTruncate, true, kFlushesSums>;
+  using Saturate = NearestArithmetic<Isa, ProductStep::kSaturate, true, kFlushesSums>;
   TileKernels kernels{path,
                       FpMode::kNearestFlush,
-                      {RunTile<NearestArithmetic<Isa, S::kFused, false, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kFused, true, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kExact, false, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kExact, true, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kTruncate, false, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kTruncate, true, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kSaturate, false, kFlushesSums>>,
-                       RunTile<NearestArithmetic<Isa, S::kSaturate, true, kFlushesSums>>},
-                      {RunDirect<NearestArithmetic<Isa, S::kFused, false, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kFused, true, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kExact, false, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kExact, true, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kTruncate, false, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kTruncate, true, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kSaturate, false, kFlushesSums>>,
-                       RunDirect<NearestArithmetic<Isa, S::kSaturate, true, kFlushesSums>>},
+                      {RunTile<Fused>, RunTile<FusedSaturate>, RunTile<Exact>, RunTile<RoundSaturate>, RunTile<Round>,
+                       RunTile<RoundSaturate>, RunTile<Saturate>, RunTile<Saturate>},
+                      {RunDirect<Fused>, RunDirect<FusedSaturate>, RunDirect<Exact>, RunDirect<RoundSaturate>,
+                       RunDirect<Round>, RunDirect<RoundSaturate>, RunDirect<Saturate>, RunDirect<Saturate>},
                       {}};
-  // Two are enough to follow a tile a second time.
-  FillGates<NearestArithmetic<Isa, S::kTruncate, false, kFlushesSums>,
-            NearestArithmetic<Isa, S::kSaturate, true, kFlushesSums>>(&kernels);
+  FillGates<Round, Saturate>(&kernels);
   return kernels;
 }
 

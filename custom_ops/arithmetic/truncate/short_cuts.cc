@@ -24,11 +24,13 @@ bool FlushesSums(const AccumulatorSpec& spec) {
   return IsNearest(spec) && spec.product_format.exponent_bias - spec.accumulator_format.exponent_bias >= 2;
 }
 
-// Sums that are flushed after they are rounded lie one binade above the processor's own flush: rounded, they reach
-// min_value in the last binade but one of float32, or in the last with a mantissa that overflows.
-uint32_t KeptSumBits(const FloatFormat& format) {
-  const uint32_t shifted_exponent = 1u + UnusedBits(format);  // of what is too small, after the power of two is added
-  return (~shifted_exponent & 0xffu) << 23 | 2u << format.mantissa_bits;
+// Where sums are flushed once they are rounded, min_value lies on float32's second normal power of two. What is below,
+// in the binade of the first, has this exponent after its power of two is added, and the carry above its mantissa where
+// it rounds up to min_value. All larger sums have larger exponents, so that some bit outside this one is set.
+uint32_t KeptSumBits(const AccumulatorSpec& spec) {
+  if (!FlushesSums(spec)) return 0x7fffffffu;
+  const uint32_t exponent = 1u + UnusedBits(spec.accumulator_format);
+  return (~exponent & 0xffu) << 23 | 2u << spec.accumulator_format.mantissa_bits;
 }
 
 // Rounding once makes a value at most so many times larger.
@@ -64,7 +66,7 @@ TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int a
   c.accumulator_kept_bits = KeptBits(spec.accumulator_format);
   c.product_shift = UnusedBits(spec.product_format);
   c.accumulator_shift = UnusedBits(spec.accumulator_format);
-  c.kept_sum_bits = KeptSumBits(spec.accumulator_format);
+  c.kept_sum_bits = KeptSumBits(spec);
   const int half = -accumulator_log2 / 2;  // one factor alone may not be a float32
   c.unscale[0] = static_cast<float>(std::ldexp(1.0, half));
   c.unscale[1] = static_cast<float>(std::ldexp(1.0, -accumulator_log2 - half));

@@ -28,6 +28,25 @@ __device__ __forceinline__ float AddTruncated(float a, float b) {
   return result;
 }
 
+// The same to nearest, ties to even: FpMode::kNearestFlush.
+__device__ __forceinline__ float MultiplyNearest(float a, float b) {
+  float result;
+  asm("mul.rn.ftz.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
+__device__ __forceinline__ float MultiplyAddNearest(float a, float b, float c) {  // a * b + c, rounded once
+  float result;
+  asm("fma.rn.ftz.f32 %0, %1, %2, %3;" : "=f"(result) : "f"(a), "f"(b), "f"(c));
+  return result;
+}
+
+__device__ __forceinline__ float AddNearest(float a, float b) {
+  float result;
+  asm("add.rn.ftz.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+
 // Truncating, subnormals kept: FpMode::kTowardZero.
 __device__ __forceinline__ float MultiplyTowardZero(float a, float b) {
   float result;

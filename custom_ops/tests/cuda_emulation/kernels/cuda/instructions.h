@@ -17,6 +17,7 @@ namespace emulated {
 
 // Values of MXCSR. All exceptions are masked.
 inline constexpr uint32_t kNearest = 0x1f80;
+inline constexpr uint32_t kNearestFlush = kNearest | 0x8000 | 0x0040;  // results and operands
 inline constexpr uint32_t kTruncate = kNearest | 0x6000;
 inline constexpr uint32_t kTruncateFlush = kTruncate | 0x8000 | 0x0040;  // results and operands
 
@@ -32,6 +33,11 @@ inline float Add(float a, float b, const uint32_t& mode) {
   return Canonical(a);
 }
 
+inline float MultiplyAdd(float a, float b, float c, const uint32_t& mode) {
+  asm volatile("ldmxcsr %3; vfmadd231ss %2, %1, %0; ldmxcsr %4" : "+x"(c) : "x"(a), "x"(b), "m"(mode), "m"(kNearest));
+  return Canonical(c);
+}
+
 inline float Flushed(float value) { return std::fabs(value) < 0x1p-126f ? std::copysign(0.0f, value) : value; }
 
 }  // namespace emulated
@@ -39,13 +45,15 @@ inline float Flushed(float value) { return std::fabs(value) < 0x1p-126f ? std::c
 inline float MultiplyTruncated(float a, float b) { return emulated::Multiply(a, b, emulated::kTruncateFlush); }
 
 inline float MultiplyAddTruncated(float a, float b, float c) {
-  asm volatile("ldmxcsr %3; vfmadd231ss %2, %1, %0; ldmxcsr %4"
-               : "+x"(c)
-               : "x"(a), "x"(b), "m"(emulated::kTruncateFlush), "m"(emulated::kNearest));
-  return emulated::Canonical(c);
+  return emulated::MultiplyAdd(a, b, c, emulated::kTruncateFlush);
 }
 
 inline float AddTruncated(float a, float b) { return emulated::Add(a, b, emulated::kTruncateFlush); }
+inline float MultiplyNearest(float a, float b) { return emulated::Multiply(a, b, emulated::kNearestFlush); }
+inline float MultiplyAddNearest(float a, float b, float c) {
+  return emulated::MultiplyAdd(a, b, c, emulated::kNearestFlush);
+}
+inline float AddNearest(float a, float b) { return emulated::Add(a, b, emulated::kNearestFlush); }
 inline float MultiplyTowardZero(float a, float b) { return emulated::Multiply(a, b, emulated::kTruncate); }
 inline float AddTowardZero(float a, float b) { return emulated::Add(a, b, emulated::kTruncate); }
 

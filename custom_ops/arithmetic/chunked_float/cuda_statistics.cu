@@ -1,4 +1,4 @@
-#include "arithmetic/truncate/cuda_steps.h"
+#include "arithmetic/chunked_float/statistics_chain.h"
 #include "kernels/cuda/statistics_kernel.h"
 
 namespace lba::cuda {

@@ -1,0 +1,110 @@
+// What every rounding of chunked floats brings to a CUDA device: the kind that kernels/cuda/tile_plan.h describes, on
+// the steps of the rounding.
+#ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_
+#define LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_
+
+#include "arithmetic/chunked_float/statistics_chain.h"
+#include "arithmetic/truncate/short_cuts.h"
+#include "kernels/cuda/instructions.h"
+#include "kernels/cuda/tile_plan.h"
+#include "lba/cuda_api.h"
+
+namespace lba::cuda {
+
+// In the order of LBA_CUDA_KERNELS. All but the last are scaled float32.
+enum class ProductKernel {
+  kFused,             // products exact and inside the format: one multiplication and addition, one mask
+  kFusedSaturate,     // and partial sums are clamped
+  kExactProducts,     // products have no mantissa bits to drop
+  kTruncate,          // nothing is clamped but the total
+  kTruncateSaturate,  // partial sums are clamped
+  kSaturate,          // products and partial sums are clamped
+  kExact,             // one value at a time, in double: any operands, any format
+};
+
+LBA_HOST_DEVICE inline ProductKernel KernelOf(const TileVariant& variant) {
+  switch (variant.product) {
+    case ProductStep::kFused:
+      return variant.saturates_partial_sum ? ProductKernel::kFusedSaturate : ProductKernel::kFused;
+    case ProductStep::kSaturate:
+      return ProductKernel::kSaturate;
+    case ProductStep::kExact:
+      if (!variant.saturates_partial_sum) return ProductKernel::kExactProducts;
+      break;
+    case ProductStep::kTruncate:
+      break;
+  }
+  return variant.saturates_partial_sum ? ProductKernel::kTruncateSaturate : ProductKernel::kTruncate;
+}
+
+constexpr bool IsFused(ProductKernel kernel) {
+  return kernel == ProductKernel::kFused || kernel == ProductKernel::kFusedSaturate;
+}
+constexpr bool SaturatesSums(ProductKernel kernel) {
+  return kernel == ProductKernel::kFusedSaturate || kernel == ProductKernel::kTruncateSaturate ||
+         kernel == ProductKernel::kSaturate;
+}
+
+// ScaledArithmetic<kernel>, made from TileConstants, brings Step(sum, x, w) and Join(total, sum).
+template <template <ProductKernel> class ScaledArithmetic>
+class ChunkedFloatKind {
+ public:
+  using Spec = AccumulatorSpec;
+  using Definition = ChunkedFloatDefinition<TileConstants>;
+  static constexpr int kExact = static_cast<int>(ProductKernel::kExact);
+
+  ChunkedFloatKind(const AccumulatorSpec& spec, int64_t depth) : cuts_(spec, depth) {}
+
+  LBA_HOST_DEVICE int64_t chunk() const { return cuts_.chunk(); }
+  LBA_HOST_DEVICE int FixedScaleLog2(const ValueRange& fixed) const { return cuts_.FixedScaleLog2(fixed); }
+  LBA_HOST_DEVICE ProductPlan PlanProduct(const ValueRange& moving, const ValueRange& fixed) const {
+    const int fixed_log2 = cuts_.FixedScaleLog2(fixed);
+    const bool is_fused = cuts_.FitsScaled(moving, fixed, fixed_log2) && cuts_.CanFuse(moving, fixed, fixed_log2);
+    return {fixed_log2, cuts_.MovingScaleLog2(fixed_log2), is_fused};
+  }
+  // From the scale of the products to that of the accumulator.
+  LBA_HOST_DEVICE float fused_scale() const { return cuts_.constants().product_to_accumulator; }
+
+  __device__ int KernelFor(const TileRange& moving, const TileRange& fixed, const ValueRange& whole_moving,
+                           const ValueRange& whole_fixed) const {
+    const ProductPlan plan = PlanProduct(whole_moving, whole_fixed);
+    if (!cuts_.FitsScaled(moving.range, fixed.range, plan.fixed_log2)) return kExact;
+    return static_cast<int>(KernelOf(cuts_.Variant(moving.bounds, fixed.bounds, plan.is_fused)));
+  }
+
+  template <class Function>
+  __device__ __forceinline__ void WithSteps(int kernel, const Function& function) const {
+    const TileConstants& c = cuts_.constants();
+    switch (static_cast<ProductKernel>(kernel)) {
+      case ProductKernel::kFused:
+        return function(ScaledArithmetic<ProductKernel::kFused>(c));
+      case ProductKernel::kFusedSaturate:
+        return function(ScaledArithmetic<ProductKernel::kFusedSaturate>(c));
+      case ProductKernel::kExactProducts:
+        return function(ScaledArithmetic<ProductKernel::kExactProducts>(c));
+      case ProductKernel::kTruncate:
+        return function(ScaledArithmetic<ProductKernel::kTruncate>(c));
+      case ProductKernel::kTruncateSaturate:
+        return function(ScaledArithmetic<ProductKernel::kTruncateSaturate>(c));
+      case ProductKernel::kSaturate:
+      case ProductKernel::kExact:
+        return function(ScaledArithmetic<ProductKernel::kSaturate>(c));
+    }
+  }
+
+  // Exact, whatever the rounding.
+  __device__ float Unscaled(float total) const {
+    const TileConstants& c = cuts_.constants();
+    return AddTruncated(MultiplyTruncated(MultiplyTruncated(total, c.unscale[0]), c.unscale[1]), 0.0f);
+  }
+
+  LBA_HOST_DEVICE Definition definition() const { return Definition(cuts_.constants()); }
+  ChunkedFloatChains chains() const { return {cuts_.constants().definition}; }
+
+ private:
+  ShortCuts cuts_;
+};
+
+}  // namespace lba::cuda
+
+#endif  // LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_

@@ -1,0 +1,8 @@
+#include "arithmetic/nearest/cuda_steps.h"
+#include "kernels/cuda/conv_kernel.h"
+
+namespace lba::cuda {
+
+template void RunConv(const NearestKind&, const ConvProblem&, const PackedOperand*, void*, cudaStream_t);
+
+}  // namespace lba::cuda

@@ -1,0 +1,8 @@
+#include "arithmetic/nearest/cuda_steps.h"
+#include "kernels/cuda/depthwise_kernel.h"
+
+namespace lba::cuda {
+
+template void RunDepthwise(const ConvArgs<NearestKind>&, cudaStream_t);
+
+}  // namespace lba::cuda
