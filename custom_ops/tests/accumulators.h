@@ -16,9 +16,9 @@ namespace lba {
 template <auto kCreate>
 const LbaAccumulator* KeptAccumulator(const AccumulatorSpec& spec) {
   static std::mutex mutex;
-  static std::map<std::string, LbaAccumulator*> kept;
+  static auto* kept = new std::map<std::string, LbaAccumulator*>;  // never destroyed: they stay reachable
   const std::lock_guard<std::mutex> lock(mutex);
-  LbaAccumulator*& accumulator = kept[TextOf(spec)];
+  LbaAccumulator*& accumulator = (*kept)[TextOf(spec)];
   if (accumulator == nullptr) CHECK(kCreate(TextOf(spec).c_str(), &accumulator) == LBA_OK, "%s", TextOf(spec).c_str());
   return accumulator;
 }
