@@ -4,13 +4,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from lba_onnx.arithmetic.family import AccumulatorFamily
 
 Float64s = NDArray[np.float64]
 
@@ -194,8 +191,8 @@ class Accumulator(ABC):
         raise ValueError(f"{self}: expected a kind whose underflow can be switched, got {self.kind}")
 
     @property
-    def family(self) -> "AccumulatorFamily | None":
-        """All accumulators that differ from it in what calibration chooses; None where it chooses nothing."""
+    def family_text(self) -> str | None:
+        """The text of all accumulators that differ from it in what calibration chooses; None where it chooses none."""
         return None
 
     @property

@@ -25,6 +25,9 @@ class Exponents(NamedTuple):
 class AccumulatorFamily(ABC):
     """All accumulators that differ in their free knobs alone (a bias costs nothing); its text leaves these out.
 
+    It makes texts, which `registry.as_spec` reads.
+
+
     What costs hardware (a width) is a costly knob: a family with other ones is another family.
     """
 
@@ -47,16 +50,12 @@ class AccumulatorFamily(ABC):
         """Return what tables and files tell beside the text: names to JSON values."""
 
     @abstractmethod
-    def with_exponents(self, exponents: Exponents) -> Accumulator:
-        """Return the accumulator with these largest exponents, or with the nearest legal ones."""
+    def with_exponents(self, exponents: Exponents) -> str:
+        """Return the text of the accumulator with these largest exponents, or with the nearest legal ones."""
 
     @abstractmethod
-    def with_bias(self, bias: int) -> Accumulator:
-        """Return the accumulator with this exponent bias of its sums; that of products follows by the rule.
-
-        Raises:
-            ValueError: There is none.
-        """
+    def with_bias(self, bias: int) -> str:
+        """Return the text of the accumulator with this exponent bias of its sums, legal or not; products follow."""
 
     @abstractmethod
     def exponents(self, accumulator: Accumulator) -> Exponents:
@@ -79,8 +78,8 @@ class AccumulatorFamily(ABC):
         """Return the exponent of the smallest value that does not become zero, where the largest has this one."""
 
     @abstractmethod
-    def wide(self) -> Accumulator:
-        """Return the accumulator that stands for float32, with the family's order of additions."""
+    def wide(self) -> str:
+        """Return the text of the accumulator that stands for float32, with the family's order of additions."""
 
     @abstractmethod
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "AccumulatorFamily | None":

@@ -5,6 +5,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.calibration.calibration_result import Calibration
 from lba_onnx.calibration.data_pass import sampled_fraction
@@ -114,7 +115,7 @@ def calibrate(
         lambda inputs: read_samples(data, inputs, batch_size, max_samples, preprocess, shared_inputs),
         total,
     )
-    with open_trial_model(model, request.settings.family.wide(), selection) as trial:
+    with open_trial_model(model, as_spec(request.settings.family.wide()), selection) as trial:
         subject = SessionSubject(model, trial, metric, providers)
         result = calibrate_subject(subject, samples, request, progress_file, progress)
     return replace(result, sources=kept(read))

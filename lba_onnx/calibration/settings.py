@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents
+from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents, as_spec
 
 GRANULARITIES = ("layer", "model")
 
@@ -49,4 +49,4 @@ class Settings:
 
     def specs(self, choice: Mapping[str, Exponents]) -> Specs:
         """Return the accumulator of each node."""
-        return {name: self.family.with_exponents(exponents) for name, exponents in choice.items()}
+        return {name: as_spec(self.family.with_exponents(exponents)) for name, exponents in choice.items()}

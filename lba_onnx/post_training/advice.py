@@ -1,27 +1,28 @@
 """What to try next with a converted model that is not close to float32."""
 
-from typing import TYPE_CHECKING
-
 from lba_onnx.arithmetic import AccumulatorFamily, parse_family
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.advice import LOST_LIMIT, least_loss
-from lba_onnx.evaluation.closeness import CLOSE, UNKNOWN
-
-if TYPE_CHECKING:
-    from lba_onnx.post_training.converted_model import ConvertedModel
+from lba_onnx.evaluation.closeness import CLOSE, UNKNOWN, Closeness
 
 _DEBUG = "debug shows which layers lose it"
 
 
-def next_step(result: "ConvertedModel") -> str:
-    """Return a sentence: the step most likely to help first; empty where nothing was measured, or nothing is lost."""
-    if result.verdict.status in (CLOSE, UNKNOWN):
+def next_step(verdict: Closeness, calibration: Calibration | None, is_corrected: bool) -> str:
+    """Return a sentence: the step most likely to help first; empty where nothing was measured, or nothing is lost.
+
+    Args:
+        verdict: How close the converted model is.
+        calibration: What chose its biases; None where nothing did.
+        is_corrected: Whether it was corrected.
+    """
+    if verdict.status in (CLOSE, UNKNOWN):
         return ""
-    if result.correction is None:
+    if not is_corrected:
         return f"Next: correct it, which was left out; {_DEBUG}"
-    if result.calibration is None:
+    if calibration is None:
         return f"Next: let calibration choose the biases from the data; {_DEBUG}"
-    return f"Next: {_wider(result.calibration)}; {_DEBUG}"
+    return f"Next: {_wider(calibration)}; {_DEBUG}"
 
 
 def _wider(calibration: Calibration) -> str:

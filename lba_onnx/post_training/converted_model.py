@@ -68,7 +68,7 @@ class ConvertedModel:
             and self.correction.corrected
         ):
             line += f"; before the correction: {before.reason}"
-        step = next_step(self)
+        step = self.next_step
         return f"{line}. {step}" if step else line
 
     def causes(self) -> list[str]:
@@ -76,6 +76,11 @@ class ConvertedModel:
         if self.verdict.status in (CLOSE, UNKNOWN) or self.calibration is None:
             return []
         return [f"node {name}: {text}" for name, text in list(self.calibration.warnings.items())[:_MOST_CAUSES]]
+
+    @property
+    def next_step(self) -> str:
+        """The step most likely to help, as a sentence; empty where nothing was measured, or nothing is lost."""
+        return next_step(self.verdict, self.calibration, self.correction is not None)
 
     @property
     def is_broken(self) -> bool:
@@ -90,5 +95,5 @@ class ConvertedModel:
             "correction": None if self.correction is None else self.correction.to_json(),
             "verdict": self.verdict.to_json(),
             "before_correction": None if self.before_correction is None else self.before_correction.to_json(),
-            "next_step": next_step(self),
+            "next_step": self.next_step,
         }

@@ -44,11 +44,12 @@ class GridPoint:
         """
         if self.family is None:
             return parse_accumulator(self.text)
-        return None if self.method else self.family.with_bias(int(str(self.bias)))
+        return None if self.method else parse_accumulator(self.family.with_bias(int(str(self.bias))))
 
     def to_json(self) -> dict[str, Any]:
         """Return the point and what follows from it as a JSON object; "accumulator" is null where it is calibrated."""
-        family = self.family if self.spec is None else self.spec.family
+        text = self.text if self.spec is None else self.spec.family_text
+        family = None if text is None else parse_family(text)
         told = {} if family is None else {"family": family.bits, **family.described()}
         spec = {} if self.spec is None else self.spec.described()
         accumulator = None if self.spec is None else str(self.spec)

@@ -15,17 +15,14 @@ Why float64 loses nothing:
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lba_onnx.arithmetic.accumulator import Float64s, Step
+from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import chunks
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.rounding import Rounding
-
-if TYPE_CHECKING:
-    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 
 
 def truncated_sum(a: Float64s, b: Float64s) -> Float64s:
@@ -37,7 +34,7 @@ def truncated_sum(a: Float64s, b: Float64s) -> Float64s:
     return np.where(went_up, np.nextafter(rounded, 0.0), rounded)
 
 
-def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: "AccumulatorSpec") -> Iterator[Step]:
+def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: ChunkedFloatFields) -> Iterator[Step]:
     """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
     total = np.zeros(shape)
     for start, stop in chunks(depth, spec.chunk_size):
@@ -53,7 +50,7 @@ def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec
 
 
 def _step(
-    start: int, stop: int, product: Float64s | None, addend: Float64s, before: Float64s, spec: "AccumulatorSpec"
+    start: int, stop: int, product: Float64s | None, addend: Float64s, before: Float64s, spec: ChunkedFloatFields
 ) -> Step:
     exact = addend + before if spec.rounding is Rounding.NEAREST else truncated_sum(addend, before)
     after = _quantized(exact, spec.accumulator_format, spec)
@@ -62,5 +59,5 @@ def _step(
     return Step(start, stop, product, product_overflows, addend, before, after, overflows)
 
 
-def _quantized(values: Float64s, number_format: FloatFormat, spec: "AccumulatorSpec") -> Float64s:
+def _quantized(values: Float64s, number_format: FloatFormat, spec: ChunkedFloatFields) -> Float64s:
     return number_format.quantize(values, spec.underflow, spec.rounding).astype(np.float64)

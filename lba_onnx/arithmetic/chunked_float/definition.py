@@ -17,16 +17,13 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import chunks
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.rounding import Rounding
-
-if TYPE_CHECKING:
-    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 
 _UNITS_LOG2 = 300
 _OPERAND_UNITS_LOG2 = 149  # float32 values are whole multiples of 2^-149
@@ -52,7 +49,7 @@ def quantize_units(
     return -magnitude if units < 0 else magnitude
 
 
-def product_units(x: float, w: float, spec: "AccumulatorSpec") -> int | None:
+def product_units(x: float, w: float, spec: ChunkedFloatFields) -> int | None:
     """Return the quantized product of two float32 values in units of 2^-300; None stands for NaN."""
     if math.isfinite(x) and math.isfinite(w):
         exact = int(math.ldexp(x, _OPERAND_UNITS_LOG2)) * int(math.ldexp(w, _OPERAND_UNITS_LOG2))
@@ -64,7 +61,7 @@ def product_units(x: float, w: float, spec: "AccumulatorSpec") -> int | None:
     return _to_units(math.copysign(spec.product_format.max_value, product))
 
 
-def sum_units(products: Sequence[int | None], spec: "AccumulatorSpec", initial: float = 0.0) -> float:
+def sum_units(products: Sequence[int | None], spec: ChunkedFloatFields, initial: float = 0.0) -> float:
     """Return the sum, in chunks, of quantized products in units of 2^-300 (None for NaN)."""
     total = _to_units(initial)
     for start, stop in chunks(len(products), spec.chunk_size):
@@ -77,12 +74,12 @@ def sum_units(products: Sequence[int | None], spec: "AccumulatorSpec", initial: 
     return _from_units(total)
 
 
-def dot(x: Sequence[float], w: Sequence[float], spec: "AccumulatorSpec", initial: float = 0.0) -> float:
+def dot(x: Sequence[float], w: Sequence[float], spec: ChunkedFloatFields, initial: float = 0.0) -> float:
     """Return the dot product of two vectors of float32 values; `initial` where they are empty."""
     return sum_units([product_units(a, b, spec) for a, b in zip(x, w, strict=True)], spec, initial)
 
 
-def step(x: float, w: float, partial_sum: float, spec: "AccumulatorSpec") -> float:
+def step(x: float, w: float, partial_sum: float, spec: ChunkedFloatFields) -> float:
     """Return quantize_acc(quantize_prod(x * w) + partial_sum)."""
     product = product_units(x, w, spec)
     if product is None or math.isnan(partial_sum):
@@ -109,7 +106,7 @@ def quantize(
     return _from_units(quantize_units(_to_units(value), number_format, underflow, Rounding(rounding)))
 
 
-def _quantized_sum(units: int, spec: "AccumulatorSpec") -> int:
+def _quantized_sum(units: int, spec: ChunkedFloatFields) -> int:
     return quantize_units(units, spec.accumulator_format, spec.underflow, spec.rounding)
 
 

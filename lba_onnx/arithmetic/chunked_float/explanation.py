@@ -1,13 +1,11 @@
 """A spec in words and numbers, for people."""
 
 import math
-from typing import TYPE_CHECKING
 
+from lba_onnx.arithmetic.chunked_float.definition import step
+from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
 from lba_onnx.arithmetic.formats import FLOAT32_MIN_NORMAL, FloatFormat
 from lba_onnx.arithmetic.rounding import Rounding
-
-if TYPE_CHECKING:
-    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 
 _ROUNDINGS = {
     Rounding.TRUNCATE: "toward zero: the bits behind the last are dropped",
@@ -15,7 +13,7 @@ _ROUNDINGS = {
 }
 
 
-def explained(spec: "AccumulatorSpec") -> tuple[tuple[str, str], ...]:
+def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
     """Return headings and texts: widths, ranges, steps, the order of additions, and where ones stop counting."""
     return (
         ("operands", "float32 and float16, exact values, subnormals too; products of two are formed without rounding"),
@@ -30,7 +28,7 @@ def explained(spec: "AccumulatorSpec") -> tuple[tuple[str, str], ...]:
     )
 
 
-def _format_words(number_format: FloatFormat, spec: "AccumulatorSpec") -> str:
+def _format_words(number_format: FloatFormat, spec: ChunkedFloatFields) -> str:
     smallest, largest = number_format.smallest_kept(spec.underflow), number_format.max_value
     bits = f"{number_format.width_bits} bits (1 sign, {number_format.exponent_bits} exponent, "
     return (
@@ -39,7 +37,7 @@ def _format_words(number_format: FloatFormat, spec: "AccumulatorSpec") -> str:
     )
 
 
-def _underflow_words(spec: "AccumulatorSpec") -> str:
+def _underflow_words(spec: ChunkedFloatFields) -> str:
     if spec.underflow:
         return "what is below the smallest value becomes 0; there are no subnormals"
     return f"off: what is below 2^{int(math.log2(FLOAT32_MIN_NORMAL))} becomes 0"
@@ -51,11 +49,11 @@ def _order_words(chunk_size: int | None) -> str:
     return f"chunks of {chunk_size} products in the order of k; the sum of each chunk then joins the total"
 
 
-def _ones_words(spec: "AccumulatorSpec") -> str:
+def _ones_words(spec: ChunkedFloatFields) -> str:
     """Return where a sum of ones stays as it is, by the definition."""
-    if spec.step(1.0, 1.0, 0.0) != 1.0:
+    if step(1.0, 1.0, 0.0, spec) != 1.0:
         return "a product of 1 is not held as 1"
     largest = spec.accumulator_format.max_value
     powers = (2.0**e for e in range(spec.accumulator_format.mantissa_bits + 3))
-    stuck = next((p for p in powers if p <= largest and spec.step(1.0, 1.0, p) == p), largest)
+    stuck = next((p for p in powers if p <= largest and step(1.0, 1.0, p, spec) == p), largest)
     return f"added one at a time, ones stop counting at {min(stuck, largest):.6g}"

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator
+from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size, product_bias
 from lba_onnx.arithmetic.chunked_float.text import read_family, read_options, write_options
 from lba_onnx.arithmetic.families import FormatFamily
@@ -12,9 +13,6 @@ from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents
 from lba_onnx.arithmetic.formats import MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
 from lba_onnx.arithmetic.grammar import SpecText
 from lba_onnx.arithmetic.rounding import Rounding
-
-if TYPE_CHECKING:
-    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class ChunkedFloatFamily(AccumulatorFamily):
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
-        return f"{self.formats}{write_options(self.chunk_size, self.underflow, self.rounding)}"
+        return f"{self.formats}{self._options}"
 
     @property
     def bits(self) -> str:
@@ -67,14 +65,14 @@ class ChunkedFloatFamily(AccumulatorFamily):
             "rounding": self.rounding.value,
         }
 
-    def with_exponents(self, exponents: Exponents) -> "AccumulatorSpec":
-        """Return the spec with these largest exponents, or with the nearest legal ones."""
+    def with_exponents(self, exponents: Exponents) -> str:
+        """Return the text of the spec with these largest exponents, or with the nearest legal ones."""
         product, accumulator = map(self.formats.with_max_exponent, exponents)
-        return self._spec(f"{product}/{accumulator}")
+        return f"{product}/{accumulator}{self._options}"
 
-    def with_bias(self, bias: int) -> "AccumulatorSpec":
-        """Return the spec whose sums have this bias, and whose products have that of the rule."""
-        return self._spec(f"{self.formats}b{bias}")
+    def with_bias(self, bias: int) -> str:
+        """Return the text of the spec whose sums have this bias, and whose products have that of the rule."""
+        return f"{self.formats}b{bias}{self._options}"
 
     def exponents(self, accumulator: Accumulator) -> Exponents:
         """Return the largest exponents of both formats."""
@@ -97,9 +95,9 @@ class ChunkedFloatFamily(AccumulatorFamily):
         smallest = self.formats.with_max_exponent(exponent).smallest_kept(self.underflow)
         return math.frexp(smallest)[1] - 1
 
-    def wide(self) -> "AccumulatorSpec":
-        """Return M22E7b63 with the family's chunks, whose range is wide enough to let what is smaller underflow."""
-        return replace(self, underflow=True).with_exponents(Exponents(0, 0)).wide()
+    def wide(self) -> str:
+        """Return M22E7b63 with the family's chunks; its range is wide enough to let what is smaller underflow."""
+        return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(self.chunk_size, True, Rounding.TRUNCATE)}"
 
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":
         """Return the family with so many more exponent and mantissa bits; None beyond 7 and 22."""
@@ -127,7 +125,6 @@ class ChunkedFloatFamily(AccumulatorFamily):
             self, chunk_size=told["chunk_size"], underflow=told["underflow"], rounding=Rounding(told["rounding"])
         )
 
-    def _spec(self, formats: str) -> "AccumulatorSpec":
-        from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
-
-        return AccumulatorSpec.parse(formats + write_options(self.chunk_size, self.underflow, self.rounding))
+    @property
+    def _options(self) -> str:
+        return write_options(self.chunk_size, self.underflow, self.rounding)

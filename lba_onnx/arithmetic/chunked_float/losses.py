@@ -13,14 +13,14 @@ away), and lies in these fields of the format:
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from lba_onnx.arithmetic.accumulator import Cause
+from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
 from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_MANTISSA_BITS, FloatFormat
 from lba_onnx.arithmetic.rounding import Rounding
 
-if TYPE_CHECKING:
-    from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
+_Spec = TypeVar("_Spec", bound=ChunkedFloatFields)
 
 _PLACES = ("product", "accumulator")
 _WHERE = {"product": "of products", "accumulator": "of the accumulator", "": "of products and sums together"}
@@ -35,7 +35,7 @@ _CHUNK_SIZE = "chunk_size"
 _MAX_EXPONENT_BITS = 7
 
 
-def causes(spec: "AccumulatorSpec") -> tuple[Cause, ...]:
+def causes(spec: ChunkedFloatFields) -> tuple[Cause, ...]:
     """Return the causes: those of each place, then those of both, then the chunk size."""
     kinds = ("overflow", "underflow", "truncation" if spec.rounding is Rounding.TRUNCATE else "rounding")
     found = [_cause(kind, place) for place in (*_PLACES, "") for kind in kinds]
@@ -45,7 +45,7 @@ def causes(spec: "AccumulatorSpec") -> tuple[Cause, ...]:
     return (*found, order)
 
 
-def without(spec: "AccumulatorSpec", cause: str, depth: int) -> "AccumulatorSpec | None":
+def without(spec: _Spec, cause: str, depth: int) -> _Spec | None:
     """Return the spec with one cause switched off, as far as formats may go; None where nothing is to switch off."""
     if cause == _CHUNK_SIZE:
         balanced = replace(spec, chunk_size=_balanced_chunk_size(depth))
@@ -62,7 +62,7 @@ def without(spec: "AccumulatorSpec", cause: str, depth: int) -> "AccumulatorSpec
     return None if changed == spec else changed
 
 
-def limit_note(spec: "AccumulatorSpec", cause: str) -> str:
+def limit_note(spec: ChunkedFloatFields, cause: str) -> str:
     """Return in words how far the switched-off spec falls short of what the cause asks for; "" where it does not."""
     place, _, kind = cause.rpartition("_")
     if place not in _PLACES or kind not in ("overflow", "underflow") or (kind == "underflow" and not spec.underflow):

@@ -2,66 +2,30 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, Step
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
-from lba_onnx.arithmetic.chunked_float.family import ChunkedFloatFamily
-from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size, product_bias
+from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT, ChunkedFloatFields
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.text import read_formats, read_options, write_options
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
-from lba_onnx.arithmetic.rounding import Rounding
 from lba_onnx.integers import as_integer
 
-_WIDE = FloatFormat(22, 7, 63)
 _JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
 
 
 @dataclass(frozen=True)
-class AccumulatorSpec(Accumulator):
-    """The arithmetic of one dot product whose products and sums are floats.
-
-    Attributes:
-        product_format: Format of each product.
-        accumulator_format: Format of the partial sum in a chunk and of the total across chunks.
-        chunk_size: Consecutive products that are summed before their partial sum joins the total;
-            None for one chunk over the whole depth.
-        underflow: Whether magnitudes below a format's `min_value` become zero.
-        rounding: How products and sums get to their formats; its name will do.
-
-    Raises:
-        TypeError: A field has the wrong type.
-        ValueError: `chunk_size` is not positive, or there is no such rounding.
-    """
+class AccumulatorSpec(ChunkedFloatFields, Accumulator):
+    """The arithmetic of one dot product whose products and sums are floats; see `ChunkedFloatFields` for its fields."""
 
     kind = "chunked-float"
     summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
     levels = ("product", "partial_sum", "total")
     watched = frozenset(("overflow", "difference"))
-
-    product_format: FloatFormat
-    accumulator_format: FloatFormat
-    chunk_size: int | None = DEFAULT_CHUNK_SIZE
-    underflow: bool = True
-    rounding: Rounding = Rounding.TRUNCATE
-
-    def __post_init__(self) -> None:
-        """Check the fields and store chunk_size, underflow and rounding as plain values."""
-        for name in ("product_format", "accumulator_format"):
-            if not isinstance(getattr(self, name), FloatFormat):
-                raise TypeError(f"expected {name} to be a FloatFormat, got {type(getattr(self, name)).__name__}")
-        if self.chunk_size is not None:
-            object.__setattr__(self, "chunk_size", check_chunk_size(self.chunk_size))
-        if not isinstance(self.underflow, (bool, np.bool_)):
-            raise TypeError(f"expected underflow to be a bool, got {type(self.underflow).__name__} {self.underflow!r}")
-        object.__setattr__(self, "underflow", bool(self.underflow))
-        object.__setattr__(self, "rounding", Rounding(self.rounding))
 
     @classmethod
     def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
@@ -167,7 +131,7 @@ class AccumulatorSpec(Accumulator):
 
     def wide(self) -> "AccumulatorSpec":
         """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same chunks and underflow."""
-        return AccumulatorSpec(_WIDE, _WIDE, self.chunk_size, self.underflow)
+        return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, self.chunk_size, self.underflow)
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -186,13 +150,12 @@ class AccumulatorSpec(Accumulator):
         """Return the spec with underflow off; with `is_relaxed` False, on."""
         return replace(self, underflow=not is_relaxed)
 
-    @cached_property
-    def family(self) -> ChunkedFloatFamily | None:
-        """All specs with other biases; None where both formats have not the same bits."""
+    @property
+    def family_text(self) -> str | None:
+        """The text of all specs with other biases; None where both formats have not the same bits."""
         product, accumulator = (FormatFamily.of(f) for f in (self.product_format, self.accumulator_format))
-        if product != accumulator:
-            return None
-        return ChunkedFloatFamily(accumulator, self.chunk_size, self.underflow, self.rounding)
+        options = write_options(self.chunk_size, self.underflow, self.rounding)
+        return f"{accumulator}{options}" if product == accumulator else None
 
     @property
     def options(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.flow import Data, calibrate_subject
@@ -103,7 +104,7 @@ def calibrate(
     metric = load_metric(metric)
     total = _sample_count(loader, max_samples)
     with torch.random.fork_rng(devices=[]):
-        copy = ModelCopy(model, request.settings.family.wide(), attention, filter_fn)
+        copy = ModelCopy(model, as_spec(request.settings.family.wide()), attention, filter_fn)
         reader = BatchReader(loader, forward, metric is not None, max_samples)
         copy.prepare(reader)
         subject = ModuleSubject(model, copy, reader, metric)

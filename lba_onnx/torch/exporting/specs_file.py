@@ -22,7 +22,7 @@ def write_specs(path: str | os.PathLike[str], specs: Mapping[str, Accumulator]) 
     Raises:
         OSError: It cannot be written.
     """
-    families = dict.fromkeys(str(spec.family or spec) for spec in specs.values())
+    families = dict.fromkeys(spec.family_text or str(spec) for spec in specs.values())
     Calibration(
         nodes={name: NodeCalibration(spec, None, note=_NOTE) for name, spec in specs.items()},
         family=", ".join(families),
