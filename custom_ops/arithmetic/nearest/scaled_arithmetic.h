@@ -102,8 +102,9 @@ class NearestArithmetic {
 
  private:
   // The power of two is added by an FMA, or multiplied by adding to its exponent. Processors multiply and add in
-  // different units: with one multiplication a step, doing every other vector the second way keeps both kinds busy.
-  static constexpr bool kHalfByAdding = kProduct == ProductStep::kFused && !kSaturatesPartialSum;
+  // different units: where the product is not rounded, doing every other vector the second way keeps both kinds busy.
+  static constexpr bool kHalfByAdding =
+      (kProduct == ProductStep::kFused || kProduct == ProductStep::kExact) && !kSaturatesPartialSum;
   static constexpr bool IsByAdding(int v) { return kHalfByAdding && v % 2 == 1; }
 
   // x * w is exact inside the fused operation. Its own power of two is that of the product, or, where x * w itself
