@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "arithmetic/truncate/short_cuts.h"
+#include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/planner.h"
 
 namespace lba {

@@ -3,8 +3,8 @@
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_
 
+#include "arithmetic/chunked_float/short_cuts.h"
 #include "arithmetic/chunked_float/statistics_chain.h"
-#include "arithmetic/truncate/short_cuts.h"
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/tile_plan.h"
 #include "lba/cuda_api.h"
@@ -31,7 +31,7 @@ LBA_HOST_DEVICE inline ProductKernel KernelOf(const TileVariant& variant) {
     case ProductStep::kExact:
       if (!variant.saturates_partial_sum) return ProductKernel::kExactProducts;
       break;
-    case ProductStep::kTruncate:
+    case ProductStep::kRound:
       break;
   }
   return variant.saturates_partial_sum ? ProductKernel::kTruncateSaturate : ProductKernel::kTruncate;

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "arithmetic/truncate/short_cuts.h"
+#include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
 #include "kernels/cpu/tile_kernel.h"
 

@@ -5,7 +5,7 @@
 #ifndef LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
 #define LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
 
-#include "arithmetic/truncate/short_cuts.h"
+#include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
 #include "kernels/cpu/tile_kernel.h"
 
@@ -156,8 +156,8 @@ TileKernels MakeNearestKernels(CpuPath path) {
   using Fused = NearestArithmetic<Isa, ProductStep::kFused, false, kFlushesSums>;
   using FusedSaturate = NearestArithmetic<Isa, ProductStep::kFused, true, kFlushesSums>;
   using Exact = NearestArithmetic<Isa, ProductStep::kExact, false, kFlushesSums>;
-  using Round = NearestArithmetic<Isa, ProductStep::kTruncate, false, kFlushesSums>;
-  using RoundSaturate = NearestArithmetic<Isa, ProductStep::kTruncate, true, kFlushesSums>;
+  using Round = NearestArithmetic<Isa, ProductStep::kRound, false, kFlushesSums>;
+  using RoundSaturate = NearestArithmetic<Isa, ProductStep::kRound, true, kFlushesSums>;
   using Saturate = NearestArithmetic<Isa, ProductStep::kSaturate, true, kFlushesSums>;
   TileKernels kernels{path,
                       FpMode::kNearestFlush,

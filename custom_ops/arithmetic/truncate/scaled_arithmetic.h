@@ -8,7 +8,7 @@
 #ifndef LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_
 #define LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_
 
-#include "arithmetic/truncate/short_cuts.h"
+#include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
 #include "kernels/cpu/tile_kernel.h"
 
@@ -106,16 +106,16 @@ TileKernels MakeScaledKernels(CpuPath path) {
       FpMode::kTowardZeroFlush,
       {RunTile<ScaledArithmetic<Isa, S::kFused, false>>, RunTile<ScaledArithmetic<Isa, S::kFused, true>>,
        RunTile<ScaledArithmetic<Isa, S::kExact, false>>, RunTile<ScaledArithmetic<Isa, S::kExact, true>>,
-       RunTile<ScaledArithmetic<Isa, S::kTruncate, false>>, RunTile<ScaledArithmetic<Isa, S::kTruncate, true>>,
+       RunTile<ScaledArithmetic<Isa, S::kRound, false>>, RunTile<ScaledArithmetic<Isa, S::kRound, true>>,
        RunTile<ScaledArithmetic<Isa, S::kSaturate, false>>, RunTile<ScaledArithmetic<Isa, S::kSaturate, true>>},
       {RunDirect<ScaledArithmetic<Isa, S::kFused, false>>, RunDirect<ScaledArithmetic<Isa, S::kFused, true>>,
        RunDirect<ScaledArithmetic<Isa, S::kExact, false>>, RunDirect<ScaledArithmetic<Isa, S::kExact, true>>,
-       RunDirect<ScaledArithmetic<Isa, S::kTruncate, false>>, RunDirect<ScaledArithmetic<Isa, S::kTruncate, true>>,
+       RunDirect<ScaledArithmetic<Isa, S::kRound, false>>, RunDirect<ScaledArithmetic<Isa, S::kRound, true>>,
        RunDirect<ScaledArithmetic<Isa, S::kSaturate, false>>, RunDirect<ScaledArithmetic<Isa, S::kSaturate, true>>},
       {}};
   // Two are enough to follow a tile a second time. Without underflow, what saturates nothing stops at max_value by
   // itself.
-  FillGates<ScaledArithmetic<Isa, S::kTruncate, false>, ScaledArithmetic<Isa, S::kSaturate, true>>(&kernels);
+  FillGates<ScaledArithmetic<Isa, S::kRound, false>, ScaledArithmetic<Isa, S::kSaturate, true>>(&kernels);
   return kernels;
 }
 

@@ -1,8 +1,8 @@
 // Which steps of the arithmetic a product's operands make unnecessary, and where scaled float32 arithmetic gives the
 // bits of the definition. Every answer is a proof (docs/design.md, "Short cuts that are provable"). Usable on the host
 // and on a GPU.
-#ifndef LBA_ARITHMETIC_TRUNCATE_SHORT_CUTS_H_
-#define LBA_ARITHMETIC_TRUNCATE_SHORT_CUTS_H_
+#ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_SHORT_CUTS_H_
+#define LBA_ARITHMETIC_CHUNKED_FLOAT_SHORT_CUTS_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -30,7 +30,7 @@ struct TileConstants {
 enum class ProductStep {
   kFused,     // exact and inside the format: multiplied and added in one instruction
   kExact,     // exact, but may underflow: no mantissa bits to drop
-  kTruncate,  // may underflow, cannot overflow
+  kRound,     // may underflow, cannot overflow
   kSaturate,  // all steps
 };
 
@@ -103,10 +103,10 @@ class ShortCuts {
     if (is_fused) {
       variant.product = ProductStep::kFused;
     } else if (CanOverflowProduct(moving.max_abs * fixed.max_abs)) {
-      variant.product = underflow_ ? ProductStep::kSaturate : ProductStep::kTruncate;
+      variant.product = underflow_ ? ProductStep::kSaturate : ProductStep::kRound;
     } else {
-      variant.product = HasExactProducts(moving.significant_bits, fixed.significant_bits) ? ProductStep::kExact
-                                                                                          : ProductStep::kTruncate;
+      variant.product =
+          HasExactProducts(moving.significant_bits, fixed.significant_bits) ? ProductStep::kExact : ProductStep::kRound;
     }
     return variant;
   }
@@ -176,4 +176,4 @@ class ShortCuts {
 
 }  // namespace lba
 
-#endif  // LBA_ARITHMETIC_TRUNCATE_SHORT_CUTS_H_
+#endif  // LBA_ARITHMETIC_CHUNKED_FLOAT_SHORT_CUTS_H_

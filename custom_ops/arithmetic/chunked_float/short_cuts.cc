@@ -1,4 +1,4 @@
-#include "arithmetic/truncate/short_cuts.h"
+#include "arithmetic/chunked_float/short_cuts.h"
 
 #include <cmath>
 
