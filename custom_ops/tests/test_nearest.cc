@@ -251,6 +251,29 @@ void CheckFlushedOperand(CpuPath path) {
   }
 }
 
+void CheckDot(const std::string& text, const Values& x, const Values& w, float expected, CpuPath path) {
+  const AccumulatorSpec spec = ParseSpec(text);
+  CHECK(Dot(spec, x, w, Model::kNearest) == expected, "%s: the model disagrees", text.c_str());
+  const Values y = Product(spec, 1, static_cast<int>(x.size()), 1, x, w);
+  CHECK(y[0] == expected, "%s, %s: expected %a, got %a", CpuPathName(path), text.c_str(), static_cast<double>(expected),
+        static_cast<double>(y[0]));
+}
+
+// Sums that short cuts taken too far get wrong.
+void CheckSums(CpuPath path) {
+  // Halfway between min_value and what is next to it below, in its last bit but for the smaller products.
+  CheckDot("M7E4b12/M7E4b10,round=nearest", {0x1.4p-10f, -0x1.02p-12f}, {1, 1}, 0x1p-10f, path);
+  // Just below halfway, which 24 bits cannot tell from halfway.
+  CheckDot("M11E5b14/M11E5b14,round=nearest", {0x1.002p0f, 0x1.ffep-13f}, {1, 1}, 0x1.002p0f, path);
+  // Just above halfway, which 53 bits cannot tell from halfway: a product may have more bits than the accumulator.
+  CheckDot("M22E7b64/M3E7b64,round=nearest", {0x1p-60f, 0x1.1p0f}, {1, 1}, 0x1.2p0f, path);
+  // Each addition rounds up; the eighth passes max_value, which the magnitudes alone do not reach.
+  Values x(10, 0.53125f), w(10, 0.53125f);
+  x[0] = w[0] = 2;
+  w[9] = -w[9];
+  CheckDot("M3E3b5/M3E3b5,round=nearest", x, w, 7, path);
+}
+
 }  // namespace
 }  // namespace lba
 
@@ -262,6 +285,7 @@ int main(int argc, char** argv) {
     const int64_t before = TilesCounted(path);
     Caught caught{};
     CheckFlushedOperand(path);
+    CheckSums(path);
     for (uint32_t seed = first; seed < first + kSeeds; ++seed) CheckCase(seed, path, &caught);
     CHECK(TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
     for (const int count : caught) CHECK(count > 0, "%s: no operand tells a wrong rounding", CpuPathName(path));
