@@ -20,9 +20,9 @@ struct TileConstants {
   float product_to_accumulator = 1;  // from the scale of the products to that of the accumulator
   uint32_t product_kept_bits = 0, accumulator_kept_bits = 0;
   float unscale[2] = {1, 1};  // both factors together take a total back
-  // For rounding to nearest: the bits that float32 has more than the formats, and those by which a rounded sum of at
-  // least min_value shows (nearest/scaled_arithmetic.h).
-  uint32_t product_shift = 0, accumulator_shift = 0, kept_sum_bits = 0;
+  // For rounding to nearest: the bits that float32 has more than the formats, and up to which magnitude, as bits, a sum
+  // and the power of two added to round it stand for less than min_value (nearest/scaled_arithmetic.h).
+  uint32_t product_shift = 0, accumulator_shift = 0, flushed_sum_bits = 0;
   ChunkedFloatConstants definition;  // for double: the formats as they are
 };
 
@@ -33,6 +33,14 @@ enum class ProductStep {
   kRound,     // may underflow, cannot overflow
   kSaturate,  // all steps
 };
+
+// How a product joins a sum that is rounded to nearest.
+enum class SumStep {
+  kScaled,   // taken from the scale of the products to that of the sums
+  kAdded,    // both have one scale
+  kFlushed,  // one scale; what stays below min_value once it is rounded is flushed by a step of its own
+};
+constexpr int kSumSteps = 3;
 
 struct TileVariant {
   ProductStep product = ProductStep::kSaturate;
@@ -57,9 +65,7 @@ class ShortCuts {
   // Whether double arithmetic, which rounds sums to 53 bits first, gives the bits of the definition for finite
   // operands.
   LBA_HOST_DEVICE bool fits_double() const { return fits_double_; }
-  // Whether sums just below min_value have to be kept until they are rounded: addends may be so small that a sum below
-  // it needs more mantissa bits than the format has.
-  LBA_HOST_DEVICE bool flushes_sums() const { return flushes_sums_; }
+  LBA_HOST_DEVICE SumStep sum_step() const { return sum_step_; }
 
   LBA_HOST_DEVICE int FixedScaleLog2(const ValueRange& fixed) const {
     if (!is_scalable() || fixed.is_zero() || !fixed.is_finite()) return 0;
@@ -166,7 +172,7 @@ class ShortCuts {
   int64_t chunk_;
   bool underflow_;
   int product_mantissa_bits_, product_max_exponent_, accumulator_mantissa_bits_, accumulator_max_exponent_;
-  bool flushes_sums_;
+  SumStep sum_step_;
   int product_scale_log2_, accumulator_scale_log2_;
   int operand_log2_;                    // scaled operands stay below 2 to this power
   double product_growth_, sum_growth_;  // how many times larger rounding makes a product, a partial sum, at most

@@ -11,8 +11,8 @@ class NearestPlanner : public ChunkedFloatPlanner {
 
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
-    if (path == CpuPath::kAvx512) return NearestAvx512Kernels(short_cuts().flushes_sums());
-    if (path == CpuPath::kAvx2) return NearestAvx2Kernels(short_cuts().flushes_sums());
+    if (path == CpuPath::kAvx512) return NearestAvx512Kernels(short_cuts().sum_step());
+    if (path == CpuPath::kAvx2) return NearestAvx2Kernels(short_cuts().sum_step());
 #endif
     return path == CpuPath::kExact ? ExactChunkedFloatKernels() : NearestPortableKernels();
   }

@@ -6,10 +6,11 @@
 
 namespace lba {
 
-const TileKernels& NearestAvx2Kernels(bool flushes_sums) {
-  static const TileKernels kernels = MakeNearestKernels<Avx2, false>(CpuPath::kAvx2);
-  static const TileKernels flushing = MakeNearestKernels<Avx2, true>(CpuPath::kAvx2);
-  return flushes_sums ? flushing : kernels;
+const TileKernels& NearestAvx2Kernels(SumStep sum_step) {
+  static const TileKernels kernels[kSumSteps] = {MakeNearestKernels<Avx2, SumStep::kScaled>(CpuPath::kAvx2),
+                                                 MakeNearestKernels<Avx2, SumStep::kAdded>(CpuPath::kAvx2),
+                                                 MakeNearestKernels<Avx2, SumStep::kFlushed>(CpuPath::kAvx2)};
+  return kernels[static_cast<int>(sum_step)];
 }
 
 }  // namespace lba

@@ -6,10 +6,11 @@
 
 namespace lba {
 
-const TileKernels& NearestAvx512Kernels(bool flushes_sums) {
-  static const TileKernels kernels = MakeNearestKernels<Avx512, false>(CpuPath::kAvx512);
-  static const TileKernels flushing = MakeNearestKernels<Avx512, true>(CpuPath::kAvx512);
-  return flushes_sums ? flushing : kernels;
+const TileKernels& NearestAvx512Kernels(SumStep sum_step) {
+  static const TileKernels kernels[kSumSteps] = {MakeNearestKernels<Avx512, SumStep::kScaled>(CpuPath::kAvx512),
+                                                 MakeNearestKernels<Avx512, SumStep::kAdded>(CpuPath::kAvx512),
+                                                 MakeNearestKernels<Avx512, SumStep::kFlushed>(CpuPath::kAvx512)};
+  return kernels[static_cast<int>(sum_step)];
 }
 
 }  // namespace lba

@@ -2,14 +2,15 @@
 #ifndef LBA_ARITHMETIC_NEAREST_CPU_KERNELS_H_
 #define LBA_ARITHMETIC_NEAREST_CPU_KERNELS_H_
 
+#include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/tile.h"
 
 namespace lba {
 
-// For scaled operands. flushes_sums: as ShortCuts says.
+// For scaled operands.
 #if defined(__x86_64__)
-const TileKernels& NearestAvx512Kernels(bool flushes_sums);
-const TileKernels& NearestAvx2Kernels(bool flushes_sums);
+const TileKernels& NearestAvx512Kernels(SumStep sum_step);
+const TileKernels& NearestAvx2Kernels(SumStep sum_step);
 #endif
 // For operands as they are.
 const TileKernels& NearestPortableKernels();

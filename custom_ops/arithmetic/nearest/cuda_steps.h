@@ -16,7 +16,7 @@ class NearestArithmetic {
         product_to_accumulator_(c.product_to_accumulator),
         accumulator_power_(static_cast<float>(1u << c.accumulator_shift)),
         product_shift_(c.product_shift << 23),
-        kept_sum_bits_(c.kept_sum_bits) {}
+        flushed_sum_bits_(c.flushed_sum_bits) {}
 
   // Q_acc(Q_prod(x * w) + sum)
   __device__ float Step(float sum, float x, float w) const {
@@ -46,7 +46,7 @@ class NearestArithmetic {
     const float power = KeepBits(value, kPowerBits);
     const float shifted = MultiplyAddNearest(power, accumulator_power_, value);
     const float rounded = MultiplyAddNearest(power, -accumulator_power_, shifted);
-    return (__float_as_uint(shifted) & kept_sum_bits_) != 0 ? rounded : 0.0f;
+    return (__float_as_uint(shifted) & 0x7fffffffu) > flushed_sum_bits_ ? rounded : 0.0f;
   }
 
   __device__ float Quantized(float sum) const {
@@ -54,7 +54,7 @@ class NearestArithmetic {
   }
 
   float product_max_, accumulator_max_, product_to_accumulator_, accumulator_power_;
-  uint32_t product_shift_, kept_sum_bits_;
+  uint32_t product_shift_, flushed_sum_bits_;
 };
 
 using NearestKind = ChunkedFloatKind<NearestArithmetic>;

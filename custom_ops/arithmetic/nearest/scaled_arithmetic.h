@@ -1,7 +1,8 @@
 // Rounding to nearest even in scaled float32 under FpMode::kNearestFlush, written once for all vector instruction sets
 // (docs/design.md, "Rounding to nearest"). An Isa brings what truncate/scaled_arithmetic.h names, and
 //   Subtract, NegativeMultiplyAdd(a, b, c) = c - a * b, AddBits (as integers)
-//   KeepWhere(bits, test, value)   zero in the lanes where `bits` and `test` have no bit in common
+//   Mask, IsBeyond(value, bits)                  where a magnitude has more than these bits
+//   SubtractWhere, NegativeMultiplyAddWhere      of a mask, then the operands; zero elsewhere
 #ifndef LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
 #define LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
 
@@ -12,27 +13,27 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// kFlushesSums: as ShortCuts says.
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+// kSum: as ShortCuts says.
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
 class NearestArithmetic;
 
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
 struct NearestHalf {
-  using Type = NearestArithmetic<Isa, kProduct, kSaturatesPartialSum, kFlushesSums>;
+  using Type = NearestArithmetic<Isa, kProduct, kSaturatesPartialSum, kSum>;
 };
-template <ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
-struct NearestHalf<void, kProduct, kSaturatesPartialSum, kFlushesSums> {
+template <ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
+struct NearestHalf<void, kProduct, kSaturatesPartialSum, kSum> {
   using Type = void;
 };
 
 // A value t rounds to m bits where a power of two 2^(23 - m) times its own, c, is added: the last bit of float32's sum
 // is the last one kept. t + c rounds once, and - c is exact, so that its flush is the format's underflow.
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, bool kFlushesSums>
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
 class NearestArithmetic {
  public:
   using Constants = TileConstants;
   using V = typename Isa::V;
-  using Half = typename NearestHalf<typename Isa::Half, kProduct, kSaturatesPartialSum, kFlushesSums>::Type;
+  using Half = typename NearestHalf<typename Isa::Half, kProduct, kSaturatesPartialSum, kSum>::Type;
   static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
   static constexpr int kDirectVectors = (Isa::kDirectVectors + 1) / 2;  // more would not stay in registers
 
@@ -43,7 +44,7 @@ class NearestArithmetic {
         product_shift_(Isa::Bits(c.product_shift << 23)),
         accumulator_shift_(Isa::Bits(c.accumulator_shift << 23)),
         accumulator_power_(Isa::Set(static_cast<float>(1u << c.accumulator_shift))),
-        kept_sum_bits_(Isa::Bits(c.kept_sum_bits)),
+        flushed_sum_bits_(Isa::Bits(c.flushed_sum_bits)),
         power_bits_(Isa::Bits(0xff800000u)),
         unscale0_(Isa::Set(c.unscale[0])),
         unscale1_(Isa::Set(c.unscale[1])) {}
@@ -60,7 +61,7 @@ class NearestArithmetic {
     } else {
       V products[kCount];
       Products(x, w, products);
-      ForEach<kCount>([&](int v) { sums[v] = Isa::MultiplyAdd(products[v], product_to_accumulator_, sums[v]); });
+      ForEach<kCount>([&](int v) { sums[v] = Joined(sums[v], products[v]); });
     }
     Round(sums);
     if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
@@ -77,7 +78,7 @@ class NearestArithmetic {
     return product;
   }
   V AddProduct(V sum, V product) const {
-    V sums[1] = {Isa::MultiplyAdd(product, product_to_accumulator_, sum)};
+    V sums[1] = {Joined(sum, product)};
     Round(sums);
     if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
     return sums[0];
@@ -128,7 +129,12 @@ class NearestArithmetic {
     ForEach<kCount>([&](int v) { values[v] = Isa::Saturate(values[v], max); });
   }
 
-  // To the accumulator's mantissa; what is below min_value then becomes zero.
+  V Joined(V sum, V product) const {
+    if constexpr (kSum == SumStep::kScaled) return Isa::MultiplyAdd(product, product_to_accumulator_, sum);
+    return Isa::Add(product, sum);
+  }
+
+  // To the accumulator's mantissa; what is below min_value then becomes zero, by hardware where nothing rounds up to it.
   template <int kCount>
   void Round(V (&values)[kCount]) const {
     V powers[kCount], shifted[kCount];
@@ -139,26 +145,31 @@ class NearestArithmetic {
           IsByAdding(v) ? Isa::Add(values[v], powers[v]) : Isa::MultiplyAdd(powers[v], accumulator_power_, values[v]);
     });
     ForEach<kCount>([&](int v) {
-      values[v] = IsByAdding(v) ? Isa::Subtract(shifted[v], powers[v])
-                                : Isa::NegativeMultiplyAdd(powers[v], accumulator_power_, shifted[v]);
-      if constexpr (kFlushesSums) values[v] = Isa::KeepWhere(shifted[v], kept_sum_bits_, values[v]);
+      if constexpr (kSum == SumStep::kFlushed) {
+        const typename Isa::Mask kept = Isa::IsBeyond(shifted[v], flushed_sum_bits_);
+        values[v] = IsByAdding(v) ? Isa::SubtractWhere(kept, shifted[v], powers[v])
+                                  : Isa::NegativeMultiplyAddWhere(kept, powers[v], accumulator_power_, shifted[v]);
+      } else {
+        values[v] = IsByAdding(v) ? Isa::Subtract(shifted[v], powers[v])
+                                  : Isa::NegativeMultiplyAdd(powers[v], accumulator_power_, shifted[v]);
+      }
     });
   }
 
   V product_max_, accumulator_max_, product_to_accumulator_, product_shift_, accumulator_shift_, accumulator_power_;
-  V kept_sum_bits_, power_bits_, unscale0_, unscale1_;
+  V flushed_sum_bits_, power_bits_, unscale0_, unscale1_;
 };
 
 // The kernels of one instruction set for every variant, in the order of TileVariant::index(). What takes more steps
 // than are needed stands in for the rarer variants.
-template <class Isa, bool kFlushesSums>
+template <class Isa, SumStep kSum>
 TileKernels MakeNearestKernels(CpuPath path) {
-  using Fused = NearestArithmetic<Isa, ProductStep::kFused, false, kFlushesSums>;
-  using FusedSaturate = NearestArithmetic<Isa, ProductStep::kFused, true, kFlushesSums>;
-  using Exact = NearestArithmetic<Isa, ProductStep::kExact, false, kFlushesSums>;
-  using Round = NearestArithmetic<Isa, ProductStep::kRound, false, kFlushesSums>;
-  using RoundSaturate = NearestArithmetic<Isa, ProductStep::kRound, true, kFlushesSums>;
-  using Saturate = NearestArithmetic<Isa, ProductStep::kSaturate, true, kFlushesSums>;
+  using Fused = NearestArithmetic<Isa, ProductStep::kFused, false, kSum>;
+  using FusedSaturate = NearestArithmetic<Isa, ProductStep::kFused, true, kSum>;
+  using Exact = NearestArithmetic<Isa, ProductStep::kExact, false, kSum>;
+  using Round = NearestArithmetic<Isa, ProductStep::kRound, false, kSum>;
+  using RoundSaturate = NearestArithmetic<Isa, ProductStep::kRound, true, kSum>;
+  using Saturate = NearestArithmetic<Isa, ProductStep::kSaturate, true, kSum>;
   TileKernels kernels{path,
                       FpMode::kNearestFlush,
                       {RunTile<Fused>, RunTile<FusedSaturate>, RunTile<Exact>, RunTile<RoundSaturate>, RunTile<Round>,
