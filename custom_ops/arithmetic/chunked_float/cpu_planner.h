@@ -23,7 +23,7 @@ class ChunkedFloatPlanner : public Planner {
     return is_scaled_ ? std::ldexp(1.0f, short_cuts_.MovingScaleLog2(fixed_scale_log2)) : 1.0f;
   }
   // From the scale of the products to that of the accumulator.
-  float fused_scale() const override { return short_cuts_.constants().product_to_accumulator; }
+  float fused_scale() const override { return short_cuts_.fused_scale(); }
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const override;
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {

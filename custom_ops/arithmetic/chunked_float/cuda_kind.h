@@ -63,7 +63,7 @@ class ChunkedFloatKind {
     return {fixed_log2, cuts_.MovingScaleLog2(fixed_log2), is_fused};
   }
   // From the scale of the products to that of the accumulator.
-  LBA_HOST_DEVICE float fused_scale() const { return cuts_.constants().product_to_accumulator; }
+  LBA_HOST_DEVICE float fused_scale() const { return cuts_.fused_scale(); }
 
   __device__ int KernelFor(const TileRange& moving, const TileRange& fixed, const ValueRange& whole_moving,
                            const ValueRange& whole_fixed) const {

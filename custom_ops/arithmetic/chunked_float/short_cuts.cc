@@ -1,7 +1,6 @@
 #include "arithmetic/chunked_float/short_cuts.h"
 
 #include <cmath>
-#include <cstring>
 
 namespace lba {
 namespace {
@@ -25,27 +24,12 @@ int SumsAboveProducts(const AccumulatorSpec& spec) {
 }
 
 // A sum below min_value is a multiple of its addends' last bits. With products of at least min_value / 2 these are no
-// finer than the mantissa just below min_value, so that such a sum cannot round up to it, and the hardware may flush it.
+// finer than the mantissa just below min_value, so that such a sum cannot round up to it, and the hardware may flush
+// it.
 SumStep SumStepOf(const AccumulatorSpec& spec) {
   if (!IsNearest(spec)) return SumStep::kScaled;
   const int above = SumsAboveProducts(spec);
-  return above >= 2 ? SumStep::kFlushed : above == 0 ? SumStep::kAdded : SumStep::kScaled;
-}
-
-// A sum t grows with its magnitude, and so does t + c, where c is the power of two that rounds it. In the binade below
-// min_value, t + c is c + min_value where t rounds up to min_value, and less otherwise.
-uint32_t FlushedSumBits(const AccumulatorSpec& spec, int accumulator_log2) {
-  if (SumStepOf(spec) != SumStep::kFlushed) return 0;
-  const int below = -spec.accumulator_format.exponent_bias - 1 + accumulator_log2;
-  const float least = std::ldexp(1.0f, below + UnusedBits(spec.accumulator_format)) + std::ldexp(1.0f, below + 1);
-  uint32_t bits;
-  std::memcpy(&bits, &least, sizeof bits);
-  return bits - 1;
-}
-
-int AccumulatorScaleLog2(const AccumulatorSpec& spec) {
-  const FloatFormat& format = SumStepOf(spec) == SumStep::kScaled ? spec.accumulator_format : spec.product_format;
-  return ScaleLog2(format, spec.underflow);
+  return above >= 2 ? SumStep::kRescaled : above == 0 ? SumStep::kAdded : SumStep::kScaled;
 }
 
 // Rounding once makes a value at most so many times larger.
@@ -66,11 +50,14 @@ bool RoundsAsOnce(const AccumulatorSpec& spec, int bits) {
   return spec.product_format.mantissa_bits < kept && 2 * kept + 2 <= bits;
 }
 
-bool FitsFloat32(const AccumulatorSpec& spec, int product_to_accumulator_log2, int accumulator_log2) {
+bool FitsFloat32(const AccumulatorSpec& spec, int product_log2, int accumulator_log2) {
+  if (!IsNearest(spec)) return true;
   constexpr int kMaxExponent = 96;  // with it, no sum leaves float32, nor the power of two that is added to it
-  return !IsNearest(spec) ||
-         (spec.underflow && RoundsAsOnce(spec, 24) && product_to_accumulator_log2 <= kMaxExponent &&
-          spec.accumulator_format.max_exponent() + accumulator_log2 <= kMaxExponent);
+  const bool is_rescaled = SumStepOf(spec) == SumStep::kRescaled;
+  const int sum_log2 = is_rescaled ? product_log2 : accumulator_log2;
+  return spec.underflow && RoundsAsOnce(spec, 24) && accumulator_log2 - product_log2 <= kMaxExponent &&
+         spec.accumulator_format.max_exponent() + sum_log2 <= kMaxExponent &&
+         (!is_rescaled || product_log2 - accumulator_log2 < UnusedBits(spec.accumulator_format));
 }
 
 TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int accumulator_log2) {
@@ -83,7 +70,8 @@ TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int a
   c.accumulator_kept_bits = KeptBits(spec.accumulator_format);
   c.product_shift = UnusedBits(spec.product_format);
   c.accumulator_shift = UnusedBits(spec.accumulator_format);
-  c.flushed_sum_bits = FlushedSumBits(spec, accumulator_log2);
+  c.accumulator_to_product = static_cast<float>(std::ldexp(1.0, product_log2 - accumulator_log2));
+  c.rescales_sums = SumStepOf(spec) == SumStep::kRescaled;
   const int half = -accumulator_log2 / 2;  // one factor alone may not be a float32
   c.unscale[0] = static_cast<float>(std::ldexp(1.0, half));
   c.unscale[1] = static_cast<float>(std::ldexp(1.0, -accumulator_log2 - half));
@@ -101,12 +89,12 @@ ShortCuts::ShortCuts(const AccumulatorSpec& spec, int64_t depth)
       accumulator_max_exponent_(spec.accumulator_format.max_exponent()),
       sum_step_(SumStepOf(spec)),
       product_scale_log2_(ScaleLog2(spec.product_format, spec.underflow)),
-      accumulator_scale_log2_(AccumulatorScaleLog2(spec)),
+      accumulator_scale_log2_(ScaleLog2(spec.accumulator_format, spec.underflow)),
       operand_log2_(IsNearest(spec) ? -1 : 0),
       product_growth_(RoundingGrowth(spec, spec.product_format)),
       sum_growth_(SumGrowth(spec, chunk_)),
       is_scalable_(IsNormalExponent(accumulator_scale_log2_ - product_scale_log2_) &&
-                   FitsFloat32(spec, accumulator_scale_log2_ - product_scale_log2_, accumulator_scale_log2_)),
+                   FitsFloat32(spec, product_scale_log2_, accumulator_scale_log2_)),
       fits_double_(!IsNearest(spec) || RoundsAsOnce(spec, 53)),
       constants_(MakeConstants(spec, product_scale_log2_, accumulator_scale_log2_)) {}
 

@@ -20,9 +20,11 @@ struct TileConstants {
   float product_to_accumulator = 1;  // from the scale of the products to that of the accumulator
   uint32_t product_kept_bits = 0, accumulator_kept_bits = 0;
   float unscale[2] = {1, 1};  // both factors together take a total back
-  // For rounding to nearest: the bits that float32 has more than the formats, and up to which magnitude, as bits, a sum
-  // and the power of two added to round it stand for less than min_value (nearest/scaled_arithmetic.h).
-  uint32_t product_shift = 0, accumulator_shift = 0, flushed_sum_bits = 0;
+  // For rounding to nearest: the bits that float32 has more than the formats, and how sums are formed in the products'
+  // scale (nearest/scaled_arithmetic.h).
+  uint32_t product_shift = 0, accumulator_shift = 0;
+  float accumulator_to_product = 1;
+  bool rescales_sums = false;
   ChunkedFloatConstants definition;  // for double: the formats as they are
 };
 
@@ -38,7 +40,7 @@ enum class ProductStep {
 enum class SumStep {
   kScaled,   // taken from the scale of the products to that of the sums
   kAdded,    // both have one scale
-  kFlushed,  // one scale; what stays below min_value once it is rounded is flushed by a step of its own
+  kRescaled  // the sum is taken to the scale of the products, where min_value is larger, and back as it is rounded
 };
 constexpr int kSumSteps = 3;
 
@@ -78,8 +80,13 @@ class ShortCuts {
     const int moving_log2 = product_scale_log2_ - fixed_log2;
     return is_scalable() && IsNormalExponent(moving_log2) ? moving_log2 : 0;
   }
-  // What takes the moving operand from the scale of the products to that of the accumulator.
-  LBA_HOST_DEVICE int FusedScaleLog2() const { return accumulator_scale_log2_ - product_scale_log2_; }
+  // What takes the moving operand from the scale of the products to that in which sums are formed.
+  LBA_HOST_DEVICE int FusedScaleLog2() const {
+    return sum_step_ == SumStep::kRescaled ? 0 : accumulator_scale_log2_ - product_scale_log2_;
+  }
+  LBA_HOST_DEVICE float fused_scale() const {
+    return sum_step_ == SumStep::kRescaled ? 1.0f : constants_.product_to_accumulator;
+  }
 
   // Whether scaled float32 gives the bits of the definition.
   LBA_HOST_DEVICE bool FitsScaled(const ValueRange& moving, const ValueRange& fixed, int fixed_log2) const {

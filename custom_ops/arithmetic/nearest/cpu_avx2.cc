@@ -9,7 +9,7 @@ namespace lba {
 const TileKernels& NearestAvx2Kernels(SumStep sum_step) {
   static const TileKernels kernels[kSumSteps] = {MakeNearestKernels<Avx2, SumStep::kScaled>(CpuPath::kAvx2),
                                                  MakeNearestKernels<Avx2, SumStep::kAdded>(CpuPath::kAvx2),
-                                                 MakeNearestKernels<Avx2, SumStep::kFlushed>(CpuPath::kAvx2)};
+                                                 MakeNearestKernels<Avx2, SumStep::kRescaled>(CpuPath::kAvx2)};
   return kernels[static_cast<int>(sum_step)];
 }
 

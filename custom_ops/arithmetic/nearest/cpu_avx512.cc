@@ -9,7 +9,7 @@ namespace lba {
 const TileKernels& NearestAvx512Kernels(SumStep sum_step) {
   static const TileKernels kernels[kSumSteps] = {MakeNearestKernels<Avx512, SumStep::kScaled>(CpuPath::kAvx512),
                                                  MakeNearestKernels<Avx512, SumStep::kAdded>(CpuPath::kAvx512),
-                                                 MakeNearestKernels<Avx512, SumStep::kFlushed>(CpuPath::kAvx512)};
+                                                 MakeNearestKernels<Avx512, SumStep::kRescaled>(CpuPath::kAvx512)};
   return kernels[static_cast<int>(sum_step)];
 }
 

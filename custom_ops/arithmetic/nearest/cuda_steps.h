@@ -13,20 +13,25 @@ class NearestArithmetic {
   __device__ explicit NearestArithmetic(const TileConstants& c)
       : product_max_(c.product_max),
         accumulator_max_(c.accumulator_max),
-        product_to_accumulator_(c.product_to_accumulator),
-        accumulator_power_(static_cast<float>(1u << c.accumulator_shift)),
+        product_factor_(c.rescales_sums ? 1.0f : c.product_to_accumulator),
+        sum_factor_(c.rescales_sums ? c.accumulator_to_product : 1.0f),
+        rounded_factor_(c.rescales_sums ? c.product_to_accumulator : 1.0f),
         product_shift_(c.product_shift << 23),
-        flushed_sum_bits_(c.flushed_sum_bits) {}
+        accumulator_shift_(c.accumulator_shift << 23),
+        sum_shift_(accumulator_shift_ + __float_as_uint(rounded_factor_) - __float_as_uint(1.0f)) {}
 
   // Q_acc(Q_prod(x * w) + sum)
   __device__ float Step(float sum, float x, float w) const {
-    if constexpr (IsFused(kKernel)) return Quantized(MultiplyAddNearest(x, w, sum));
-    return Quantized(MultiplyAddNearest(Product(x, w), product_to_accumulator_, sum));
+    const float before = MultiplyNearest(sum, sum_factor_);
+    const float exact = IsFused(kKernel) ? MultiplyAddNearest(x, w, before)
+                                         : MultiplyAddNearest(Product(x, w), product_factor_, before);
+    const float rounded = Rounded(exact, rounded_factor_, sum_shift_);
+    return SaturatesSums(kKernel) ? Saturated(rounded, accumulator_max_) : rounded;
   }
 
   // Q_acc(total + sum)
   __device__ float Join(float total, float sum) const {
-    return Saturated(Rounded(AddNearest(total, sum)), accumulator_max_);
+    return Saturated(Rounded(AddNearest(total, sum), 1.0f, accumulator_shift_), accumulator_max_);
   }
 
  private:
@@ -42,19 +47,14 @@ class NearestArithmetic {
     return kKernel == ProductKernel::kSaturate ? Saturated(product, product_max_) : product;
   }
 
-  __device__ float Rounded(float value) const {
-    const float power = KeepBits(value, kPowerBits);
-    const float shifted = MultiplyAddNearest(power, accumulator_power_, value);
-    const float rounded = MultiplyAddNearest(power, -accumulator_power_, shifted);
-    return (__float_as_uint(shifted) & 0x7fffffffu) > flushed_sum_bits_ ? rounded : 0.0f;
+  // Of value * factor. The power of two of zero is tiny, and leaves zero.
+  __device__ static float Rounded(float value, float factor, uint32_t shift) {
+    const float power = __uint_as_float((__float_as_uint(value) & kPowerBits) + shift);
+    return AddNearest(MultiplyAddNearest(value, factor, power), -power);
   }
 
-  __device__ float Quantized(float sum) const {
-    return SaturatesSums(kKernel) ? Saturated(Rounded(sum), accumulator_max_) : Rounded(sum);
-  }
-
-  float product_max_, accumulator_max_, product_to_accumulator_, accumulator_power_;
-  uint32_t product_shift_, flushed_sum_bits_;
+  float product_max_, accumulator_max_, product_factor_, sum_factor_, rounded_factor_;
+  uint32_t product_shift_, accumulator_shift_, sum_shift_;
 };
 
 using NearestKind = ChunkedFloatKind<NearestArithmetic>;

@@ -1,10 +1,10 @@
 // Rounding to nearest even in scaled float32 under FpMode::kNearestFlush, written once for all vector instruction sets
 // (docs/design.md, "Rounding to nearest"). An Isa brings what truncate/scaled_arithmetic.h names, and
 //   Subtract, NegativeMultiplyAdd(a, b, c) = c - a * b, AddBits (as integers)
-//   Mask, IsBeyond(value, bits)                  where a magnitude has more than these bits
-//   SubtractWhere, NegativeMultiplyAddWhere      of a mask, then the operands; zero elsewhere
 #ifndef LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
 #define LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
+
+#include <cmath>
 
 #include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
@@ -16,6 +16,11 @@ namespace {  // each instruction set has its own copy
 // kSum: as ShortCuts says.
 template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
 class NearestArithmetic;
+
+// What takes the power of two of a sum in the scale of the products to the one that rounds it in that of the sums.
+inline uint32_t RescaledShift(const TileConstants& c) {
+  return c.accumulator_shift + static_cast<uint32_t>(std::ilogb(c.product_to_accumulator));
+}
 
 template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
 struct NearestHalf {
@@ -44,7 +49,8 @@ class NearestArithmetic {
         product_shift_(Isa::Bits(c.product_shift << 23)),
         accumulator_shift_(Isa::Bits(c.accumulator_shift << 23)),
         accumulator_power_(Isa::Set(static_cast<float>(1u << c.accumulator_shift))),
-        flushed_sum_bits_(Isa::Bits(c.flushed_sum_bits)),
+        accumulator_to_product_(Isa::Set(c.accumulator_to_product)),
+        rescaled_shift_(Isa::Bits(RescaledShift(c) << 23)),
         power_bits_(Isa::Bits(0xff800000u)),
         unscale0_(Isa::Set(c.unscale[0])),
         unscale1_(Isa::Set(c.unscale[1])) {}
@@ -57,13 +63,16 @@ class NearestArithmetic {
   template <int kCount>
   void Step(V (&sums)[kCount], const float* x, const V (&w)[kCount]) const {
     if constexpr (kProduct == ProductStep::kFused) {
+      if constexpr (kSum == SumStep::kRescaled) {
+        ForEach<kCount>([&](int v) { sums[v] = Isa::Multiply(sums[v], accumulator_to_product_); });
+      }
       ForEach<kCount>([&](int v) { sums[v] = Isa::BroadcastMultiplyAdd(x, w[v], sums[v]); });
     } else {
       V products[kCount];
       Products(x, w, products);
       ForEach<kCount>([&](int v) { sums[v] = Joined(sums[v], products[v]); });
     }
-    Round(sums);
+    RoundSums(sums);
     if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
   }
 
@@ -79,7 +88,7 @@ class NearestArithmetic {
   }
   V AddProduct(V sum, V product) const {
     V sums[1] = {Joined(sum, product)};
-    Round(sums);
+    RoundSums(sums);
     if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
     return sums[0];
   }
@@ -129,12 +138,25 @@ class NearestArithmetic {
     ForEach<kCount>([&](int v) { values[v] = Isa::Saturate(values[v], max); });
   }
 
+  // In the scale of the products where sums are rescaled, else in that of the sums.
   V Joined(V sum, V product) const {
     if constexpr (kSum == SumStep::kScaled) return Isa::MultiplyAdd(product, product_to_accumulator_, sum);
+    if constexpr (kSum == SumStep::kRescaled) return Isa::MultiplyAdd(sum, accumulator_to_product_, product);
     return Isa::Add(product, sum);
   }
 
-  // To the accumulator's mantissa; what is below min_value then becomes zero, by hardware where nothing rounds up to it.
+  template <int kCount>
+  void RoundSums(V (&sums)[kCount]) const {
+    if constexpr (kSum != SumStep::kRescaled) return Round(sums);
+    // The power of two is that of the sums' own scale, to which the rounding takes the sum back. A sum of zero has a
+    // tiny one, and is zero again.
+    V powers[kCount], shifted[kCount];
+    ForEach<kCount>([&](int v) { powers[v] = Isa::AddBits(Isa::And(sums[v], power_bits_), rescaled_shift_); });
+    ForEach<kCount>([&](int v) { shifted[v] = Isa::MultiplyAdd(sums[v], product_to_accumulator_, powers[v]); });
+    ForEach<kCount>([&](int v) { sums[v] = Isa::Subtract(shifted[v], powers[v]); });
+  }
+
+  // To the accumulator's mantissa; the subtraction is exact, and flushes what is then below min_value.
   template <int kCount>
   void Round(V (&values)[kCount]) const {
     V powers[kCount], shifted[kCount];
@@ -145,19 +167,13 @@ class NearestArithmetic {
           IsByAdding(v) ? Isa::Add(values[v], powers[v]) : Isa::MultiplyAdd(powers[v], accumulator_power_, values[v]);
     });
     ForEach<kCount>([&](int v) {
-      if constexpr (kSum == SumStep::kFlushed) {
-        const typename Isa::Mask kept = Isa::IsBeyond(shifted[v], flushed_sum_bits_);
-        values[v] = IsByAdding(v) ? Isa::SubtractWhere(kept, shifted[v], powers[v])
-                                  : Isa::NegativeMultiplyAddWhere(kept, powers[v], accumulator_power_, shifted[v]);
-      } else {
-        values[v] = IsByAdding(v) ? Isa::Subtract(shifted[v], powers[v])
-                                  : Isa::NegativeMultiplyAdd(powers[v], accumulator_power_, shifted[v]);
-      }
+      values[v] = IsByAdding(v) ? Isa::Subtract(shifted[v], powers[v])
+                                : Isa::NegativeMultiplyAdd(powers[v], accumulator_power_, shifted[v]);
     });
   }
 
   V product_max_, accumulator_max_, product_to_accumulator_, product_shift_, accumulator_shift_, accumulator_power_;
-  V flushed_sum_bits_, power_bits_, unscale0_, unscale1_;
+  V accumulator_to_product_, rescaled_shift_, power_bits_, unscale0_, unscale1_;
 };
 
 // The kernels of one instruction set for every variant, in the order of TileVariant::index(). What takes more steps

@@ -71,13 +71,6 @@ struct Avx512 {
   static V AddBits(V a, V b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
   }
-  using Mask = __mmask16;
-  static Mask IsBeyond(V value, V bits) {
-    const __m512i magnitude = _mm512_castps_si512(_mm512_and_ps(value, Bits(0x7fffffffu)));
-    return _mm512_cmpgt_epi32_mask(magnitude, _mm512_castps_si512(bits));
-  }
-  static V SubtractWhere(Mask mask, V a, V b) { return _mm512_maskz_sub_ps(mask, a, b); }
-  static V NegativeMultiplyAddWhere(Mask mask, V a, V b, V c) { return _mm512_maskz_fnmadd_ps(mask, a, b, c); }
   static uint32_t Equal(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
   static uint32_t AtLeast(V value, V max) { return _mm512_cmp_ps_mask(_mm512_abs_ps(value), max, _CMP_GE_OQ); }
 

@@ -31,15 +31,6 @@ struct Float8Operations {
   static V AddBits(V a, V b) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
   }
-  using Mask = V;
-  static Mask IsBeyond(V value, V bits) {
-    const __m256i magnitude = _mm256_castps_si256(_mm256_and_ps(value, Bits(0x7fffffffu)));
-    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(magnitude, _mm256_castps_si256(bits)));
-  }
-  static V SubtractWhere(Mask mask, V a, V b) { return _mm256_and_ps(mask, Subtract(a, b)); }
-  static V NegativeMultiplyAddWhere(Mask mask, V a, V b, V c) {
-    return _mm256_and_ps(mask, NegativeMultiplyAdd(a, b, c));
-  }
   static uint32_t Equal(V a, V b) { return Lanes(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
   static uint32_t AtLeast(V value, V max) {
     return Lanes(_mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), value), max, _CMP_GE_OQ));
