@@ -114,23 +114,37 @@ def draw_short_in_range(rng: np.random.Generator, shape: tuple[int, ...]) -> Flo
     return np.copysign(np.clip(np.abs(values), np.float32(0.125), np.float32(4)), values)
 
 
+parse = AccumulatorSpec.parse
 VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant("no clamp", AccumulatorSpec.parse("M7E4b8/M7E4b8"), draw_normal, False, False, target=4.8),
-        Variant("accumulator clamp", AccumulatorSpec.parse("M7E4b11/M7E4b12"), draw_normal, False, True, target=6.8),
-        Variant("both clamps", AccumulatorSpec.parse("M7E4b14/M7E4b14"), draw_normal, True, True, target=6.8),
-        Variant("no product mask", AccumulatorSpec.parse("M7E4b8/M7E4b8"), draw_short, False, False, True),
+        Variant("no clamp", parse("M7E4b8/M7E4b8"), draw_normal, False, False, target=2.3),
+        Variant("accumulator clamp", parse("M7E4b11/M7E4b12"), draw_normal, False, True, target=2.8),
+        Variant("both clamps", parse("M7E4b14/M7E4b14"), draw_normal, True, True, target=3.3),
+        Variant("no product mask", parse("M7E4b8/M7E4b8"), draw_short, False, False, True),
         Variant(
             "fused",
-            AccumulatorSpec.parse("M7E4b8/M7E4b8"),
+            parse("M7E4b8/M7E4b8"),
             draw_short_in_range,
             False,
             False,
             exact_products=True,
             products_underflow=False,
-            target=2.6,
+            target=1.3,
         ),
-        Variant("underflow off", AccumulatorSpec.parse("M7E4b14/M7E4b14,underflow=off"), draw_normal, True, True),
+        Variant("nearest", parse("M7E4b8/M7E4b8,round=nearest"), draw_normal, False, False, target=4.7),
+        Variant("nearest, two biases", parse("M7E4b10/M7E4b8,round=nearest"), draw_normal, False, False),
+        Variant("nearest, both clamps", parse("M7E4b14/M7E4b14,round=nearest"), draw_normal, True, True, target=5.6),
+        Variant(
+            "nearest, fused",
+            parse("M7E4b8/M7E4b8,round=nearest"),
+            draw_short_in_range,
+            False,
+            False,
+            exact_products=True,
+            products_underflow=False,
+            target=2.7,
+        ),
+        Variant("underflow off", parse("M7E4b14/M7E4b14,underflow=off"), draw_normal, True, True),
     )
 }

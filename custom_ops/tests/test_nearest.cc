@@ -272,6 +272,11 @@ void CheckSums(CpuPath path) {
   x[0] = w[0] = 2;
   w[9] = -w[9];
   CheckDot("M3E3b5/M3E3b5,round=nearest", x, w, 7, path);
+  // The power of two of a sum of zero, where sums are rescaled by more and more.
+  for (int bias = 12; bias < 30; ++bias) {
+    const std::string text = "M10E5b30/M10E5b" + std::to_string(bias) + ",round=nearest";
+    CheckDot(text, {0, 1.5f, -1.5f, 0, 1.5f, 0x1p-12f}, {1, 1, 1, 0, 1, 1}, 1.5f, path);
+  }
 }
 
 }  // namespace

@@ -54,9 +54,7 @@ bool FitsFloat32(const AccumulatorSpec& spec, int product_log2, int accumulator_
   if (!IsNearest(spec)) return true;
   constexpr int kMaxExponent = 96;  // with it, no sum leaves float32, nor the power of two that is added to it
   const bool is_rescaled = SumStepOf(spec) == SumStep::kRescaled;
-  const int sum_log2 = is_rescaled ? product_log2 : accumulator_log2;
   return spec.underflow && RoundsAsOnce(spec, 24) && accumulator_log2 - product_log2 <= kMaxExponent &&
-         spec.accumulator_format.max_exponent() + sum_log2 <= kMaxExponent &&
          (!is_rescaled || product_log2 - accumulator_log2 < UnusedBits(spec.accumulator_format));
 }
 

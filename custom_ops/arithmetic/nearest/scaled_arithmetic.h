@@ -39,7 +39,8 @@ class NearestArithmetic {
   using Constants = TileConstants;
   using V = typename Isa::V;
   using Half = typename NearestHalf<typename Isa::Half, kProduct, kSaturatesPartialSum, kSum>::Type;
-  static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
+  static constexpr int kLanes = Isa::kLanes, kVectors = Isa::kVectors;
+  static constexpr int kRows = 4;                                       // enough to hide each other's latency
   static constexpr int kDirectVectors = (Isa::kDirectVectors + 1) / 2;  // more would not stay in registers
 
   explicit NearestArithmetic(const TileConstants& c)
