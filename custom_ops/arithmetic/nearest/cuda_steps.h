@@ -18,7 +18,7 @@ class NearestArithmetic {
         rounded_factor_(c.rescales_sums ? c.product_to_accumulator : 1.0f),
         product_shift_(c.product_shift << 23),
         accumulator_shift_(c.accumulator_shift << 23),
-        sum_shift_(accumulator_shift_ + __float_as_uint(rounded_factor_) - __float_as_uint(1.0f)) {}
+        sum_shift_(accumulator_shift_ + ExponentBits(rounded_factor_)) {}
 
   // Q_acc(Q_prod(x * w) + sum)
   __device__ float Step(float sum, float x, float w) const {
@@ -36,6 +36,9 @@ class NearestArithmetic {
 
  private:
   static constexpr uint32_t kPowerBits = 0xff800000u;
+
+  // What takes a float's bits to those of its product with a power of two.
+  __device__ static uint32_t ExponentBits(float power) { return __float_as_uint(power) - __float_as_uint(1.0f); }
 
   __device__ static float Saturated(float value, float max) { return SaturateAndKeep(value, max, 0x7fffffffu); }
 
