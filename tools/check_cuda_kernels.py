@@ -3,7 +3,8 @@
 For every kernel and architecture: no memory of a thread's own beyond what OWN_MEMORY lists, and no instruction that
 reads or writes it. For every kind of inner loop that multiplies and accumulates: the instructions of one. Where threads
 hold 8 x 8 outputs, in the large and medium tiles, all kinds must be there and come within 5 % of what the arithmetic
-and OVERHEAD add up to. Nothing here needs a GPU. Run it as `python -m tools.check_cuda_kernels`.
+and OVERHEAD add up to. That is told of truncation only: what rounding to nearest should take is not known yet.
+Nothing here needs a GPU. Run it as `python -m tools.check_cuda_kernels`.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tools.sass import Instruction, Kernel, Resources, innermost_loops, parse_ke
 ENTRY_PREFIX = "lba_cuda_"
 TILE = re.compile(r"TileShape<(\d+), (\d+), (\d+), (\d+), (\d+), \d+, \d+>")
 CHECKED_TILE = (8, 8)  # outputs of a thread
+NOT_COUNTED = "NearestArithmetic"  # part of the names of kernels whose loops INNER_LOOPS does not describe
 OVERHEAD = 0.17  # instructions of one multiply-accumulate that load operands and count, with 8 x 8 outputs of a thread
 TOLERANCE = 0.05
 OWN_MEMORY: dict[str, int] = {}  # bytes of a thread that a kernel may keep outside registers, by a part of its name
@@ -181,7 +183,7 @@ def _memory_faults(name: str, resources: Resources, accesses: int) -> Iterator[s
 
 def _loop_faults(name: str, loops: Sequence[Loop]) -> Iterator[str]:
     tile = TILE.search(name)
-    if tile is None or (int(tile[1]), int(tile[2])) != CHECKED_TILE:
+    if tile is None or (int(tile[1]), int(tile[2])) != CHECKED_TILE or NOT_COUNTED in name:
         return
     if missing := set(INNER_LOOPS) - {loop.kind for loop in loops}:
         yield f"expected inner loops of all kinds, found none of {', '.join(sorted(missing))}"

@@ -45,13 +45,14 @@ constexpr bool SaturatesSums(ProductKernel kernel) {
          kernel == ProductKernel::kSaturate;
 }
 
-// ScaledArithmetic<kernel>, made from TileConstants, brings Step(sum, x, w) and Join(total, sum).
+// ScaledArithmetic<kernel>, made from TileConstants, brings Step(sum, x, w), Join(total, sum) and kSparedBlocks.
 template <template <ProductKernel> class ScaledArithmetic>
 class ChunkedFloatKind {
  public:
   using Spec = AccumulatorSpec;
   using Definition = ChunkedFloatDefinition<TileConstants>;
   static constexpr int kExact = static_cast<int>(ProductKernel::kExact);
+  static constexpr int kSparedBlocks = ScaledArithmetic<ProductKernel::kFused>::kSparedBlocks;
 
   ChunkedFloatKind(const AccumulatorSpec& spec, int64_t depth) : cuts_(spec, depth) {}
 

@@ -10,6 +10,8 @@ namespace lba::cuda {
 template <ProductKernel kKernel>
 class NearestArithmetic {
  public:
+  static constexpr int kSparedBlocks = 2;  // more constants than truncation has: 128 registers are too few
+
   __device__ explicit NearestArithmetic(const TileConstants& c)
       : product_max_(c.product_max),
         accumulator_max_(c.accumulator_max),

@@ -21,6 +21,8 @@ struct Clamp {
 template <ProductKernel kKernel>
 class TruncatingArithmetic {
  public:
+  static constexpr int kSparedBlocks = 0;
+
   __device__ explicit TruncatingArithmetic(const TileConstants& c)
       : product_clamp_(Clamp::Of(c.product_max, c.product_kept_bits)),
         accumulator_clamp_(Clamp::Of(c.accumulator_max, c.accumulator_kept_bits)),

@@ -90,7 +90,7 @@ __device__ __forceinline__ void StoreTotals(const ConvArgs<Kind>& args, const Pl
 }
 
 template <class Kind, class Shape>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+__global__ void __launch_bounds__(Shape::kThreads, kSharingBlocks<Kind, Shape>)
     ConvKernel(const __grid_constant__ ConvArgs<Kind> args) {
   using Rows = PanelCopy<Shape::kRows, Shape::kThreads>;
   using Columns = PatchCopy<Shape::kColumns, Shape::kThreads>;

@@ -103,7 +103,7 @@ __device__ int Plan(const MatMulArgs<Kind>& args, const Place& place) {
 }
 
 template <class Kind, class Shape>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+__global__ void __launch_bounds__(Shape::kThreads, kSharingBlocks<Kind, Shape>)
     MatMulKernel(const __grid_constant__ MatMulArgs<Kind> args) {
   using Rows = PanelCopy<Shape::kRows, Shape::kThreads>;
   using Columns = PanelCopy<Shape::kColumns, Shape::kThreads>;

@@ -25,6 +25,10 @@ struct TileShape {
   static constexpr int kColumnGroup = kThreadColumns < 4 ? kThreadColumns : 4;
 };
 
+// The blocks of a kind's kernels that are meant to share a multiprocessor: fewer where its steps need more registers.
+template <class Kind, class Shape>
+constexpr int kSharingBlocks = Shape::kBlocks > Kind::kSparedBlocks ? Shape::kBlocks - Kind::kSparedBlocks : 1;
+
 using LargeTile = TileShape<8, 8, 4, 4, 2, 2, 1>;   // 128 x 128
 using MediumTile = TileShape<8, 8, 4, 2, 1, 3, 4>;  // 64 x 64
 using FlatTile = TileShape<4, 8, 4, 2, 1, 3, 8>;    // 32 x 64: filters of small networks
