@@ -33,6 +33,21 @@ def test_it_is_another_arithmetic_and_closer_to_float32() -> None:
 
 
 @pytest.mark.parametrize("path", native.CPU_PATHS)
+def test_a_product_halfway_between_two_sums_is_tipped_by_the_smallest_sum(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products have more bits than sums here, and the sum before is too small for float64 to see it beside them."""
+    monkeypatch.setenv("LBA_ONNX_CPU_PATH", path)
+    spec = lba_onnx.AccumulatorSpec.parse("M10E7b63/M2E7b63,chunk=none,round=nearest")
+    for sign, expected in ((1, 1.25), (-1, 1.0)):
+        a = np.array([[sign * 2.0**-60, 1.125]], np.float32)
+        ones = np.ones((2, 1), np.float32)
+        assert spec.dot(a[0].tolist(), [1.0, 1.0]) == expected
+        assert reference.matmul(a, ones, spec)[0, 0] == expected
+        assert native.matmul(a[None], ones[None], spec, 1)[0, 0, 0] == expected
+
+
+@pytest.mark.parametrize("path", native.CPU_PATHS)
 @pytest.mark.parametrize(
     "text", [NEAREST, "M7E4b12/M7E4b10,chunk=5,round=nearest", "M12E5b14,round=nearest,underflow=off"]
 )

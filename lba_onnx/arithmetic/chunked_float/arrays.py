@@ -9,8 +9,10 @@ Why float64 loses nothing:
   sign opposes the rounded sum's says that rounding went up in magnitude; the next float64 toward zero is then the sum
   truncated to 53 bits, and otherwise the rounded sum is. Truncation composes: truncating that to 23 bits or fewer is
   truncating the exact sum.
-- Sums rounded to nearest: rounding first to 53 bits and then to p <= 23 is rounding once where both terms have at most
-  p bits and 53 >= 2p + 2 (Figueroa, "When is double rounding innocuous?", 1995).
+- Sums rounded to nearest: the truncated sum, with its last bit set where something was cut off, lies on the same side
+  of every number of 51 or fewer bits as the exact sum (rounding to odd; Boldo, Melquiond, "Emulation of FMA and
+  correctly rounded sums", 2008), also where a product has more bits than the accumulator and so may lie halfway
+  between two sums.
 """
 
 import itertools
@@ -27,11 +29,23 @@ from lba_onnx.arithmetic.rounding import Rounding
 
 def truncated_sum(a: Float64s, b: Float64s) -> Float64s:
     """Return the exact sum of two arrays of quantized values, truncated toward zero to 53 bits."""
+    return _truncated_sum_and_error(a, b)[0]
+
+
+def odd_sum(a: Float64s, b: Float64s) -> Float64s:
+    """Return the truncated sum with its last bit set where it is not the exact sum."""
+    truncated, error = _truncated_sum_and_error(a, b)
+    is_cut = np.asarray(error != 0).astype(np.int64)
+    return (np.ascontiguousarray(truncated).view(np.int64) | is_cut).view(np.float64).reshape(truncated.shape)
+
+
+def _truncated_sum_and_error(a: Float64s, b: Float64s) -> tuple[Float64s, Float64s]:
+    """Return the exact sum truncated to 53 bits, and the error of the rounded one."""
     rounded = a + b
     b_seen = rounded - a
     error = (a - (rounded - b_seen)) + (b - b_seen)
     went_up = (error != 0) & (np.signbit(error) != np.signbit(rounded))
-    return np.where(went_up, np.nextafter(rounded, 0.0), rounded)
+    return np.where(went_up, np.nextafter(rounded, 0.0), rounded), error
 
 
 def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: ChunkedFloatFields) -> Iterator[Step]:
@@ -52,8 +66,8 @@ def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec
 def _step(
     start: int, stop: int, product: Float64s | None, addend: Float64s, before: Float64s, spec: ChunkedFloatFields
 ) -> Step:
-    exact = addend + before if spec.rounding is Rounding.NEAREST else truncated_sum(addend, before)
-    after = _quantized(exact, spec.accumulator_format, spec)
+    add = odd_sum if spec.rounding is Rounding.NEAREST else truncated_sum
+    after = _quantized(add(addend, before), spec.accumulator_format, spec)
     product_overflows = None if product is None else np.abs(addend) == spec.product_format.max_value
     overflows = np.abs(after) == spec.accumulator_format.max_value
     return Step(start, stop, product, product_overflows, addend, before, after, overflows)
