@@ -42,8 +42,3 @@ def accumulator_handle(spec: Accumulator | str) -> Handle:
 @functools.lru_cache(MOST_KEPT)
 def _handle(text: str, library: ctypes.CDLL) -> Handle:
     return Handle(text, library.lba_accumulator_create, library.lba_accumulator_release, check)
-
-
-def spec_of(text: str) -> Accumulator:
-    """Return the spec of a text that the library wrote."""
-    return as_spec(text)

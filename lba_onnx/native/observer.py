@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.conv_sizes import covered_size, output_sizes
-from lba_onnx.native.accumulators import accumulator_handle, spec_of
+from lba_onnx.native.accumulators import accumulator_handle
 from lba_onnx.native.keys import node_of
 from lba_onnx.native.library import (
     ConvArgs,
@@ -239,7 +239,7 @@ _dispatch = ObserverFunction(_call_open_observer)  # the one function that the l
 
 def _read(observation: Observation) -> ObservedCall:
     node = node_of(observation.key.decode())
-    spec = spec_of(observation.accumulator.decode())
+    spec = as_spec(observation.accumulator.decode())
     if observation.matmul:
         args = _copy(observation.matmul.contents)
         y = _floats(args.y, (args.batch, args.rows, args.columns))
