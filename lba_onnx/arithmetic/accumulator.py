@@ -65,16 +65,18 @@ class Step:
     """One addition of a dot product, for an array of outputs; arrays broadcast to the outputs' shape.
 
     Attributes:
-        start: First k of the group of products (a chunk) that the addition belongs to.
-        stop: One more than the last k that has entered the group's sum.
-        product: The exact product k = stop - 1, which this step adds; None where the group's sum joins the total.
+        since: First k whose product is in the sum.
+        start: First k whose product this step adds.
+        stop: One more than the last.
+        product: The exact product k = start, which this step adds; None where it adds a sum of products.
         product_overflows: Where the product, as it is added, is the largest magnitude of its format; else None.
-        addend: What is added: the quantized product, or the group's sum.
+        addend: What is added: the quantized product, or the sum of a group of products (a chunk).
         before: The accumulator (the group's sum, or the total) before the step.
         after: The accumulator after the step.
         overflows: Where `after` is the largest magnitude of its format.
     """
 
+    since: int
     start: int
     stop: int
     product: Float64s | None
@@ -93,14 +95,17 @@ class Accumulator(ABC):
         summary: The kind in a line.
         example: A text of the kind.
         levels: The levels whose values are counted and ranged, from products up.
-        watched: What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
     levels: ClassVar[tuple[str, ...]]
-    watched: ClassVar[frozenset[str]]
+
+    @property
+    @abstractmethod
+    def watched(self) -> frozenset[str]:
+        """What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -129,7 +134,7 @@ class Accumulator(ABC):
         Args:
             x: Float32 values [depth], as floats.
             w: Float32 values [depth], as floats.
-            initial: What the total starts from: a value of the accumulator.
+            initial: What the last chain of sums starts from: a value of the accumulator.
         """
 
     @abstractmethod

@@ -16,13 +16,14 @@ Why float64 loses nothing:
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from lba_onnx.arithmetic.accumulator import Float64s, Step
 from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
-from lba_onnx.arithmetic.chunked_float.order import chunks
+from lba_onnx.arithmetic.chunked_float.order import SumOrder, spans
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.rounding import Rounding
 
@@ -49,28 +50,73 @@ def _truncated_sum_and_error(a: Float64s, b: Float64s) -> tuple[Float64s, Float6
 
 
 def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: ChunkedFloatFields) -> Iterator[Step]:
-    """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
-    total = np.zeros(shape)
-    for start, stop in chunks(depth, spec.chunk_size):
-        partial_sum = np.zeros(shape)
-        for k, product in enumerate(itertools.islice(products, stop - start), start):
-            quantized = _quantized(product, spec.product_format, spec)
-            step = _step(start, k + 1, product, quantized, partial_sum, spec)
-            partial_sum = step.after
-            yield step
-        step = _step(start, stop, None, partial_sum, total, spec)
-        total = step.after
+    """Yield the additions of dot products in order: those of each group, then the one of its sum to what holds it."""
+    order = spec.order(depth)
+    yield from _Sums(products, shape, spec, order).chain(len(order.lengths), 0, depth)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The sums of dot products, whose products come in the order of k."""
+
+    products: Iterator[Float64s]
+    shape: tuple[int, ...]
+    spec: ChunkedFloatFields
+    order: SumOrder
+
+    def chain(self, level: int, start: int, stop: int) -> Generator[Step, None, Float64s]:
+        """Yield the additions of a chain of groups of the level below, or of products; return its sum."""
+        total = np.zeros(self.shape)
+        if level == 0:
+            for k, product in enumerate(itertools.islice(self.products, stop - start), start):
+                total = yield from self._add((start, k, k + 1), product, self._product(product), total)
+            return total
+        for begin, end in spans(start, stop, self.order.lengths[level - 1]):
+            is_tree = self.order.is_tree and level == 1
+            inner = self.tree(begin, end) if is_tree else self.chain(level - 1, begin, end)
+            total = yield from self._add((start, begin, end), None, (yield from inner), total)
+        return total
+
+    def tree(self, start: int, stop: int) -> Generator[Step, None, Float64s]:
+        """Yield the additions of an adder tree over products; return its sum."""
+        items = [
+            (k, k + 1, self._product(p)) for k, p in enumerate(itertools.islice(self.products, stop - start), start)
+        ]
+        if len(items) == 1:
+            items.insert(0, (start, start, np.zeros(self.shape)))
+        while len(items) > 1:
+            sums = []
+            for (first, _, before), (middle, end, addend) in zip(items[::2], items[1::2], strict=False):
+                after = yield from self._add((first, middle, end), None, addend, before)
+                sums.append((first, end, after))
+            items = [*sums, *items[len(sums) * 2 :]]
+        return items[0][2]
+
+    def _add(
+        self, span: tuple[int, int, int], product: Float64s | None, addend: Float64s, before: Float64s
+    ) -> Generator[Step, None, Float64s]:
+        step = _step(*span, product, addend, before, self.spec)
         yield step
+        return step.after
+
+    def _product(self, product: Float64s) -> Float64s:
+        return _quantized(product, self.spec.product_format, self.spec)
 
 
 def _step(
-    start: int, stop: int, product: Float64s | None, addend: Float64s, before: Float64s, spec: ChunkedFloatFields
+    since: int,
+    start: int,
+    stop: int,
+    product: Float64s | None,
+    addend: Float64s,
+    before: Float64s,
+    spec: ChunkedFloatFields,
 ) -> Step:
     add = odd_sum if spec.rounding is Rounding.NEAREST else truncated_sum
     after = _quantized(add(addend, before), spec.accumulator_format, spec)
     product_overflows = None if product is None else np.abs(addend) == spec.product_format.max_value
     overflows = np.abs(after) == spec.accumulator_format.max_value
-    return Step(start, stop, product, product_overflows, addend, before, after, overflows)
+    return Step(since, start, stop, product, product_overflows, addend, before, after, overflows)
 
 
 def _quantized(values: Float64s, number_format: FloatFormat, spec: ChunkedFloatFields) -> Float64s:

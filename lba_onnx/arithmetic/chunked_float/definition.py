@@ -1,10 +1,14 @@
 """The definition, one value at a time, in Python integers: nothing is rounded except where a format asks for it.
 
-    dot(x, w):   total = initial
-                 for each chunk of chunk_size consecutive k:
-                     partial_sum = 0
-                     for each k in it:  partial_sum = quantize_acc(quantize_prod(x[k] * w[k]) + partial_sum)
-                     total = quantize_acc(total + partial_sum)
+    dot(x, w):   items = quantize_prod(x[k] * w[k]) for each k
+                 with a tree:  items = tree(g) for each group g of so many consecutive items
+                 for each chunk size, innermost first:
+                     items = chain(0, g) for each group g of so many consecutive items
+                 chain(initial, items)
+
+    chain(s, g): for each item in g:  s = quantize_acc(item + s)
+    tree(g):     while there is more than one: each two neighbours a, b become quantize_acc(a + b), an odd one stays
+                 a lone product becomes quantize_acc(product)
 
     quantize(v): round v to the format's mantissa bits, its exponent unbounded
                  0 where that is below min_value (without underflow: below 2^-126)
@@ -21,7 +25,7 @@ from functools import cache
 import numpy as np
 
 from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
-from lba_onnx.arithmetic.chunked_float.order import chunks
+from lba_onnx.arithmetic.chunked_float.order import spans
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.rounding import Rounding
 
@@ -62,16 +66,30 @@ def product_units(x: float, w: float, spec: ChunkedFloatFields) -> int | None:
 
 
 def sum_units(products: Sequence[int | None], spec: ChunkedFloatFields, initial: float = 0.0) -> float:
-    """Return the sum, in chunks, of quantized products in units of 2^-300 (None for NaN)."""
-    total = _to_units(initial)
-    for start, stop in chunks(len(products), spec.chunk_size):
-        partial_sum = 0
-        for product in products[start:stop]:
-            if product is None:
-                return math.nan
-            partial_sum = _quantized_sum(product + partial_sum, spec)
-        total = _quantized_sum(total + partial_sum, spec)
-    return _from_units(total)
+    """Return the sum, in the spec's order, of quantized products in units of 2^-300 (None for NaN)."""
+    items = [product for product in products if product is not None]
+    if len(items) < len(products):
+        return math.nan
+    if spec.tree is not None:
+        items = [_tree(items[start:stop], spec) for start, stop in spans(0, len(items), spec.tree)]
+    for size in spec.chunk_sizes:
+        items = [_chain(0, items[start:stop], spec) for start, stop in spans(0, len(items), size)]
+    return _from_units(_chain(_to_units(initial), items, spec))
+
+
+def _chain(start: int, items: Sequence[int], spec: ChunkedFloatFields) -> int:
+    for item in items:
+        start = _quantized_sum(item + start, spec)
+    return start
+
+
+def _tree(items: Sequence[int], spec: ChunkedFloatFields) -> int:
+    if len(items) == 1:
+        return _quantized_sum(items[0], spec)
+    while len(items) > 1:
+        pairs = [_quantized_sum(a + b, spec) for a, b in zip(items[::2], items[1::2], strict=False)]
+        items = [*pairs, items[-1]] if len(items) % 2 else pairs
+    return items[0]
 
 
 def dot(x: Sequence[float], w: Sequence[float], spec: ChunkedFloatFields, initial: float = 0.0) -> float:

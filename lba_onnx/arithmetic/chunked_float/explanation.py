@@ -23,7 +23,7 @@ def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
         ("overflow", "saturates at the largest value"),
         ("underflow", _underflow_words(spec)),
         ("special values", "NaN where an operand is NaN, or infinity times 0; other infinities saturate; zeros are +0"),
-        ("order", _order_words(spec.chunk_size)),
+        ("order", _order_words(spec)),
         ("adding 1", _ones_words(spec)),
     )
 
@@ -43,10 +43,16 @@ def _underflow_words(spec: ChunkedFloatFields) -> str:
     return f"off: what is below 2^{int(math.log2(FLOAT32_MIN_NORMAL))} becomes 0"
 
 
-def _order_words(chunk_size: int | None) -> str:
-    if chunk_size is None:
+def _order_words(spec: ChunkedFloatFields) -> str:
+    sizes = list(spec.chunk_sizes)
+    if spec.tree is not None:
+        words = [f"an adder tree over each {spec.tree} products in the order of k, neighbours first"]
+    elif sizes:
+        words = [f"chunks of {sizes.pop(0)} products in the order of k"]
+    else:
         return "one chain over the whole depth, in the order of k"
-    return f"chunks of {chunk_size} products in the order of k; the sum of each chunk then joins the total"
+    words += [f"chains of {size} such sums" for size in sizes]
+    return f"{'; '.join(words)}; the sum of each {'chunk' if len(words) == 1 and not spec.tree else 'such'} then joins the total"
 
 
 def _ones_words(spec: ChunkedFloatFields) -> str:

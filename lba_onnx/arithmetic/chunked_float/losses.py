@@ -7,7 +7,7 @@ away), and lies in these fields of the format:
     underflow     exponent_bits + 1, bias + 2^exponent_bits: same max_value, far smaller min_value
     truncation    mantissa_bits = 22; in the accumulator that includes swamping, where the addend is lost whole.
                   Its name is "rounding" where values are rounded to nearest
-    chunk_size    chunks of about √depth products, so that chunks and the total are equally many steps
+    chunk_size    sizes with which the chains of all levels are about equally long; with one, √depth
 """
 
 import math
@@ -48,8 +48,8 @@ def causes(spec: ChunkedFloatFields) -> tuple[Cause, ...]:
 def without(spec: _Spec, cause: str, depth: int) -> _Spec | None:
     """Return the spec with one cause switched off, as far as formats may go; None where nothing is to switch off."""
     if cause == _CHUNK_SIZE:
-        balanced = replace(spec, chunk_size=_balanced_chunk_size(depth))
-        return None if min(spec.chunk_size or depth, depth) == balanced.chunk_size else balanced
+        balanced = _balanced(spec, depth)
+        return None if _lengths(balanced, depth) == _lengths(spec, depth) else balanced
     place, _, kind = cause.rpartition("_")
     if kind == "underflow" and not spec.underflow:
         return None
@@ -82,9 +82,16 @@ def _cause(kind: str, place: str) -> Cause:
     return Cause(f"{place}_{kind}" if place else kind, kind, place, f"{kind} {where}", remedy)
 
 
-def _balanced_chunk_size(depth: int) -> int:
-    """Return the power of two next to √depth, the chunk size with which no sum is long."""
-    return 1 << max(0, round(math.log2(max(depth, 1)) / 2))
+def _balanced(spec: _Spec, depth: int) -> _Spec:
+    """Return the spec with all sizes the power of two next to depth^(1 / levels), with which no chain is long."""
+    items = -(-depth // spec.tree) if spec.tree else depth
+    chains = max(len(spec.chunk_sizes), 1)
+    size = 1 << max(0, round(math.log2(max(items, 1)) / (chains + 1)))
+    return replace(spec, chunk_size=size, outer_chunks=(size,) * (chains - 1))
+
+
+def _lengths(spec: ChunkedFloatFields, depth: int) -> list[int]:
+    return [min(length, depth) for length in spec.order(depth).lengths]
 
 
 def _with_larger_max(present: FloatFormat) -> FloatFormat:

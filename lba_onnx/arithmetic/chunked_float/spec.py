@@ -8,10 +8,12 @@ from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRa
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
 from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
-from lba_onnx.arithmetic.chunked_float.text import read_formats, read_options, write_options
+from lba_onnx.arithmetic.chunked_float.rules import SumRules
+from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
+from lba_onnx.arithmetic.rounding import Rounding
 from lba_onnx.integers import as_integer
 
 _JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
@@ -22,10 +24,14 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     """The arithmetic of one dot product whose products and sums are floats; see `ChunkedFloatFields` for its fields."""
 
     kind = "chunked-float"
-    summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
+    summary = "floats without subnormals, summed in chunks or by trees; truncated or to nearest even, saturating"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
     levels = ("product", "partial_sum", "total")
-    watched = frozenset(("overflow", "difference"))
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """Overflow and difference; of an adder tree's sums neither means anything."""
+        return frozenset() if self.tree is not None else frozenset(("overflow", "difference"))
 
     @classmethod
     def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
@@ -33,8 +39,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
         - `"M7E4b10"` is the accumulator; the product has the same bits and the bias of `product_bias`.
         - `"M7E4b12/M7E4b10"` names product and accumulator.
-        - `",chunk=32"`, `",chunk=none"`, `",underflow=off"`, `",underflow=on"`, `",round=truncate"` and
-          `",round=nearest"` may follow.
+        - `",chunk=32"`, `",chunk=9x8"`, `",chunk=none"`, `",tree=16"`, `",underflow=off"`, `",underflow=on"`,
+          `",round=truncate"` and `",round=nearest"` may follow.
 
         Args:
             text: What `str` of a spec writes, or a shorter form.
@@ -52,11 +58,9 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         cls, text: SpecText, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True
     ) -> "AccumulatorSpec":
         """Read a spec from a text taken apart; see `parse`."""
-        settings = {"chunk_size": chunk_size, "underflow": underflow, **read_options(text)}
+        rules = read_rules(text, chunk_size, underflow)
         product, accumulator = read_formats(text)
-        if product is None:
-            product = _product_format_for(accumulator, settings["chunk_size"])
-        return cls(product, accumulator, **settings)
+        return cls(product or _product_format_for(accumulator, rules), accumulator, **rules.rules)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "AccumulatorSpec":
@@ -71,7 +75,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         if set(value) != _JSON_KEYS:
             raise ValueError(f"expected the entries {sorted(_JSON_KEYS)}, got {sorted(map(str, value))}")
         product, accumulator = (FloatFormat.parse(value[name]) for name in ("product_format", "accumulator_format"))
-        return cls(product, accumulator, value["chunk_size"], value["underflow"])
+        return cls(product, accumulator, chunk_size=value["chunk_size"], underflow=value["underflow"])
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> "AccumulatorSpec":
@@ -90,22 +94,16 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         if underflow not in (0, 1):
             raise ValueError(f"expected underflow to be 0 or 1, got {underflow}")
         product, accumulator = (_format_attribute(attributes, f"{name}_format") for name in ("product", "accumulator"))
-        return cls(product, accumulator, None if chunk_size == 0 else chunk_size, bool(underflow))
+        return cls(product, accumulator, chunk_size=None if chunk_size == 0 else chunk_size, underflow=bool(underflow))
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads: both formats, then what is not the default."""
-        options = write_options(self.chunk_size, self.underflow, self.rounding)
-        return f"{self.product_format}/{self.accumulator_format}{options}"
+        return f"{self.product_format}/{self.accumulator_format}{write_options(self)}"
 
     def described(self) -> dict[str, Any]:
-        """Return the fields as JSON values; `chunk_size` is null for the whole depth."""
-        return {
-            "product_format": str(self.product_format),
-            "accumulator_format": str(self.accumulator_format),
-            "chunk_size": self.chunk_size,
-            "underflow": self.underflow,
-            "rounding": self.rounding.value,
-        }
+        """Return the fields as JSON values."""
+        formats = {"product_format": str(self.product_format), "accumulator_format": str(self.accumulator_format)}
+        return {**formats, **super().described()}
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """Return widths, ranges, steps and the order of additions, in words and numbers."""
@@ -130,8 +128,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         return tuple(HeldRange(name, str(f), f.smallest_kept(self.underflow), f.max_value) for name, f in formats)
 
     def wide(self) -> "AccumulatorSpec":
-        """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same chunks and underflow."""
-        return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, self.chunk_size, self.underflow)
+        """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same order and underflow."""
+        return replace(self, product_format=WIDE_FORMAT, accumulator_format=WIDE_FORMAT, rounding=Rounding.TRUNCATE)
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -154,26 +152,21 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     def family_text(self) -> str | None:
         """The text of all specs with other biases; None where both formats have not the same bits."""
         product, accumulator = (FormatFamily.of(f) for f in (self.product_format, self.accumulator_format))
-        options = write_options(self.chunk_size, self.underflow, self.rounding)
-        return f"{accumulator}{options}" if product == accumulator else None
+        return f"{accumulator}{write_options(self)}" if product == accumulator else None
 
     @property
     def options(self) -> dict[str, str]:
-        """Chunk, underflow and round, as in the text."""
-        return {
-            "chunk": "none" if self.chunk_size is None else str(self.chunk_size),
-            "underflow": "on" if self.underflow else "off",
-            "round": self.rounding.value,
-        }
+        """Chunk, tree where there is one, underflow and round, as in the text."""
+        return options_of(self)
 
 
-def _product_format_for(accumulator_format: FloatFormat, chunk_size: int | None) -> FloatFormat:
-    bias = product_bias(accumulator_format.exponent_bias, chunk_size)
+def _product_format_for(accumulator_format: FloatFormat, rules: SumRules) -> FloatFormat:
+    bias = product_bias(accumulator_format.exponent_bias, rules.group_size)
     try:
         return FloatFormat(accumulator_format.mantissa_bits, accumulator_format.exponent_bits, bias)
     except ValueError as error:
         raise ValueError(
-            f"accumulator {accumulator_format} with chunk_size {chunk_size} asks for a product bias of {bias}: "
+            f"accumulator {accumulator_format} with chunk_size {rules.group_size} asks for a product bias of {bias}: "
             f"{error}; name both formats, as product/accumulator"
         ) from None
 

@@ -1,9 +1,10 @@
-"""The text of chunked floats: `M7E4b12/M7E4b10,chunk=16,underflow=on,round=truncate`."""
+"""The text of chunked floats: `M7E4b12/M7E4b10,chunk=16x8,tree=4,underflow=on,round=truncate`."""
 
 import re
 from typing import Any
 
-from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_size
+from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat, nearest_format
 from lba_onnx.arithmetic.grammar import Option, Part, SpecText, nearest
@@ -11,13 +12,26 @@ from lba_onnx.arithmetic.rounding import Rounding
 
 _FAMILY = re.compile(r"M\d+E\d+", re.ASCII)
 _HEAD = re.compile(r"M\d*(E|$)", re.ASCII)
-_DIGITS = re.compile(r"\d{1,19}", re.ASCII)
+_SIZES = {
+    "chunk": re.compile(r"\d{1,19}(x\d{1,19})*", re.ASCII),
+    "tree": re.compile(r"\d{1,19}", re.ASCII),
+}
 _CHOICES: dict[str, dict[str, Any]] = {
     "underflow": {"on": True, "off": False},
     "round": {rounding.value: rounding for rounding in Rounding},
 }
-_FIELDS = {"chunk": "chunk_size", "underflow": "underflow", "round": "rounding"}
-_VALID = ("chunk=16", "chunk=none", *(f"{key}={value}" for key, values in _CHOICES.items() for value in values))
+_FIELDS = {"underflow": "underflow", "round": "rounding"}
+_EXPECTED = (
+    "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
+    "round=truncate or round=nearest"
+)
+_VALID = (
+    "chunk=16",
+    "chunk=16x8",
+    "chunk=none",
+    "tree=16",
+    *(f"{key}={value}" for key, values in _CHOICES.items() for value in values),
+)
 
 
 def is_chunked_float(text: SpecText) -> bool:
@@ -51,23 +65,43 @@ def read_family(text: SpecText) -> FormatFamily:
         raise text.error(str(error), text.head) from None
 
 
-def read_options(text: SpecText) -> dict[str, Any]:
-    """Return the fields that a text's options set.
+def read_rules(text: SpecText, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> SumRules:
+    """Return the rules that a text's options set.
+
+    Args:
+        text: A text taken apart.
+        chunk_size: Chunk size when the text names neither one nor a tree.
+        underflow: Underflow when the text does not mention it.
 
     Raises:
-        ValueError: An option is none of this kind, or has another value.
+        ValueError: An option is none of this kind, or has another value, or they do not go together.
     """
-    return {_FIELDS.get(option.key, option.key): _read_option(option, text) for option in text.options}
+    read: dict[str, Any] = {}
+    for option in text.options:
+        read |= _read_option(option, text)
+    defaults = {"chunk_size": None if "tree" in read else chunk_size, "underflow": underflow}
+    try:
+        return SumRules(**{**defaults, **read})
+    except ValueError as error:
+        raise text.error(str(error), text.options[0].part if text.options else text.head) from None
 
 
-def write_options(chunk_size: int | None, underflow: bool, rounding: Rounding) -> str:
+def options_of(rules: SumRules) -> dict[str, str]:
+    """Return the options that say the rules, defaults included; a tree only where there is one."""
+    sizes = "x".join(map(str, rules.chunk_sizes)) or "none"
+    tree = {} if rules.tree is None else {"tree": str(rules.tree)}
+    underflow = "on" if rules.underflow else "off"
+    return {"chunk": sizes, **tree, "underflow": underflow, "round": rules.rounding.value}
+
+
+def write_options(rules: SumRules) -> str:
     """Return the options that are not the default, a comma before each."""
-    text = ""
-    if chunk_size != DEFAULT_CHUNK_SIZE:
-        text += f",chunk={'none' if chunk_size is None else chunk_size}"
-    if not underflow:
-        text += ",underflow=off"
-    return text if rounding is Rounding.TRUNCATE else f"{text},round={rounding.value}"
+    defaults = {
+        "chunk": str(DEFAULT_CHUNK_SIZE) if rules.tree is None else "none",
+        "underflow": "on",
+        "round": "truncate",
+    }
+    return "".join(f",{key}={value}" for key, value in options_of(rules).items() if defaults.get(key) != value)
 
 
 def _read_format(part: Part, text: SpecText) -> FloatFormat:
@@ -82,16 +116,21 @@ def _read_format(part: Part, text: SpecText) -> FloatFormat:
         raise text.error(f"{error}{hint}", part) from None
 
 
-def _read_option(option: Option, text: SpecText) -> Any:
+def _read_option(option: Option, text: SpecText) -> dict[str, Any]:
+    """Return the fields that an option sets."""
     if option.key == "chunk" and option.value == "none":
-        return None
-    if option.key == "chunk" and _DIGITS.fullmatch(option.value):
+        return {"chunk_size": None}
+    if option.key in ("chunk", "tree") and _SIZES[option.key].fullmatch(option.value):
         try:
-            return check_chunk_size(int(option.value))
+            sizes = [
+                check_size("chunk_size" if option.key == "chunk" else "tree", int(n)) for n in option.value.split("x")
+            ]
         except ValueError as error:
             raise text.error(str(error), option.part) from None
+        return (
+            {"tree": sizes[0]} if option.key == "tree" else {"chunk_size": sizes[0], "outer_chunks": tuple(sizes[1:])}
+        )
     choices = _CHOICES.get(option.key, {})
     if option.value in choices:
-        return choices[option.value]
-    expected = "expected chunk=<size>, chunk=none, underflow=on, underflow=off, round=truncate or round=nearest"
-    raise text.error(f"{expected}, got {option.part.text!r}{nearest(option.part.text, _VALID)}", option.part)
+        return {_FIELDS[option.key]: choices[option.value]}
+    raise text.error(f"{_EXPECTED}, got {option.part.text!r}{nearest(option.part.text, _VALID)}", option.part)
