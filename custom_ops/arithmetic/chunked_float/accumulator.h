@@ -17,9 +17,8 @@ class ChunkedFloat : public Accumulator {
   const AccumulatorSpec spec_;
 };
 
-// One a rounding; each library has its own.
-SharedAccumulator MakeTruncating(const AccumulatorSpec& spec);
-SharedAccumulator MakeNearest(const AccumulatorSpec& spec);
+// Each library has its own.
+SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec);
 
 }  // namespace lba
 

@@ -58,7 +58,7 @@ class DefinitionPlanner : public Planner {
  public:
   using Constants = typename Definition::Constants;
 
-  DefinitionPlanner(const Constants& constants, int64_t chunk) : Planner(chunk), constants_(constants) {}
+  DefinitionPlanner(const Constants& constants, const SumOrder& order) : Planner(order), constants_(constants) {}
 
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
   const void* constants() const override { return &constants_; }
@@ -81,8 +81,9 @@ class DefinedAccumulator : public Accumulator {
       : Accumulator(text), constants_(constants), chunk_size_(chunk_size) {}
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
-    const int64_t chunk = chunk_size_ == 0 ? std::max<int64_t>(depth, 1) : chunk_size_;
-    return std::make_shared<const DefinitionPlanner<Definition>>(constants_, chunk);
+    SumOrder order;
+    order.lengths[0] = chunk_size_ == 0 ? std::max<int64_t>(depth, 1) : chunk_size_;
+    return std::make_shared<const DefinitionPlanner<Definition>>(constants_, order);
   }
 
  private:

@@ -52,7 +52,8 @@ def _order_words(spec: ChunkedFloatFields) -> str:
     else:
         return "one chain over the whole depth, in the order of k"
     words += [f"chains of {size} such sums" for size in sizes]
-    return f"{'; '.join(words)}; the sum of each {'chunk' if len(words) == 1 and not spec.tree else 'such'} then joins the total"
+    last = "the sum of each chunk" if words[0].startswith("chunks") and not sizes else "each such sum"
+    return f"{'; '.join(words)}; {last} then joins the total"
 
 
 def _ones_words(spec: ChunkedFloatFields) -> str:

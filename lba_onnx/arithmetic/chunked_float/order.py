@@ -17,6 +17,9 @@ DEFAULT_CHUNK_SIZE = 16
 MOST_LEVELS = 8
 """Sizes that a text may name, the tree's included; the native library has room for so many."""
 
+MOST_IN_A_TREE = 1024
+"""Products that an adder tree sums at most."""
+
 _MAX_SIZE = 2**63 - 1  # the native library counts in int64
 
 
@@ -84,6 +87,8 @@ def check_sizes(chunk_size: int | None, outer_chunks: tuple[int, ...], tree: int
     """
     if outer_chunks and chunk_size is None:
         raise ValueError(f"expected a chunk_size beside outer_chunks {outer_chunks}, got None")
+    if tree is not None and tree > MOST_IN_A_TREE:
+        raise ValueError(f"expected a tree of at most {MOST_IN_A_TREE} products, got {tree}")
     sizes = [size for size in (tree, chunk_size, *outer_chunks) if size is not None]
     if len(sizes) > MOST_LEVELS:
         raise ValueError(f"expected at most {MOST_LEVELS} levels of groups, got {len(sizes)}")

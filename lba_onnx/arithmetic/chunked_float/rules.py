@@ -1,4 +1,4 @@
-"""What a chunked float is beside its formats: the order of its sums, the rounding, and whether small values underflow."""
+"""What a chunked float is beside its formats: order of sums, rounding, and whether small values underflow."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -65,7 +65,7 @@ class SumRules:
         return SumOrder.of(depth, self.chunk_sizes, self.tree)
 
     def described(self) -> dict[str, Any]:
-        """Return the rules as JSON values; `chunk_size` is null for the whole depth, further sizes only where some are."""
+        """Return the rules as JSON values; `chunk_size` is null for the whole depth, further sizes are told if any."""
         told: dict[str, Any] = {"chunk_size": self.chunk_size}
         if self.outer_chunks:
             told["outer_chunks"] = list(self.outer_chunks)
