@@ -321,7 +321,8 @@ void CheckConv(const ConvCase& c, CpuPath path, int threads, int wanted) {
 void TestBlocks() {
   Random random(3);
   MatMulCase c;
-  c.spec = AccumulatorSpec{{4, 3, 2}, {4, 3, 1}, 16, true};
+  c.spec.product_format = {4, 3, 2};
+  c.spec.accumulator_format = {4, 3, 1};
   c.estimator = Estimator::kRecursiveOverflow;
   const int64_t rows = 700, columns = 300, depth = 600;
   const Values a = DrawValues(random, rows * depth, DrawInteger), b = DrawValues(random, columns * depth, DrawInteger);

@@ -30,7 +30,9 @@ FloatFormat DrawFormat(Random& random) {
 }
 
 AccumulatorSpec DrawSpec(Random& random) {
-  AccumulatorSpec spec{DrawFormat(random), DrawFormat(random)};
+  AccumulatorSpec spec;
+  spec.product_format = DrawFormat(random);
+  spec.accumulator_format = DrawFormat(random);
   spec.chunk_size = Draw(random, 0, 20);
   spec.underflow = Draw(random, 0, 2) != 0;
   spec.rounding = Draw(random, 0, 1) != 0 ? Rounding::kNearest : Rounding::kTruncate;

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.arithmetic.places import Places
+
 Float64s = NDArray[np.float64]
 
 
@@ -128,13 +130,16 @@ class Accumulator(ABC):
         """Return what it is in words and numbers: headings and texts, for people."""
 
     @abstractmethod
-    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+    def dot(
+        self, x: Sequence[float], w: Sequence[float], initial: float = 0.0, place: tuple[int, int] = (0, 0)
+    ) -> float:
         """Return the exact dot product by the definition, one value at a time.
 
         Args:
             x: Float32 values [depth], as floats.
             w: Float32 values [depth], as floats.
             initial: What the last chain of sums starts from: a value of the accumulator.
+            place: The row and the column of the output, for kinds that draw random bits.
         """
 
     @abstractmethod
@@ -148,13 +153,16 @@ class Accumulator(ABC):
         """
 
     @abstractmethod
-    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+    def steps(
+        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+    ) -> Iterator[Step]:
         """Yield the additions of dot products in order; the last one of a dot product gives its result.
 
         Args:
             products: float64, the exact products for each k in turn; each broadcasts to `shape`.
             depth: How many.
             shape: Shape of the outputs.
+            places: Where the outputs stand, for kinds that draw random bits; None for one row and one column, 0.
         """
 
     @property

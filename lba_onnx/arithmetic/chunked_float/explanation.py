@@ -10,19 +10,23 @@ from lba_onnx.arithmetic.rounding import Rounding
 _ROUNDINGS = {
     Rounding.TRUNCATE: "toward zero: the bits behind the last are dropped",
     Rounding.NEAREST: "to nearest; of two equally near values the one whose last bit is 0",
+    Rounding.NEAREST_AWAY: "to nearest; of two equally near values the one farther from zero",
+    Rounding.ODD: "toward zero, and the last bit set where anything is dropped",
 }
 
 
 def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
     """Return headings and texts: widths, ranges, steps, the order of additions, and where ones stop counting."""
+    exact = "exact: each is added as it is, and the sum rounded once"
+    products = exact if spec.product_format is None else _format_words(spec.product_format, spec)
     return (
         ("operands", "float32 and float16, exact values, subnormals too; products of two are formed without rounding"),
-        ("products", _format_words(spec.product_format, spec)),
+        ("products", products),
         ("sums", _format_words(spec.accumulator_format, spec)),
-        ("rounding", _ROUNDINGS[spec.rounding]),
-        ("overflow", "saturates at the largest value"),
+        ("rounding", _rounding_words(spec)),
+        ("overflow", "becomes infinite" if spec.has_infinity else "saturates at the largest value"),
         ("underflow", _underflow_words(spec)),
-        ("special values", "NaN where an operand is NaN, or infinity times 0; other infinities saturate; zeros are +0"),
+        ("special values", _special_words(spec)),
         ("order", _order_words(spec)),
         ("adding 1", _ones_words(spec)),
     )
@@ -37,7 +41,22 @@ def _format_words(number_format: FloatFormat, spec: ChunkedFloatFields) -> str:
     )
 
 
+def _rounding_words(spec: ChunkedFloatFields) -> str:
+    if spec.rounding is Rounding.STOCHASTIC:
+        return f"stochastic, {spec.random_bits} random bits a step, of seed {spec.seed} and the place of the output"
+    return _ROUNDINGS[spec.rounding]
+
+
+def _special_words(spec: ChunkedFloatFields) -> str:
+    nan = "NaN where an operand is NaN, or infinity times 0"
+    if spec.has_infinity:
+        return f"{nan}, or infinity less infinity; other infinities stay; zeros keep their sign, as in IEEE 754"
+    return f"{nan}; other infinities saturate; zeros are +0"
+
+
 def _underflow_words(spec: ChunkedFloatFields) -> str:
+    if spec.has_subnormals:
+        return f"gradual: below {spec.accumulator_format.min_value:.6g} sums are subnormal and have fewer bits"
     if spec.underflow:
         return "what is below the smallest value becomes 0; there are no subnormals"
     return f"off: what is below 2^{int(math.log2(FLOAT32_MIN_NORMAL))} becomes 0"

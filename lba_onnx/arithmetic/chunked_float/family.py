@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator
-from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT
+from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT
 from lba_onnx.arithmetic.chunked_float.order import product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import read_family, read_rules, write_options
@@ -13,7 +13,6 @@ from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents
 from lba_onnx.arithmetic.formats import MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
 from lba_onnx.arithmetic.grammar import SpecText, read_text
-from lba_onnx.arithmetic.rounding import Rounding
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,22 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     formats: FormatFamily
 
+    def __post_init__(self) -> None:
+        """Check the rules, and that they leave a bias to choose."""
+        super().__post_init__()
+        if self.has_infinity or self.has_subnormals:
+            raise ValueError(
+                f"{self}: expected formats whose exponent bias is free; those with the codes of IEEE 754 have theirs"
+            )
+
     @classmethod
     def read(cls, text: SpecText) -> "ChunkedFloatFamily":
         """Read a family from a text taken apart."""
-        return cls(read_family(text), **read_rules(text).rules)
+        rules = read_rules(text)
+        try:
+            return cls(read_family(text), **rules.rules)
+        except ValueError as error:
+            raise text.error(str(error), text.head) if rules.has_infinity or rules.has_subnormals else error from None
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
@@ -53,7 +64,8 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
     def with_exponents(self, exponents: Exponents) -> str:
         """Return the text of the spec with these largest exponents, or with the nearest legal ones."""
         product, accumulator = map(self.formats.with_max_exponent, exponents)
-        return f"{product}/{accumulator}{write_options(self)}"
+        products = "" if self.exact_products else f"{product}/"
+        return f"{products}{accumulator}{write_options(self)}"
 
     def with_bias(self, bias: int) -> str:
         """Return the text of the spec whose sums have this bias, and whose products have that of the rule."""
@@ -82,8 +94,8 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def wide(self) -> str:
         """Return M22E7b63 with the family's order; its range is wide enough to let what is smaller underflow."""
-        rules = replace(self, underflow=True, rounding=Rounding.TRUNCATE)
-        return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(rules)}"
+        order = SumRules(chunk_size=self.chunk_size, outer_chunks=self.outer_chunks, tree=self.tree)
+        return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(order)}"
 
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":
         """Return the family with so many more exponent and mantissa bits; None beyond 7 and 22."""
@@ -100,7 +112,8 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def includes(self, accumulator: Accumulator) -> bool:
         """Tell whether both formats of a spec have no more mantissa nor exponent bits."""
-        families = (FormatFamily.parse(held.text.partition("b")[0]) for held in accumulator.ranges)
+        held = [held.text.partition("b")[0] for held in accumulator.ranges]
+        families = [FormatFamily.parse(text) for text in held if text != EXACT]
         ours = self.formats
         return all(f.mantissa_bits <= ours.mantissa_bits and f.exponent_bits <= ours.exponent_bits for f in families)
 

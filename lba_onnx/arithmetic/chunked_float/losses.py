@@ -17,7 +17,13 @@ from typing import TypeVar
 
 from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
-from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_MANTISSA_BITS, FloatFormat
+from lba_onnx.arithmetic.formats import (
+    MAX_EXPONENT,
+    MAX_EXPONENT_BIAS,
+    MAX_EXPONENT_BITS,
+    MAX_MANTISSA_BITS,
+    FloatFormat,
+)
 from lba_onnx.arithmetic.rounding import Rounding
 
 _Spec = TypeVar("_Spec", bound=ChunkedFloatFields)
@@ -32,13 +38,13 @@ _REMEDIES = {
     "rounding": "more mantissa bits of {place} would help",
 }
 _CHUNK_SIZE = "chunk_size"
-_MAX_EXPONENT_BITS = 7
 
 
 def causes(spec: ChunkedFloatFields) -> tuple[Cause, ...]:
     """Return the causes: those of each place, then those of both, then the chunk size."""
     kinds = ("overflow", "underflow", "truncation" if spec.rounding is Rounding.TRUNCATE else "rounding")
-    found = [_cause(kind, place) for place in (*_PLACES, "") for kind in kinds]
+    places = _PLACES if spec.product_format is not None else ("accumulator",)
+    found = [_cause(kind, place) for place in (*places, "") for kind in kinds]
     order = Cause(
         _CHUNK_SIZE, _CHUNK_SIZE, "", "the size of the chunks", "another chunk size would help", is_order=True
     )
@@ -53,10 +59,10 @@ def without(spec: _Spec, cause: str, depth: int) -> _Spec | None:
     place, _, kind = cause.rpartition("_")
     if kind == "underflow" and not spec.underflow:
         return None
-    widen = _WIDER[kind]
+    widen, product = _WIDER[kind], spec.product_format
     changed = replace(
         spec,
-        product_format=spec.product_format if place == "accumulator" else widen(spec.product_format),
+        product_format=product if product is None or place == "accumulator" else widen(product),
         accumulator_format=spec.accumulator_format if place == "product" else widen(spec.accumulator_format),
     )
     return None if changed == spec else changed
@@ -68,6 +74,8 @@ def limit_note(spec: ChunkedFloatFields, cause: str) -> str:
     if place not in _PLACES or kind not in ("overflow", "underflow") or (kind == "underflow" and not spec.underflow):
         return ""
     present = spec.product_format if place == "product" else spec.accumulator_format
+    if present is None:
+        return ""
     wider = _WIDER[kind](present)
     if wider == present:
         return f"{cause} cannot be switched off: no format that reaches further than {present} is legal"
@@ -95,21 +103,21 @@ def _lengths(spec: ChunkedFloatFields, depth: int) -> list[int]:
 
 
 def _with_larger_max(present: FloatFormat) -> FloatFormat:
-    bits = min(present.exponent_bits + 1, _MAX_EXPONENT_BITS)
-    bias = max(present.exponent_bias, (1 << bits) - 1 - MAX_EXPONENT)
-    wider = FloatFormat(present.mantissa_bits, bits, bias)
+    bits = max(min(present.exponent_bits + 1, MAX_EXPONENT_BITS), present.exponent_bits)
+    bias = max(present.exponent_bias, (1 << bits) - 1 - present.has_infinity - MAX_EXPONENT)
+    wider = replace(present, exponent_bits=bits, exponent_bias=bias)
     return wider if wider.max_value > present.max_value else present
 
 
 def _with_smaller_min(present: FloatFormat) -> FloatFormat:
-    bits = min(present.exponent_bits + 1, _MAX_EXPONENT_BITS)
+    bits = max(min(present.exponent_bits + 1, MAX_EXPONENT_BITS), present.exponent_bits)
     bias = present.exponent_bias + (1 << bits) - (1 << present.exponent_bits)
-    wider = FloatFormat(present.mantissa_bits, bits, min(bias, MAX_EXPONENT_BIAS))
+    wider = replace(present, exponent_bits=bits, exponent_bias=min(bias, MAX_EXPONENT_BIAS + present.has_subnormals))
     return wider if wider.min_value < present.min_value else present
 
 
 def _with_all_mantissa_bits(present: FloatFormat) -> FloatFormat:
-    return replace(present, mantissa_bits=MAX_MANTISSA_BITS)
+    return replace(present, mantissa_bits=max(MAX_MANTISSA_BITS, present.mantissa_bits))
 
 
 _WIDER: dict[str, Callable[[FloatFormat], FloatFormat]] = {

@@ -6,16 +6,17 @@ from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, Step
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
-from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT, ChunkedFloatFields
+from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
-from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.integers import as_integer
 
+_SMALLEST_PRODUCT, _LARGEST_PRODUCT = 2.0**-298, 2.0**256  # of two float32 values
 _JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
 
 
@@ -39,8 +40,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
         - `"M7E4b10"` is the accumulator; the product has the same bits and the bias of `product_bias`.
         - `"M7E4b12/M7E4b10"` names product and accumulator.
-        - `",chunk=32"`, `",chunk=9x8"`, `",chunk=none"`, `",tree=16"`, `",underflow=off"`, `",underflow=on"`,
-          `",round=truncate"` and `",round=nearest"` may follow.
+        - options such as `",chunk=9x8"` and `",round=nearest"` may follow; docs/numerics.md lists them.
 
         Args:
             text: What `str` of a spec writes, or a shorter form.
@@ -59,8 +59,10 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     ) -> "AccumulatorSpec":
         """Read a spec from a text taken apart; see `parse`."""
         rules = read_rules(text, chunk_size, underflow)
-        product, accumulator = read_formats(text)
-        return cls(product or _product_format_for(accumulator, rules), accumulator, **rules.rules)
+        product, accumulator = read_formats(text, rules)
+        if product is None and not rules.exact_products:
+            product = _product_format_for(accumulator, rules)
+        return cls(product, accumulator, **rules.rules)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "AccumulatorSpec":
@@ -98,38 +100,56 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads: both formats, then what is not the default."""
-        return f"{self.product_format}/{self.accumulator_format}{write_options(self)}"
+        products = "" if self.product_format is None else f"{self.product_format}/"
+        return f"{products}{self.accumulator_format}{write_options(self)}"
 
     def described(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        formats = {"product_format": str(self.product_format), "accumulator_format": str(self.accumulator_format)}
+        product = None if self.product_format is None else str(self.product_format)
+        formats = {"product_format": product, "accumulator_format": str(self.accumulator_format)}
         return {**formats, **super().described()}
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """Return widths, ranges, steps and the order of additions, in words and numbers."""
         return explanation.explained(self)
 
-    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+    def dot(
+        self, x: Sequence[float], w: Sequence[float], initial: float = 0.0, place: tuple[int, int] = (0, 0)
+    ) -> float:
         """Return the exact dot product by the definition, one value at a time."""
-        return definition.dot(x, w, self, initial)
+        return definition.dot(x, w, self, initial, place)
 
     def step(self, x: float, w: float, partial_sum: float) -> float:
         """Return one multiply-accumulate step, quantize_acc(quantize_prod(x * w) + partial_sum)."""
         return definition.step(x, w, partial_sum, self)
 
-    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+    def steps(
+        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+    ) -> Iterator[Step]:
         """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
-        return arrays.steps(products, depth, shape, self)
+        return arrays.steps(products, depth, shape, self, places)
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:
-        """What the product format and the accumulator format hold."""
-        formats = (("product", self.product_format), ("accumulator", self.accumulator_format))
-        return tuple(HeldRange(name, str(f), f.smallest_kept(self.underflow), f.max_value) for name, f in formats)
+        """What the product format and the accumulator format hold; exact products reach as far as any do."""
+        formats = {"product": self.product_format, "accumulator": self.accumulator_format}
+        return tuple(
+            HeldRange(name, EXACT, _SMALLEST_PRODUCT, _LARGEST_PRODUCT)
+            if held is None
+            else HeldRange(name, str(held), held.smallest_kept(self.underflow), held.max_value)
+            for name, held in formats.items()
+        )
 
     def wide(self) -> "AccumulatorSpec":
         """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same order and underflow."""
-        return replace(self, product_format=WIDE_FORMAT, accumulator_format=WIDE_FORMAT, rounding=Rounding.TRUNCATE)
+        return AccumulatorSpec(
+            WIDE_FORMAT,
+            WIDE_FORMAT,
+            chunk_size=self.chunk_size,
+            outer_chunks=self.outer_chunks,
+            tree=self.tree,
+            underflow=self.underflow,
+        )
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -146,13 +166,19 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
         """Return the spec with underflow off; with `is_relaxed` False, on."""
+        if self.has_subnormals:
+            raise ValueError(f"{self}: expected formats without subnormals, whose underflow can be switched")
         return replace(self, underflow=not is_relaxed)
 
     @property
     def family_text(self) -> str | None:
-        """The text of all specs with other biases; None where both formats have not the same bits."""
-        product, accumulator = (FormatFamily.of(f) for f in (self.product_format, self.accumulator_format))
-        return f"{accumulator}{write_options(self)}" if product == accumulator else None
+        """The text of all specs with other biases; None where formats differ in their bits, or are of IEEE 754."""
+        if self.has_infinity or self.has_subnormals:
+            return None
+        accumulator = FormatFamily.of(self.accumulator_format)
+        if self.product_format is not None and FormatFamily.of(self.product_format) != accumulator:
+            return None
+        return f"{accumulator}{write_options(self)}"
 
     @property
     def options(self) -> dict[str, str]:
