@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import has_sample_axis
 from lba_onnx.evaluation.outputs import Outputs
@@ -120,7 +120,7 @@ class _Walk:
             node = self._producers.get(pending.pop())
             if node is None:
                 continue
-            if node.domain == ops.DOMAIN or node.op_type in _PRODUCTS:
+            if node.domain == operators.DOMAIN or node.op_type in _PRODUCTS:
                 return steps | {node.op_type}
             inputs = self._inputs_to_follow(node)
             if not inputs:
