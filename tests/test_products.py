@@ -19,6 +19,7 @@ import lba_onnx
 from lba_onnx import make_session, native, ops
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.errors import ModelError, SelectionError
+from lba_onnx.native.keys import key_in_run, product_key, run_key
 from lba_onnx.native.library import LIBRARY_VARIABLE
 from lba_onnx.observation.collection import collecting_session
 from lba_onnx.observation.observer import observing_session
@@ -300,7 +301,7 @@ def test_models_are_compared_debugged_and_swept_product_by_product():
 
 def test_corrections_name_each_product_and_say_that_none_is_folded():
     converted = lba_onnx.convert(two_products_model(), "M5E4b10")[0]
-    corrected, report = lba_onnx.correct(converted, {"x": X})
+    report = lba_onnx.correct(converted, {"x": X})[1]
     assert [node.node for node in report.nodes] == ["block/first", "block/second", "head"]
     assert [node.reason for node in report.nodes][:2] == ["its operator computes several products"] * 2
 
@@ -330,3 +331,12 @@ def test_a_product_without_its_accumulator_is_an_error_that_names_the_attribute(
         read_specs(converted)
     with pytest.raises(ValueError, match=f"attribute accumulator_second: {reason}"):
         ReferenceEvaluator(converted, new_ops=[LbaTwoProducts, ops.LbaMatMul]).run(None, {"x": X})
+
+
+@pytest.mark.parametrize("node", ["block", "/layer.0/block", "50%/block%25", "nul\0name", ""])
+def test_the_key_in_a_run_is_that_of_the_node_with_the_product_behind_it(node):
+    """As the library makes it, which knows the node's key alone."""
+    key = product_key(node, "first")
+    assert run_key("run", key) == f"{run_key('run', node)}/first"
+    assert key_in_run(run_key("run", key)) == key and "\0" not in run_key("run", key)
+    assert product_key(node, "") == node

@@ -35,10 +35,10 @@ _COLUMNS_AXIS = 2  # of the spatial axes of an observed convolution
 
 @dataclass(frozen=True, eq=False)
 class ObservedCall(ABC):
-    """One execution of one node; valid only while the observer runs.
+    """One execution of one product of a node; valid only while the observer runs.
 
     Attributes:
-        node: The part of the node's key behind "run/".
+        node: The product's key: what is behind "run/" in the key of the run.
         spec: The formats that the node computed in.
         y: The dot products, before any bias. Writing to them changes what the node goes on with, except in samples of
             several images or matrices, which are copies.

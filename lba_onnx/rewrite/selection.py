@@ -102,10 +102,8 @@ def decide(
             reason = "not in nodes_to_convert"
         if reason is None and candidate.name not in chosen:
             reason = "no spec given"
-        if reason is None:
-            decisions.append(Decision(candidate, chosen[candidate.name], _remark(candidate), True))
-        else:
-            decisions.append(Decision(candidate, None, reason))
+        spec = chosen[candidate.name] if reason is None else None
+        decisions.append(Decision(candidate, spec, _remark(candidate) if reason is None else reason, reason is None))
     return [decision for own in by_node(decisions) for decision in _with_wide(own)]
 
 
@@ -135,7 +133,7 @@ class _Names:
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        self._keys = {candidate.name for candidate in candidates}
+        self._keys = [candidate.name for candidate in candidates]
         self._unique: dict[str, list[Candidate]] = {}
         self._shared: dict[str, list[Candidate]] = {}
         for candidate in candidates:
