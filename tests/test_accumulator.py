@@ -169,6 +169,16 @@ def test_attributes_are_one_text() -> None:
     assert from_attributes(OLD_ATTRIBUTES) == spec
 
 
+def test_one_of_several_products_has_an_attribute_of_its_own() -> None:
+    spec = AccumulatorSpec.parse("M7E4b10")
+    both = {**spec.to_attributes("qk"), **spec.wide().to_attributes("pv")}
+    assert both == {"accumulator_qk": "M7E4b12/M7E4b10", "accumulator_pv": "M22E7b63/M22E7b63"}
+    assert (from_attributes(both, "qk"), from_attributes(both, "pv")) == (spec, spec.wide())
+    for attributes in ({}, spec.to_attributes(), OLD_ATTRIBUTES):
+        with pytest.raises(ValueError, match="attribute accumulator_qk: expected an accumulator .*, got none"):
+            from_attributes(attributes, "qk")
+
+
 @pytest.mark.parametrize("name", OLD_ATTRIBUTES)
 def test_both_forms_of_attributes_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"got both: {name} too"):

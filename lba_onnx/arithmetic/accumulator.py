@@ -89,6 +89,11 @@ class Step:
     overflows: NDArray[np.bool_]
 
 
+def accumulator_attribute(product: str = "") -> str:
+    """Return the name of the attribute that holds the accumulator of a node's only product, or of one of several."""
+    return f"accumulator_{product}" if product else "accumulator"
+
+
 class Accumulator(ABC):
     """The arithmetic of one dot product; immutable, hashable, and the same as its text.
 
@@ -113,9 +118,13 @@ class Accumulator(ABC):
     def __str__(self) -> str:
         """Return the text that `registry.parse_accumulator` reads back as an equal accumulator."""
 
-    def to_attributes(self) -> dict[str, str]:
-        """Return the accumulator as attributes of a node."""
-        return {"accumulator": str(self)}
+    def to_attributes(self, product: str = "") -> dict[str, str]:
+        """Return the accumulator as attributes of a node.
+
+        Args:
+            product: Which of the node's products has it; "" for the only one.
+        """
+        return {accumulator_attribute(product): str(self)}
 
     def to_json(self) -> dict[str, Any]:
         """Return the accumulator as a JSON object: its text, and what the kind tells of it besides."""

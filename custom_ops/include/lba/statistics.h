@@ -25,7 +25,7 @@ struct RunOptions {
   Observer observer;
 };
 
-// Counters of one node, or its observer. Merge may be called from several threads at once.
+// Counters of one product of a node, or its observer. Merge may be called from several threads at once.
 class StatisticsCollector {
  public:
   StatisticsCollector(std::string key, const RunOptions& options) : key_(std::move(key)), options_(options) {}
@@ -54,7 +54,7 @@ class StatisticsCollector {
   LbaStatistics counts_{};
 };
 
-// Collectors by key "run/node". Closing a run forgets its keys.
+// Collectors by key "run/node", or "run/node/product". Closing a run forgets its keys.
 // Opening an open run, or closing one that is not open, returns false.
 bool OpenStatisticsRun(const std::string& run, const RunOptions& options);
 bool CloseStatisticsRun(const std::string& run);
