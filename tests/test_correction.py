@@ -9,6 +9,7 @@ from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
 
 import lba_onnx
+from lba_onnx import Execution, Samples
 from lba_onnx.correction import correct
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.data.batches import read_batches
@@ -69,7 +70,7 @@ def test_each_node_sees_the_inputs_that_the_corrected_model_gives_it():
     nodes, _ = scalable_nodes(plain)
     opened = OpenModel(plain, None)
     session = lba_onnx.make_session(plain)
-    batch = next(read_batches(images(16), describe_inputs(session), 16))
+    batch = next(read_batches(Samples(images(16), batch_size=16), describe_inputs(session)))
     found = estimate(opened, nodes, [batch], "scale", ("CPUExecutionProvider",), lambda samples: None)
     first = {}
     with observing_session(widened(plain), lambda call: first.setdefault(call.node, call.y.copy())) as exact:
@@ -141,7 +142,9 @@ def test_one_sample_serves_for_both_and_is_said_to():
 
 def test_progress_counts_samples_over_all_estimators():
     seen = []
-    _, report = correct(converted(network()), images(40), progress=lambda done, total: seen.append((done, total)))
+    _, report = correct(
+        converted(network()), images(40), execution=Execution(progress=lambda done, total: seen.append((done, total)))
+    )
     assert seen[-1] == (3 * report.samples, 3 * report.samples)
     assert seen == sorted(seen)
 

@@ -10,7 +10,7 @@ from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
 
 import lba_onnx
-from lba_onnx import AccumulatorSpec, convert, debug
+from lba_onnx import AccumulatorSpec, Execution, Samples, convert, debug
 from lba_onnx.diagnosis import Diagnosis
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.rewrite.model_writer import save_model
@@ -228,7 +228,9 @@ def test_samples_are_bounded_and_read_once():
             assert i < 20, "read further than asked"
             yield {"x": images(1, i)}
 
-    diagnosis = debug(convert(network(), AccumulatorSpec.parse("M5E4b8"))[0], feeds(), max_samples=10, samples_alone=3)
+    diagnosis = debug(
+        convert(network(), AccumulatorSpec.parse("M5E4b8"))[0], Samples(feeds(), max_samples=10), samples_alone=3
+    )
     assert (diagnosis.samples, diagnosis.samples_alone) == (10, 3)
 
 
@@ -243,7 +245,7 @@ def test_output_alone_can_be_skipped():
 def test_progress_counts_samples_then_nodes():
     calls = []
     converted = convert(network(), AccumulatorSpec.parse("M5E4b8"))[0]
-    debug(converted, images(20), batch_size=8, progress=lambda *call: calls.append(call))
+    debug(converted, Samples(images(20), batch_size=8), execution=Execution(progress=lambda *call: calls.append(call)))
     assert calls == [(8, 20), (16, 20), (20, 20), (1, 3), (2, 3), (3, 3)]
 
 

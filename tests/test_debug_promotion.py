@@ -10,7 +10,7 @@ from small_models import images, network
 from test_debug import BAD, FINE, chain, samples, with_bad
 
 import lba_onnx
-from lba_onnx import AccumulatorSpec, convert, debug, promote_until
+from lba_onnx import AccumulatorSpec, Samples, convert, debug, promote_until
 from lba_onnx.diagnosis.condition import Condition
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.rewrite.model_writer import save_model
@@ -111,7 +111,7 @@ def test_metric_labels_and_data_that_are_read_once():
 
     converted, _ = convert(network(), AccumulatorSpec.parse("M5E4b8"))
     feeds = ({"x": images(4, seed)} for seed in range(3))
-    found = promote_until(converted, feeds, "metric>=0.5", network(), labels=[7] * 12, metric=metric)
+    found = promote_until(converted, Samples(feeds, labels=[7] * 12), "metric>=0.5", network(), metric=metric)
     assert (found.promoted, found.value, found.samples) == ((), 0.5, 12)
 
 

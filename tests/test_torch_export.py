@@ -132,7 +132,7 @@ def test_export_writes_the_metadata_of_a_converted_model(files):
 def test_exported_model_serves_evaluate_compare_and_debug(files):
     x = torch.randn(32, 20)
     data, labels = {"x": x.numpy()}, expected(files.model, x).argmax(1)
-    assert lba_onnx.evaluate(files.lba, data, labels).top1.hits == 32
+    assert lba_onnx.evaluate(files.lba, lba_onnx.Samples(data, labels)).top1.hits == 32
     assert lba_onnx.compare(files.float32, files.lba, data).samples == 32
     for reference in (files.float32, None):
         assert [layer.node for layer in lba_onnx.debug(files.lba, data, reference).layers] == ["0", "2", "4"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
     from lba_onnx.rewrite.report import ConversionReport
+    from lba_onnx.rewrite.selection import Selection
 
 
 class TrialModel:
@@ -52,13 +53,13 @@ class TrialModel:
 
 
 @contextmanager
-def open_trial_model(model: Any, wide: Accumulator, selection: Mapping[str, Any]) -> Iterator[TrialModel]:
+def open_trial_model(model: Any, wide: Accumulator, selection: "Selection") -> Iterator[TrialModel]:
     """Convert a model to wide accumulators, in memory or, where its weights are too large for that, on disk.
 
     Args:
         model: Path, bytes or ModelProto.
         wide: The accumulator that stands for float32.
-        selection: Arguments of `convert` that select nodes.
+        selection: Which nodes to convert.
 
     Raises:
         ModelError: No node is selected and convertible, or the model cannot be read.
@@ -66,14 +67,14 @@ def open_trial_model(model: Any, wide: Accumulator, selection: Mapping[str, Any]
     from lba_onnx.rewrite.conversion import convert
     from lba_onnx.rewrite.model_files import external_tensors
 
-    converted, report = convert(model, wide, **selection)
+    converted, report = convert(model, wide, selection=selection)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
     with scratch_folder() as folder:
         path = folder / "converted.onnx"
-        converted, _ = convert(model, wide, model_output=path, use_external_data_format=True, **selection)
+        converted, _ = convert(model, wide, selection=selection, model_output=path, use_external_data_format=True)
         yield TrialModel(converted, names, folder)
 
 

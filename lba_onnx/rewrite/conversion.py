@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -33,9 +33,7 @@ def convert(
     model: ModelSource,
     spec: Specs,
     *,
-    nodes_to_exclude: Iterable[str] | None = (),
-    nodes_to_convert: Iterable[str] | None = (),
-    op_types_to_convert: Iterable[str] = tuple(ops.OP_TYPES),
+    selection: Selection = Selection(),
     portable: bool = False,
     model_output: str | os.PathLike[str] | None = None,
     use_external_data_format: bool | None = None,
@@ -51,9 +49,7 @@ def convert(
         spec: One for all nodes, as an AccumulatorSpec or its text such as "M7E4b10"; or one for each node, as a mapping
             of names to these, a Calibration or the path of a biases file that it was saved to; nodes without one are
             left.
-        nodes_to_exclude: Names of nodes to leave, or regular expressions that match whole names.
-        nodes_to_convert: Names or regular expressions of the nodes to convert; empty for all. Exclusion wins.
-        op_types_to_convert: Some of MatMul, Gemm and Conv.
+        selection: Which nodes to convert.
         portable: Whether the model also carries a float32 body for each operator, so that it runs, without low-bit
             accumulators, where the library is not registered.
         model_output: A file to write the result to.
@@ -77,7 +73,6 @@ def convert(
     if use_external_data_format is not None and model_output is None:
         raise ValueError("use_external_data_format: expected a model_output to go with it, got none")
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
-    selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
     given = read_given(spec)
     opened = open_model(model)
     decisions = decide(find_candidates(opened.proto), given.specs, selection)

@@ -5,6 +5,7 @@ import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lba_onnx import ops
 from lba_onnx.arithmetic import Accumulator
@@ -16,42 +17,31 @@ _MAX_COMPARED = 500  # names, of which the nearest to one that was not found are
 
 @dataclass(frozen=True)
 class Selection:
-    """What the caller asked for.
+    """Which nodes to convert, or to calibrate.
 
     Attributes:
-        nodes_to_exclude: Names and regular expressions of nodes that stay as they are.
-        nodes_to_convert: Names and regular expressions of the nodes to convert; empty for all.
+        nodes_to_exclude: Names of nodes that stay as they are, or regular expressions that match whole names.
+        nodes_to_convert: Names or regular expressions of the nodes to take; empty for all. Exclusion wins.
         op_types_to_convert: Some of MatMul, Gemm and Conv.
+
+    Raises:
+        TypeError: A field is no list of strings.
+        SelectionError: An operator type is none that can be converted.
     """
 
-    nodes_to_exclude: tuple[str, ...] = ()
-    nodes_to_convert: tuple[str, ...] = ()
-    op_types_to_convert: tuple[str, ...] = tuple(ops.OP_TYPES)
+    nodes_to_exclude: Sequence[str] = ()
+    nodes_to_convert: Sequence[str] = ()
+    op_types_to_convert: Sequence[str] = tuple(ops.OP_TYPES)
 
-    @classmethod
-    def of(
-        cls,
-        nodes_to_exclude: Iterable[str] | None,
-        nodes_to_convert: Iterable[str] | None,
-        op_types_to_convert: Iterable[str],
-    ) -> "Selection":
-        """Check the arguments of `convert` and return them as a selection.
-
-        Raises:
-            TypeError: One of them is a string, or holds something else than strings.
-            SelectionError: An operator type is none that can be converted.
-        """
-        op_types = _strings("op_types_to_convert", op_types_to_convert)
-        for op_type in op_types:
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        for name, values in vars(self).items():
+            object.__setattr__(self, name, _strings(name, values))
+        for op_type in self.op_types_to_convert:
             if op_type not in ops.OP_TYPES:
                 raise SelectionError(
                     f"op_types_to_convert: expected some of {', '.join(ops.OP_TYPES)}, got {op_type!r}"
                 )
-        return cls(
-            _strings("nodes_to_exclude", nodes_to_exclude or ()),
-            _strings("nodes_to_convert", nodes_to_convert or ()),
-            op_types,
-        )
 
 
 @dataclass(frozen=True)
@@ -191,11 +181,11 @@ def _refuse_impossible(names: _Names, patterns: Iterable[str]) -> None:
             raise SelectionError(f"nodes_to_convert: {pattern!r} cannot be converted: {named[0].obstacle}")
 
 
-def _strings(argument: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, (str, bytes)):
-        raise TypeError(f"{argument}: expected a list of strings, got the single {type(values).__name__} {values!r}")
+def _strings(name: str, values: Any) -> tuple[str, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name}: expected a list of strings, got the single {type(values).__name__} {values!r}")
     strings = tuple(values)
     for value in strings:
         if not isinstance(value, str):
-            raise TypeError(f"{argument}: expected strings, got {type(value).__name__} {value!r}")
+            raise TypeError(f"{name}: expected strings, got {type(value).__name__} {value!r}")
     return strings
