@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lba_onnx.post_training import ConvertedModel as ConvertedModel
     from lba_onnx.post_training import convert_with_data as convert_with_data
     from lba_onnx.rewrite import ConversionReport as ConversionReport
+    from lba_onnx.rewrite import ModelFile as ModelFile
     from lba_onnx.rewrite import Selection as Selection
     from lba_onnx.rewrite import convert as convert
     from lba_onnx.session import get_library_path as get_library_path
@@ -53,6 +54,7 @@ _HOMES = {
     "Execution": "data.execution",
     "FloatFormat": "arithmetic",
     "LbaError": "errors",
+    "ModelFile": "rewrite",
     "Samples": "data.samples",
     "Selection": "rewrite",
     "Sweep": "sweeping",

@@ -319,11 +319,6 @@ def test_listing_says_what_is_convertible():
     assert len(report.convertible) == 3
 
 
-def test_external_format_without_an_output_is_an_error():
-    with pytest.raises(ValueError, match="use_external_data_format: expected a model_output"):
-        convert(matmul_model(), SPEC, use_external_data_format=True)
-
-
 def test_condition_type_is_untouched():
     model, _ = convert(nested_model(), SPEC)
     assert model.graph.input[1].type.tensor_type.elem_type == BOOL

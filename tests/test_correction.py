@@ -165,7 +165,11 @@ def test_large_models_are_corrected_on_disk(tmp_path):
     proto = network()
     onnx.save_model(network(), path, save_as_external_data=True, location="weights", size_threshold=0)
     lba = tmp_path / "lba.onnx"
-    lba_onnx.convert(path, lba_onnx.AccumulatorSpec.parse("M4E5b16"), model_output=lba, use_external_data_format=True)
+    lba_onnx.convert(
+        path,
+        lba_onnx.AccumulatorSpec.parse("M4E5b16"),
+        model_output=lba_onnx.ModelFile(lba, use_external_data_format=True),
+    )
     _, report = correct(lba, images(32), model_output=tmp_path / "corrected.onnx")
     inline, in_memory = correct(converted(proto), images(32))
     assert report.scores == in_memory.scores

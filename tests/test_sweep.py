@@ -12,7 +12,7 @@ import pytest
 import small_models
 import sweep_models
 
-from lba_onnx import AccumulatorSpec, Samples, Selection, calibrate, compare, convert
+from lba_onnx import AccumulatorSpec, ModelFile, Samples, Selection, calibrate, compare, convert
 from lba_onnx.errors import DataError, LbaError, ModelError
 from lba_onnx.sweeping import GridPoint, parts, sweep
 from lba_onnx.sweeping.grid import make_grid
@@ -129,7 +129,7 @@ def test_worker_with_another_version_is_refused(monkeypatch):
 def test_large_model_travels_as_a_path(tmp_path):
     path = tmp_path / "model.onnx"
     nothing = Selection(nodes_to_exclude=[".*"])
-    _, report = convert(MODEL, "M7E4b8", selection=nothing, model_output=path, use_external_data_format=True)
+    _, report = convert(MODEL, "M7E4b8", selection=nothing, model_output=ModelFile(path, use_external_data_format=True))
     assert not report.converted and list(tmp_path.glob("model.onnx.lba-*.data"))
     assert isinstance(pack(path), bytes)
     assert pack(path, max_bytes=0) == str(path)

@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from torch import nn  # noqa: E402
 
+from lba_onnx import ModelFile  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
     Float8InputQuantizer,
     Float8Quantizer,
@@ -381,7 +382,7 @@ def test_export_of_a_large_model_keeps_its_data_beside_it(tmp_path, monkeypatch,
     if not is_forced:
         monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", 1 << 26)
     path = tmp_path / "large.onnx"
-    export(model, x, path, use_external_data_format=True if is_forced else None)
+    export(model, x, ModelFile(path, use_external_data_format=True if is_forced else None))
     assert {file.name[:15] for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.lba-"}
     monkeypatch.undo()
     np.testing.assert_array_equal(run(path, x), expected(model, x))

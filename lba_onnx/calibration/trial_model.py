@@ -65,6 +65,7 @@ def open_trial_model(model: Any, wide: Accumulator, selection: "Selection") -> I
         ModelError: No node is selected and convertible, or the model cannot be read.
     """
     from lba_onnx.rewrite.conversion import convert
+    from lba_onnx.rewrite.model_file import ModelFile
     from lba_onnx.rewrite.model_files import external_tensors
 
     converted, report = convert(model, wide, selection=selection)
@@ -73,8 +74,8 @@ def open_trial_model(model: Any, wide: Accumulator, selection: "Selection") -> I
         yield TrialModel(converted, names, None)
         return
     with scratch_folder() as folder:
-        path = folder / "converted.onnx"
-        converted, _ = convert(model, wide, selection=selection, model_output=path, use_external_data_format=True)
+        output = ModelFile(folder / "converted.onnx", use_external_data_format=True)
+        converted, _ = convert(model, wide, selection=selection, model_output=output)
         yield TrialModel(converted, names, folder)
 
 

@@ -116,6 +116,7 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
     from lba_onnx.cli.settings import take_family, take_method, take_samples, take_selection
     from lba_onnx.data.execution import Execution
     from lba_onnx.post_training import convert_only, convert_with_data
+    from lba_onnx.rewrite import ModelFile
 
     data, with_correction = given.pop("calibration_data_path"), given.pop("with_correction")
     if with_correction and data is None:
@@ -125,8 +126,9 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
     method, family = take_method(given), take_family(given)
     resume_path, metric = given.pop("resume_path"), given.pop("metric")
     providers = given.pop("providers")
+    output = ModelFile(output_path, use_external_data_format=given.pop("use_external_data_format"))
     if data is None and spec is not None:
-        return convert_only(onnx_path, spec, selection=selection, model_output=output_path, **given)
+        return convert_only(onnx_path, spec, selection=selection, model_output=output, **given)
     calibration = {"method": method, "resume_path": resume_path} if spec is None else {}
     with progress_bar("converting") as progress:
         return convert_with_data(
@@ -137,7 +139,7 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
             metric=metric,
             selection=selection,
             execution=Execution(providers, progress),
-            model_output=output_path,
+            model_output=output,
             **calibration,
             **given,
         )

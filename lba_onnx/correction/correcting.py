@@ -51,7 +51,6 @@ def correct(
     metric: "Metric | str | None" = None,
     execution: Execution = Execution(),
     model_output: str | PathLike[str] | None = None,
-    use_external_data_format: bool | None = None,
 ) -> "tuple[onnx.ModelProto, CorrectionReport]":
     """Undo, without training, what truncation systematically takes away from a converted model's dot products.
 
@@ -68,7 +67,6 @@ def correct(
         metric: What to choose by, as `evaluate` takes it; by default the SQNR of the outputs against float32.
         execution: How models run. Progress is told in samples, over all estimators.
         model_output: A file to write the result to, as for `convert`.
-        use_external_data_format: As for `convert`.
 
     Returns:
         The corrected model (a copy of the model where none is better) and what was done.
@@ -94,7 +92,7 @@ def correct(
     _LOG.info("%s", report.summary())
     corrected = trials.fold(report.estimator)
     set_metadata(corrected.proto, CORRECTION_KEY, json.dumps(_provenance(report)))
-    return deliver(corrected, model_output, use_external_data_format), report
+    return deliver(corrected, model_output), report
 
 
 class _Samples:

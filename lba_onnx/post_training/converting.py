@@ -63,7 +63,6 @@ def convert_with_data(
     resume_path: str | os.PathLike[str] | None = None,
     execution: Execution = Execution(),
     model_output: str | os.PathLike[str] | None = None,
-    use_external_data_format: bool | None = None,
 ) -> ConvertedModel:
     """Convert a float32 model: choose its biases, undo what truncation takes away, and measure the result.
 
@@ -84,7 +83,6 @@ def convert_with_data(
         resume_path: As in `calibrate`, for a family.
         execution: How models run. Progress is told step after step, in samples or evaluations.
         model_output: A file to write the result to, as for `convert`.
-        use_external_data_format: As for `convert`.
 
     Returns:
         The model and what was found on the way. `verdict` is "not measured" where there were too few samples, where
@@ -115,7 +113,7 @@ def convert_with_data(
             models[_CORRECTED], correction = stages.correct(converted, samples.to_fit, **running)
         verdicts = _measure(model, models, samples, inputs, report, running)
         final = next(reversed(models))
-        proto, path = stages.deliver(models[final], model_output, use_external_data_format)
+        proto, path = stages.deliver(models[final], model_output)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
     verdict = verdicts[final] if chosen is not None else _with_remark(verdicts[final], spec)
     result = ConvertedModel(proto, report, chosen, correction, verdict, before, path, kept(read))
@@ -250,18 +248,15 @@ class _Stages:
         proto, report = correct(converted, samples, model_output=path, **running)
         return path or proto, report
 
-    def deliver(
-        self, final: Any, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
-    ) -> tuple[onnx.ModelProto, Path | None]:
+    def deliver(self, final: Any, model_output: str | os.PathLike[str] | None) -> tuple[onnx.ModelProto, Path | None]:
         """Write the model where asked to; return it, and the file that its external data lies beside."""
         if self._folder is None or model_output is None:
             opened = OpenModel(final, None) if self._folder is None else open_model(final)
-            proto = deliver(opened, model_output, use_external_data_format)
+            proto = deliver(opened, model_output)
         elif final == self._path(_CORRECTED):
-            proto = deliver(open_model(final), model_output, use_external_data_format)
+            proto = deliver(open_model(final), model_output)
         else:  # its weights are the float32 model's, and may be referred to where they lie
-            arguments = {**self._conversion, "use_external_data_format": use_external_data_format}
-            proto, _ = convert(self._model, model_output=model_output, **arguments)
+            proto, _ = convert(self._model, model_output=model_output, **self._conversion)
         return proto, None if model_output is None else Path(model_output)
 
     def _path(self, name: str) -> Path | None:

@@ -36,7 +36,6 @@ def convert(
     selection: Selection = Selection(),
     portable: bool = False,
     model_output: str | os.PathLike[str] | None = None,
-    use_external_data_format: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> tuple[onnx.ModelProto, ConversionReport]:
     """Replace MatMul, Gemm and Conv by their low-bit-accumulator twins.
@@ -52,8 +51,7 @@ def convert(
         selection: Which nodes to convert.
         portable: Whether the model also carries a float32 body for each operator, so that it runs, without low-bit
             accumulators, where the library is not registered.
-        model_output: A file to write the result to.
-        use_external_data_format: As for `save_model`; takes model_output.
+        model_output: A file to write the result to; a `ModelFile` says where the weights go.
         provenance: Where the specs come from, as JSON values, kept in metadata_props; by default what a Calibration or
             a biases file tells (`Calibration.provenance`).
 
@@ -68,10 +66,8 @@ def convert(
         OutputError: model_output is the model itself, holds external data of it, or is the file of the specs.
         SelectionError: A name or pattern selects nothing, or something that cannot be converted.
         TypeError: An argument has the wrong type.
-        ValueError: use_external_data_format is given without model_output, or a text is neither a spec nor a file.
+        ValueError: A text is neither a spec nor a file.
     """
-    if use_external_data_format is not None and model_output is None:
-        raise ValueError("use_external_data_format: expected a model_output to go with it, got none")
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     given = read_given(spec)
     opened = open_model(model)
@@ -85,7 +81,7 @@ def convert(
         _options(selection, portable),
         given.provenance if provenance is None else provenance,
     )
-    return deliver(opened, model_output, use_external_data_format), report
+    return deliver(opened, model_output), report
 
 
 def list_candidates(model: ModelSource) -> ConversionReport:
@@ -158,22 +154,17 @@ def _options(selection: Selection, portable: bool) -> dict[str, Any]:
     return {**vars(selection), "portable": portable}
 
 
-def deliver(
-    opened: OpenModel, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
-) -> onnx.ModelProto:
+def deliver(opened: OpenModel, model_output: str | os.PathLike[str] | None) -> onnx.ModelProto:
     """Write a model where asked to, and return it with its values, or with references that lead to them.
 
     Args:
         opened: The model, and the file beside which its external data lies.
         model_output: The file to write; None for none.
-        use_external_data_format: As for `save_model`.
     """
     model = opened.proto
     if model_output is None:
         if opened.path and model_files.external_bytes(opened) + _SPARE_BYTES < model_files.MAX_PROTOBUF_BYTES:
             model_files.load_data(opened)
         return model
-    written = save_model(
-        model, model_output, use_external_data_format=use_external_data_format, source_path=opened.path
-    )
+    written = save_model(model, model_output, source_path=opened.path)
     return written if next(model_files.external_tensors(model), None) else model
