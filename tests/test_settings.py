@@ -55,6 +55,7 @@ def test_made_once(made):
 
 
 def test_lists_and_tuples_say_the_same():
+    assert type(Samples([], batch_size=np.int64(4)).batch_size) is int
     assert Selection(["conv1"], iter(["conv.*"])) == Selection(("conv1",), ("conv.*",))
     assert hash(Execution(["CPUExecutionProvider"])) == hash(Execution())
 

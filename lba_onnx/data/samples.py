@@ -1,7 +1,7 @@
 """Samples as functions take them: the data, and how they are read."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -37,8 +37,8 @@ class Samples:
         ValueError: A number is below 1.
     """
 
-    data: Any
-    labels: Labels | None = None
+    data: Any = field(repr=False)
+    labels: Labels | None = field(default=None, repr=False)
     _: KW_ONLY
     batch_size: int = DEFAULT_BATCH_SIZE
     max_samples: int | None = None
@@ -47,11 +47,11 @@ class Samples:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        as_count("batch_size", self.batch_size)
-        if self.max_samples is not None:
-            as_count("max_samples", self.max_samples)
         if isinstance(self.shared_inputs, str):
             raise TypeError(f"expected shared_inputs as a sequence of names, got {self.shared_inputs!r}")
+        object.__setattr__(self, "batch_size", as_count("batch_size", self.batch_size))
+        if self.max_samples is not None:
+            object.__setattr__(self, "max_samples", as_count("max_samples", self.max_samples))
         object.__setattr__(self, "shared_inputs", tuple(self.shared_inputs))
 
     @staticmethod
