@@ -13,20 +13,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.chunked_float.definition import quantize as quantize
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.conv_sizes import output_sizes, span
 from lba_onnx.integers import as_integer
 
 _Float64s = NDArray[np.float64]
 
 
-def dot(x: ArrayLike, w: ArrayLike, spec: Accumulator | str, initial: float = 0.0) -> float:
+def dot(
+    x: ArrayLike, w: ArrayLike, spec: Accumulator | str, initial: float = 0.0, place: tuple[int, int] = (0, 0)
+) -> float:
     """Return the dot product of two vectors; `initial` when they are empty.
 
     Args:
         x: Float32 values [depth].
         w: Float32 values [depth].
         spec: The accumulator, or the text of it.
-        initial: What the total starts from: a value of the accumulator.
+        initial: What the last chain of sums starts from: a value of the accumulator.
+        place: The row and the column of the output among those of its node, for kinds that draw random bits.
 
     Raises:
         ValueError: The vectors differ in length, or a value is not a float32 number.
@@ -34,7 +38,7 @@ def dot(x: ArrayLike, w: ArrayLike, spec: Accumulator | str, initial: float = 0.
     left, right = _float32_values(x), _float32_values(w)
     if len(left) != len(right):
         raise ValueError(f"expected vectors of one length, got {len(left)} and {len(right)} values")
-    return as_spec(spec).dot(left, right, initial)
+    return as_spec(spec).dot(left, right, initial, place)
 
 
 def fmaq(x: float, w: float, partial_sum: float, spec: Accumulator | str) -> float:
@@ -65,11 +69,11 @@ def _float32_values(values: ArrayLike) -> list[float]:
 
 
 def _sum_products(
-    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: Accumulator
+    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: Accumulator, places: Places
 ) -> NDArray[np.float32]:
     """Return the float32 sums of `depth` arrays of exact products, each of which broadcasts to `shape`."""
     total = np.zeros(shape)
-    for step in spec.steps(products, depth, shape):
+    for step in spec.steps(products, depth, shape, places):
         total = step.after
     return total.astype(np.float32)  # quantizing has made every zero +0
 
@@ -100,9 +104,22 @@ def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator | s
         raise ValueError(f"expected operands of equal depth, got shapes {left.shape} and {right.shape}")
     batch = np.broadcast_shapes(left_matrix.shape[:-2], right_matrix.shape[:-2])
     shape = (*batch, left_matrix.shape[-2], right_matrix.shape[-1])
-    result = _sum_products(matmul_products(left_matrix, right_matrix), depth, shape, spec)
+    result = _sum_products(matmul_products(left_matrix, right_matrix), depth, shape, spec, matmul_places(shape))
     left_out = [axis for axis, operand in ((-2, left), (-1, right)) if operand.ndim == 1]
     return result.squeeze(axis=tuple(left_out))
+
+
+def matmul_places(shape: tuple[int, ...]) -> Places:
+    """Return where the outputs [..., rows, columns] of matrix products stand."""
+    rows = np.arange(math.prod(shape[:-1]), dtype=np.int64).reshape(*shape[:-1], 1)
+    return Places(rows, np.arange(shape[-1], dtype=np.int64))
+
+
+def conv_places(shape: tuple[int, ...]) -> Places:
+    """Return where the outputs [batch, group, channels / group, *size] of a convolution stand."""
+    batch, groups, channels, *size = shape
+    rows = np.arange(batch * math.prod(size), dtype=np.int64).reshape(batch, 1, 1, *size)
+    return Places(rows, np.arange(groups * channels, dtype=np.int64).reshape(groups, channels, *(1 for _ in size)))
 
 
 def matmul_products(a: _Float64s, b: _Float64s) -> Iterator[_Float64s]:
@@ -144,7 +161,7 @@ def conv(
     window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
-    result = _sum_products(conv_products(x64, w64, window), depth, shape, as_spec(spec))
+    result = _sum_products(conv_products(x64, w64, window), depth, shape, as_spec(spec), conv_places(shape))
     return result.reshape(x64.shape[0], w64.shape[0], *window.out_size)
 
 
@@ -188,7 +205,7 @@ def conv_products(x: _Float64s, w: _Float64s, window: Window) -> Iterator[_Float
     """Yield for each k the exact products [batch, group, out_channels / group, *out_size] (some axes broadcast)."""
     for values, weights, inside in conv_operands(x, w, window):
         # Not just a product with the padding's zero: that would be NaN for an infinite weight.
-        yield np.where(inside, multiply(values, weights), 0.0)
+        yield np.where(inside | np.isfinite(weights), multiply(values, weights), 0.0)
 
 
 def window_of(

@@ -10,7 +10,8 @@ from hostile import KINDS, operand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import specs
+from same_bits import assert_same_bits
+from strategies import all_specs, specs
 
 from lba_onnx import kernels, native, reference
 from lba_onnx.arithmetic import AccumulatorSpec
@@ -214,7 +215,7 @@ def test_conv_of_empty_batch_and_empty_depth() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    spec=specs(largest_chunk=40),
+    spec=all_specs(largest_chunk=40),
     data=st.data(),
     shape=st.tuples(st.integers(1, 10), st.integers(0, 40), st.integers(1, 34)),
 )
@@ -225,19 +226,37 @@ def test_matmul_of_any_operands_and_spec_equals_reference(
     elements = st.floats(width=32, allow_nan=True, allow_infinity=True)
     a = data.draw(hnp.arrays(np.float32, (rows, depth), elements=elements))
     b = data.draw(hnp.arrays(np.float32, (depth, columns), elements=elements))
-    np.testing.assert_array_equal(kernels.matmul(a, b, spec), reference.matmul(a, b, spec))
+    assert_same_bits(kernels.matmul(a, b, spec), reference.matmul(a, b, spec))
+
+
+@settings(max_examples=100, deadline=None)
+@given(spec=all_specs(largest_chunk=40), seed=st.integers(0, 2**32 - 1))
+def test_conv_of_any_spec_equals_reference(spec: AccumulatorSpec, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups, channels, filters = (int(n) for n in rng.integers(1, 4, 3))
+    kernel, size = rng.integers(1, 4, 2), rng.integers(4, 8, 2)
+    x = rng.standard_normal((2, groups * channels, *size)).astype(np.float32)
+    w = rng.standard_normal((groups * filters, channels, *kernel)).astype(np.float32)
+    w.flat[rng.integers(w.size)] = rng.choice([np.inf, -1.0])
+    settings = {"strides": list(rng.integers(1, 3, 2)), "pads": list(rng.integers(0, 2, 4)), "group": groups}
+    assert_same_bits(kernels.conv(x, w, spec, **settings), reference.conv(x, w, spec, **settings))
 
 
 @settings(max_examples=150, deadline=None)
-@given(spec=specs(largest_chunk=40), seed=st.integers(0, 2**32 - 1), spread=st.integers(0, 30))
+@given(
+    spec=specs(largest_chunk=40) | all_specs(largest_chunk=40),
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.integers(0, 30),
+)
 def test_matmul_at_the_edges_of_any_spec_equals_reference(spec: AccumulatorSpec, seed: int, spread: int) -> None:
     rng = np.random.default_rng(seed)
     depth = int(rng.integers(1, 60))
-    centre = (spec.product_format.exponent_bits**2 - 2 * spec.product_format.exponent_bias) // 2
+    centred = spec.product_format or spec.accumulator_format
+    centre = (centred.exponent_bits**2 - 2 * centred.exponent_bias) // 2
     exponents = np.clip(centre // 2 + rng.integers(-spread, spread + 1, (40, depth)), -140, 120)
     values = np.ldexp(rng.standard_normal((40, depth)), exponents).astype(np.float32)
     a, b = values[:9], values[9:].T
-    np.testing.assert_array_equal(kernels.matmul(a, b, spec), reference.matmul(a, b, spec))
+    assert_same_bits(kernels.matmul(a, b, spec), reference.matmul(a, b, spec))
 
 
 def test_bad_operands_are_refused() -> None:

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import formats, specs
+from same_bits import assert_same_bits
+from strategies import all_specs, formats
 
 from lba_onnx import reference
 from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
-from lba_onnx.arithmetic.chunked_float import arrays, definition
+from lba_onnx.arithmetic.chunked_float import arrays
 
 HOSTILE = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 2.0**-64, 2.0**127, -1.75]
 M7E4 = AccumulatorSpec.parse("M7E4b10")
@@ -31,31 +32,39 @@ def float32_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
 
 def matmul_by_dots(a: np.ndarray, b: np.ndarray, spec: AccumulatorSpec) -> np.ndarray:
     """Return a product of matrices, one scalar dot product an output."""
-    outputs = [[reference.dot(row, column, spec) for column in b.T] for row in a]
+    outputs = [
+        [reference.dot(row, column, spec, place=(i, j)) for j, column in enumerate(b.T)] for i, row in enumerate(a)
+    ]
     return np.array(outputs, dtype=np.float32).reshape(len(a), b.shape[1])
 
 
 def conv_output(
-    x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec, starts: Sequence[int], dilations: Sequence[int]
+    x: np.ndarray,
+    w: np.ndarray,
+    spec: AccumulatorSpec,
+    starts: Sequence[int],
+    dilations: Sequence[int],
+    place: tuple[int, int],
 ) -> float:
     """Return one output: x [channels, *size] of the group, w [channels, *kernel], the window's first position."""
-    products: list[int | None] = []
+    values, weights = [], []
     for channel, *position in np.ndindex(w.shape):
         source = [start + p * dilation for start, p, dilation in zip(starts, position, dilations, strict=True)]
         is_inside = all(0 <= at < size for at, size in zip(source, x.shape[1:], strict=True))
-        value, weight = float(x[(channel, *source)]) if is_inside else 0.0, float(w[(channel, *position)])
-        products.append(definition.product_units(value, weight, spec) if is_inside else 0)
-    return definition.sum_units(products, spec)
+        weight = float(w[(channel, *position)])
+        values.append(float(x[(channel, *source)]) if is_inside else 0.0)
+        weights.append(weight if is_inside or math.isfinite(weight) else 0.0)
+    return spec.dot(values, weights, place=place)
 
 
 @given(st.data())
 def test_matmul_equals_scalar_dots_on_any_data(data: st.DataObject) -> None:
     rows, depth, columns = (data.draw(st.integers(low, high)) for low, high in ((0, 3), (0, 9), (0, 3)))
     a, b = data.draw(float32_arrays((rows, depth))), data.draw(float32_arrays((depth, columns)))
-    spec = data.draw(specs(largest_chunk=10))
+    spec = data.draw(all_specs(largest_chunk=10))
     result = reference.matmul(a, b, spec)
     assert result.dtype == np.float32
-    np.testing.assert_array_equal(result, matmul_by_dots(a, b, spec))
+    assert_same_bits(result, matmul_by_dots(a, b, spec))
 
 
 @pytest.mark.parametrize("text", ["M7E4b10", "M22E7b63", "M4E3b4,chunk=3", "M10E5b20,chunk=none,underflow=off"])
@@ -78,7 +87,7 @@ def test_conv_equals_scalar_outputs_on_any_data(data: st.DataObject) -> None:
     size = [r + data.draw(st.integers(0, 2)) for r in reach]
     x = data.draw(float32_arrays((batch, group * channels, *size)))
     w = data.draw(float32_arrays((group * per_group, channels, *kernel)))
-    spec = data.draw(specs(largest_chunk=10))
+    spec = data.draw(all_specs(largest_chunk=10))
 
     result = reference.conv(x, w, spec, strides, pads, dilations, group)
     room = zip(size, pads[:axes], pads[axes:], reach, strides, strict=True)
@@ -86,8 +95,10 @@ def test_conv_equals_scalar_outputs_on_any_data(data: st.DataObject) -> None:
     for image, out_channel, *place in np.ndindex(result.shape):
         first = out_channel // per_group * channels
         starts = [p * stride - pad for p, stride, pad in zip(place, strides, pads[:axes], strict=True)]
-        expected = conv_output(x[image, first : first + channels], w[out_channel], spec, starts, dilations)
-        np.testing.assert_array_equal(result[(image, out_channel, *place)], expected)
+        row = image * math.prod(result.shape[2:]) + int(np.ravel_multi_index(place, result.shape[2:]))
+        group_x, filter_w = x[image, first : first + channels], w[out_channel]
+        expected = conv_output(group_x, filter_w, spec, starts, dilations, (row, out_channel))
+        assert_same_bits(result[(image, out_channel, *place)], expected)
 
 
 @given(formats(), formats(), st.data())

@@ -4,10 +4,11 @@
 //   Step(sum, x, w)             the sum of a chain of products with one product more
 //   Join(total, sum)            the sum of a chain of sums with one sum more
 //   Finish(total)               float32, zeros positive
-// and, where it knows adder trees, kHasTrees = true and Product(x, w), which Join adds as it does sums. One whose outputs
-// differ by their place brings a class Output, made by At(place), with
+// and, where it knows adder trees, kHasTrees = true and Product(x, w), which Join adds as it does sums. One whose
+// outputs differ by their place brings a class Output, made by At(place), with
 //   Step(sum, x, w, k), Product(x, w, k), Join(total, sum, level, k)
-// instead: k is the first product of what is added, and level 1 in innermost groups, then one more for each further out.
+// instead: k is the first product of what is added, and level 1 in innermost groups, then one more for each further
+// out.
 #ifndef LBA_COMMON_DEFINED_DOT_H_
 #define LBA_COMMON_DEFINED_DOT_H_
 
@@ -113,6 +114,7 @@ LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, co
     } else {
       sum = DefinedChain(output, begin, end, read, Definition::Start());
     }
+    if (order.is_one_chain) return definition.Finish(sum);
     for (int level = 0;; ++level) {
       sums[level] = output.Join(sums[level], sum, level + 2, first);
       if (!order.Passes(level, end, depth)) break;

@@ -16,7 +16,8 @@ struct SumOrder {
 
   int64_t lengths[kMostLevels] = {1};  // products of a group of each level at most, each a multiple of the one before
   int levels = 1;
-  bool is_tree = false;  // of the innermost groups
+  bool is_tree = false;       // of the innermost groups
+  bool is_one_chain = false;  // no groups: their one sum is the total, and joins nothing
 
   LBA_HOST_DEVICE int64_t chunk() const { return lengths[0]; }
   // Whether a chain of this level (the innermost of sums is 0) ends with product end - 1, so that its sum passes on.

@@ -30,6 +30,12 @@ void CheckMeanings() {
   ExpectMeaning("M7E4b10,tree=4", "M7E4b11/M7E4b10,tree=4");
   ExpectMeaning("M7E4b10,tree=16,chunk=16", "M7E4b12/M7E4b10,chunk=16,tree=16");
   ExpectMeaning("M7E4b12/M7E4b10,chunk=none,tree=16", "M7E4b12/M7E4b10,tree=16");
+  ExpectMeaning("M7E4b10,round=stochastic8,seed=7", "M7E4b12/M7E4b10,round=stochastic8,seed=7");
+  ExpectMeaning("M5E6b31,subnormals=keep,product=exact,round=odd", "M5E6b31,round=odd,product=exact,subnormals=keep");
+  ExpectMeaning("fp32-fma", "M23E8b127,chunk=none,round=nearest,product=exact,range=infinity,subnormals=keep");
+  ExpectMeaning("fp16-fma, chunk=64", "M10E5b15,chunk=64,round=nearest,product=exact,range=infinity,subnormals=keep");
+  ExpectMeaning("fp16-mul-add", "M10E5b15/M10E5b15,chunk=none,round=nearest,range=infinity,subnormals=keep");
+  ExpectMeaning("fp12-sr4", "M5E6b31,chunk=none,round=stochastic4,product=exact");
   ExpectMeaning("M7E4b10/M7E4b10,chunk=9223372036854775807", "M7E4b10/M7E4b10,chunk=9223372036854775807");
 }
 
@@ -57,6 +63,11 @@ void CheckRefusals() {
   ExpectRefused("M7E4b10,chunk=2x2x2x2x2x2x2x2x2", "at most 8 levels of groups, got 9");
   ExpectRefused("M7E4b10,chunk=4294967296x4294967296", "groups of at most 9223372036854775807 products");
   ExpectRefused("M7E4b10,tree=1025", "a tree of at most 1024 products, got 1025");
+  ExpectRefused("M7E4b10,round=stochastic17", "random_bits from 1 to 16, got 17");
+  ExpectRefused("M7E4b10,round=stochastic", "expected chunk=<size>");
+  ExpectRefused("M7E4b10,seed=3", "a seed of stochastic rounding alone");
+  ExpectRefused("M7E4b12/M7E4b10,product=exact", "the format of sums alone beside product=exact");
+  ExpectRefused("M7E4b10,subnormals=keep,underflow=off", "underflow on where subnormals are kept");
   ExpectRefused("M7E4b10,chunk=-1", "expected chunk=<size>");
   ExpectRefused("M7E4b10, chunk=8,chunk=8", "expected chunk once, got it twice, at character 18");
   ExpectRefused("M7E4b10,underflow=maybe", "expected chunk=<size>");

@@ -1,7 +1,9 @@
 #include "arithmetic/chunked_float/accumulator.h"
 #include "arithmetic/chunked_float/cpu_planner.h"
+#include "arithmetic/chunked_float/ruled_definition.h"
 #include "arithmetic/nearest/cpu_kernels.h"
 #include "arithmetic/truncate/cpu_kernels.h"
+#include "kernels/cpu/definition_planner.h"
 
 namespace lba {
 namespace {
@@ -22,7 +24,7 @@ const TileKernels& NearestKernels(CpuPath path, const ShortCuts& cuts) {
   return path == CpuPath::kExact ? ExactChunkedFloatKernels() : NearestPortableKernels(cuts);
 }
 
-class CpuChunkedFloat : public ChunkedFloat {
+class PlainChunkedFloat : public ChunkedFloat {
  public:
   using ChunkedFloat::ChunkedFloat;
 
@@ -32,10 +34,22 @@ class CpuChunkedFloat : public ChunkedFloat {
   }
 };
 
+// What has no kernels but its definition.
+class RuledChunkedFloat : public ChunkedFloat {
+ public:
+  using ChunkedFloat::ChunkedFloat;
+
+  std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
+    return std::make_shared<const DefinitionPlanner<RuledDefinition>>(RuledConstants::Of(spec()), spec().Order(depth),
+                                                                      spec().rounding == Rounding::kStochastic);
+  }
+};
+
 }  // namespace
 
 SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec) {
-  return std::make_shared<const CpuChunkedFloat>(spec);
+  if (!spec.IsPlain()) return std::make_shared<const RuledChunkedFloat>(spec);
+  return std::make_shared<const PlainChunkedFloat>(spec);
 }
 
 }  // namespace lba

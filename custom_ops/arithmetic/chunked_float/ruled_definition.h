@@ -134,8 +134,8 @@ class RuledDefinition {
   LBA_HOST_DEVICE float Finish(State total) const {
     return static_cast<float>(c_.accumulator.has_infinity ? total : total + 0.0);
   }
-  LBA_HOST_DEVICE bool ProductIsAtMax(State product) const {
-    return !c_.exact_products && c_.product.IsLargest(product);
+  LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w) const {
+    return !c_.exact_products && c_.product.IsLargest(At({}).Product(x, w, 0));
   }
   LBA_HOST_DEVICE bool IsAtMax(State sum) const { return c_.accumulator.IsLargest(sum); }
 

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "arithmetic/chunked_float/named.h"
+
 namespace lba {
 namespace {
 
@@ -111,6 +113,8 @@ uint64_t ReadSeed(const std::string& value, const Part& option, const std::strin
   return seed;
 }
 
+std::string KeyOf(const Part& option) { return option.text.substr(0, option.text.find('=')); }
+
 void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* spec) {
   const size_t equals = std::min(option.text.find('='), option.text.size());
   const std::string key = option.text.substr(0, equals);
@@ -181,13 +185,31 @@ std::string CheckRules(const AccumulatorSpec& spec) {
 void ReadOptions(const std::vector<Part>& parts, const std::string& text, AccumulatorSpec* spec) {
   std::set<std::string> seen;
   for (size_t i = 1; i < parts.size(); ++i) {
-    const std::string key = parts[i].text.substr(0, parts[i].text.find('='));
+    const std::string key = KeyOf(parts[i]);
     if (!seen.insert(key).second) Fail("expected " + key + " once, got it twice", parts[i], text);
     ReadOption(parts[i], text, spec);
   }
   if (seen.count("tree") != 0 && seen.count("chunk") == 0) spec->chunk_size = 0;
   const std::string reason = CheckRules(*spec);
   if (!reason.empty()) Fail(reason, parts[parts.size() > 1 ? 1 : 0], text);
+}
+
+// The text with what its name stands for in place of it; options of the text go before those of the name.
+std::string WithoutName(const std::string& text) {
+  const std::vector<Part> parts = Split({text, 0}, ',');
+  const std::string meaning = TextOfName(parts.front().text);
+  if (meaning.empty()) return text;
+  const std::vector<Part> meant = Split({meaning, 0}, ',');
+  std::string whole = meant.front().text;
+  std::set<std::string> said;
+  for (size_t i = 1; i < parts.size(); ++i) {
+    whole += "," + parts[i].text;
+    said.insert(KeyOf(parts[i]));
+  }
+  for (size_t i = 1; i < meant.size(); ++i) {
+    if (said.count(KeyOf(meant[i])) == 0) whole += "," + meant[i].text;
+  }
+  return whole;
 }
 
 // A sum of c independent products grows like sqrt(c), so the products' range lies log2(c) / 2 binades below.
@@ -219,6 +241,7 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
     order.lengths[order.levels++] = std::min(products, whole);
     if (products >= whole) break;  // what lies further out has one group, which joins zero
   }
+  order.is_one_chain = order.levels == 0;
   order.levels = std::max(order.levels, 1);
   return order;
 }
@@ -240,11 +263,12 @@ bool AccumulatorSpec::IsPlain() const {
 }
 
 bool IsChunkedFloat(const std::string& text) {
-  const size_t first = text.find_first_not_of(kBlanks);
-  return first != std::string::npos && text[first] == 'M';
+  const std::string head = Split({text, 0}, ',').front().text;
+  return (!head.empty() && head[0] == 'M') || !TextOfName(head).empty();
 }
 
-AccumulatorSpec ParseSpec(const std::string& text) {
+AccumulatorSpec ParseSpec(const std::string& with_name) {
+  const std::string text = WithoutName(with_name);
   const std::vector<Part> parts = Split({text, 0}, ',');
   AccumulatorSpec spec;
   ReadOptions(parts, text, &spec);

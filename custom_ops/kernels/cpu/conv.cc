@@ -49,7 +49,8 @@ void TiledConv(const Planner& planner, const ConvShape& s, const float* x, const
     const Im2colSource patches(s, x, group);
     const StridedSource filters = FilterSource(s, w, group);
     const PackedPanels& packed = filter.group(group);
-    MovingPanel columns({planner, patches, filters, packed, MovingSide::kColumns});
+    const Place place{0, group * s.group_out_channels()};
+    MovingPanel columns({planner, patches, filters, packed, MovingSide::kColumns, place});
     columns.Load(first, static_cast<int>(std::min<int64_t>(positions - first, kColumnPanel)));
     alignas(64) float tile[kRowPanel * kColumnPanel];
     for (int64_t panel = first_filter; panel < std::min(first_filter + block, filter_panels); ++panel) {
@@ -108,10 +109,11 @@ void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x
     }
     const ConvShape flat = Flattened(shape);
     const double share = ProductShare(statistics);
-    if (NeedsMask(flat, *packed) || (IsDirect(flat) && !HasModestPlanes(flat))) {
+    const bool is_direct = IsDirect(flat) && !planner.differs_by_place();
+    if (NeedsMask(flat, *packed) || (is_direct && !HasModestPlanes(flat))) {
       MaskedConv(planner, flat, x, w, y, parallel, share);
     } else {
-      (IsDirect(flat) ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel, share);
+      (is_direct ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel, share);
     }
   }
   FinishConv(accumulator, shape, x, w, bias, y, parallel, statistics);

@@ -82,7 +82,7 @@ struct DefinedGates {
   void Note(bool gated, uint32_t* word) const { *word |= uint32_t{gated} << column; }
 
   State Joined(const State& total, const State& sum, uint32_t* word) const {
-    const State next = definition.Join(total, sum);
+    const State next = OutputOf<Definition>::At(definition, {}).Join(total, sum, 1, 0);
     Note(kWatch == Watch::kDifference ? next == total && !(sum == Definition::Start()) : definition.IsAtMax(next),
          word);
     return next;
@@ -92,7 +92,7 @@ struct DefinedGates {
     State sum = Definition::Start();
     for (int64_t k = begin; k < end; ++k) {
       const float x = args.rows[k * kRowPanel + row], w = args.columns[k * kColumnPanel + column];
-      const State next = definition.Step(sum, x, w);
+      const State next = OutputOf<Definition>::At(definition, {}).Step(sum, x, w, 0);
       const int64_t word = k * kRowPanel + row;
       if constexpr (kWatch == Watch::kOverflow) {
         Note(definition.ProductIsAtMax(x, w), args.products + word);

@@ -28,14 +28,15 @@ class DefinedChains {
     chain->exact_sum += static_cast<double>(x) * static_cast<double>(w);
     ++events->products.values;
     events->products.overflows += definition_.ProductIsAtMax(x, w);
-    const State next = definition_.Step(chain->sum, x, w);
+    const auto output = OutputOf<Definition>::At(definition_, {});
+    const State next = output.Step(chain->sum, x, w, 0);
     Count(next, chain->sum, x != 0 && w != 0, &events->partial_sums);
     chain->sum = next;
   }
 
   void EndChunk(Chain* chain, ChainEvents* events) const {
     chain->exact_total += chain->exact_sum;
-    const State next = definition_.Join(chain->total, chain->sum);
+    const State next = OutputOf<Definition>::At(definition_, {}).Join(chain->total, chain->sum, 1, 0);
     Count(next, chain->total, !(chain->sum == Definition::Start()), &events->totals);
     chain->total = next;
     chain->exact_sum = 0;
@@ -58,7 +59,10 @@ class DefinitionPlanner : public Planner {
  public:
   using Constants = typename Definition::Constants;
 
-  DefinitionPlanner(const Constants& constants, const SumOrder& order) : Planner(order), constants_(constants) {}
+  DefinitionPlanner(const Constants& constants, const SumOrder& order, bool differs_by_place = false)
+      : Planner(order), constants_(constants), differs_by_place_(differs_by_place) {}
+
+  bool differs_by_place() const override { return differs_by_place_; }
 
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
   const void* constants() const override { return &constants_; }
@@ -69,6 +73,7 @@ class DefinitionPlanner : public Planner {
 
  private:
   const Constants constants_;
+  const bool differs_by_place_;
 };
 
 template <class Definition>

@@ -1,5 +1,6 @@
 #include "kernels/cpu/masked_conv.h"
 
+#include <cmath>
 #include <vector>
 
 #include "kernels/cpu/im2col.h"
@@ -9,7 +10,7 @@
 namespace lba {
 namespace {
 
-// The exact dot product of a patch and a filter, with the weights over the padding left out.
+// The exact dot product of a patch and a filter, with the infinite weights and NaN over the padding left out.
 class MaskedDot {
  public:
   MaskedDot(const Planner& planner, int64_t depth)
@@ -17,17 +18,17 @@ class MaskedDot {
     for (int64_t k = 0; k < depth; ++k) offsets_[k] = k;
   }
 
-  float operator()(const float* patch, const float* is_inside, const float* filter) {
+  float operator()(const float* patch, const float* is_inside, const float* filter, const Place& place) {
     const int64_t depth = static_cast<int64_t>(weights_.size());
     for (int64_t k = 0; k < depth; ++k) {
-      weights_[k] = is_inside[k] != 0 ? filter[k] : 0.0f;
+      weights_[k] = is_inside[k] != 0 || std::isfinite(filter[k]) ? filter[k] : 0.0f;
       values_[k] = patch[k];
     }
     float out[kDirectRounding];
     const TileKernels& kernels = planner_.KernelsOf(CpuPath::kExact);
     const FpScope scope(kernels.mode);
-    kernels.direct[0](
-        {planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, &planner_.order(), 1, out});
+    kernels.direct[0]({planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, &planner_.order(),
+                       1, out, place});
     CountTiles(CpuPath::kExact, 1);
     return out[0];
   }
@@ -69,7 +70,7 @@ void MaskedConv(const Planner& planner, const ConvShape& shape, const float* x, 
       ThrowIfStopped();
       const int64_t channel = group * shape.group_out_channels() + i;
       y[(position / size * shape.out_channels + channel) * size + position % size] =
-          dot(patch.data(), is_inside.data(), w + channel * depth);
+          dot(patch.data(), is_inside.data(), w + channel * depth, {position, channel});
     }
   };
   RunTasks(parallel, shape.groups * shape.batch * size, run_task, share);

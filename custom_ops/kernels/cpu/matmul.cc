@@ -145,7 +145,8 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
     const int64_t entry = i / tasks.count();
     const StridedSource rows = SourceOfA(shape, a, entry);
     const StridedSource columns = SourceOfB(shape, b, shape.b_offsets[entry]);
-    const ProductSides sides{planner, rows, columns, packed->At(shape.b_offsets[entry]), MovingSide::kRows};
+    const ProductSides sides{
+        planner, rows, columns, packed->At(shape.b_offsets[entry]), MovingSide::kRows, Place{entry * shape.rows, 0}};
     RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
   };
   RunTasks(parallel, shape.batch() * tasks.count(), run_task, ProductShare(statistics));

@@ -50,6 +50,9 @@ class Planner {
   }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
 
+  // Whether outputs differ by their place (common/random_bits.h), so that kernels have to be told it.
+  virtual bool differs_by_place() const { return false; }
+
   virtual const TileKernels& KernelsOf(CpuPath path) const = 0;
   virtual const void* constants() const = 0;  // what these kernels read
   virtual std::unique_ptr<ChainFollower> FollowChains() const = 0;

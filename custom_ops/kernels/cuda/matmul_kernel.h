@@ -71,7 +71,7 @@ __device__ void ComputeExact(const MatMulArgs<Kind>& args, const Place& place) {
       *x = args.row_source.Read(row_offset, row, k);
       *w = args.column_source.Read(column_offset, column, k);
     };
-    const float dots[1] = {DefinedDot(args.kind.definition(), args.row_source.depth, args.kind.order(), read)};
+    const float dots[1] = {DefinedDot(args.kind.definition(), args.row_source.depth, args.kind.order(), Place{}, read)};
     Store(args, place, row, column, dots);
   }
 }

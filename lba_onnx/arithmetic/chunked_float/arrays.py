@@ -17,7 +17,7 @@ Why float64 loses nothing:
 
 import itertools
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,8 @@ class _Sums:
         for begin, end in spans(start, stop, self.order.lengths[level - 1]):
             is_tree = self.order.is_tree and level == 1
             addend = yield from self.tree(begin, end) if is_tree else self.chain(level - 1, begin, end)
-            total = yield from _yielded(self._step((start, begin, end), level + 1, None, addend, total))
+            step = self._step((start, begin, end), level + 1, None, addend, total)
+            total = yield from _yielded(step if self.order.has_groups else replace(step, after=addend))
         return total
 
     def tree(self, start: int, stop: int) -> Generator[Step, None, Float64s]:

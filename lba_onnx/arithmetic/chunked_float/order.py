@@ -31,16 +31,22 @@ class SumOrder:
         lengths: How many products a group of each level holds, at most; of each a multiple of the one before. What the
             last ones sum up to is added in one chain.
         is_tree: Whether the innermost groups are summed by an adder tree, else by a chain.
+        has_groups: Whether there are groups at all; else one chain over the whole depth is the total.
     """
 
     lengths: tuple[int, ...]
     is_tree: bool
+    has_groups: bool
 
     @classmethod
     def of(cls, depth: int, chunk_sizes: tuple[int, ...], tree: int | None) -> "SumOrder":
         """Return the order of sums of so many products."""
         sizes = (tree, *chunk_sizes) if tree else chunk_sizes or (max(depth, 1),)
-        return cls(tuple(math.prod(sizes[: level + 1]) for level in range(len(sizes))), tree is not None)
+        return cls(
+            tuple(math.prod(sizes[: level + 1]) for level in range(len(sizes))),
+            tree is not None,
+            bool(tree or chunk_sizes),
+        )
 
 
 def spans(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,7 @@ from typing import Any
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, Step
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
+from lba_onnx.arithmetic.chunked_float.named import without_name
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
@@ -14,6 +15,7 @@ from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
 from lba_onnx.arithmetic.places import Places
+from lba_onnx.arithmetic.rounding import Rounding
 from lba_onnx.integers import as_integer
 
 _SMALLEST_PRODUCT, _LARGEST_PRODUCT = 2.0**-298, 2.0**256  # of two float32 values
@@ -31,8 +33,9 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     @property
     def watched(self) -> frozenset[str]:
-        """Overflow and difference; of an adder tree's sums neither means anything."""
-        return frozenset() if self.tree is not None else frozenset(("overflow", "difference"))
+        """Overflow and difference; of sums of adder trees, or with random bits, neither is followed."""
+        is_followed = self.tree is None and self.rounding is not Rounding.STOCHASTIC
+        return frozenset(("overflow", "difference")) if is_followed else frozenset()
 
     @classmethod
     def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
@@ -58,6 +61,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         cls, text: SpecText, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True
     ) -> "AccumulatorSpec":
         """Read a spec from a text taken apart; see `parse`."""
+        text = without_name(text)
         rules = read_rules(text, chunk_size, underflow)
         product, accumulator = read_formats(text, rules)
         if product is None and not rules.exact_products:

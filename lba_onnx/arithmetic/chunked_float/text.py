@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from lba_onnx.arithmetic.chunked_float.named import is_named
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_size
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.families import FormatFamily
@@ -43,7 +44,7 @@ _EXPECTED = (
 
 def is_chunked_float(text: SpecText) -> bool:
     """Tell whether a text begins as one of this kind does."""
-    return _HEAD.match(text.head.text) is not None
+    return _HEAD.match(text.head.text) is not None or is_named(text)
 
 
 def read_formats(text: SpecText, rules: SumRules) -> tuple[FloatFormat | None, FloatFormat]:
