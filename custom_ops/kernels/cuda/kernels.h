@@ -53,12 +53,12 @@ class KernelsOf : public Kernels {
   LbaStatistics CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
                             cudaStream_t stream) const override {
     const Kind kind(spec_, args.depth);
-    return cuda::CountMatMul(kind.chains(), kind.order().chunk(), args, call, sampled_fraction, stream);
+    return cuda::CountMatMul(kind.chains(), kind.chunk(), args, call, sampled_fraction, stream);
   }
   LbaStatistics CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call,
                           double sampled_fraction, cudaStream_t stream) const override {
     const Kind kind(spec_, shape.depth());
-    return cuda::CountConv(kind.chains(), kind.order().chunk(), shape, x, w, call, sampled_fraction, stream);
+    return cuda::CountConv(kind.chains(), kind.chunk(), shape, x, w, call, sampled_fraction, stream);
   }
 
  private:
