@@ -70,8 +70,7 @@ def _sum_products(
     """Return the float32 sums of `depth` arrays of exact products, each of which broadcasts to `shape`."""
     total = np.zeros(shape)
     for step in spec.steps(products, depth, shape):
-        if step.product is None:
-            total = step.after
+        total = step.after
     return total.astype(np.float32)  # quantizing has made every zero +0
 
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.arithmetic.levels import Level
+
 Float64s = NDArray[np.float64]
 
 
@@ -65,6 +67,7 @@ class Step:
     """One addition of a dot product, for an array of outputs; arrays broadcast to the outputs' shape.
 
     Attributes:
+        level: Index of the level of the sum, in `Accumulator.levels`.
         start: First k of the group of products (a chunk) that the addition belongs to.
         stop: One more than the last k that has entered the group's sum.
         product: The exact product k = stop - 1, which this step adds; None where the group's sum joins the total.
@@ -75,6 +78,7 @@ class Step:
         overflows: Where `after` is the largest magnitude of its format.
     """
 
+    level: int
     start: int
     stop: int
     product: Float64s | None
@@ -92,14 +96,12 @@ class Accumulator(ABC):
         kind: The name of the kind, as in the registry.
         summary: The kind in a line.
         example: A text of the kind.
-        levels: The levels whose values are counted and ranged, from products up.
         watched: What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
-    levels: ClassVar[tuple[str, ...]]
     watched: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -151,6 +153,16 @@ class Accumulator(ABC):
             depth: How many.
             shape: Shape of the outputs.
         """
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[Level, ...]:
+        """The levels whose values are counted and ranged, innermost first: products, sums of them, the total."""
+
+    @property
+    def events(self) -> tuple[tuple[str, str], ...]:
+        """What is counted: pairs of a level's name and an event's."""
+        return tuple((level.name, event) for level in self.levels for event in level.events)
 
     @property
     @abstractmethod

@@ -4,12 +4,13 @@
 
 #include "arithmetic/accumulator.h"
 #include "arithmetic/chunked_float/spec.h"
+#include "arithmetic/chunked_float/statistics_chain.h"
 
 namespace lba {
 
 class ChunkedFloat : public Accumulator {
  public:
-  explicit ChunkedFloat(const AccumulatorSpec& spec) : Accumulator(TextOf(spec)), spec_(spec) {}
+  explicit ChunkedFloat(const AccumulatorSpec& spec) : Accumulator(TextOf(spec), ChunkedFloatLevels(1)), spec_(spec) {}
 
   const AccumulatorSpec& spec() const { return spec_; }
 

@@ -28,7 +28,7 @@ GatePlan ChunkedFloatPlanner::PlanGates(CpuPath path, const PanelBounds& moving,
 
 std::unique_ptr<ChainFollower> ChunkedFloatPlanner::FollowChains() const {
   const ChunkedFloatChains chains{short_cuts_.constants().definition};
-  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, chunk());
+  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, groups());
 }
 
 }  // namespace lba

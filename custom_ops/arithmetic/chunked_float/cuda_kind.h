@@ -100,6 +100,7 @@ class ChunkedFloatKind {
   }
 
   LBA_HOST_DEVICE Definition definition() const { return Definition(cuts_.constants()); }
+  SumGroups groups() const { return SumGroups(chunk()); }
   ChunkedFloatChains chains() const { return {cuts_.constants().definition}; }
 
  private:

@@ -4,6 +4,7 @@
 //   Step(sum, x, w)             the partial sum with one product more
 //   Join(total, sum)            the total with one chunk more
 //   Finish(total)               float32, zeros positive
+//   kSaturates                  whether anything does
 //   ProductIsAtMax(x, w), IsAtMax(state)   whether it has saturated, for gradients and statistics
 #ifndef LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
 #define LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
@@ -17,6 +18,7 @@ namespace lba {
 
 // For definitions whose values have no largest.
 struct NothingSaturates {
+  static constexpr bool kSaturates = false;
   static bool ProductIsAtMax(float, float) { return false; }
   template <class State>
   static bool IsAtMax(const State&) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "common/levels.h"
 #include "common/value_range.h"
 #include "kernels/cpu/chain_follower.h"
 #include "kernels/cpu/cpu_path.h"
@@ -36,6 +37,8 @@ class Planner {
   virtual ~Planner() = default;
 
   int64_t chunk() const { return chunk_; }
+  // What statistics follow.
+  virtual SumGroups groups() const { return SumGroups(chunk_); }
   CpuPath path() const { return path_; }  // the preferred one
 
   virtual int FixedScaleLog2(const ValueRange&) const { return 0; }

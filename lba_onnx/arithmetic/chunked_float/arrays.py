@@ -55,22 +55,28 @@ def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec
         partial_sum = np.zeros(shape)
         for k, product in enumerate(itertools.islice(products, stop - start), start):
             quantized = _quantized(product, spec.product_format, spec)
-            step = _step(start, k + 1, product, quantized, partial_sum, spec)
+            step = _step(1, start, k + 1, product, quantized, partial_sum, spec)
             partial_sum = step.after
             yield step
-        step = _step(start, stop, None, partial_sum, total, spec)
+        step = _step(2, start, stop, None, partial_sum, total, spec)
         total = step.after
         yield step
 
 
 def _step(
-    start: int, stop: int, product: Float64s | None, addend: Float64s, before: Float64s, spec: ChunkedFloatFields
+    level: int,
+    start: int,
+    stop: int,
+    product: Float64s | None,
+    addend: Float64s,
+    before: Float64s,
+    spec: ChunkedFloatFields,
 ) -> Step:
     add = odd_sum if spec.rounding is Rounding.NEAREST else truncated_sum
     after = _quantized(add(addend, before), spec.accumulator_format, spec)
     product_overflows = None if product is None else np.abs(addend) == spec.product_format.max_value
     overflows = np.abs(after) == spec.accumulator_format.max_value
-    return Step(start, stop, product, product_overflows, addend, before, after, overflows)
+    return Step(level, start, stop, product, product_overflows, addend, before, after, overflows)
 
 
 def _quantized(values: Float64s, number_format: FloatFormat, spec: ChunkedFloatFields) -> Float64s:

@@ -12,6 +12,7 @@ from lba_onnx.arithmetic.chunked_float.text import read_formats, read_options, w
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
+from lba_onnx.arithmetic.levels import Level, named_levels
 from lba_onnx.integers import as_integer
 
 _JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
@@ -24,7 +25,6 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     kind = "chunked-float"
     summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
-    levels = ("product", "partial_sum", "total")
     watched = frozenset(("overflow", "difference"))
 
     @classmethod
@@ -122,6 +122,11 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
         """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
         return arrays.steps(products, depth, shape, self)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Products, the sums of chunks, and the total."""
+        return named_levels(1, ("overflow", "underflow"), ("overflow", "underflow", "swamped"))
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:

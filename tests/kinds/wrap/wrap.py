@@ -15,6 +15,7 @@ import numpy as np
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, Step
 from lba_onnx.arithmetic.grammar import SpecText
+from lba_onnx.arithmetic.levels import Level, named_levels
 from lba_onnx.arithmetic.registry import Kind
 
 _HEAD = re.compile(r"wrap(\d{1,2})", re.ASCII)
@@ -28,7 +29,6 @@ class WrapSpec(Accumulator):
     kind = "wrap"
     summary = "integers that wrap, for tests"
     example = "wrap12"
-    levels = ("product", "partial_sum", "total")
     watched = frozenset(("difference",))
 
     bits: int
@@ -67,9 +67,12 @@ class WrapSpec(Accumulator):
         for k, product in enumerate(itertools.islice(products, depth)):
             addend = np.trunc(np.where(np.isfinite(product), product, np.nan))
             after = np.asarray(self._wrapped(total + addend))
-            yield Step(0, k + 1, product, never, addend, total, after, never)
+            yield Step(1, 0, k + 1, product, never, addend, total, after, never)
             total = after
-        yield Step(0, depth, None, None, total, np.zeros(shape), total, never)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return named_levels(0, (), ("swamped",))
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:
