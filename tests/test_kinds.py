@@ -10,6 +10,7 @@ import pytest
 from kinds.wrap.wrap import WRAP
 from kinds_library import kinds_library
 from operator_models import node_model
+from protocol_checks import check_all
 from small_models import images, network
 
 import lba_onnx
@@ -188,6 +189,11 @@ def test_sweeps_take_its_texts_beside_others():
     assert [point.to_json()["accumulator"] for point in result.points] == ["wrap9", "wrap24", "M7E5b12/M7E5b10"]
     narrow, wide, _ = (point.comparison.outputs[0].sqnr_db for point in result.points)
     assert narrow < 20 < wide
+
+
+@pytest.mark.parametrize("text", ["wrap4", "wrap12", "wrap24"])
+def test_it_is_what_it_says(text):
+    check_all(text)
 
 
 def test_what_the_kind_lacks_is_said():

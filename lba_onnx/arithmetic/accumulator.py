@@ -4,12 +4,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.levels import Level
+from lba_onnx.arithmetic.special_values import SpecialValues
 
 Float64s = NDArray[np.float64]
 
@@ -62,6 +65,12 @@ class HeldRange:
         return math.frexp(self.max_value)[1] - 1
 
 
+class ProductOrder(Enum):
+    """In which order the products of a dot product are taken; its value says so in words."""
+
+    NATURAL = "the order of k: along the depth of a product; of a convolution, channel by channel, each kernel in rows"
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One addition of a dot product, for an array of outputs; arrays broadcast to the outputs' shape.
@@ -96,12 +105,18 @@ class Accumulator(ABC):
         kind: The name of the kind, as in the registry.
         summary: The kind in a line.
         example: A text of the kind.
+        operand_types: Types of tensors whose values it takes as they are, as numpy names them.
+        result_type: The type that holds its results exactly; tensors of another operand type are rounded to it once.
+        product_order: The order in which it takes products.
         watched: What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
+    operand_types: ClassVar[tuple[str, ...]]
+    result_type: ClassVar[str]
+    product_order: ClassVar[ProductOrder]
     watched: ClassVar[frozenset[str]]
 
     @abstractmethod
@@ -163,6 +178,24 @@ class Accumulator(ABC):
     def events(self) -> tuple[tuple[str, str], ...]:
         """What is counted: pairs of a level's name and an event's."""
         return tuple((level.name, event) for level in self.levels for event in level.events)
+
+    @property
+    def special_values(self) -> SpecialValues:
+        """What NaN, infinity and the sign of zero become."""
+        return SpecialValues.of(self.dot)
+
+    @abstractmethod
+    def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
+        """Return what the values of each level are at most, in the order of `levels`.
+
+        Args:
+            largest_x: No element of one operand is larger in magnitude.
+            largest_w: Of the other.
+            depth: Products per dot product.
+
+        Raises:
+            ValueError: A magnitude is negative or not finite, or the depth is negative.
+        """
 
     @property
     @abstractmethod

@@ -16,13 +16,11 @@ _ROUNDINGS = {
 def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
     """Return headings and texts: widths, ranges, steps, the order of additions, and where ones stop counting."""
     return (
-        ("operands", "float32 and float16, exact values, subnormals too; products of two are formed without rounding"),
         ("products", _format_words(spec.product_format, spec)),
         ("sums", _format_words(spec.accumulator_format, spec)),
         ("rounding", _ROUNDINGS[spec.rounding]),
         ("overflow", "saturates at the largest value"),
         ("underflow", _underflow_words(spec)),
-        ("special values", "NaN where an operand is NaN, or infinity times 0; other infinities saturate; zeros are +0"),
         ("order", _order_words(spec.chunk_size)),
         ("adding 1", _ones_words(spec)),
     )

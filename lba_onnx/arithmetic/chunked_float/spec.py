@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, Step
-from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
+from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
+from lba_onnx.arithmetic.bounds import Bound
+from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, limits, losses
 from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.text import read_formats, read_options, write_options
@@ -25,6 +26,9 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     kind = "chunked-float"
     summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
+    operand_types = ("float32", "float16")
+    result_type = "float32"
+    product_order = ProductOrder.NATURAL
     watched = frozenset(("overflow", "difference"))
 
     @classmethod
@@ -127,6 +131,10 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     def levels(self) -> tuple[Level, ...]:
         """Products, the sums of chunks, and the total."""
         return named_levels(1, ("overflow", "underflow"), ("overflow", "underflow", "swamped"))
+
+    def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
+        """Return the bounds of products, of the sums of chunks, and of the total."""
+        return limits.bounds(self, largest_x, largest_w, depth)
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:

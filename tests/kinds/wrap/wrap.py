@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
-from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, Step
+from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, ProductOrder, Step
+from lba_onnx.arithmetic.bounds import Bound, check_summary
 from lba_onnx.arithmetic.grammar import SpecText
 from lba_onnx.arithmetic.levels import Level, named_levels
 from lba_onnx.arithmetic.registry import Kind
@@ -29,6 +30,9 @@ class WrapSpec(Accumulator):
     kind = "wrap"
     summary = "integers that wrap, for tests"
     example = "wrap12"
+    operand_types = ("float32", "float16")
+    result_type = "float32"
+    product_order = ProductOrder.NATURAL
     watched = frozenset(("difference",))
 
     bits: int
@@ -73,6 +77,11 @@ class WrapSpec(Accumulator):
     @property
     def levels(self) -> tuple[Level, ...]:
         return named_levels(0, (), ("swamped",))
+
+    def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
+        check_summary(largest_x, largest_w, depth)
+        product = float(math.floor(largest_x * largest_w))
+        return Bound("product", product, fits=True), Bound.held("total", depth * product, float(1 << (self.bits - 1)))
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:
