@@ -9,7 +9,7 @@
 
 namespace lba {
 
-constexpr int kMaxLevels = 8;               // products, the total, and partial sums between
+constexpr int kMaxLevels = 10;              // products, the total, and partial sums between
 constexpr int kMaxSums = kMaxLevels - 1;    // partial sums and the total
 constexpr int kMaxGroups = kMaxLevels - 2;  // partial sums
 

@@ -78,6 +78,13 @@ struct ExtremeSums {
     }
   }
 
+  static void AddTo(V (&sums)[kVectors], const V (&ended)[kVectors], V (&known)[kVectors]) {
+    for (int v = 0; v < kVectors; ++v) {
+      sums[v] += ended[v];
+      Raise(sums[v], &known[v]);
+    }
+  }
+
   void Follow(const ExtremesArgs& args, int row, int column) {
     V outer[kMaxSums][kVectors], first_largest[kVectors];  // outer[0] is not used
     for (int n = 1; n <= args.groups.count; ++n) std::fill_n(outer[n], kVectors, V{});
@@ -97,13 +104,12 @@ struct ExtremeSums {
           Raise(sums[v], &first_largest[v]);
         }
       }
-      args.groups.ForEachEnded(end, args.depth, [&](int n) {
-        for (int v = 0; v < kVectors; ++v) {
-          outer[n + 1][v] += n == 0 ? sums[v] : outer[n][v];
-          Raise(outer[n + 1][v], &largest[n + 1][v]);
-          if (n > 0) outer[n][v] = V{};
-        }
-      });
+      if (args.groups.count == 0) continue;
+      AddTo(outer[1], sums, largest[1]);
+      for (int n = 1; n < args.groups.count && args.groups.Ends(n, end, args.depth); ++n) {
+        AddTo(outer[n + 1], outer[n], largest[n + 1]);
+        std::fill_n(outer[n], kVectors, V{});
+      }
     }
     std::copy_n(first_largest, kVectors, largest[0]);
   }
