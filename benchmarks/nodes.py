@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lba_onnx.arithmetic import AccumulatorSpec
-from lba_onnx.ops import DOMAIN, OP_TYPES, VERSION
+from lba_onnx.ops import DOMAIN, VERSION
 from lba_onnx.session import make_session
 
 Floats = NDArray[np.float32]
@@ -37,7 +37,7 @@ def make_model(
     values = {**(attributes or {}), **(spec.to_attributes() if spec else {})}
     domain = DOMAIN if spec else ""
     node = helper.make_node(
-        OP_TYPES[op_type] if spec else op_type, [*inputs, *constants], ["y"], op_type, domain=domain, **values
+        f"Lba{op_type}" if spec else op_type, [*inputs, *constants], ["y"], op_type, domain=domain, **values
     )
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape) for name, array in inputs.items()]
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)

@@ -223,11 +223,11 @@ def _check_session() -> str:
 def _matmul_model(spec: Accumulator) -> bytes:
     from onnx import TensorProto, helper
 
-    from lba_onnx import ops
+    from lba_onnx import operators
 
     a, b, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, None]) for name in "aby")
-    node = helper.make_node("LbaMatMul", ["a", "b"], ["y"], "matmul", domain=ops.DOMAIN, **spec.to_attributes())
-    operator_sets = [helper.make_opsetid("", 17), helper.make_opsetid(ops.DOMAIN, ops.VERSION)]
+    node = helper.make_node("LbaMatMul", ["a", "b"], ["y"], "matmul", domain=operators.DOMAIN, **spec.to_attributes())
+    operator_sets = [helper.make_opsetid("", 17), helper.make_opsetid(operators.DOMAIN, operators.VERSION)]
     graph = helper.make_graph([node], "self_check", [a, b], [y])
     return bytes(helper.make_model(graph, opset_imports=operator_sets, ir_version=8).SerializeToString())
 

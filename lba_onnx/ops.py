@@ -1,10 +1,6 @@
-"""The operators of domain `lba_onnx`: their names, what they take, and their twins for onnx's reference evaluator.
-
-docs/operators.md specifies them in words; custom_ops/onnxruntime/ implements them for onnxruntime.
-"""
+"""The operators of domain `lba_onnx`: their twins for onnx's reference evaluator, and their table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,83 +10,14 @@ from onnx.reference.op_run import OpRun
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.conv_sizes import covered_size, same_outputs
-
-DOMAIN = "lba_onnx"
-VERSION = 1
-OP_TYPES = {"MatMul": "LbaMatMul", "Gemm": "LbaGemm", "Conv": "LbaConv"}
-"""The standard operator types that have a twin in this domain, and the twins' names."""
-ELEMENT_TYPES = ("float32", "float16")
+from lba_onnx.operators import DOMAIN as DOMAIN
+from lba_onnx.operators import ELEMENT_TYPES as ELEMENT_TYPES
+from lba_onnx.operators import OPERATORS as OPERATORS
+from lba_onnx.operators import VERSION as VERSION
+from lba_onnx.operators import AttributeSchema as AttributeSchema
+from lba_onnx.operators import OperatorSchema as OperatorSchema
 
 _Floats = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class AttributeSchema:
-    """One attribute of an operator.
-
-    Attributes:
-        name: Its name.
-        type: "int", "ints", "float" or "string".
-        default: Its value when absent; None where that follows from the operands, or where it is required.
-        is_required: Whether a node without it is an error.
-    """
-
-    name: str
-    type: str
-    default: int | float | str | None = None
-    is_required: bool = False
-
-
-@dataclass(frozen=True)
-class OperatorSchema:
-    """One operator.
-
-    Attributes:
-        op_type: Its name in the domain.
-        inputs: Names of the inputs; all have the type of the output.
-        required_inputs: How many of them must be there; the others are left out at the end.
-        output: Name of the output.
-        attributes: Those of the operator that it replaces, then those of the arithmetic.
-    """
-
-    op_type: str
-    inputs: tuple[str, ...]
-    required_inputs: int
-    output: str
-    attributes: tuple[AttributeSchema, ...]
-
-
-ARITHMETIC_ATTRIBUTES: tuple[AttributeSchema, ...] = (
-    AttributeSchema("accumulator", "string", ""),
-    AttributeSchema("product_format", "string", ""),
-    AttributeSchema("accumulator_format", "string", ""),
-    AttributeSchema("chunk_size", "int", 16),
-    AttributeSchema("underflow", "int", 1),
-    AttributeSchema("statistics", "string", ""),
-)
-"""Of the arithmetic: `accumulator`, or in its place the four that models of before have; and the key of statistics."""
-SPEC_ATTRIBUTES = frozenset(attribute.name for attribute in ARITHMETIC_ATTRIBUTES) - {"statistics"}
-"""The names of those that say which accumulator."""
-_GEMM_ATTRIBUTES = (
-    AttributeSchema("alpha", "float", 1.0),
-    AttributeSchema("beta", "float", 1.0),
-    AttributeSchema("transA", "int", 0),
-    AttributeSchema("transB", "int", 0),
-)
-_CONV_ATTRIBUTES = (
-    AttributeSchema("auto_pad", "string", "NOTSET"),
-    AttributeSchema("dilations", "ints"),
-    AttributeSchema("group", "int", 1),
-    AttributeSchema("kernel_shape", "ints"),
-    AttributeSchema("pads", "ints"),
-    AttributeSchema("strides", "ints"),
-)
-OPERATORS: Mapping[str, OperatorSchema] = {
-    "LbaMatMul": OperatorSchema("LbaMatMul", ("A", "B"), 2, "Y", ARITHMETIC_ATTRIBUTES),
-    "LbaGemm": OperatorSchema("LbaGemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES + ARITHMETIC_ATTRIBUTES),
-    "LbaConv": OperatorSchema("LbaConv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES + ARITHMETIC_ATTRIBUTES),
-}
-"""The operators by name."""
 
 
 class LbaMatMul(OpRun):  # type: ignore[misc]

@@ -89,7 +89,9 @@ def first_difference(actual: Values, expected: Values) -> str | None:
 def draw_spec(rng: np.random.Generator) -> AccumulatorSpec:
     """Any legal spec; most with thresholds that ordinary operands meet."""
     chunk = rng.choice([0, 1, 2, 3, 5, 16, 16, 16, 17, 32, 1000])
-    return AccumulatorSpec(_draw_format(rng), _draw_format(rng), int(chunk) or None, bool(rng.random() < 0.7))
+    return AccumulatorSpec(
+        _draw_format(rng), _draw_format(rng), chunk_size=int(chunk) or None, underflow=bool(rng.random() < 0.7)
+    )
 
 
 def _draw_format(rng: np.random.Generator) -> FloatFormat:

@@ -1,4 +1,4 @@
-"""The native library with the kinds of tests/kinds, which are installed nowhere."""
+"""The native library with the kinds and the operator of tests/kinds, which are installed nowhere."""
 
 import functools
 import shutil

@@ -67,7 +67,7 @@ def check_order(spec: Accumulator) -> None:
     assert spec.product_order is ProductOrder.NATURAL
     products = np.arange(1.0, DEPTH + 1)
     seen = [step.product for step in spec.steps(iter(products), DEPTH, ()) if step.product is not None]
-    assert seen == list(products)
+    assert seen in (list(products), [])  # none are seen where products are added to each other
     a, b = draw((3, DEPTH), 5, 30.0), draw((DEPTH, 2), 6, 3.0)
     np.testing.assert_array_equal(
         native.matmul(a[np.newaxis], b[np.newaxis], spec, 1)[0],
@@ -83,7 +83,7 @@ def check_levels(spec: Accumulator) -> None:
     steps = list(spec.steps(iter(np.ones(DEPTH)), DEPTH, ()))
     assert {step.level for step in steps} == set(range(1, len(spec.levels)))
     assert steps[-1].level == len(spec.levels) - 1
-    assert all((step.level == 1) == (step.product is not None) for step in steps)
+    assert all(step.level == 1 for step in steps if step.product is not None)
 
 
 def check_bounds(spec: Accumulator) -> None:
@@ -94,7 +94,7 @@ def check_bounds(spec: Accumulator) -> None:
         operands = draw((40, DEPTH), seed, largest), draw((40, DEPTH), seed + 50, 1.5)
         for x, w in (operands, (np.full((1, DEPTH), np.float32(largest)), np.full((1, DEPTH), np.float32(1.5)))):
             for step in spec.steps(iter((x.astype(float) * w).T), DEPTH, (len(x),)):
-                assert np.all(np.abs(step.after) <= bounds[step.level].largest)
+                assert not np.any(np.abs(step.after) > bounds[step.level].largest)  # infinities may make NaN
                 assert not (bounds[step.level].fits and np.any(step.overflows))
                 if step.product is not None:
                     assert np.all(np.abs(step.addend) <= bounds[0].largest * 1.000001)

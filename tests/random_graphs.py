@@ -62,7 +62,9 @@ def random_spec(generator: np.random.Generator) -> AccumulatorSpec:
         return FloatFormat(int(generator.integers(0, 23)), exponent_bits, bias)
 
     chunk_size = generator.choice([1, 2, 5, 16, 64, 0])
-    return AccumulatorSpec(random_format(), random_format(), int(chunk_size) or None, bool(generator.random() < 0.7))
+    return AccumulatorSpec(
+        random_format(), random_format(), chunk_size=int(chunk_size) or None, underflow=bool(generator.random() < 0.7)
+    )
 
 
 class RandomGraph:

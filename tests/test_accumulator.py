@@ -28,10 +28,13 @@ def test_every_form_reads_back(spec: AccumulatorSpec) -> None:
     ("spec", "text"),
     [
         (AccumulatorSpec(PRODUCT, ACCUMULATOR), "M7E4b12/M7E4b10"),
-        (AccumulatorSpec(PRODUCT, ACCUMULATOR, 32), "M7E4b12/M7E4b10,chunk=32"),
-        (AccumulatorSpec(PRODUCT, ACCUMULATOR, None), "M7E4b12/M7E4b10,chunk=none"),
-        (AccumulatorSpec(PRODUCT, ACCUMULATOR, 16, False), "M7E4b12/M7E4b10,underflow=off"),
-        (AccumulatorSpec(PRODUCT, ACCUMULATOR, None, False), "M7E4b12/M7E4b10,chunk=none,underflow=off"),
+        (AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=32), "M7E4b12/M7E4b10,chunk=32"),
+        (AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=None), "M7E4b12/M7E4b10,chunk=none"),
+        (AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=16, underflow=False), "M7E4b12/M7E4b10,underflow=off"),
+        (
+            AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=None, underflow=False),
+            "M7E4b12/M7E4b10,chunk=none,underflow=off",
+        ),
     ],
 )
 def test_str_names_what_is_not_the_default(spec: AccumulatorSpec, text: str) -> None:
@@ -50,12 +53,12 @@ def test_product_bias_rounds_the_rule_down(number_format: FloatFormat, chunk_siz
 )
 def test_one_format_is_the_accumulator(chunk_size: int | None, bias: int) -> None:
     spec = AccumulatorSpec.parse("M7E4b10", chunk_size=chunk_size, underflow=False)
-    assert spec == AccumulatorSpec(FloatFormat(7, 4, bias), ACCUMULATOR, chunk_size, False)
+    assert spec == AccumulatorSpec(FloatFormat(7, 4, bias), ACCUMULATOR, chunk_size=chunk_size, underflow=False)
 
 
 def test_text_goes_before_the_arguments() -> None:
     spec = AccumulatorSpec.parse(" M7E4b10, chunk=64 , underflow=on", chunk_size=4, underflow=False)
-    assert spec == AccumulatorSpec(FloatFormat(7, 4, 13), ACCUMULATOR, 64, True)
+    assert spec == AccumulatorSpec(FloatFormat(7, 4, 13), ACCUMULATOR, chunk_size=64, underflow=True)
 
 
 def test_formats_may_differ_in_everything() -> None:
@@ -117,8 +120,8 @@ def test_illegal_field_is_refused(fields: dict[str, object], error: type[Excepti
 
 
 def test_numpy_fields_become_plain_values() -> None:
-    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, np.int32(8), np.bool_(False))  # type: ignore[arg-type]
-    assert spec == AccumulatorSpec(PRODUCT, ACCUMULATOR, 8, False)
+    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=np.int32(8), underflow=np.bool_(False))  # type: ignore[arg-type]
+    assert spec == AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=8, underflow=False)
     assert (type(spec.chunk_size), type(spec.underflow)) == (int, bool)
 
 
@@ -126,13 +129,13 @@ OLD_JSON = {"product_format": "M7E4b12", "accumulator_format": "M7E4b10", "chunk
 
 
 def test_json_is_the_text_and_what_follows_from_it() -> None:
-    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, None)
+    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=None)
     assert spec.to_json() == {"accumulator": str(spec), **OLD_JSON, "rounding": "truncate"}
 
 
 def test_json_of_before_reads_back() -> None:
     """Calibration files written before there were other roundings hold the four fields, and no text."""
-    assert from_json(OLD_JSON) == AccumulatorSpec(PRODUCT, ACCUMULATOR, None)
+    assert from_json(OLD_JSON) == AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=None)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +164,19 @@ OLD_ATTRIBUTES = {"product_format": "M7E4b12", "accumulator_format": "M7E4b10", 
 
 
 def test_attributes_are_one_text() -> None:
-    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, None, False)
+    spec = AccumulatorSpec(PRODUCT, ACCUMULATOR, chunk_size=None, underflow=False)
     assert spec.to_attributes() == {"accumulator": "M7E4b12/M7E4b10,chunk=none,underflow=off"}
     assert from_attributes(OLD_ATTRIBUTES) == spec
+
+
+def test_one_of_several_products_has_an_attribute_of_its_own() -> None:
+    spec = AccumulatorSpec.parse("M7E4b10")
+    both = {**spec.to_attributes("qk"), **spec.wide().to_attributes("pv")}
+    assert both == {"accumulator_qk": "M7E4b12/M7E4b10", "accumulator_pv": "M22E7b63/M22E7b63"}
+    assert (from_attributes(both, "qk"), from_attributes(both, "pv")) == (spec, spec.wide())
+    for attributes in ({}, spec.to_attributes(), OLD_ATTRIBUTES):
+        with pytest.raises(ValueError, match="attribute accumulator_qk: expected an accumulator .*, got none"):
+            from_attributes(attributes, "qk")
 
 
 @pytest.mark.parametrize("name", OLD_ATTRIBUTES)

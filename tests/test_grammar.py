@@ -39,7 +39,7 @@ def test_texts_are_taken_apart(text: str, levels: list[str], options: list[str])
         ("M7E4b12/M30E4b10", 9, "M22E4b10"),
         ("M7E4b200", 1, "M7E4b126"),
         ("M7E9b10", 1, "M7E7b10"),
-        ("M7E4b10,round=even", 9, "round=nearest"),
+        ("M7E4b10,round=nearst", 9, "round=nearest"),
     ],
 )
 def test_an_error_names_the_character_and_the_nearest_text(text: str, character: int, nearest: str) -> None:

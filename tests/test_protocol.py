@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from protocol_checks import check_all, check_knobs
+from protocol_checks import check_all, check_bounds, check_knobs
 from test_native_layout import compile_with
 
 from lba_onnx.arithmetic import as_spec, parse_family
@@ -17,6 +17,16 @@ TEXTS = [
     "M2E3b2,round=nearest,chunk=8",
     "M4E3b0/M4E3b1,underflow=off",
     "M22E7b63/M22E7b63",
+    "M7E4b12/M7E4b10,chunk=3x4",
+    "M3E4b8/M3E4b7,tree=8,chunk=2x2",
+]
+IN_PYTHON = [
+    "M3E4b8/M3E4b7,round=odd",
+    "M2E4b8/M2E4b7,round=stochastic4",
+    "M3E4b7/M3E4b7,round=nearest-away,chunk=2x3",
+    "M3E4b7,product=exact,round=nearest",
+    "M2E3b3/M2E3b3,subnormals=keep,round=nearest,chunk=5",
+    "M3E4b7/M3E4b7,range=infinity,subnormals=keep,round=nearest",
 ]
 SOURCES = Path(__file__).parents[1] / "custom_ops"
 
@@ -29,6 +39,11 @@ def test_every_kind_is_what_it_says():
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_are_what_they_say(text):
     check_all(text)
+
+
+@pytest.mark.parametrize("text", IN_PYTHON)
+def test_bounds_hold_of_every_rounding(text):
+    check_bounds(as_spec(text))
 
 
 @pytest.mark.parametrize("text", ["M7E4", "M2E1,chunk=none", "M22E7,round=nearest"])

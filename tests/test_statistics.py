@@ -27,8 +27,8 @@ class Walk:
 
     def __init__(self, spec: AccumulatorSpec) -> None:
         self.spec = spec
-        self.events = {kind: Counter() for kind in ("product", "partial_sum", "total")}
-        self.bins = {kind: Counter() for kind in ("product", "partial_sum", "total")}
+        self.events = {level.name: Counter() for level in spec.levels}
+        self.bins = {level.name: Counter() for level in spec.levels}
 
     def count(self, kind: str, exact: float) -> None:
         if exact:
@@ -48,23 +48,27 @@ class Walk:
         return after
 
     def dot(self, x: np.ndarray, w: np.ndarray) -> None:
-        exact_total = total = 0.0
-        chunk = self.spec.chunk_size or len(x)
-        for begin in range(0, len(x), chunk):
-            exact_sum = partial_sum = 0.0
-            for k in range(begin, min(begin + chunk, len(x))):
-                product = float(x[k]) * float(w[k])
-                self.count("product", product)
-                exact_sum += product
-                self.count("partial_sum", exact_sum)
-                partial_sum = self.step("partial_sum", self.step("product", product, 0.0), partial_sum)
-            exact_total += exact_sum
-            self.count("total", exact_total)
-            total = self.step("total", partial_sum, total)
+        lengths = (1, *self.spec.order(len(x)).lengths)
+        self.sum(len(lengths), lengths, [float(a) * float(b) for a, b in zip(x, w, strict=True)])
+
+    def sum(self, level: int, lengths: tuple[int, ...], products: list[float]) -> tuple[float, float]:
+        """Return the unquantized and the quantized value of a level over such products."""
+        kind = self.spec.levels[level].name
+        if level == 0:
+            self.count(kind, products[0])
+            return products[0], self.step(kind, products[0], 0.0)
+        exact_sum = partial_sum = 0.0
+        for begin in range(0, len(products), lengths[level - 1]):
+            exact, value = self.sum(level - 1, lengths, products[begin : begin + lengths[level - 1]])
+            exact_sum += exact
+            self.count(kind, exact_sum)
+            partial_sum = self.step(kind, value, partial_sum)
+        return exact_sum, partial_sum
 
 
 def assert_same(statistics: native.Statistics, walk: Walk) -> None:
-    for kind in ("product", "partial_sum", "total"):
+    assert [level.name for level in statistics.levels] == list(walk.events)
+    for kind in walk.events:
         level, expected = statistics[kind], walk.events[kind]
         assert level.values == expected["values"]
         assert level.events == {name: expected[name] for name in level.events}, kind
@@ -73,7 +77,17 @@ def assert_same(statistics: native.Statistics, walk: Walk) -> None:
         assert bins == dict(walk.bins[kind]), kind
 
 
-@pytest.mark.parametrize("text", ["M4E3b4", "M7E4b10,chunk=5", "M7E4b12/M4E3b5,chunk=none", "M3E3b5,underflow=off"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "M4E3b4",
+        "M7E4b10,chunk=5",
+        "M7E4b12/M4E3b5,chunk=none",
+        "M3E3b5,underflow=off",
+        "M4E3b4,chunk=3x4",
+        "M7E4b10,chunk=2x2x30",
+    ],
+)
 @pytest.mark.parametrize("kind", ["overflow", "underflow", "zeros"])
 def test_matmul_statistics_equal_a_plain_walk(run: str, text: str, kind: str) -> None:
     spec = AccumulatorSpec.parse(text)

@@ -5,13 +5,14 @@
 #include <cstdint>
 
 #include "common/host_device.h"
+#include "common/sum_order.h"
 #include "lba/c_api.h"
 
 namespace lba {
 
-constexpr int kMaxLevels = 10;              // products, the total, and partial sums between
-constexpr int kMaxSums = kMaxLevels - 1;    // partial sums and the total
-constexpr int kMaxGroups = kMaxLevels - 2;  // partial sums
+constexpr int kMaxGroups = SumOrder::kMostLevels;  // partial sums
+constexpr int kMaxSums = kMaxGroups + 1;           // these and the total
+constexpr int kMaxLevels = kMaxSums + 1;           // these and products
 
 // How many products a group of each level of partial sums holds, innermost first; each is a multiple of the one before.
 // Sums are numbered likewise: sum 0 takes products, sum n + 1 the sums n of groups that end, and sum `count` is the

@@ -42,10 +42,11 @@ AutoPad ReadAutoPad(const AttributeReader& attributes) {
 
 }  // namespace
 
-std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes) {
+std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes, const std::string& product) {
   std::string key;
   attributes.Read("statistics", &key);
   if (key.empty()) return nullptr;
+  if (!product.empty()) key += "/" + product;
   std::shared_ptr<StatisticsCollector> statistics = FindStatistics(key);
   if (!statistics) Fail("statistics", "expected a key whose run is open, got \"" + key + "\", whose run is not open");
   return statistics;

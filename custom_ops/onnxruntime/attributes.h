@@ -66,7 +66,8 @@ struct ConvAttributes {
 };
 
 // All throw std::invalid_argument with the attribute's name, what was expected and what came.
-std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes);
+// ReadStatistics: `product` is that of a node with several; its key is the node's with "/product" behind it.
+std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes, const std::string& product = "");
 GemmAttributes ReadGemmAttributes(const AttributeReader& attributes);
 ConvAttributes ReadConvAttributes(const AttributeReader& attributes);
 

@@ -9,6 +9,7 @@
 #include "onnxruntime/kernel.h"
 #include "onnxruntime/observed_kernel.h"
 #include "onnxruntime/offload.h"
+#include "onnxruntime/operator_registry.h"
 #include "onnxruntime/shape_inference.h"
 
 namespace lba::ort {
@@ -16,22 +17,13 @@ namespace {
 
 constexpr char kDomain[] = "lba_onnx";
 constexpr int kVersion = 1;
-constexpr size_t kRequiredInputs = 2;
 
 constexpr char kCpuProvider[] = "CPUExecutionProvider";
 constexpr char kCudaProvider[] = "CUDAExecutionProvider";
 
-struct OperatorKind {
-  const char* name;
-  size_t inputs;  // of which the third is optional
-  std::unique_ptr<Kernel> (*make_kernel)(const Node&);
-  std::unique_ptr<Kernel> (*make_cuda_kernel)(const Node&);
-  void (*infer_shape)(const Api*, const ShapeInferContext*);
-};
-
-constexpr OperatorKind kMatMul{"LbaMatMul", 2, MakeMatMulKernel, MakeCudaMatMulKernel, InferMatMul};
-constexpr OperatorKind kGemm{"LbaGemm", 3, MakeGemmKernel, MakeCudaGemmKernel, InferGemm};
-constexpr OperatorKind kConv{"LbaConv", 3, MakeConvKernel, MakeCudaConvKernel, InferConv};
+const OperatorRegistration matmul({"LbaMatMul", 2, 2, MakeMatMulKernel, MakeCudaMatMulKernel, InferMatMul});
+const OperatorRegistration gemm({"LbaGemm", 3, 2, MakeGemmKernel, MakeCudaGemmKernel, InferGemm});
+const OperatorRegistration conv({"LbaConv", 3, 2, MakeConvKernel, MakeCudaConvKernel, InferConv});
 
 // One onnxruntime: a process may hold several copies.
 struct Runtime {
@@ -101,8 +93,8 @@ Status* InferShape(const CustomOp* op, ShapeInferContext* context) {
   return nullptr;
 }
 
-Characteristic InputCharacteristic(const CustomOp*, size_t index) {
-  return index < kRequiredInputs ? kRequired : kOptional;
+Characteristic InputCharacteristic(const CustomOp* op, size_t index) {
+  return index < Of(op).kind->required_inputs ? kRequired : kOptional;
 }
 
 const char* ExecutionProvider(const CustomOp* op) {
@@ -116,7 +108,7 @@ Operator MakeOperator(const Runtime& runtime, const OperatorKind& kind, ElementT
   op.type = type;
   op.place = place;
   op.version = kApiVersion;
-  op.GetName = [](const CustomOp* self) { return Of(self).kind->name; };
+  op.GetName = [](const CustomOp* self) { return Of(self).kind->name.c_str(); };
   op.GetExecutionProviderType = ExecutionProvider;
   op.GetInputType = [](const CustomOp* self, size_t) { return Of(self).type; };
   op.GetInputTypeCount = [](const CustomOp* self) { return Of(self).kind->inputs; };
@@ -148,9 +140,10 @@ Domain MakeDomain(const Runtime& runtime, Place cpu_operators) {
   Domain domain;
   Check(runtime.api, CreateCustomOpDomain(runtime.api, kDomain, &domain.handle));
   for (const Place place : {cpu_operators, Place::kCudaProvider}) {
-    for (const OperatorKind* kind : {&kMatMul, &kGemm, &kConv}) {
+    for (const auto& [name, kind] : OperatorKinds()) {
+      if (place == Place::kCudaProvider && kind.make_cuda_kernel == nullptr) continue;
       for (const ElementType type : {kFloat32, kFloat16}) {
-        domain.operators.push_back(std::make_unique<Operator>(MakeOperator(runtime, *kind, type, place)));
+        domain.operators.push_back(std::make_unique<Operator>(MakeOperator(runtime, kind, type, place)));
         Check(runtime.api, CustomOpDomain_Add(runtime.api, domain.handle, domain.operators.back().get()));
       }
     }

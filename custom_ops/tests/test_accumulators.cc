@@ -26,6 +26,10 @@ void CheckMeanings() {
   ExpectMeaning("M7E4b10,underflow=off,chunk=64", "M7E4b13/M7E4b10,chunk=64,underflow=off");
   ExpectMeaning(" M7E4b12 / M7E4b-3 , chunk=16 ,round=truncate, underflow=on", "M7E4b12/M7E4b-3");
   ExpectMeaning("M7E4b10,round=nearest,chunk=8", "M7E4b11/M7E4b10,chunk=8,round=nearest");
+  ExpectMeaning("M7E4b10,chunk=9x8", "M7E4b11/M7E4b10,chunk=9x8");
+  ExpectMeaning("M7E4b10,tree=4", "M7E4b11/M7E4b10,tree=4");
+  ExpectMeaning("M7E4b10,tree=16,chunk=16", "M7E4b12/M7E4b10,chunk=16,tree=16");
+  ExpectMeaning("M7E4b12/M7E4b10,chunk=none,tree=16", "M7E4b12/M7E4b10,tree=16");
   ExpectMeaning("M7E4b10/M7E4b10,chunk=9223372036854775807", "M7E4b10/M7E4b10,chunk=9223372036854775807");
 }
 
@@ -48,6 +52,11 @@ void CheckRefusals() {
   ExpectRefused("M7E4b126", "name both formats");
   ExpectRefused("M7E4b10,chunk=0", "at least 1, or none for the whole depth, got 0, at character 9");
   ExpectRefused("M7E4b10,chunk=9223372036854775808", "at least 1");
+  ExpectRefused("M7E4b10,chunk=9x", "expected chunk=<size>");
+  ExpectRefused("M7E4b10,chunk=9x0", "at least 1, or none for the whole depth, got 0");
+  ExpectRefused("M7E4b10,chunk=2x2x2x2x2x2x2x2x2", "at most 8 levels of groups, got 9");
+  ExpectRefused("M7E4b10,chunk=4294967296x4294967296", "groups of at most 9223372036854775807 products");
+  ExpectRefused("M7E4b10,tree=1025", "a tree of at most 1024 products, got 1025");
   ExpectRefused("M7E4b10,chunk=-1", "expected chunk=<size>");
   ExpectRefused("M7E4b10, chunk=8,chunk=8", "expected chunk once, got it twice, at character 18");
   ExpectRefused("M7E4b10,underflow=maybe", "expected chunk=<size>");

@@ -17,7 +17,7 @@ constexpr float kPoison = -12345.0f;
 
 // Small products that are computed without a complaint; tests change one thing at a time.
 struct Calls {
-  const LbaAccumulator* accumulator = lba::OnCpu({{7, 4, 12}, {7, 4, 10}});
+  const LbaAccumulator* accumulator = lba::OnCpu(lba::ParseSpec("M7E4b12/M7E4b10"));
   std::vector<float> values = std::vector<float>(1000, 1.5f), results = std::vector<float>(1000, kPoison);
   std::vector<float> grad_first = results, grad_second = results;
   int64_t offsets[2] = {0, 10}, gated = 0;

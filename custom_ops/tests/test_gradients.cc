@@ -1,5 +1,6 @@
 // Gradients on every CPU path against a plain loop over lba/fmaq.h. The data are such that every sum of a gradient is
 // exact, so that equality is of bits: one open product per sum, or small integers.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -29,6 +30,8 @@ AccumulatorSpec DrawSpec(Random& random) {
   spec.accumulator_format = {mantissa, exponent, bias};
   spec.product_format = {mantissa, exponent, bias + static_cast<int>(Draw(random, -1, 3))};
   spec.chunk_size = Draw(random, 0, 3) == 0 ? 0 : Draw(random, 1, 20);
+  if (spec.chunk_size != 0) spec.outer_chunks.resize(Draw(random, 0, 1) * Draw(random, 1, 2));
+  for (int64_t& size : spec.outer_chunks) size = Draw(random, 1, 4);
   spec.underflow = Draw(random, 0, 2) != 0;
   spec.rounding = Draw(random, 0, 1) != 0 ? Rounding::kNearest : Rounding::kTruncate;
   return spec;
@@ -67,36 +70,64 @@ Values DrawValues(Random& random, int64_t count, float (*draw)(Random&)) {
 }
 
 // Which products of one dot product pass their gradient (docs/numerics.md, "Gradients").
-std::vector<char> Open(const AccumulatorSpec& spec, Estimator estimator, const Values& x, const Values& w) {
-  const QuantizeConstants product_format = QuantizeConstants::Of(spec.product_format, spec.underflow, spec.rounding);
-  const QuantizeConstants sum_format = QuantizeConstants::Of(spec.accumulator_format, spec.underflow, spec.rounding);
-  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
-  const bool is_difference = estimator == Estimator::kImmediateDifference;
-  const bool is_recursive = estimator == Estimator::kRecursiveOverflow;
-  std::vector<char> open(depth, 1);
-  double total = 0;
-  for (int64_t begin = 0; begin < depth; begin += chunk) {
-    const int64_t end = std::min(begin + chunk, depth);
-    double sum = 0;
-    for (int64_t k = begin; k < end; ++k) {
-      const double product = QuantizedProduct(x[k], w[k], product_format);
-      const double next = QuantizedSum(product, sum, sum_format);
-      if (is_difference) {
-        if (x[k] != 0 && w[k] != 0 && next == sum) open[k] = 0;
-      } else {
-        if (std::fabs(product) == product_format.max_value) open[k] = 0;
-        if (std::fabs(next) == sum_format.max_value) {
-          for (int64_t j = is_recursive ? begin : k; j <= k; ++j) open[j] = 0;
-        }
-      }
-      sum = next;
-    }
-    const double next = QuantizedSum(sum, total, sum_format);
-    const bool is_gated = is_difference ? sum != 0 && next == total : std::fabs(next) == sum_format.max_value;
-    for (int64_t j = is_recursive ? 0 : begin; is_gated && j < end; ++j) open[j] = 0;
-    total = next;
+class Gates {
+ public:
+  Gates(const AccumulatorSpec& spec, Estimator estimator, const Values& x, const Values& w)
+      : product_format_(QuantizeConstants::Of(spec.product_format, spec.underflow, spec.rounding)),
+        sum_format_(QuantizeConstants::Of(spec.accumulator_format, spec.underflow, spec.rounding)),
+        order_(spec.Order(static_cast<int64_t>(x.size()))),
+        is_difference_(estimator == Estimator::kImmediateDifference),
+        is_recursive_(estimator == Estimator::kRecursiveOverflow),
+        x_(x),
+        w_(w),
+        open_(x.size(), 1) {
+    Chain(order_.levels, 0, static_cast<int64_t>(x.size()));
   }
-  return open;
+
+  const std::vector<char>& open() const { return open_; }
+
+ private:
+  // A chain of groups of the level below, or of products; returns its sum.
+  double Chain(int level, int64_t begin, int64_t end) {
+    double total = 0;
+    if (level == 0) {
+      for (int64_t k = begin; k < end; ++k) total = AddProduct(begin, k, total);
+      return total;
+    }
+    const int64_t length = order_.lengths[level - 1];
+    for (int64_t first = begin; first < end; first += length) {
+      const int64_t last = std::min(first + length, end);
+      const double sum = Chain(level - 1, first, last), next = QuantizedSum(sum, total, sum_format_);
+      const bool is_gated = is_difference_ ? sum != 0 && next == total : std::fabs(next) == sum_format_.max_value;
+      if (is_gated) Close(is_recursive_ ? begin : first, last);
+      total = next;
+    }
+    return total;
+  }
+
+  double AddProduct(int64_t begin, int64_t k, double sum) {
+    const double product = QuantizedProduct(x_[k], w_[k], product_format_);
+    const double next = QuantizedSum(product, sum, sum_format_);
+    if (is_difference_) {
+      if (x_[k] != 0 && w_[k] != 0 && next == sum) Close(k, k + 1);
+    } else {
+      if (std::fabs(product) == product_format_.max_value) Close(k, k + 1);
+      if (std::fabs(next) == sum_format_.max_value) Close(is_recursive_ ? begin : k, k + 1);
+    }
+    return next;
+  }
+
+  void Close(int64_t begin, int64_t end) { std::fill(open_.begin() + begin, open_.begin() + end, 0); }
+
+  const QuantizeConstants product_format_, sum_format_;
+  const SumOrder order_;
+  const bool is_difference_, is_recursive_;
+  const Values &x_, &w_;
+  std::vector<char> open_;
+};
+
+std::vector<char> Open(const AccumulatorSpec& spec, Estimator estimator, const Values& x, const Values& w) {
+  return Gates(spec, estimator, x, w).open();
 }
 
 bool IsSame(const Values& a, const Values& b) {
@@ -107,13 +138,7 @@ bool IsSame(const Values& a, const Values& b) {
 }
 
 std::string Described(const AccumulatorSpec& s, Estimator estimator, CpuPath path) {
-  const auto text = [](const FloatFormat& f) {
-    return "M" + std::to_string(f.mantissa_bits) + "E" + std::to_string(f.exponent_bits) + "b" +
-           std::to_string(f.exponent_bias);
-  };
-  return text(s.product_format) + "/" + text(s.accumulator_format) + " chunk " + std::to_string(s.chunk_size) +
-         " underflow " + std::to_string(s.underflow) + " estimator " + std::to_string(static_cast<int>(estimator)) +
-         " on " + CpuPathName(path);
+  return TextOf(s) + " estimator " + std::to_string(static_cast<int>(estimator)) + " on " + CpuPathName(path);
 }
 
 struct MatMulCase {
@@ -296,7 +321,8 @@ void CheckConv(const ConvCase& c, CpuPath path, int threads, int wanted) {
 void TestBlocks() {
   Random random(3);
   MatMulCase c;
-  c.spec = AccumulatorSpec{{4, 3, 2}, {4, 3, 1}, 16, true};
+  c.spec.product_format = {4, 3, 2};
+  c.spec.accumulator_format = {4, 3, 1};
   c.estimator = Estimator::kRecursiveOverflow;
   const int64_t rows = 700, columns = 300, depth = 600;
   const Values a = DrawValues(random, rows * depth, DrawInteger), b = DrawValues(random, columns * depth, DrawInteger);

@@ -13,7 +13,7 @@ namespace {
 
 class GroupedPlanner : public Planner {
  public:
-  explicit GroupedPlanner(const SumGroups& groups) : Planner(1), groups_(groups) {}
+  explicit GroupedPlanner(const SumGroups& groups) : Planner(SumOrder()), groups_(groups) {}
 
   SumGroups groups() const override { return groups_; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
@@ -65,7 +65,7 @@ void CheckNames() {
                                              "\npartial_sum_3" + sums + "\ntotal" + sums,
         "%s", TextOf(ChunkedFloatLevels(3)).c_str());
   StatisticsCollector collector("run/node", {});
-  collector.NextCall(Grouped(SumGroups(4)));
+  collector.NextCall(Grouped(GroupsOf({4})));
   try {
     collector.NextCall(Grouped(SumGroups()));
     CHECK(false, "levels of another accumulator are taken");

@@ -111,7 +111,7 @@ class OperandDrawer {
 
 // Operands are finite here.
 float Dot(const AccumulatorSpec& spec, const Values& x, const Values& w, Model model) {
-  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
+  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.Order(depth).chunk();
   Fixed total;
   for (int64_t begin = 0; begin < depth; begin += chunk) {
     Fixed sum;
@@ -203,7 +203,7 @@ Fixed CountedSum(const Fixed& addend, const Fixed& before, const AccumulatorSpec
 }
 
 void CountDot(const AccumulatorSpec& spec, const Values& x, const Values& w, Counts* counts) {
-  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.ChunkLength(depth);
+  const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.Order(depth).chunk();
   Fixed total;
   for (int64_t begin = 0; begin < depth; begin += chunk) {
     Fixed sum;

@@ -30,12 +30,20 @@ FloatFormat DrawFormat(Random& random) {
 }
 
 AccumulatorSpec DrawSpec(Random& random) {
-  AccumulatorSpec spec{DrawFormat(random), DrawFormat(random), Draw(random, 0, 20), Draw(random, 0, 2) != 0};
+  AccumulatorSpec spec;
+  spec.product_format = DrawFormat(random);
+  spec.accumulator_format = DrawFormat(random);
+  spec.chunk_size = Draw(random, 0, 20);
+  spec.underflow = Draw(random, 0, 2) != 0;
   spec.rounding = Draw(random, 0, 1) != 0 ? Rounding::kNearest : Rounding::kTruncate;
   if (Draw(random, 0, 2) != 0) {  // the usual neighbourhood
     spec.product_format = {7, 4, static_cast<int>(Draw(random, 6, 14))};
     spec.accumulator_format = {7, 4, static_cast<int>(Draw(random, 6, 14))};
   }
+  if (Draw(random, 0, 1) != 0) return spec;
+  if (spec.chunk_size != 0) spec.outer_chunks.resize(Draw(random, 0, 3));
+  for (int64_t& size : spec.outer_chunks) size = Draw(random, 1, 5);
+  spec.tree = Draw(random, 0, 1) * Draw(random, 1, 40);
   return spec;
 }
 
@@ -58,21 +66,47 @@ std::vector<float> DrawValues(Random& random, int64_t count) {
   return values;
 }
 
+using Sums = std::vector<double>;
+
+// Of each group of `size` items, what `sum` makes of it.
+template <class Sum>
+Sums OfGroups(const Sums& items, size_t size, const Sum& sum) {
+  Sums sums;
+  for (size_t begin = 0; begin < items.size(); begin += size) {
+    sums.push_back(sum(Sums(items.begin() + begin, items.begin() + std::min(begin + size, items.size()))));
+  }
+  return sums;
+}
+
 // The definition (docs/numerics.md). `is_padding` marks products that are 0 whatever the operands.
 float Dot(const AccumulatorSpec& spec, const std::vector<float>& x, const std::vector<float>& w,
           const std::vector<bool>& is_padding) {
   const QuantizeConstants product = QuantizeConstants::Of(spec.product_format, spec.underflow, spec.rounding);
   const QuantizeConstants accumulator = QuantizeConstants::Of(spec.accumulator_format, spec.underflow, spec.rounding);
-  const size_t chunk = spec.ChunkLength(x.size());
-  double total = 0;
-  for (size_t begin = 0; begin < x.size(); begin += chunk) {
+  const auto chain = [&](const Sums& items) {
     double sum = 0;
-    for (size_t k = begin; k < std::min(begin + chunk, x.size()); ++k) {
-      sum = QuantizedSum(is_padding[k] ? 0.0 : QuantizedProduct(x[k], w[k], product), sum, accumulator);
+    for (const double item : items) sum = QuantizedSum(item, sum, accumulator);
+    return sum;
+  };
+  const auto tree = [&](Sums items) {
+    if (items.size() == 1) return chain(items);
+    while (items.size() > 1) {
+      Sums next;
+      for (size_t i = 0; i + 1 < items.size(); i += 2)
+        next.push_back(QuantizedSum(items[i], items[i + 1], accumulator));
+      if (items.size() % 2 != 0) next.push_back(items.back());
+      items = next;
     }
-    total = QuantizedSum(sum, total, accumulator);
+    return items[0];
+  };
+  Sums items;
+  for (size_t k = 0; k < x.size(); ++k) {
+    items.push_back(is_padding[k] ? 0.0 : QuantizedProduct(x[k], w[k], product));
   }
-  return static_cast<float>(total);
+  if (spec.tree != 0) items = OfGroups(items, spec.tree, tree);
+  if (spec.chunk_size != 0) items = OfGroups(items, spec.chunk_size, chain);
+  for (const int64_t size : spec.outer_chunks) items = OfGroups(items, size, chain);
+  return static_cast<float>(chain(items));
 }
 
 bool IsSame(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
@@ -109,8 +143,8 @@ void CheckMatMul(uint32_t seed, CpuPath path) {
       w[k] = b[shape.b_offsets[entry] + k * shape.b_depth_stride + i % shape.columns * shape.b_column_stride];
     }
     const float expected = Dot(spec, x, w, no_padding);
-    CHECK(IsSame(y[i], expected), "%s, seed %u, output %zu: expected %a, got %a", CpuPathName(path), seed, i,
-          static_cast<double>(expected), static_cast<double>(y[i]));
+    CHECK(IsSame(y[i], expected), "%s on %s, seed %u, output %zu: expected %a, got %a", TextOf(spec).c_str(),
+          CpuPathName(path), seed, i, static_cast<double>(expected), static_cast<double>(y[i]));
   }
 }
 
@@ -165,8 +199,8 @@ void CheckConv(uint32_t seed, CpuPath path) {
       patch.push_back(is_outside ? 0.0f : x[index]);
     }
     const float expected = Dot(spec, patch, filter, is_padding);
-    CHECK(IsSame(y[i], expected), "%s, seed %u, output %zu: expected %a, got %a", CpuPathName(path), seed, i,
-          static_cast<double>(expected), static_cast<double>(y[i]));
+    CHECK(IsSame(y[i], expected), "%s on %s, seed %u, output %zu: expected %a, got %a", TextOf(spec).c_str(),
+          CpuPathName(path), seed, i, static_cast<double>(expected), static_cast<double>(y[i]));
   }
 }
 
@@ -175,7 +209,7 @@ void CheckConv(uint32_t seed, CpuPath path) {
 
 int main() {
   using namespace lba;
-  constexpr uint32_t kSeeds = 400;
+  constexpr uint32_t kSeeds = 800;
   ForEachPath([](CpuPath path) {
     const int64_t before = TilesCounted(path);
     for (uint32_t seed = 0; seed < kSeeds; ++seed) {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.levels import Level
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.special_values import SpecialValues
 
 Float64s = NDArray[np.float64]
@@ -77,17 +78,19 @@ class Step:
 
     Attributes:
         level: Index of the level of the sum, in `Accumulator.levels`.
-        start: First k of the group of products (a chunk) that the addition belongs to.
-        stop: One more than the last k that has entered the group's sum.
-        product: The exact product k = stop - 1, which this step adds; None where the group's sum joins the total.
+        since: First k whose product is in the sum.
+        start: First k whose product this step adds.
+        stop: One more than the last.
+        product: The exact product k = start, which this step adds; None where it adds a sum of products.
         product_overflows: Where the product, as it is added, is the largest magnitude of its format; else None.
-        addend: What is added: the quantized product, or the group's sum.
+        addend: What is added: the quantized product, or the sum of a group of products (a chunk).
         before: The accumulator (the group's sum, or the total) before the step.
         after: The accumulator after the step.
         overflows: Where `after` is the largest magnitude of its format.
     """
 
     level: int
+    since: int
     start: int
     stop: int
     product: Float64s | None
@@ -96,6 +99,11 @@ class Step:
     before: Float64s
     after: Float64s
     overflows: NDArray[np.bool_]
+
+
+def accumulator_attribute(product: str = "") -> str:
+    """Return the name of the attribute that holds the accumulator of a node's only product, or of one of several."""
+    return f"accumulator_{product}" if product else "accumulator"
 
 
 class Accumulator(ABC):
@@ -108,7 +116,6 @@ class Accumulator(ABC):
         operand_types: Types of tensors whose values it takes as they are, as numpy names them.
         result_type: The type that holds its results exactly; tensors of another operand type are rounded to it once.
         product_order: The order in which it takes products.
-        watched: What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`.
     """
 
     kind: ClassVar[str]
@@ -117,15 +124,23 @@ class Accumulator(ABC):
     operand_types: ClassVar[tuple[str, ...]]
     result_type: ClassVar[str]
     product_order: ClassVar[ProductOrder]
-    watched: ClassVar[frozenset[str]]
+
+    @property
+    @abstractmethod
+    def watched(self) -> frozenset[str]:
+        """What its steps tell gradient estimators, of "overflow" and "difference"; see `lba_onnx.estimators`."""
 
     @abstractmethod
     def __str__(self) -> str:
         """Return the text that `registry.parse_accumulator` reads back as an equal accumulator."""
 
-    def to_attributes(self) -> dict[str, str]:
-        """Return the accumulator as attributes of a node."""
-        return {"accumulator": str(self)}
+    def to_attributes(self, product: str = "") -> dict[str, str]:
+        """Return the accumulator as attributes of a node.
+
+        Args:
+            product: Which of the node's products has it; "" for the only one.
+        """
+        return {accumulator_attribute(product): str(self)}
 
     def to_json(self) -> dict[str, Any]:
         """Return the accumulator as a JSON object: its text, and what the kind tells of it besides."""
@@ -140,13 +155,16 @@ class Accumulator(ABC):
         """Return what it is in words and numbers: headings and texts, for people."""
 
     @abstractmethod
-    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+    def dot(
+        self, x: Sequence[float], w: Sequence[float], initial: float = 0.0, place: tuple[int, int] = (0, 0)
+    ) -> float:
         """Return the exact dot product by the definition, one value at a time.
 
         Args:
             x: Float32 values [depth], as floats.
             w: Float32 values [depth], as floats.
-            initial: What the total starts from: a value of the accumulator.
+            initial: What the last chain of sums starts from: a value of the accumulator.
+            place: The row and the column of the output, for kinds that draw random bits.
         """
 
     @abstractmethod
@@ -160,13 +178,16 @@ class Accumulator(ABC):
         """
 
     @abstractmethod
-    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+    def steps(
+        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+    ) -> Iterator[Step]:
         """Yield the additions of dot products in order; the last one of a dot product gives its result.
 
         Args:
             products: float64, the exact products for each k in turn; each broadcasts to `shape`.
             depth: How many.
             shape: Shape of the outputs.
+            places: Where the outputs stand, for kinds that draw random bits; None for one row and one column, 0.
         """
 
     @property

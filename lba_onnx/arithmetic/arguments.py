@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_size
 from lba_onnx.arithmetic.grammar import read_text
 
 
@@ -26,7 +26,7 @@ def option_texts(**values: Any) -> dict[str, str]:
     texts: dict[str, str] = {}
     if "chunk_size" in values:
         chunk_size = values["chunk_size"]
-        texts["chunk"] = "none" if chunk_size is None else str(check_chunk_size(chunk_size))
+        texts["chunk"] = "none" if chunk_size is None else str(check_size("chunk_size", chunk_size))
     if "underflow" in values:
         underflow = values["underflow"]
         if not isinstance(underflow, (bool, np.bool_)):

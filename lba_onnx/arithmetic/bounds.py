@@ -15,7 +15,7 @@ class Bound:
 
     Attributes:
         level: The level, as in `Accumulator.levels`.
-        largest: No value of the level is larger in magnitude.
+        largest: No value of the level, unless it is NaN, is larger in magnitude.
         fits: Whether none of them overflows, or wraps, for sure.
     """
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.arithmetic.accumulator import Accumulator
+from lba_onnx.arithmetic.accumulator import Accumulator, accumulator_attribute
 from lba_onnx.arithmetic.chunked_float.family import ChunkedFloatFamily
 from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 from lba_onnx.arithmetic.chunked_float.text import is_chunked_float
@@ -125,27 +125,31 @@ def from_json(value: Any) -> Accumulator:
     return AccumulatorSpec.from_json(value)
 
 
-def from_attributes(attributes: Mapping[str, Any]) -> Accumulator:
+def from_attributes(attributes: Mapping[str, Any], product: str = "") -> Accumulator:
     """Read an accumulator from a node's attributes, leaving those of the operator itself aside.
 
     Args:
-        attributes: Names to values; strings may be bytes, as ONNX stores them. Either `accumulator`, or the four of
-            OLD_ATTRIBUTES.
+        attributes: Names to values; strings may be bytes, as ONNX stores them. A node with one product has
+            `accumulator` or the four of OLD_ATTRIBUTES, one with several `accumulator_<product>` for each.
+        product: The name of the product; "" for the only one.
 
     Raises:
         TypeError: An attribute has the wrong type.
         ValueError: An attribute is missing or out of range, or both forms are there.
     """
-    if "accumulator" not in attributes:
+    name = accumulator_attribute(product)
+    if name not in attributes and not product:
         return AccumulatorSpec.from_attributes(attributes)
-    old = [name for name in OLD_ATTRIBUTES if name in attributes]
+    if name not in attributes:
+        raise ValueError(f"attribute {name}: expected an accumulator such as 'M7E4b12/M7E4b10', got none")
+    old = [] if product else [old for old in OLD_ATTRIBUTES if old in attributes]
     if old:
         raise ValueError(f"expected the attribute accumulator or {', '.join(OLD_ATTRIBUTES)}, got both: {old[0]} too")
-    text = attributes["accumulator"]
+    text = attributes[name]
     try:
         return parse_accumulator(text.decode() if isinstance(text, bytes) else text)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"attribute accumulator: {error}") from None
+        raise type(error)(f"attribute {name}: {error}") from None
 
 
 @functools.lru_cache(_MOST_KEPT)

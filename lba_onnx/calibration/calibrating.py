@@ -21,6 +21,7 @@ from lba_onnx.data.reading import count_samples, read_samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.outputs import check_outputs, kept
+from lba_onnx.operators import op_types
 from lba_onnx.rewrite.model_inputs import model_inputs
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def calibrate(
     underflow: bool = True,
     nodes_to_exclude: Sequence[str] = (),
     nodes_to_convert: Sequence[str] = (),
-    op_types_to_convert: Sequence[str] = ("MatMul", "Gemm", "Conv"),
+    op_types_to_convert: Sequence[str] | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
@@ -71,7 +72,7 @@ def calibrate(
         underflow: Whether small values underflow, where the family does not say.
         nodes_to_exclude: Names and regular expressions of nodes to leave out.
         nodes_to_convert: Names and regular expressions of the only nodes to calibrate; all when empty.
-        op_types_to_convert: Operator types to calibrate.
+        op_types_to_convert: Operator types to calibrate; None for all.
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed; returns what the model is fed.
@@ -106,7 +107,7 @@ def calibrate(
     selection = {
         "nodes_to_exclude": list(nodes_to_exclude),
         "nodes_to_convert": list(nodes_to_convert),
-        "op_types_to_convert": list(op_types_to_convert),
+        "op_types_to_convert": list(op_types() if op_types_to_convert is None else op_types_to_convert),
     }
     total = count_samples(data, max_samples, shared_inputs)
     reading = {"batch_size": batch_size, "sampled_fraction": sampled_fraction(total)}

@@ -13,10 +13,10 @@ from lba_onnx.calibration.settings import GRANULARITIES
 from lba_onnx.cli.output import StandardErrorLog
 from lba_onnx.cli.progress import set_quiet
 from lba_onnx.data.hooks import Hook, load_function
+from lba_onnx.operators import op_types
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-OP_TYPES = ("MatMul", "Gemm", "Conv")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -101,8 +101,8 @@ selection = combine(
     click.option(
         "--op_types_to_convert",
         multiple=True,
-        type=click.Choice(OP_TYPES),
-        default=OP_TYPES,
+        type=click.Choice(op_types()),
+        default=op_types(),
         show_default=True,
         help="Take only nodes of these operators. May be repeated.",
     ),

@@ -22,7 +22,8 @@ from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.evaluation.likeness import Assessment
 from lba_onnx.files.outputs import check_outputs
-from lba_onnx.rewrite.conversion import converted_nodes, deliver
+from lba_onnx.rewrite.candidates import converted_products
+from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs
@@ -173,7 +174,7 @@ class _Trials:
             samples=_count(self._samples.estimation),
             held_out_samples=_count(self._samples.held_out),
             is_held_out=self._samples.is_held_out,
-            nodes=tuple(self._describe(name, best) for name, _ in converted_nodes(self._opened.proto)),
+            nodes=tuple(self._describe(product.name, best) for product in converted_products(self._opened.proto)),
         )
 
     def _describe(self, name: str, estimator: str) -> NodeCorrection:
@@ -205,7 +206,7 @@ def _check_estimators(estimators: Sequence[str]) -> None:
 
 
 def _check_correctable(model: "onnx.ModelProto") -> None:
-    if not converted_nodes(model):
+    if not converted_products(model):
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
     if read_json_entry(model, CORRECTION_KEY).get("estimator", NONE) != NONE:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")

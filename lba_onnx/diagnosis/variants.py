@@ -4,36 +4,37 @@ LbaConv "conv1" (accumulator="M7E4b12/M7E4b10")   ->   LbaConv "conv1" (accumula
                                                   ->   Conv "conv1"
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import onnx
 
-from lba_onnx import ops
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.correcting import CORRECTION_KEY
 from lba_onnx.correction.correction_report import NONE
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.files.leftovers import scratch_folder
-from lba_onnx.rewrite.conversion import convert, converted_nodes
+from lba_onnx.rewrite.attributes import drop_attributes
+from lba_onnx.rewrite.candidates import Candidate, converted_products
+from lba_onnx.rewrite.conversion import convert
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
-from lba_onnx.rewrite.specs import read_specs, set_spec
+from lba_onnx.rewrite.specs import complete_specs, read_specs, set_spec
+from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced, schema_of
 
 Change = Callable[[str, Accumulator], Accumulator | None]
-"""Called with a node's name and spec; returns another spec, or None for a node in float32."""
-
-_STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
-_OWN_ATTRIBUTES = ops.SPEC_ATTRIBUTES | {"statistics"}
+"""Called with a product's name and spec; returns another spec, or None for float32, which beside another product of the
+same node is a spec that stands for it."""
 
 
 class Variants:
     """A converted model and its variants.
 
     Attributes:
-        specs: The specs of the converted model's nodes, in the model's order.
+        specs: The specs of the converted model's products, in the model's order.
         op_types: Their standard operators, such as "Conv".
         reference: The float32 model: as given, or the converted model with all nodes back in float32.
         is_corrected: Whether the converted model has other weights than the reference.
@@ -45,7 +46,9 @@ class Variants:
         """Open both; see `open_variants`."""
         opened = open_model(model)
         self.specs = read_specs(opened.proto)
-        self.op_types = {name: _STANDARD_TYPES[node.op_type] for name, node in converted_nodes(opened.proto)}
+        self.op_types = {
+            product.name: schema_of(product.site.node).replaces for product in converted_products(opened.proto)
+        }
         self.provenance = read_json_entry(opened.proto, PROVENANCE_KEY)
         estimator = read_json_entry(opened.proto, CORRECTION_KEY).get("estimator", NONE)
         self.estimator: str | None = None if estimator == NONE else estimator
@@ -63,12 +66,9 @@ class Variants:
         """Return a variant: in memory, or, where weights are external data, a file that lives as long as all this."""
         proto = onnx.ModelProto()
         proto.CopyFrom(self._base.proto)
-        for name, node in converted_nodes(proto):
-            spec = change(name, self.specs[name])
-            if spec is None:
-                _restore(node)
-            else:
-                set_spec(node, spec)
+        for _, products in groupby(converted_products(proto), key=lambda product: product.node_name):
+            own = list(products)
+            _change(own, [change(product.name, self.specs[product.name]) for product in own])
         if self._base.path is None:
             return proto
         self._count += 1
@@ -120,12 +120,16 @@ def _in_memory_or_in(opened: OpenModel, folder: Path) -> OpenModel:
     return open_model(path)
 
 
-def _restore(node: onnx.NodeProto) -> None:
-    """Make a converted node the standard operator again."""
-    node.domain, node.op_type = "", _STANDARD_TYPES[node.op_type]
-    for index in reversed(range(len(node.attribute))):
-        if node.attribute[index].name in _OWN_ATTRIBUTES:
-            del node.attribute[index]
+def _change(products: Sequence[Candidate], specs: Sequence[Accumulator | None]) -> None:
+    """Give the products of a converted node other specs; all of them None makes it the operator that it was."""
+    node = products[0].site.node
+    if all(spec is None for spec in specs):
+        drop_attributes(node, arithmetic_attributes(node))
+        rename_to_replaced(node)
+        return
+    for product, spec in zip(products, complete_specs(specs), strict=True):
+        if spec is not None:
+            set_spec(node, spec, product.product)
 
 
 def _differ(first: onnx.ModelProto, second: onnx.ModelProto) -> bool:

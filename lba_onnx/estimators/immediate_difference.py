@@ -14,8 +14,7 @@ def _gate(masks: Masks, step: Step) -> None:
     # Judged by the exact product, not the quantized one: a product that underflows is gated, a zero is not.
     added = step.addend if step.product is None else step.product
     unchanged = (added != 0) & (step.after == step.before)
-    entered = slice(step.start if step.product is None else step.stop - 1, step.stop)
-    masks[..., entered] &= ~unchanged[..., np.newaxis]
+    masks[..., step.start : step.stop] &= ~unchanged[..., np.newaxis]
 
 
 IMMEDIATE_DIFFERENCE = Estimator(

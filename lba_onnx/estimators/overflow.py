@@ -19,9 +19,6 @@ def gate_overflows(masks: Masks, step: Step, is_recursive: bool) -> None:
         step: One addition.
         is_recursive: Whether all that has entered the sum is gated, or only what the step adds.
     """
-    if step.product_overflows is None:
-        entered = slice(0 if is_recursive else step.start, step.stop)
-    else:
-        entered = slice(step.start if is_recursive else step.stop - 1, step.stop)
-        masks[..., step.stop - 1] &= ~step.product_overflows
-    masks[..., entered] &= ~step.overflows[..., np.newaxis]
+    masks[..., step.since if is_recursive else step.start : step.stop] &= ~step.overflows[..., np.newaxis]
+    if step.product_overflows is not None:
+        masks[..., step.start] &= ~step.product_overflows

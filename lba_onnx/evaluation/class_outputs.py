@@ -15,14 +15,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import has_sample_axis
 from lba_onnx.evaluation.outputs import Outputs
 from lba_onnx.rewrite.model_files import ModelSource, open_model
+from lba_onnx.rewrite.twins import has_twin
 
 _PRODUCTS = {
-    *("MatMul", "Gemm", "Conv", "FusedMatMul", "FusedGemm", "FusedConv", "MatMulNBits"),
+    *("FusedMatMul", "FusedGemm", "FusedConv", "MatMulNBits"),
     *("MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm"),
     *("DynamicQuantizeMatMul", "MatMulIntegerToFloat", "LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"),
 }
@@ -120,7 +121,7 @@ class _Walk:
             node = self._producers.get(pending.pop())
             if node is None:
                 continue
-            if node.domain == ops.DOMAIN or node.op_type in _PRODUCTS:
+            if has_twin(node) or node.domain == operators.DOMAIN or node.op_type in _PRODUCTS:
                 return steps | {node.op_type}
             inputs = self._inputs_to_follow(node)
             if not inputs:

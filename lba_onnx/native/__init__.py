@@ -1,7 +1,7 @@
 """The one place that knows the C entry points of the native library (custom_ops/include/lba/c_api.h)."""
 
 from lba_onnx.native.gradients import Gradients, conv_gradients, matmul_gradients
-from lba_onnx.native.keys import node_key
+from lba_onnx.native.keys import run_key
 from lba_onnx.native.library import (
     CPU_PATHS,
     LIBRARY_NAME,
@@ -49,10 +49,10 @@ __all__ = [
     "library_path",
     "matmul",
     "matmul_gradients",
-    "node_key",
     "observer_close",
     "observer_open",
     "path_counts",
+    "run_key",
     "statistics_close",
     "statistics_forget_largest",
     "statistics_open",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.conv_sizes import covered_size, output_sizes
 from lba_onnx.native.accumulators import accumulator_handle
-from lba_onnx.native.keys import node_of
+from lba_onnx.native.keys import key_in_run
 from lba_onnx.native.library import (
     ConvArgs,
     MatMulArgs,
@@ -35,10 +35,10 @@ _COLUMNS_AXIS = 2  # of the spatial axes of an observed convolution
 
 @dataclass(frozen=True, eq=False)
 class ObservedCall(ABC):
-    """One execution of one node; valid only while the observer runs.
+    """One execution of one product of a node; valid only while the observer runs.
 
     Attributes:
-        node: The part of the node's key behind "run/".
+        node: The product's key: what is behind "run/" in the key of the run.
         spec: The formats that the node computed in.
         y: The dot products, before any bias. Writing to them changes what the node goes on with, except in samples of
             several images or matrices, which are copies.
@@ -238,7 +238,7 @@ _dispatch = ObserverFunction(_call_open_observer)  # the one function that the l
 
 
 def _read(observation: Observation) -> ObservedCall:
-    node = node_of(observation.key.decode())
+    node = key_in_run(observation.key.decode())
     spec = as_spec(observation.accumulator.decode())
     if observation.matmul:
         args = _copy(observation.matmul.contents)

@@ -27,7 +27,7 @@ class CollectingSession:
 
     Attributes:
         session: Runs the model.
-        node_names: The nodes that collect, in the model's order.
+        node_names: The products that collect, in the model's order.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CollectingSession:
         self.session = self._open()
 
     def read_statistics(self) -> "dict[str, Statistics | None]":
-        """Return what each node has seen so far; None for nodes that never ran."""
+        """Return what has been seen of each product so far; None for those that never ran."""
         return {name: self._read(name) for name in self.node_names}
 
     def forget_largest(self) -> None:
@@ -54,7 +54,7 @@ class CollectingSession:
         from lba_onnx import native
 
         for name in self.node_names:
-            native.statistics_forget_largest(native.node_key(self._run, name))
+            native.statistics_forget_largest(native.run_key(self._run, name))
 
     def restart(self) -> None:
         """Forget what was collected, and where the sampling had come to, by opening the session anew."""
@@ -84,7 +84,7 @@ class CollectingSession:
     def _read(self, name: str) -> "Statistics | None":
         from lba_onnx import native
 
-        statistics = native.statistics_read(native.node_key(self._run, name))
+        statistics = native.statistics_read(native.run_key(self._run, name))
         return statistics if statistics.outputs else None
 
 
@@ -106,14 +106,14 @@ def collecting_session(
         ModelError: The model cannot be read, or has no converted node.
     """
     from lba_onnx.observation.observer import request_observation
-    from lba_onnx.rewrite.conversion import converted_nodes
+    from lba_onnx.rewrite.candidates import converted_products
     from lba_onnx.rewrite.model_files import open_model
     from lba_onnx.rewrite.model_writer import runnable
 
     run = f"collect-{uuid4().hex}"
     opened = open_model(model)
     request_observation(opened.proto, run)
-    names = [name for name, _ in converted_nodes(opened.proto)]
+    names = [product.name for product in converted_products(opened.proto)]
     with runnable(opened) as source:
         collecting = CollectingSession(source, run, names, sampled_fraction, providers)
         try:

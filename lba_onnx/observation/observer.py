@@ -86,7 +86,7 @@ def request_observation(model: "onnx.ModelProto", run: str) -> None:
         ModelError: The model has no converted node.
     """
     from lba_onnx.errors import ModelError
-    from lba_onnx.native import node_key
+    from lba_onnx.native import run_key
     from lba_onnx.rewrite.attributes import set_attributes
     from lba_onnx.rewrite.conversion import converted_nodes
 
@@ -94,4 +94,4 @@ def request_observation(model: "onnx.ModelProto", run: str) -> None:
     if not nodes:
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
     for name, node in nodes:
-        set_attributes(node, {"statistics": node_key(run, name)})
+        set_attributes(node, {"statistics": run_key(run, name)})

@@ -57,7 +57,7 @@ def convert_with_data(
     metric: Metric | str | None = None,
     nodes_to_exclude: Sequence[str] = (),
     nodes_to_convert: Sequence[str] = (),
-    op_types_to_convert: Sequence[str] = ("MatMul", "Gemm", "Conv"),
+    op_types_to_convert: Sequence[str] | None = None,
     portable: bool = False,
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,

@@ -13,7 +13,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.rewrite.attributes import attributes_in_calls
 from lba_onnx.rewrite.typed import FunctionKey, function_key, type_graphs
 
@@ -70,8 +70,8 @@ def walk_sites(model: onnx.ModelProto) -> Iterator[Site]:
     opset = default_opset(model)
     yield from _walk(_Place("main", None, opset), model.graph, [_import(typed.main)])
     for function in model.functions:
-        if function.domain == ops.DOMAIN:  # the bodies of a portable model
-            continue
+        if function.domain == operators.DOMAIN or operators.twin_of(function.domain, function.name) is not None:
+            continue  # bodies of a portable model; bodies of what is converted as one operator
         key = function_key(function)
         place = _Place(_function_location(key), function, default_opset(function) or opset)
         yield from _walk(place, function, [_import(body) for body in typed.functions[key]])

@@ -1,4 +1,4 @@
-"""The kind of JSON file that a calibration is saved in, as far as conversion goes: node names to specs.
+"""The kind of JSON file that a calibration is saved in, as far as conversion goes: keys of products to specs.
 
 {"kind": "lba_onnx.calibration", "schema": 2, "family": "M7E4", ..., "nodes": {"conv1": {"spec": {...}, ...}, ...}}
 """
@@ -32,7 +32,7 @@ def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, Accumulator], d
     """Read the specs from a biases file, and where they come from.
 
     Returns:
-        Node names to specs, and what `Calibration.provenance` would say.
+        Keys of products to specs, and what `Calibration.provenance` would say.
 
     Raises:
         DataError: The file is missing, or is none of this kind.

@@ -1,29 +1,30 @@
-"""The nodes that multiply and accumulate: what they are called, and whether they can be converted.
+"""The products that nodes multiply and accumulate: what they are called, and whether they can be converted.
 
 Requires a model that model_files has checked. Ensures that each candidate has a name of its own: unnamed nodes get
 `<op type>_<index>`, written into the node; nodes that share a name are told apart by their location.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import onnx
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.errors import ModelError
+from lba_onnx.native.keys import product_key
+from lba_onnx.operators import Product
 from lba_onnx.rewrite.analysis import Site, walk_sites
 from lba_onnx.rewrite.left_operators import reason_to_leave
+from lba_onnx.rewrite.node_names import name_nodes, unique_names
+from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of
 from lba_onnx.rewrite.weights import WeightSources
 
 UNKNOWN_TYPE = "unknown"
 NATIVE_TYPES = ("float32", "float16")
 CAST_TYPES = ("bfloat16", "float64")
 
-_DEFAULT_DOMAINS = ("", "ai.onnx")
-_INPUT_COUNTS = {"MatMul": (2, 2), "Gemm": (2, 3), "Conv": (2, 3)}
 _TYPE_NAMES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
 _FIRST_OPSET_WITH_CAST = 6  # before it, Cast names its target type in text
 _FIRST_OPSET_WITH_CAST_LIKE = 15
@@ -31,18 +32,21 @@ _FIRST_OPSET_WITH_CAST_LIKE = 15
 
 @dataclass(frozen=True)
 class Candidate:
-    """A node that multiplies and accumulates.
+    """A product that a node multiplies and accumulates; most nodes have one.
 
     Attributes:
-        name: What selections, specs and the ledger call it; unique in the model.
+        node_name: What the ledger calls the node; unique in the model.
+        product: The product's name, such as "qk"; "" for the only one of its node.
         site: The node and where it lives.
         weights: Where its weights come from, as weights.WeightSources says.
-        constant_operand: Which operand follows from constants alone, 1 or else 0; None where neither does.
+        constant_operand: Which input follows from constants alone, the weights or else the other operand; None where
+            neither does.
         element_type: Such as "float32", or "unknown".
         obstacle: Why it cannot be converted, or None.
     """
 
-    name: str
+    node_name: str
+    product: str
     site: Site
     weights: str
     constant_operand: int | None
@@ -50,66 +54,95 @@ class Candidate:
     obstacle: str | None
 
     @property
+    def name(self) -> str:
+        """What specs, files and the ledger call it: the node's name, or that and the product's."""
+        return product_key(self.node_name, self.product)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What selections may call it, the most exact first; the node's own name may be that of several nodes."""
+        own = self.site.node.name
+        return self.name, self.node_name, product_key(own, self.product), own
+
+    @property
     def is_converted(self) -> bool:
         """Whether the node already is one of this package's operators."""
-        return bool(self.site.node.domain == ops.DOMAIN)
+        return bool(self.site.node.domain == operators.DOMAIN)
 
     @property
     def present_spec(self) -> Accumulator | None:
-        """The spec of a converted node, or None."""
+        """The spec of a converted node's product, or None."""
         if not self.is_converted:
             return None
         attributes = self.site.attributes()
         try:
-            for name in ops.SPEC_ATTRIBUTES & attributes.keys():
-                if attributes[name] is None:
-                    raise ValueError(f"the attribute {name} differs between the calls of its function")
-            return from_attributes(attributes)
+            for attribute in Product(self.product).attributes:
+                if attributes.get(attribute.name, "") is None:
+                    raise ValueError(f"the attribute {attribute.name} differs between the calls of its function")
+            return from_attributes(attributes, self.product)
         except (TypeError, ValueError) as error:
             raise ModelError(f"node {self.name!r} in {self.site.location}: {error}") from None
 
 
 def find_candidates(model: onnx.ModelProto) -> list[Candidate]:
-    """Return the nodes that multiply and accumulate, in the order of the graphs; name those without a name.
+    """Return the products that nodes multiply and accumulate, in the order of the graphs; name nodes without a name.
 
     Args:
         model: The model; nodes without a name get one, nothing else changes.
 
     Raises:
-        ModelError: A MatMul, Gemm or Conv has a number of inputs or outputs that it cannot have.
+        ModelError: A node that has a twin has a number of inputs or outputs that it cannot have.
     """
     sites = list(walk_sites(model))
     functions = {(function.domain, function.name) for function in model.functions}
     reasons = [_reason_to_leave(site.node, functions) for site in sites]
-    found = [(site, why) for site, why in zip(sites, reasons, strict=True) if why or _is_standard(site.node)]
-    _name_nodes([site.node for site, _ in found], {site.node.name for site in sites})
+    found = [(site, why) for site, why in zip(sites, reasons, strict=True) if why or has_twin(site.node)]
+    name_nodes([site.node for site, _ in found], {site.node.name for site in sites})
+    products = [_products(site.node) for site, _ in found]
+    names = unique_names([site for site, _ in found], [[product.name for product in own] for own in products])
     sources = WeightSources()
-    return list(_with_unique_names([_describe(site, reason, sources) for site, reason in found]))
+    return [
+        candidate
+        for (site, reason), name, own in zip(found, names, products, strict=True)
+        for candidate in _describe(site, name, own, reason, sources)
+    ]
+
+
+def converted_products(model: onnx.ModelProto) -> list[Candidate]:
+    """Return the products of a converted model's low-bit-accumulator nodes."""
+    return [candidate for candidate in find_candidates(model) if candidate.is_converted]
 
 
 def _reason_to_leave(node: onnx.NodeProto, functions: Set[tuple[str, str]]) -> str | None:
-    if (node.domain, node.op_type) in functions and node.domain != ops.DOMAIN:
+    if has_twin(node):
+        return None
+    if (node.domain, node.op_type) in functions and node.domain != operators.DOMAIN:
         return None  # the nodes in the function's body are candidates instead
     return reason_to_leave(node.domain, node.op_type)
 
 
-def _is_standard(node: onnx.NodeProto) -> bool:
-    return node.domain in _DEFAULT_DOMAINS and node.op_type in ops.OP_TYPES
+def _products(node: onnx.NodeProto) -> tuple[Product, ...]:
+    return schema_of(node).products if has_twin(node) or is_twin(node) else (Product(),)
 
 
-def _describe(site: Site, reason: str | None, sources: WeightSources) -> Candidate:
-    if _is_standard(site.node):
+def _describe(
+    site: Site, name: str, products: tuple[Product, ...], reason: str | None, sources: WeightSources
+) -> Iterator[Candidate]:
+    if has_twin(site.node):
         _check_operands(site)
         element_type = _element_type(site)
         reason = _obstacle(site, element_type)
     else:
-        element_type = _element_type(site) if site.node.domain == ops.DOMAIN else _first_type(site)
-    return Candidate(site.node.name, site, *sources.describe(site), element_type, reason)
+        element_type = _element_type(site) if site.node.domain == operators.DOMAIN else _first_type(site)
+    for product in products:
+        weights, constant = sources.describe(site, product.inputs)
+        yield Candidate(name, product.name, site, weights, constant, element_type, reason)
 
 
 def _check_operands(site: Site) -> None:
     node = site.node
-    least, most = _INPUT_COUNTS[node.op_type]
+    schema = schema_of(node)
+    least, most = schema.required_inputs, len(schema.inputs)
     inputs = _without_empty_tail(node)
     if not least <= len(inputs) <= most or "" in inputs or len(node.output) != 1 or not node.output[0]:
         raise ModelError(
@@ -164,39 +197,3 @@ def _first_opset(site: Site, element_type: str) -> int:
     if element_type in CAST_TYPES or (site.function is not None and element_type in NATIVE_TYPES):
         return _FIRST_OPSET_WITH_CAST
     return _FIRST_OPSET_WITH_CAST_LIKE if site.function is not None else 0
-
-
-def _name_nodes(nodes: list[onnx.NodeProto], taken: set[str]) -> None:
-    """Name what has no name after its op type and its index among the candidates of that type."""
-    counts: Counter[str] = Counter()
-    for node in nodes:
-        index = counts[node.op_type]
-        counts[node.op_type] += 1
-        if node.name:
-            continue
-        name = f"{node.op_type}_{index}"
-        while name in taken:
-            name += "_"
-        node.name = name
-        taken.add(name)
-
-
-def _with_unique_names(candidates: list[Candidate]) -> Iterator[Candidate]:
-    """Prefix names that occur twice with the location, and number what still is not unique."""
-    shared = Counter(candidate.name for candidate in candidates)
-    located = Counter((candidate.site.location, candidate.name) for candidate in candidates)
-    taken = {name for name, count in shared.items() if count == 1}
-    numbers: Counter[tuple[str, str]] = Counter()
-    for candidate in candidates:
-        key = candidate.site.location, candidate.name
-        if shared[candidate.name] == 1:
-            yield candidate
-            continue
-        numbers[key] += 1
-        name = f"{candidate.site.location}/{candidate.name}"
-        if located[key] > 1:
-            name += f"#{numbers[key]}"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        yield replace(candidate, name=name)

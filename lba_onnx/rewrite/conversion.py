@@ -8,11 +8,9 @@ from typing import Any
 
 import onnx
 
-from lba_onnx import ops
-from lba_onnx.arithmetic import Accumulator
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import model_files
-from lba_onnx.rewrite.candidates import Candidate, find_candidates
+from lba_onnx.rewrite.candidates import converted_products, find_candidates
 from lba_onnx.rewrite.given_specs import Specs, read_given
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
@@ -22,10 +20,9 @@ from lba_onnx.rewrite.patch import FreshNames, patch_node
 from lba_onnx.rewrite.portable import add_function_bodies
 from lba_onnx.rewrite.provenance import import_operator_set, write_metadata
 from lba_onnx.rewrite.report import ConversionReport, LedgerEntry
-from lba_onnx.rewrite.selection import Decision, Selection, decide
+from lba_onnx.rewrite.selection import Decision, Selection, by_node, decide
 
 _LOG = logging.getLogger(__name__)
-_STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
 _SPARE_BYTES = 1 << 26  # what a model needs beside its weights
 
 
@@ -35,7 +32,7 @@ def convert(
     *,
     nodes_to_exclude: Iterable[str] | None = (),
     nodes_to_convert: Iterable[str] | None = (),
-    op_types_to_convert: Iterable[str] = tuple(ops.OP_TYPES),
+    op_types_to_convert: Iterable[str] | None = None,
     portable: bool = False,
     model_output: str | os.PathLike[str] | None = None,
     use_external_data_format: bool | None = None,
@@ -53,7 +50,7 @@ def convert(
             left.
         nodes_to_exclude: Names of nodes to leave, or regular expressions that match whole names.
         nodes_to_convert: Names or regular expressions of the nodes to convert; empty for all. Exclusion wins.
-        op_types_to_convert: Some of MatMul, Gemm and Conv.
+        op_types_to_convert: Some of MatMul, Gemm and Conv; None for all.
         portable: Whether the model also carries a float32 body for each operator, so that it runs, without low-bit
             accumulators, where the library is not registered.
         model_output: A file to write the result to.
@@ -118,7 +115,7 @@ def converted_nodes(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
     Args:
         model: A converted model; the nodes are its own, so that a change of theirs is a change of the model.
     """
-    return [(c.name, c.site.node) for c in find_candidates(model) if c.is_converted]
+    return list({product.node_name: product.site.node for product in converted_products(model)}.items())
 
 
 def _entry(decision: Decision) -> LedgerEntry:
@@ -129,7 +126,7 @@ def _entry(decision: Decision) -> LedgerEntry:
         location=candidate.site.location,
         weights=candidate.weights,
         element_type=candidate.element_type,
-        converted=decision.spec is not None,
+        converted=decision.is_selected,
         spec=decision.spec or candidate.present_spec,
         reason=decision.reason,
     )
@@ -143,8 +140,12 @@ def _op_type(node: onnx.NodeProto) -> str:
 
 def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool) -> None:
     names, insertions = FreshNames(model), Insertions()
-    for candidate, spec in _converted(decisions):
-        patch_node(candidate, spec, names, insertions)
+    for own in by_node(decisions):
+        specs = {decision.candidate.product: decision.spec for decision in own if decision.spec is not None}
+        if not specs:
+            continue
+        candidate = own[0].candidate
+        patch_node(candidate, specs, names, insertions)
         if candidate.site.function is not None:
             import_operator_set(candidate.site.function)
     insertions.apply()
@@ -152,11 +153,7 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
     if twins:
         import_operator_set(model)
     if portable and twins:
-        add_function_bodies(model, (_STANDARD_TYPES[twin] for twin in twins))
-
-
-def _converted(decisions: Sequence[Decision]) -> list[tuple[Candidate, Accumulator]]:
-    return [(decision.candidate, decision.spec) for decision in decisions if decision.spec is not None]
+        add_function_bodies(model, twins)
 
 
 def _options(selection: Selection, portable: bool) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.attributes import set_attributes
-from lba_onnx.rewrite.candidates import Candidate, find_candidates
+from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.external_data import is_external
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.patch import FreshNames
@@ -34,6 +34,7 @@ from lba_onnx.rewrite.weights import FUNCTION_INPUT
 NO_CONSTANT = "no constant operand to scale"
 FUNCTION_WEIGHTS = "its weights are an input of its function"
 STACKED_MATRICES = "its constant is a stack of matrices on the left"
+SEVERAL_PRODUCTS = "its operator computes several products"
 UNKNOWN_RANK = "the rank of its weights is not known"
 UNDECIDED_LAYOUT = "its weights are transposed in some calls of its function only"
 
@@ -107,9 +108,7 @@ def scalable_nodes(model: onnx.ModelProto) -> tuple[dict[str, ScalableNode], dic
     """Return a converted model's nodes that `fold` takes, by name, and for the others the reasons."""
     scopes = {id(scope.body): scope for scope in walk_scopes(model)}
     nodes, reasons = {}, {}
-    for candidate in find_candidates(model):
-        if not candidate.is_converted:
-            continue
+    for candidate in converted_products(model):
         found = _describe(candidate, scopes)
         if isinstance(found, str):
             reasons[candidate.name] = found
@@ -144,6 +143,8 @@ class _Edit:
 
 def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode | str:
     site, operand = candidate.site, candidate.constant_operand
+    if candidate.product:
+        return SEVERAL_PRODUCTS
     if operand is None or (operand == 0 and site.node.op_type == "LbaConv"):
         return FUNCTION_WEIGHTS if candidate.weights == FUNCTION_INPUT else NO_CONSTANT
     if candidate.element_type not in _DTYPES:

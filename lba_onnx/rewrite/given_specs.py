@@ -12,15 +12,15 @@ from lba_onnx.rewrite.biases_file import read_biases
 
 @runtime_checkable
 class HasSpecs(Protocol):
-    """What has specs by node name, such as a Calibration; its `provenance`, if there is one, is kept in the model."""
+    """What has specs by product, such as a Calibration; its `provenance`, if there is one, is kept in the model."""
 
     @property
     def specs(self) -> Mapping[str, Accumulator]:
-        """Node names to specs."""
+        """Names of nodes, or keys of their products, to specs."""
 
 
 Specs: TypeAlias = "Accumulator | str | os.PathLike[str] | Mapping[str, Accumulator | str] | HasSpecs"
-"""A spec or its text; a mapping of node names to these; a Calibration; the path of a file that it was saved to."""
+"""A spec or its text; a mapping of nodes or products to these; a Calibration; the path of a file that holds one."""
 
 
 @dataclass(frozen=True)

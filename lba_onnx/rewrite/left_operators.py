@@ -2,7 +2,7 @@
 
 import re
 
-from lba_onnx import ops
+from lba_onnx import operators
 
 _INTEGER = "accumulates integers exactly in int32; low-bit floating-point accumulators do not apply"
 _RECURRENT = "a recurrent operator has no low-bit-accumulator twin; its products accumulate in float32"
@@ -26,7 +26,7 @@ def reason_to_leave(domain: str, op_type: str) -> str | None:
     Operators of other domains are judged by their names: onnxruntime's fused operators, for one, say MatMul, Conv or
     Attention.
     """
-    if domain == ops.DOMAIN:
+    if domain == operators.DOMAIN:
         return "already converted"
     if domain in _DEFAULT_DOMAINS:
         return _STANDARD.get(op_type)

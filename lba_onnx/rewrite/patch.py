@@ -16,16 +16,16 @@ and that the names of its inputs and outputs still stand for the same values.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import onnx
 
-from lba_onnx import ops
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.rewrite.analysis import Body
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import CAST_TYPES, Candidate
 from lba_onnx.rewrite.insertion import Insertions
+from lba_onnx.rewrite.twins import rename_to_twin
 
 _ONNX_TYPES = {
     "float32": onnx.TensorProto.FLOAT,
@@ -52,15 +52,25 @@ class FreshNames:
         return fresh
 
 
-def patch_node(candidate: Candidate, spec: Accumulator, names: FreshNames, insertions: Insertions) -> None:
-    """Turn a candidate's node into its twin; the Casts that its element type needs around it are left to insert."""
+def patch_node(
+    candidate: Candidate, specs: Mapping[str, Accumulator], names: FreshNames, insertions: Insertions
+) -> None:
+    """Turn a node into its twin; the Casts that its element type needs around it are left to insert.
+
+    Args:
+        candidate: Any of the node's products.
+        specs: The specs of all of them, by the name of the product.
+        names: Hands out names for the Casts.
+        insertions: Gets the Casts.
+    """
     node = candidate.site.node
-    node.domain, node.op_type = ops.DOMAIN, ops.OP_TYPES[node.op_type]
+    rename_to_twin(node)
     while node.input and not node.input[-1]:
         node.input.pop()  # an explicit empty optional input crashes the shape inference of older onnxruntimes
     drop_attributes(node, ("broadcast",))  # of Gemm before opset 7; the twin always broadcasts
-    for name, value in spec.to_attributes().items():
-        node.attribute.append(onnx.helper.make_attribute(name, value))
+    for product, spec in specs.items():
+        for name, value in spec.to_attributes(product).items():
+            node.attribute.append(onnx.helper.make_attribute(name, value))
     body = candidate.site.body
     if candidate.element_type in CAST_TYPES:
         insertions.before(node, body, *_cast_inputs(node, names))

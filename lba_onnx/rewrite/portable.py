@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 import onnx
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.errors import ModelError
+from lba_onnx.operators import OperatorSchema
 from lba_onnx.rewrite.analysis import default_opset
 from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
 
@@ -28,12 +29,12 @@ _ATTRIBUTE_TYPES = {
 }
 
 
-def add_function_bodies(model: onnx.ModelProto, op_types: Iterable[str]) -> None:
-    """Add a float32 body for each of the given operator types that has none in the model.
+def add_function_bodies(model: onnx.ModelProto, twins: Iterable[str]) -> None:
+    """Add a float32 body for each of the given operators that has none in the model.
 
     Args:
         model: Changed in place.
-        op_types: Standard operator types whose twins the model uses.
+        twins: Operators of this package that the model uses, such as "LbaMatMul".
 
     Raises:
         ModelError: The model's opset is older than 7.
@@ -42,25 +43,24 @@ def add_function_bodies(model: onnx.ModelProto, op_types: Iterable[str]) -> None
     if opset < _FIRST_OPSET:
         raise ModelError(f"a portable model takes opset {_FIRST_OPSET} or newer, got {opset}")
     _raise_ir_version(model)
-    present = {function.name for function in model.functions if function.domain == ops.DOMAIN}
-    for op_type in sorted(set(op_types)):
-        if ops.OP_TYPES[op_type] not in present:
-            model.functions.append(_function(op_type, opset))
+    present = {function.name for function in model.functions if function.domain == operators.DOMAIN}
+    for twin in sorted(set(twins) - present):
+        model.functions.append(_function(operators.OPERATORS[twin], model))
 
 
-def _function(op_type: str, opset: int) -> onnx.FunctionProto:
-    schema = ops.OPERATORS[ops.OP_TYPES[op_type]]
-    node = onnx.helper.make_node(op_type, schema.inputs, [schema.output])
-    for attribute in schema.attributes:
-        if attribute not in ops.ARITHMETIC_ATTRIBUTES:
-            node.attribute.add(name=attribute.name, ref_attr_name=attribute.name, type=_ATTRIBUTE_TYPES[attribute.type])
+def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionProto:
+    node = onnx.helper.make_node(schema.replaces, schema.inputs, [schema.output], domain=schema.replaced_domain)
+    for attribute in schema.own_attributes:
+        node.attribute.add(name=attribute.name, ref_attr_name=attribute.name, type=_ATTRIBUTE_TYPES[attribute.type])
+    imported = [onnx.helper.make_opsetid("", default_opset(model))]
+    imported += [o for o in model.opset_import if o.domain and o.domain == schema.replaced_domain]
     return onnx.helper.make_function(
-        ops.DOMAIN,
+        operators.DOMAIN,
         schema.op_type,
         schema.inputs,
         [schema.output],
         [node],
-        [onnx.helper.make_opsetid("", opset)],
+        imported,
         attributes=[attribute.name for attribute in schema.attributes],
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.packages import package_version
 
@@ -28,8 +28,8 @@ _PACKAGES = ("onnx", "onnx-graphsurgeon")
 
 def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
     """Add this package's operator set to a model's or a function's imports, unless it is there."""
-    if all(imported.domain != ops.DOMAIN for imported in owner.opset_import):
-        owner.opset_import.add(domain=ops.DOMAIN, version=ops.VERSION)
+    if all(imported.domain != operators.DOMAIN for imported in owner.opset_import):
+        owner.opset_import.add(domain=operators.DOMAIN, version=operators.VERSION)
 
 
 def write_metadata(

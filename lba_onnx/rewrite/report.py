@@ -1,4 +1,4 @@
-"""The ledger of a conversion: every node that multiplies and accumulates, converted or left, and why."""
+"""The ledger of a conversion: every product of the nodes that multiply and accumulate, converted or left, and why."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,17 +11,19 @@ from lba_onnx.text import TextTable, figures, names, remarks
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One node of the ledger.
+    """One product of the ledger: a node, or one of the several products that it computes.
 
     Attributes:
-        node: The node's name, unique in the model: its own, or location and name where several nodes share it.
+        node: The product's key, unique in the model: the node's name (its own, or location and name where several nodes
+            share it), with the product's behind it where there are several, such as "attention/qk".
         op_type: The operator before conversion; with its domain, such as "com.microsoft.FusedConv", if not standard.
         location: Where the node lives, such as "main", "main/If_3:then_branch" or "function mydomain:Block".
         weights: Where the weights come from, such as "initializer 'w'", "derived from constants" or "dynamic".
         element_type: Such as "float32", or "unknown" where the model does not tell; of the first input for operators
             that are never converted.
-        converted: Whether this conversion replaced the node.
-        spec: The spec the node has now; None for a node in onnxruntime's own arithmetic.
+        converted: Whether this conversion selected it, and replaced the node.
+        spec: The spec it has now; None for a node in onnxruntime's own arithmetic. A product that was not selected
+            beside one that was has a spec that stands for float32.
         reason: Why the node is left; a remark, or "", for one that is converted.
     """
 
@@ -44,7 +46,7 @@ class ConversionReport:
     """The ledger of a conversion, or of a model looked at without converting it.
 
     Attributes:
-        entries: One a node, in the order of the main graph, its subgraphs where they stand, then the functions.
+        entries: One a product, in the order of the main graph, its subgraphs where they stand, then the functions.
     """
 
     entries: tuple[LedgerEntry, ...]
@@ -72,7 +74,7 @@ class ConversionReport:
 
     @property
     def specs(self) -> dict[str, Accumulator]:
-        """The specs of all nodes that have one, converted now or before, by node name."""
+        """The specs of all products that have one, converted now or before, by key."""
         return {entry.node: entry.spec for entry in self.entries if entry.spec}
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -3,13 +3,15 @@
 import difflib
 import heapq
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
-from lba_onnx import ops
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
+from lba_onnx.operators import op_types
 from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
+from lba_onnx.rewrite.specs import complete_specs
 
 _MAX_COMPARED = 500  # names, of which the nearest to one that was not found are looked for; each takes a while
 
@@ -21,36 +23,35 @@ class Selection:
     Attributes:
         nodes_to_exclude: Names and regular expressions of nodes that stay as they are.
         nodes_to_convert: Names and regular expressions of the nodes to convert; empty for all.
-        op_types_to_convert: Some of MatMul, Gemm and Conv.
+        op_types_to_convert: Some of those that have a twin, such as MatMul, Gemm and Conv.
     """
 
     nodes_to_exclude: tuple[str, ...] = ()
     nodes_to_convert: tuple[str, ...] = ()
-    op_types_to_convert: tuple[str, ...] = tuple(ops.OP_TYPES)
+    op_types_to_convert: tuple[str, ...] = field(default_factory=op_types)
 
     @classmethod
     def of(
         cls,
         nodes_to_exclude: Iterable[str] | None,
         nodes_to_convert: Iterable[str] | None,
-        op_types_to_convert: Iterable[str],
+        op_types_to_convert: Iterable[str] | None,
     ) -> "Selection":
-        """Check the arguments of `convert` and return them as a selection.
+        """Check the arguments of `convert` and return them as a selection; op_types_to_convert is all where None.
 
         Raises:
             TypeError: One of them is a string, or holds something else than strings.
             SelectionError: An operator type is none that can be converted.
         """
-        op_types = _strings("op_types_to_convert", op_types_to_convert)
-        for op_type in op_types:
-            if op_type not in ops.OP_TYPES:
-                raise SelectionError(
-                    f"op_types_to_convert: expected some of {', '.join(ops.OP_TYPES)}, got {op_type!r}"
-                )
+        known = op_types()
+        chosen = known if op_types_to_convert is None else _strings("op_types_to_convert", op_types_to_convert)
+        for op_type in chosen:
+            if op_type not in known:
+                raise SelectionError(f"op_types_to_convert: expected some of {', '.join(known)}, got {op_type!r}")
         return cls(
             _strings("nodes_to_exclude", nodes_to_exclude or ()),
             _strings("nodes_to_convert", nodes_to_convert or ()),
-            op_types,
+            chosen,
         )
 
 
@@ -59,14 +60,17 @@ class Decision:
     """What becomes of a candidate.
 
     Attributes:
-        candidate: The node.
-        spec: Its spec, or None where it stays as it is.
-        reason: Why it stays; for a converted node, what is worth knowing about it, or "".
+        candidate: The product.
+        spec: Its spec, or None where its node stays as it is.
+        reason: Why it is not selected; for one that is, what is worth knowing about it, or "".
+        is_selected: Whether it is converted for its own sake. What is not and has a spec all the same is a product of
+            a node that is converted for another one: its spec stands for float32.
     """
 
     candidate: Candidate
     spec: Accumulator | None
     reason: str
+    is_selected: bool = False
 
 
 def decide(
@@ -75,7 +79,7 @@ def decide(
     """Return what becomes of each candidate, in their order.
 
     Args:
-        candidates: The nodes that multiply and accumulate.
+        candidates: The products of the model.
         specs: One spec for all of them, or names to specs.
         selection: What the caller asked for.
 
@@ -99,8 +103,21 @@ def decide(
         if reason is None and candidate.name not in chosen:
             reason = "no spec given"
         spec = chosen[candidate.name] if reason is None else None
-        decisions.append(Decision(candidate, spec, _remark(candidate) if reason is None else reason))
-    return decisions
+        decisions.append(Decision(candidate, spec, _remark(candidate) if reason is None else reason, reason is None))
+    return [decision for own in by_node(decisions) for decision in _with_wide(own)]
+
+
+def by_node(decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """Return the decisions on the products of each node, in the order of the nodes."""
+    return [list(own) for _, own in groupby(decisions, key=lambda decision: decision.candidate.node_name)]
+
+
+def _with_wide(own: Sequence[Decision]) -> Iterator[Decision]:
+    """Give the products of one node that are not selected beside one that is a spec that stands for float32."""
+    specs = complete_specs([decision.spec for decision in own])
+    for decision, spec in zip(own, specs, strict=True):
+        is_wide = spec is not None and decision.spec is None
+        yield replace(decision, spec=spec, reason=f"{decision.reason}; stands for float32") if is_wide else decision
 
 
 def _remark(candidate: Candidate) -> str:
@@ -112,24 +129,29 @@ def _remark(candidate: Candidate) -> str:
 
 
 class _Names:
-    """The candidates by name."""
+    """The candidates by what selections may call them."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
-        self._unique = {candidate.name: candidate for candidate in candidates}
+        self._keys = [candidate.name for candidate in candidates]
+        self._unique: dict[str, list[Candidate]] = {}
         self._shared: dict[str, list[Candidate]] = {}
         for candidate in candidates:
-            self._shared.setdefault(candidate.site.node.name, []).append(candidate)
+            key, node, *own = candidate.texts
+            for text in {key, node}:
+                self._unique.setdefault(text, []).append(candidate)
+            for text in set(own):
+                self._shared.setdefault(text, []).append(candidate)
 
-    def named(self, name: str) -> list[Candidate]:
-        """Return the node of that unique name, or else all that share the name."""
-        return [self._unique[name]] if name in self._unique else self._shared.get(name, [])
+    def named(self, text: str) -> list[Candidate]:
+        """Return the product of that key, or all of the node of that unique name, or else all that share the text."""
+        return self._unique.get(text) or self._shared.get(text, [])
 
     def not_found(self, problem: str, name: str) -> str:
         """Return an error message that lists the nearest names."""
-        if not self._unique:
+        if not self._keys:
             return f"{problem} {name!r}; the model has no node that multiplies and accumulates"
-        return f"{problem} {name!r}; the nearest names are {', '.join(map(repr, _nearest(name, self._unique)))}"
+        return f"{problem} {name!r}; the nearest names are {', '.join(map(repr, _nearest(name, self._keys)))}"
 
 
 def _nearest(name: str, names: Iterable[str]) -> list[str]:
@@ -147,17 +169,21 @@ def _nearest(name: str, names: Iterable[str]) -> list[str]:
 def _specs_by_name(names: _Names, specs: Accumulator | Mapping[str, Accumulator]) -> dict[str, Accumulator]:
     if isinstance(specs, Accumulator):
         return dict.fromkeys((candidate.name for candidate in names.candidates), specs)
-    chosen: dict[str, Accumulator] = {}
-    for name, spec in specs.items():
-        named = names.named(name)
+    found: dict[str, dict[str, Accumulator]] = {}
+    for text, spec in specs.items():
+        named = names.named(text)
         if not named:
-            raise SelectionError(f"spec: {names.not_found('no node is called', name)}")
+            raise SelectionError(f"spec: {names.not_found('no node is called', text)}")
         for candidate in named:
             if candidate.obstacle and not candidate.is_converted:
                 raise SelectionError(f"spec: node {candidate.name!r} cannot take a spec: {candidate.obstacle}")
-            if candidate.name == name or candidate.name not in specs:
-                chosen[candidate.name] = spec
-    return chosen
+            found.setdefault(candidate.name, {})[text] = spec
+    given = ((candidate, found.get(candidate.name, {})) for candidate in names.candidates)
+    return {candidate.name: _most_exact(candidate, texts) for candidate, texts in given if texts}
+
+
+def _most_exact(candidate: Candidate, specs: Mapping[str, Accumulator]) -> Accumulator:
+    return next(specs[text] for text in candidate.texts if text in specs)
 
 
 def _matches(names: _Names, patterns: Iterable[str], argument: str) -> dict[str, str]:
@@ -173,7 +199,7 @@ def _matches(names: _Names, patterns: Iterable[str], argument: str) -> dict[str,
 
 
 def _select(names: _Names, pattern: str, argument: str) -> list[Candidate]:
-    """Return the nodes of that exact name, or else those that the regular expression matches in full."""
+    """Return the products of that exact name, or else those that the regular expression matches in full."""
     named = names.named(pattern)
     if named:
         return named
@@ -181,7 +207,7 @@ def _select(names: _Names, pattern: str, argument: str) -> list[Candidate]:
         expression = re.compile(pattern)
     except re.error as error:
         raise SelectionError(f"{argument}: {pattern!r} is no node's name and no regular expression: {error}") from None
-    return [c for c in names.candidates if expression.fullmatch(c.name) or expression.fullmatch(c.site.node.name)]
+    return [c for c in names.candidates if any(expression.fullmatch(text) for text in c.texts)]
 
 
 def _refuse_impossible(names: _Names, patterns: Iterable[str]) -> None:

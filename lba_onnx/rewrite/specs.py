@@ -1,23 +1,23 @@
 """The specs of a converted model, changed in place of converting again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx
 
-from lba_onnx import ops
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError
+from lba_onnx.operators import Product
 from lba_onnx.rewrite.attributes import drop_attributes, set_attributes
-from lba_onnx.rewrite.candidates import find_candidates
+from lba_onnx.rewrite.candidates import converted_products
 
 
 def read_specs(model: onnx.ModelProto) -> dict[str, Accumulator]:
-    """Return the specs of a converted model's nodes, by the names that the ledger gives them.
+    """Return the specs of a converted model's products, by the names that the ledger gives them.
 
     Raises:
         ModelError: The model has no converted node.
     """
-    specs = {candidate.name: spec for candidate in find_candidates(model) if (spec := candidate.present_spec)}
+    specs = {product.name: spec for product in converted_products(model) if (spec := product.present_spec)}
     if not specs:
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
     return specs
@@ -28,19 +28,35 @@ def change_specs(model: onnx.ModelProto, change: Callable[[str, Accumulator], Ac
 
     Args:
         model: The converted model.
-        change: Called with each node's name and spec; returns the new spec, or its text.
+        change: Called with each product's name and spec; returns the new spec, or its text.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    for candidate in find_candidates(changed):
-        spec = candidate.present_spec
+    for product in converted_products(changed):
+        spec = product.present_spec
         if spec is not None:
-            changed_spec = as_spec(change(candidate.name, spec), f"spec of node {candidate.name!r}")
-            set_spec(candidate.site.node, changed_spec)
+            changed_spec = as_spec(change(product.name, spec), f"spec of node {product.name!r}")
+            set_spec(product.site.node, changed_spec, product.product)
     return changed
 
 
-def set_spec(node: onnx.NodeProto, spec: Accumulator) -> None:
-    """Give a converted node another spec, however it is written there; its other attributes stay."""
-    drop_attributes(node, ops.SPEC_ATTRIBUTES)
-    set_attributes(node, spec.to_attributes())
+def set_spec(node: onnx.NodeProto, spec: Accumulator, product: str = "") -> None:
+    """Give a converted node another spec, however it is written there; its other attributes stay.
+
+    Args:
+        node: The node.
+        spec: The spec.
+        product: The product that it is for; "" for the only one.
+    """
+    drop_attributes(node, [attribute.name for attribute in Product(product).attributes])
+    set_attributes(node, spec.to_attributes(product))
+
+
+def complete_specs(specs: Sequence[Accumulator | None]) -> Sequence[Accumulator | None]:
+    """Return the specs of one node's products: none at all, or one for each.
+
+    Args:
+        specs: The spec of each; None for one in float32. Beside another one it gets a spec that stands for float32.
+    """
+    first = next((spec for spec in specs if spec is not None), None)
+    return specs if first is None else [first.wide() if spec is None else spec for spec in specs]

@@ -18,15 +18,14 @@ from typing import Any
 
 import onnx
 
-from lba_onnx import ops
 from lba_onnx.rewrite.outline import copy_outline, place_nothing
+from lba_onnx.rewrite.twins import is_twin, rename_to_replaced
 
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a model-local function."""
 
 _MAX_BINDINGS = 1000  # of a model whose functions are called in more ways than these, types and attributes stay unknown
 _MAX_EXPANSION = 1000  # nodes, with those of all calls inside, up to which onnx's inference goes through a function
-_STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
 
 
 @dataclass
@@ -45,7 +44,7 @@ def function_key(function: onnx.FunctionProto) -> FunctionKey:
 def type_graphs(model: onnx.ModelProto) -> TypedGraphs:
     """Return weightless copies of the main graph and of the function bodies, with inferred types."""
     outline = copy_outline(model, place_nothing)
-    _restore_standard_operators(outline)
+    _restore_replaced_operators(outline)
     typed = _Typing(outline).type_all()
     for copy in (typed.main, *(body for bodies in typed.functions.values() for body in bodies)):
         del copy.functions[:]
@@ -61,13 +60,13 @@ def called_functions(body: "onnx.GraphProto | onnx.FunctionProto") -> Iterator[F
                 yield from called_functions(attribute.g)
 
 
-def _restore_standard_operators(outline: onnx.ModelProto) -> None:
+def _restore_replaced_operators(outline: onnx.ModelProto) -> None:
     """Turn converted nodes back, since shape inference knows only the operators that they replaced."""
     bodies = [outline.graph, *outline.functions]
     while bodies:
         for node in bodies.pop().node:
-            if node.domain == ops.DOMAIN and node.op_type in _STANDARD_TYPES:
-                node.op_type, node.domain = _STANDARD_TYPES[node.op_type], ""
+            if is_twin(node):
+                rename_to_replaced(node)
             bodies.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
 
 

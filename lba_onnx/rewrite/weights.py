@@ -1,5 +1,7 @@
 """Where a node's weights come from, in words for the ledger."""
 
+from collections.abc import Sequence
+
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -17,21 +19,26 @@ class WeightSources:
         self._is_constant: dict[int, bool] = {}
         self._initializers: dict[int, frozenset[str]] = {}
 
-    def describe(self, site: Site) -> tuple[str, int | None]:
-        """Return where the weights come from, and which operand, 1 or else 0, follows from constants alone.
+    def describe(self, site: Site, operands: Sequence[int]) -> tuple[str, int | None]:
+        """Return where a product's weights come from, and which input, they or else the other one, is constant.
 
-        The weights are the second input, or the first where only that one is constant.
+        The weights are the last operand, or the first where only that one is constant.
+
+        Args:
+            site: The node.
+            operands: The inputs that are multiplied; one of them alone where the node computes the other itself.
 
         Returns:
             "initializer", "outer-scope initializer" or "Constant node", followed by the tensor's name; "derived from
             constants" for a chain such as DequantizeLinear and Transpose; "function input"; "dynamic"; or "unknown",
-            where the graph could not be analysed. The operand is None where neither is constant.
+            where the graph could not be analysed. The input is None where neither follows from constants alone.
         """
-        inputs = site.images[0].inputs[:2] if site.images else []
-        sources = [self._source(tensor, site) for tensor in inputs]
-        constant = [index for index, source in enumerate(sources) if source not in (DYNAMIC, FUNCTION_INPUT)]
-        operand = max(constant, default=None)
-        return sources[operand] if operand is not None else (*sources[1:], UNKNOWN)[0], operand
+        inputs = site.images[0].inputs if site.images else []
+        sources = {index: self._source(inputs[index], site) for index in operands if index < len(inputs)}
+        constant = [index for index, source in sources.items() if source not in (DYNAMIC, FUNCTION_INPUT)]
+        if constant:
+            return sources[constant[-1]], constant[-1]
+        return sources.get(operands[-1], UNKNOWN), None
 
     def _source(self, tensor: gs.Tensor, site: Site) -> str:
         if isinstance(tensor, gs.Constant):

@@ -59,7 +59,7 @@ def sweep(
     metric: Metric | str | None = None,
     nodes_to_exclude: Sequence[str] = (),
     nodes_to_convert: Sequence[str] = (),
-    op_types_to_convert: Sequence[str] = ("MatMul", "Gemm", "Conv"),
+    op_types_to_convert: Sequence[str] | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     max_samples: int | None = None,
     preprocess: Preprocess | None = None,
@@ -95,7 +95,7 @@ def sweep(
         metric: As in `evaluate`.
         nodes_to_exclude: Names and regular expressions of nodes to leave as they are.
         nodes_to_convert: Names and regular expressions of the only nodes to convert; all when empty.
-        op_types_to_convert: Operator types to convert.
+        op_types_to_convert: Operator types to convert; None for all.
         batch_size: Samples per run where the model leaves it open.
         max_samples: Where to stop; None for the end of the data.
         preprocess: Called with the arrays of each feed, in this process; returns what the model is fed.

@@ -10,7 +10,8 @@ namespace lba {
 
 class ChunkedFloat : public Accumulator {
  public:
-  explicit ChunkedFloat(const AccumulatorSpec& spec) : Accumulator(TextOf(spec), ChunkedFloatLevels(1)), spec_(spec) {}
+  explicit ChunkedFloat(const AccumulatorSpec& spec)
+      : Accumulator(TextOf(spec), ChunkedFloatLevels(spec.Groups(1).count)), spec_(spec) {}
 
   const AccumulatorSpec& spec() const { return spec_; }
 
@@ -18,9 +19,8 @@ class ChunkedFloat : public Accumulator {
   const AccumulatorSpec spec_;
 };
 
-// One a rounding; each library has its own.
-SharedAccumulator MakeTruncating(const AccumulatorSpec& spec);
-SharedAccumulator MakeNearest(const AccumulatorSpec& spec);
+// Each library has its own.
+SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec);
 
 }  // namespace lba
 

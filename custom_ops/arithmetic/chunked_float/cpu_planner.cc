@@ -9,16 +9,18 @@ bool IsVectorPath(CpuPath path) { return path == CpuPath::kAvx512 || path == Cpu
 
 }  // namespace
 
-ChunkedFloatPlanner::ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth)
-    : Planner(spec.ChunkLength(depth)),
+ChunkedFloatPlanner::ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth, KernelChoice kernels)
+    : Planner(spec.Order(depth)),
+      groups_(spec.Groups(depth)),
       short_cuts_(spec, depth),
+      kernels_(kernels),
       is_scaled_(IsVectorPath(path()) && short_cuts_.is_scalable()) {}
 
 PanelPlan ChunkedFloatPlanner::Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const {
   const bool is_exact = path() == CpuPath::kExact || !short_cuts_.fits_double();
   if (is_exact || !moving.is_finite() || !fixed.is_finite()) return {CpuPath::kExact, false};
   if (!is_scaled_ || !short_cuts_.FitsScaled(moving, fixed, fixed_scale_log2)) return {CpuPath::kPortable, false};
-  return {path(), short_cuts_.CanFuse(moving, fixed, fixed_scale_log2)};
+  return {path(), !order().is_tree && short_cuts_.CanFuse(moving, fixed, fixed_scale_log2)};
 }
 
 GatePlan ChunkedFloatPlanner::PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const {

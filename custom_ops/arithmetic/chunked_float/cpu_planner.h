@@ -12,9 +12,11 @@
 
 namespace lba {
 
+using KernelChoice = const TileKernels& (*)(CpuPath path, const ShortCuts& cuts);
+
 class ChunkedFloatPlanner : public Planner {
  public:
-  ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth);
+  ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth, KernelChoice kernels);
 
   int FixedScaleLog2(const ValueRange& fixed) const override {
     return is_scaled_ ? short_cuts_.FixedScaleLog2(fixed) : 0;
@@ -25,20 +27,21 @@ class ChunkedFloatPlanner : public Planner {
   // From the scale of the products to that of the accumulator.
   float fused_scale() const override { return short_cuts_.fused_scale(); }
 
+  SumGroups groups() const override { return groups_; }
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const override;
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
     return short_cuts_.Variant(moving, fixed, is_fused).index();
   }
   GatePlan PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const override;
 
+  const TileKernels& KernelsOf(CpuPath path) const override { return kernels_(path, short_cuts_); }
   const void* constants() const override { return &short_cuts_.constants(); }
   std::unique_ptr<ChainFollower> FollowChains() const override;
 
- protected:
-  const ShortCuts& short_cuts() const { return short_cuts_; }
-
  private:
+  const SumGroups groups_;  // what statistics follow
   const ShortCuts short_cuts_;
+  const KernelChoice kernels_;
   const bool is_scaled_;  // whether this CPU's path is for scaled operands, and some can be scaled
 };
 

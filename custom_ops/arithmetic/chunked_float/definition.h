@@ -86,25 +86,26 @@ struct ChunkedFloatConstants {
   }
 };
 
-// The definition, as kernels/cpu/definition_kernels.h and kernels/cuda/exact_dot.h take it. `Of` has a
-// ChunkedFloatConstants as its member `definition`.
+// The definition, as common/defined_dot.h takes it. `Of` has a ChunkedFloatConstants as its member `definition`.
 template <class Of>
 class ChunkedFloatDefinition {
  public:
   using Constants = Of;
   using State = double;
+  static constexpr bool kHasTrees = true;
 
   LBA_HOST_DEVICE explicit ChunkedFloatDefinition(const Constants& c) : formats_(c.definition) {}
 
   LBA_HOST_DEVICE static State Start() { return 0; }
   LBA_HOST_DEVICE State Step(State sum, float x, float w) const {
-    return QuantizedSum(QuantizedProduct(x, w, formats_.product), sum, formats_.accumulator);
+    return QuantizedSum(Product(x, w), sum, formats_.accumulator);
   }
+  LBA_HOST_DEVICE State Product(float x, float w) const { return QuantizedProduct(x, w, formats_.product); }
   LBA_HOST_DEVICE State Join(State total, State sum) const { return QuantizedSum(sum, total, formats_.accumulator); }
   LBA_HOST_DEVICE static float Finish(State total) { return static_cast<float>(total + 0.0); }  // zeros are positive
 
   LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w) const {
-    return std::fabs(QuantizedProduct(x, w, formats_.product)) == formats_.product.max_value;
+    return std::fabs(Product(x, w)) == formats_.product.max_value;
   }
   LBA_HOST_DEVICE bool IsAtMax(State sum) const { return std::fabs(sum) == formats_.accumulator.max_value; }
 

@@ -4,10 +4,7 @@
 namespace lba {
 namespace {
 
-SharedAccumulator Parse(const std::string& text) {
-  const AccumulatorSpec spec = ParseSpec(text);
-  return spec.rounding == Rounding::kNearest ? MakeNearest(spec) : MakeTruncating(spec);
-}
+SharedAccumulator Parse(const std::string& text) { return MakeChunkedFloat(ParseSpec(text)); }
 
 const KindRegistration registration({"chunked-float", IsChunkedFloat, Parse});
 

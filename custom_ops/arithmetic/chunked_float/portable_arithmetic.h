@@ -10,6 +10,7 @@
 #include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
 #include "kernels/cpu/tile_kernel.h"
+#include "kernels/cpu/tree_kernel.h"
 
 namespace lba {
 namespace {
@@ -71,7 +72,13 @@ class PortableArithmetic {
   void Step(V (&sums)[kCount], const float* x, const V (&w)[kCount]) const {
     ForEach<kCount>([&](int v) { sums[v] = AddProduct(sums[v], Product(Broadcast(x), w[v])); });
   }
+  template <int kCount>
+  void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
+    ForEach<kCount>([&](int v) { products[v] = Product(Broadcast(x), w[v]); });
+  }
   V Product(V x, V w) const { return product_(x * w); }
+  V AddProducts(V a, V b) const { return accumulator_(a + b); }
+  V AddSums(V a, V b) const { return accumulator_(a + b); }
   V AddProduct(V sum, V product) const { return accumulator_(product + sum); }
   uint32_t ProductAtMax(V product) const { return Lanes(product_.IsAtMax(product)); }
   uint32_t SumAtMax(V sum) const { return Lanes(accumulator_.IsAtMax(sum)); }
@@ -97,6 +104,12 @@ TileKernels MakePortableKernels(FpMode mode) {
   std::fill(kernels.direct, kernels.direct + kMostVariants, RunDirect<Arithmetic>);
   FillGates<Arithmetic, Arithmetic>(&kernels);
   return kernels;
+}
+
+template <Rounding kRounding>
+TileKernels MakePortableTreeKernels(FpMode mode) {
+  using Arithmetic = PortableArithmetic<kRounding>;
+  return MakeTreeKernels<Arithmetic, Arithmetic>(CpuPath::kPortable, mode);
 }
 
 }  // namespace

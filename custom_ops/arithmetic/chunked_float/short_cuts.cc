@@ -50,10 +50,11 @@ bool RoundsAsOnce(const AccumulatorSpec& spec, int bits) {
   return spec.product_format.mantissa_bits < kept && 2 * kept + 2 <= bits;
 }
 
+// In trees two products are added in their own scale: without underflow their sum would saturate there.
 bool FitsFloat32(const AccumulatorSpec& spec, int product_log2, int accumulator_log2) {
-  if (!IsNearest(spec)) return true;
+  if (!IsNearest(spec)) return spec.tree == 0 || spec.underflow;
   constexpr int kMaxExponent = 96;  // with it, no sum leaves float32, nor the power of two that is added to it
-  const bool is_rescaled = SumStepOf(spec) == SumStep::kRescaled;
+  const bool is_rescaled = spec.tree != 0 || SumStepOf(spec) == SumStep::kRescaled;
   return spec.underflow && RoundsAsOnce(spec, 24) && accumulator_log2 - product_log2 <= kMaxExponent &&
          (!is_rescaled || product_log2 - accumulator_log2 < UnusedBits(spec.accumulator_format));
 }
@@ -79,7 +80,7 @@ TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int a
 }  // namespace
 
 ShortCuts::ShortCuts(const AccumulatorSpec& spec, int64_t depth)
-    : chunk_(spec.ChunkLength(depth)),
+    : order_(spec.Order(depth)),
       underflow_(spec.underflow),
       product_mantissa_bits_(spec.product_format.mantissa_bits),
       product_max_exponent_(spec.product_format.max_exponent()),
@@ -90,7 +91,7 @@ ShortCuts::ShortCuts(const AccumulatorSpec& spec, int64_t depth)
       accumulator_scale_log2_(ScaleLog2(spec.accumulator_format, spec.underflow)),
       operand_log2_(IsNearest(spec) ? -1 : 0),
       product_growth_(RoundingGrowth(spec, spec.product_format)),
-      sum_growth_(SumGrowth(spec, chunk_)),
+      sum_growth_(SumGrowth(spec, order_.chunk())),
       is_scalable_(IsNormalExponent(accumulator_scale_log2_ - product_scale_log2_) &&
                    FitsFloat32(spec, product_scale_log2_, accumulator_scale_log2_)),
       fits_double_(!IsNearest(spec) || RoundsAsOnce(spec, 53)),

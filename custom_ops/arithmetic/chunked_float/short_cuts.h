@@ -60,7 +60,7 @@ class ShortCuts {
   ShortCuts(const AccumulatorSpec& spec, int64_t depth);
 
   LBA_HOST_DEVICE const TileConstants& constants() const { return constants_; }
-  LBA_HOST_DEVICE int64_t chunk() const { return chunk_; }
+  LBA_HOST_DEVICE const SumOrder& order() const { return order_; }
   LBA_HOST_DEVICE bool has_underflow() const { return underflow_; }
   // Whether some operands can be computed in scaled float32.
   LBA_HOST_DEVICE bool is_scalable() const { return is_scalable_; }
@@ -172,11 +172,11 @@ class ShortCuts {
   LBA_HOST_DEVICE bool CanOverflowPartialSum(const PanelBounds& moving, const PanelBounds& fixed) const {
     const double largest = moving.max_abs * fixed.max_abs;
     const double sum =
-        std::min(static_cast<double>(chunk_) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
+        std::min(static_cast<double>(order_.chunk()) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
     return !(sum * sum_growth_ < constants_.definition.accumulator.max_value);
   }
 
-  int64_t chunk_;
+  SumOrder order_;
   bool underflow_;
   int product_mantissa_bits_, product_max_exponent_, accumulator_mantissa_bits_, accumulator_max_exponent_;
   SumStep sum_step_;

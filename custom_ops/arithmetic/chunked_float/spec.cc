@@ -58,31 +58,80 @@ FloatFormat ReadFormat(const Part& part, const std::string& text) {
   return format;
 }
 
-int64_t ReadChunkSize(const std::string& value, const Part& option, const std::string& text) {
-  if (value == "none") return 0;
+int64_t ReadSize(const std::string& value, const std::string& name, const Part& option, const std::string& text) {
   errno = 0;
   const int64_t size = std::strtoll(value.c_str(), nullptr, 10);
   if (size < 1 || errno == ERANGE) {
-    Fail("expected a chunk_size of at least 1, or none for the whole depth, got " + value, option, text);
+    Fail("expected a " + name + " of at least 1, or none for the whole depth, got " + value, option, text);
   }
   return size;
+}
+
+// Whether the text is sizes with an x between each two.
+bool IsSizes(const std::string& text) {
+  const size_t x = text.find('x');
+  return IsDigits(text.substr(0, x)) && (x == std::string::npos || IsSizes(text.substr(x + 1)));
+}
+
+void ReadChunks(std::string value, const Part& option, const std::string& text, AccumulatorSpec* spec) {
+  std::vector<int64_t> sizes;
+  for (size_t x = 0; x != std::string::npos;) {
+    x = value.find('x');
+    sizes.push_back(ReadSize(value.substr(0, x), "chunk_size", option, text));
+    if (x != std::string::npos) value = value.substr(x + 1);
+  }
+  spec->chunk_size = sizes.front();
+  spec->outer_chunks.assign(sizes.begin() + 1, sizes.end());
 }
 
 void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* spec) {
   const size_t equals = std::min(option.text.find('='), option.text.size());
   const std::string key = option.text.substr(0, equals);
   const std::string value = equals == option.text.size() ? "" : option.text.substr(equals + 1);
-  if (key == "chunk" && (value == "none" || IsDigits(value))) {
-    spec->chunk_size = ReadChunkSize(value, option, text);
+  if (key == "chunk" && value == "none") {
+    spec->chunk_size = 0;
+  } else if (key == "chunk" && IsSizes(value)) {
+    ReadChunks(value, option, text, spec);
+  } else if (key == "tree" && IsDigits(value)) {
+    spec->tree = ReadSize(value, "tree", option, text);
   } else if (key == "underflow" && (value == "on" || value == "off")) {
     spec->underflow = value == "on";
   } else if (key == "round" && (value == "truncate" || value == "nearest")) {
     spec->rounding = value == "nearest" ? Rounding::kNearest : Rounding::kTruncate;
   } else {
-    Fail("expected chunk=<size>, chunk=none, underflow=on, underflow=off, round=truncate or round=nearest, got '" +
-             option.text + "'",
-         option, text);
+    Fail(
+        "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
+        "round=truncate or round=nearest, got '" +
+            option.text + "'",
+        option, text);
   }
+}
+
+// The sizes of all groups, innermost first.
+std::vector<int64_t> Sizes(const AccumulatorSpec& spec) {
+  std::vector<int64_t> sizes;
+  if (spec.tree != 0) sizes.push_back(spec.tree);
+  if (spec.chunk_size != 0) sizes.push_back(spec.chunk_size);
+  sizes.insert(sizes.end(), spec.outer_chunks.begin(), spec.outer_chunks.end());
+  return sizes;
+}
+
+std::string CheckSizes(const AccumulatorSpec& spec) {
+  if (spec.tree > SumOrder::kLargestTree) {
+    return "expected a tree of at most " + std::to_string(SumOrder::kLargestTree) + " products, got " +
+           std::to_string(spec.tree);
+  }
+  const std::vector<int64_t> sizes = Sizes(spec);
+  if (sizes.size() > SumOrder::kMostLevels) {
+    return "expected at most " + std::to_string(SumOrder::kMostLevels) + " levels of groups, got " +
+           std::to_string(sizes.size());
+  }
+  int64_t products = 1;
+  for (const int64_t size : sizes) {
+    if (size > INT64_MAX / products) return "expected groups of at most " + std::to_string(INT64_MAX) + " products";
+    products *= size;
+  }
+  return "";
 }
 
 void ReadOptions(const std::vector<Part>& parts, const std::string& text, AccumulatorSpec* spec) {
@@ -92,18 +141,21 @@ void ReadOptions(const std::vector<Part>& parts, const std::string& text, Accumu
     if (!seen.insert(key).second) Fail("expected " + key + " once, got it twice", parts[i], text);
     ReadOption(parts[i], text, spec);
   }
+  if (seen.count("tree") != 0 && seen.count("chunk") == 0) spec->chunk_size = 0;
+  const std::string reason = CheckSizes(*spec);
+  if (!reason.empty()) Fail(reason, parts[parts.size() > 1 ? 1 : 0], text);
 }
 
 // A sum of c independent products grows like sqrt(c), so the products' range lies log2(c) / 2 binades below.
-FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t chunk_size, const Part& part,
+FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t group_size, const Part& part,
                              const std::string& text) {
   FloatFormat product = accumulator;
   int log2 = 0;
-  while (chunk_size >> (log2 + 1) != 0) ++log2;
+  while (group_size >> (log2 + 1) != 0) ++log2;
   product.exponent_bias += log2 / 2;
   const std::string reason = CheckFormat(product);
   if (reason.empty()) return product;
-  Fail("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(chunk_size) +
+  Fail("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(group_size) +
            " asks for a product bias of " + std::to_string(product.exponent_bias) + ": " + reason +
            "; name both formats, as product/accumulator",
        part, text);
@@ -111,9 +163,32 @@ FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t chunk_size,
 
 }  // namespace
 
-int64_t AccumulatorSpec::ChunkLength(int64_t depth) const {
+SumOrder AccumulatorSpec::Order(int64_t depth) const {
   const int64_t whole = std::max<int64_t>(depth, 1);
-  return chunk_size == 0 ? whole : std::min(chunk_size, whole);
+  SumOrder order;
+  order.is_tree = tree != 0;
+  order.lengths[0] = whole;
+  order.levels = 0;
+  int64_t products = 1;
+  for (const int64_t size : Sizes(*this)) {
+    products *= size;
+    order.lengths[order.levels++] = std::min(products, whole);
+    if (products >= whole) break;  // what lies further out has one group, which joins zero
+  }
+  order.levels = std::max(order.levels, 1);
+  return order;
+}
+
+SumGroups AccumulatorSpec::Groups(int64_t depth) const {
+  const int64_t whole = std::max<int64_t>(depth, 1);
+  SumGroups groups;
+  int64_t products = 1;
+  for (const int64_t size : Sizes(*this)) {
+    products = std::min(products, whole) * std::min(size, whole);  // below 2^62
+    groups.sizes[groups.count++] = std::min(products, whole);
+  }
+  if (groups.count == 0) groups.sizes[groups.count++] = whole;
+  return groups;
 }
 
 std::string CheckSpec(const AccumulatorSpec& spec) {
@@ -124,7 +199,7 @@ std::string CheckSpec(const AccumulatorSpec& spec) {
   if (spec.chunk_size < 0) {
     return "chunk_size: expected 0 (the whole depth) or more, got " + std::to_string(spec.chunk_size);
   }
-  return "";
+  return CheckSizes(spec);
 }
 
 bool IsChunkedFloat(const std::string& text) {
@@ -143,15 +218,18 @@ AccumulatorSpec ParseSpec(const std::string& text) {
   spec.accumulator_format = ReadFormat(formats.back(), text);
   spec.product_format = formats.size() == 2
                             ? ReadFormat(formats.front(), text)
-                            : ProductFormatFor(spec.accumulator_format, spec.chunk_size, formats.front(), text);
+                            : ProductFormatFor(spec.accumulator_format, spec.tree != 0 ? spec.tree : spec.chunk_size,
+                                               formats.front(), text);
   return spec;
 }
 
 std::string TextOf(const AccumulatorSpec& spec) {
   std::string text = TextOf(spec.product_format) + "/" + TextOf(spec.accumulator_format);
-  if (spec.chunk_size != kDefaultChunkSize) {
+  if (spec.chunk_size != (spec.tree == 0 ? kDefaultChunkSize : 0) || !spec.outer_chunks.empty()) {
     text += ",chunk=" + (spec.chunk_size == 0 ? "none" : std::to_string(spec.chunk_size));
+    for (const int64_t size : spec.outer_chunks) text += "x" + std::to_string(size);
   }
+  if (spec.tree != 0) text += ",tree=" + std::to_string(spec.tree);
   if (!spec.underflow) text += ",underflow=off";
   if (spec.rounding == Rounding::kNearest) text += ",round=nearest";
   return text;

@@ -1,12 +1,15 @@
 // Chunked floats: products and sums are quantized to two formats, sums in chunks (docs/numerics.md). Their text is
-// "M7E4b12/M7E4b10,chunk=32,underflow=off,round=nearest".
+// "M7E4b12/M7E4b10,chunk=32x8,tree=4,underflow=off,round=nearest".
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "arithmetic/formats.h"
+#include "common/levels.h"
+#include "common/sum_order.h"
 
 namespace lba {
 
@@ -16,12 +19,16 @@ enum class Rounding { kTruncate, kNearest };
 struct AccumulatorSpec {
   FloatFormat product_format;
   FloatFormat accumulator_format;
-  int64_t chunk_size = 16;  // 0: the whole depth is one chunk
+  int64_t chunk_size = 16;            // of products, or of trees; 0: one chain over the whole depth
+  std::vector<int64_t> outer_chunks;  // of chains of sums, innermost first
+  int64_t tree = 0;                   // products an adder tree sums; 0: no tree
   bool underflow = true;
   Rounding rounding = Rounding::kTruncate;
 
-  // Number of consecutive products per chunk for a dot product of this depth; at least 1.
-  int64_t ChunkLength(int64_t depth) const;
+  // The groups of a dot product of this depth, none longer than it.
+  SumOrder Order(int64_t depth) const;
+  // The same for statistics, which count the levels of one group, too.
+  SumGroups Groups(int64_t depth) const;
 };
 
 // Returns an empty string if the emulation can represent the specification, else the reason.
@@ -30,7 +37,7 @@ std::string CheckSpec(const AccumulatorSpec& spec);
 // Whether a text begins as one of a chunked float does.
 bool IsChunkedFloat(const std::string& text);
 
-// Reads one format, the accumulator's, with a product of the same bits whose bias lies floor(log2(chunk) / 2) above; or
+// Reads one format, the accumulator's, with a product of the same bits whose bias lies floor(log2(group) / 2) above; or
 // product/accumulator; then options in any order, each at most once. Throws std::invalid_argument with the character at
 // fault.
 AccumulatorSpec ParseSpec(const std::string& text);

@@ -6,11 +6,12 @@
 
 namespace lba {
 
-const TileKernels& NearestAvx2Kernels(SumStep sum_step) {
-  static const TileKernels kernels[kSumSteps] = {MakeNearestKernels<Avx2, SumStep::kScaled>(CpuPath::kAvx2),
-                                                 MakeNearestKernels<Avx2, SumStep::kAdded>(CpuPath::kAvx2),
-                                                 MakeNearestKernels<Avx2, SumStep::kRescaled>(CpuPath::kAvx2)};
-  return kernels[static_cast<int>(sum_step)];
+const TileKernels& NearestAvx2Kernels(const ShortCuts& cuts) {
+  static const TileKernels chains[kSumSteps] = {MakeNearestKernels<Avx2, SumStep::kScaled>(CpuPath::kAvx2),
+                                                MakeNearestKernels<Avx2, SumStep::kAdded>(CpuPath::kAvx2),
+                                                MakeNearestKernels<Avx2, SumStep::kRescaled>(CpuPath::kAvx2)};
+  static const TileKernels trees = MakeNearestTreeKernels<Avx2>(CpuPath::kAvx2);
+  return cuts.order().is_tree ? trees : chains[static_cast<int>(cuts.sum_step())];
 }
 
 }  // namespace lba

@@ -6,11 +6,12 @@
 
 namespace lba {
 
-const TileKernels& NearestAvx512Kernels(SumStep sum_step) {
-  static const TileKernels kernels[kSumSteps] = {MakeNearestKernels<Avx512, SumStep::kScaled>(CpuPath::kAvx512),
-                                                 MakeNearestKernels<Avx512, SumStep::kAdded>(CpuPath::kAvx512),
-                                                 MakeNearestKernels<Avx512, SumStep::kRescaled>(CpuPath::kAvx512)};
-  return kernels[static_cast<int>(sum_step)];
+const TileKernels& NearestAvx512Kernels(const ShortCuts& cuts) {
+  static const TileKernels chains[kSumSteps] = {MakeNearestKernels<Avx512, SumStep::kScaled>(CpuPath::kAvx512),
+                                                MakeNearestKernels<Avx512, SumStep::kAdded>(CpuPath::kAvx512),
+                                                MakeNearestKernels<Avx512, SumStep::kRescaled>(CpuPath::kAvx512)};
+  static const TileKernels trees = MakeNearestTreeKernels<Avx512>(CpuPath::kAvx512);
+  return cuts.order().is_tree ? trees : chains[static_cast<int>(cuts.sum_step())];
 }
 
 }  // namespace lba

@@ -1,4 +1,4 @@
-// The kernels of rounding to nearest, one table a path.
+// The kernels of rounding to nearest, one table a path and order of sums.
 #ifndef LBA_ARITHMETIC_NEAREST_CPU_KERNELS_H_
 #define LBA_ARITHMETIC_NEAREST_CPU_KERNELS_H_
 
@@ -9,11 +9,11 @@ namespace lba {
 
 // For scaled operands.
 #if defined(__x86_64__)
-const TileKernels& NearestAvx512Kernels(SumStep sum_step);
-const TileKernels& NearestAvx2Kernels(SumStep sum_step);
+const TileKernels& NearestAvx512Kernels(const ShortCuts& cuts);
+const TileKernels& NearestAvx2Kernels(const ShortCuts& cuts);
 #endif
 // For operands as they are.
-const TileKernels& NearestPortableKernels();
+const TileKernels& NearestPortableKernels(const ShortCuts& cuts);
 
 }  // namespace lba
 

@@ -3,9 +3,10 @@
 
 namespace lba {
 
-const TileKernels& NearestPortableKernels() {
-  static const TileKernels kernels = MakePortableKernels<Rounding::kNearest>(FpMode::kNearest);
-  return kernels;
+const TileKernels& NearestPortableKernels(const ShortCuts& cuts) {
+  static const TileKernels chains = MakePortableKernels<Rounding::kNearest>(FpMode::kNearest);
+  static const TileKernels trees = MakePortableTreeKernels<Rounding::kNearest>(FpMode::kNearest);
+  return cuts.order().is_tree ? trees : chains;
 }
 
 }  // namespace lba

@@ -5,31 +5,20 @@
 #define LBA_ARITHMETIC_NEAREST_SCALED_ARITHMETIC_H_
 
 #include <cmath>
+#include <type_traits>
 
 #include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
 #include "kernels/cpu/tile_kernel.h"
+#include "kernels/cpu/tree_kernel.h"
 
 namespace lba {
 namespace {  // each instruction set has its own copy
-
-// kSum: as ShortCuts says.
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
-class NearestArithmetic;
 
 // What takes the power of two of a sum in the scale of the products to the one that rounds it in that of the sums.
 inline uint32_t RescaledShift(const TileConstants& c) {
   return c.accumulator_shift + static_cast<uint32_t>(std::ilogb(c.product_to_accumulator));
 }
-
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
-struct NearestHalf {
-  using Type = NearestArithmetic<Isa, kProduct, kSaturatesPartialSum, kSum>;
-};
-template <ProductStep kProduct, bool kSaturatesPartialSum, SumStep kSum>
-struct NearestHalf<void, kProduct, kSaturatesPartialSum, kSum> {
-  using Type = void;
-};
 
 // A value t rounds to m bits where a power of two 2^(23 - m) times its own, c, is added: the last bit of float32's sum
 // is the last one kept. t + c rounds once, and - c is exact, so that its flush is the format's underflow.
@@ -38,7 +27,8 @@ class NearestArithmetic {
  public:
   using Constants = TileConstants;
   using V = typename Isa::V;
-  using Half = typename NearestHalf<typename Isa::Half, kProduct, kSaturatesPartialSum, kSum>::Type;
+  using Half = std::conditional_t<std::is_void_v<typename Isa::Half>, void,
+                                  NearestArithmetic<typename Isa::Half, kProduct, kSaturatesPartialSum, kSum>>;
   static constexpr int kLanes = Isa::kLanes, kVectors = Isa::kVectors;
   static constexpr int kRows = 4;                                       // enough to hide each other's latency
   static constexpr int kDirectVectors = (Isa::kDirectVectors + 1) / 2;  // more would not stay in registers
@@ -77,6 +67,34 @@ class NearestArithmetic {
     if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
   }
 
+  // x * w is exact inside the fused operation. Its own power of two is that of the product, or, where x * w itself
+  // rounds up to a power, of what both round to.
+  template <int kCount>
+  void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
+    if constexpr (kProduct == ProductStep::kExact) {
+      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
+    } else {
+      V powers[kCount];
+      ForEach<kCount>([&](int v) { powers[v] = Isa::BroadcastMultiply(x, Isa::AddBits(w[v], product_shift_)); });
+      ForEach<kCount>([&](int v) { powers[v] = Isa::And(powers[v], power_bits_); });
+      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiplyAdd(x, w[v], powers[v]); });
+      ForEach<kCount>([&](int v) { products[v] = Isa::Subtract(products[v], powers[v]); });
+    }
+    if constexpr (kProduct == ProductStep::kSaturate) Saturate(product_max_, products);
+  }
+  V AddProducts(V a, V b) const {
+    V sums[1] = {Isa::Add(a, b)};
+    RoundRescaled(sums);
+    if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
+    return sums[0];
+  }
+  V AddSums(V a, V b) const {
+    V sums[1] = {Isa::Add(a, b)};
+    Round(sums);
+    if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
+    return sums[0];
+  }
+
   // The two parts of Step; not for kFused.
   V Product(V x, V w) const {
     V product = Isa::Multiply(x, w);
@@ -111,28 +129,21 @@ class NearestArithmetic {
     Isa::Store(out, Isa::Add(value, Isa::Zero()));  // -0 + 0 = +0
   }
 
+ protected:
+  // As AddProduct where ShortCuts::sum_step() is kRescaled.
+  V AddProductRescaled(V sum, V product) const {
+    V sums[1] = {Isa::MultiplyAdd(sum, accumulator_to_product_, product)};
+    RoundRescaled(sums);
+    if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
+    return sums[0];
+  }
+
  private:
   // The power of two is added by an FMA, or multiplied by adding to its exponent. Processors multiply and add in
   // different units: where the product is not rounded, doing every other vector the second way keeps both kinds busy.
   static constexpr bool kHalfByAdding =
       (kProduct == ProductStep::kFused || kProduct == ProductStep::kExact) && !kSaturatesPartialSum;
   static constexpr bool IsByAdding(int v) { return kHalfByAdding && v % 2 == 1; }
-
-  // x * w is exact inside the fused operation. Its own power of two is that of the product, or, where x * w itself
-  // rounds up to a power, of what both round to.
-  template <int kCount>
-  void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
-    if constexpr (kProduct == ProductStep::kExact) {
-      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
-    } else {
-      V powers[kCount];
-      ForEach<kCount>([&](int v) { powers[v] = Isa::BroadcastMultiply(x, Isa::AddBits(w[v], product_shift_)); });
-      ForEach<kCount>([&](int v) { powers[v] = Isa::And(powers[v], power_bits_); });
-      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiplyAdd(x, w[v], powers[v]); });
-      ForEach<kCount>([&](int v) { products[v] = Isa::Subtract(products[v], powers[v]); });
-    }
-    if constexpr (kProduct == ProductStep::kSaturate) Saturate(product_max_, products);
-  }
 
   template <int kCount>
   static void Saturate(V max, V (&values)[kCount]) {
@@ -148,9 +159,14 @@ class NearestArithmetic {
 
   template <int kCount>
   void RoundSums(V (&sums)[kCount]) const {
-    if constexpr (kSum != SumStep::kRescaled) return Round(sums);
-    // The power of two is that of the sums' own scale, to which the rounding takes the sum back. A sum of zero has a
-    // tiny one, and is zero again.
+    if constexpr (kSum == SumStep::kRescaled) return RoundRescaled(sums);
+    Round(sums);
+  }
+
+  // From the scale of the products: the power of two is that of the sums' own scale, to which the rounding takes the
+  // sum back. A sum of zero has a tiny one, and is zero again.
+  template <int kCount>
+  void RoundRescaled(V (&sums)[kCount]) const {
     V powers[kCount], shifted[kCount];
     ForEach<kCount>([&](int v) { powers[v] = Isa::AddBits(Isa::And(sums[v], power_bits_), rescaled_shift_); });
     ForEach<kCount>([&](int v) { shifted[v] = Isa::MultiplyAdd(sums[v], product_to_accumulator_, powers[v]); });
@@ -176,6 +192,34 @@ class NearestArithmetic {
   V product_max_, accumulator_max_, product_to_accumulator_, product_shift_, accumulator_shift_, accumulator_power_;
   V accumulator_to_product_, rescaled_shift_, power_bits_, unscale0_, unscale1_;
 };
+
+// In an adder tree nearly all sums are of two products or of two sums, which need not tell where min_value of one lies
+// beside that of the other; a lone product joins a sum as `rescales_sums` says.
+template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
+class NearestTreeArithmetic : public NearestArithmetic<Isa, kProduct, kSaturatesPartialSum, SumStep::kScaled> {
+  using Base = NearestArithmetic<Isa, kProduct, kSaturatesPartialSum, SumStep::kScaled>;
+
+ public:
+  using V = typename Base::V;
+  using Half = std::conditional_t<std::is_void_v<typename Isa::Half>, void,
+                                  NearestTreeArithmetic<typename Isa::Half, kProduct, kSaturatesPartialSum>>;
+
+  explicit NearestTreeArithmetic(const TileConstants& c) : Base(c), rescales_sums_(c.rescales_sums) {}
+
+  V AddProduct(V sum, V product) const {
+    return rescales_sums_ ? Base::AddProductRescaled(sum, product) : Base::AddProduct(sum, product);
+  }
+
+ private:
+  const bool rescales_sums_;
+};
+
+template <class Isa>
+TileKernels MakeNearestTreeKernels(CpuPath path) {
+  using Light = NearestTreeArithmetic<Isa, ProductStep::kRound, false>;
+  using Full = NearestTreeArithmetic<Isa, ProductStep::kSaturate, true>;
+  return MakeTreeKernels<Light, Full>(path, FpMode::kNearestFlush);
+}
 
 // The kernels of one instruction set for every variant, in the order of TileVariant::index(). What takes more steps
 // than are needed stands in for the rarer variants.

@@ -6,9 +6,10 @@
 
 namespace lba {
 
-const TileKernels& TruncatingAvx2Kernels() {
-  static const TileKernels kernels = MakeScaledKernels<Avx2>(CpuPath::kAvx2);
-  return kernels;
+const TileKernels& TruncatingAvx2Kernels(const ShortCuts& cuts) {
+  static const TileKernels chains = MakeScaledKernels<Avx2>(CpuPath::kAvx2);
+  static const TileKernels trees = MakeScaledTreeKernels<Avx2>(CpuPath::kAvx2);
+  return cuts.order().is_tree ? trees : chains;
 }
 
 }  // namespace lba

@@ -6,9 +6,10 @@
 
 namespace lba {
 
-const TileKernels& TruncatingAvx512Kernels() {
-  static const TileKernels kernels = MakeScaledKernels<Avx512>(CpuPath::kAvx512);
-  return kernels;
+const TileKernels& TruncatingAvx512Kernels(const ShortCuts& cuts) {
+  static const TileKernels chains = MakeScaledKernels<Avx512>(CpuPath::kAvx512);
+  static const TileKernels trees = MakeScaledTreeKernels<Avx512>(CpuPath::kAvx512);
+  return cuts.order().is_tree ? trees : chains;
 }
 
 }  // namespace lba

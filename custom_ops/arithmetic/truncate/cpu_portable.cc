@@ -3,9 +3,10 @@
 
 namespace lba {
 
-const TileKernels& TruncatingPortableKernels() {
-  static const TileKernels kernels = MakePortableKernels<Rounding::kTruncate>(FpMode::kTowardZero);
-  return kernels;
+const TileKernels& TruncatingPortableKernels(const ShortCuts& cuts) {
+  static const TileKernels chains = MakePortableKernels<Rounding::kTruncate>(FpMode::kTowardZero);
+  static const TileKernels trees = MakePortableTreeKernels<Rounding::kTruncate>(FpMode::kTowardZero);
+  return cuts.order().is_tree ? trees : chains;
 }
 
 }  // namespace lba

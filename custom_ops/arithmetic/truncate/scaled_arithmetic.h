@@ -8,31 +8,23 @@
 #ifndef LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_
 #define LBA_ARITHMETIC_TRUNCATE_SCALED_ARITHMETIC_H_
 
+#include <type_traits>
+
 #include "arithmetic/chunked_float/short_cuts.h"
 #include "kernels/cpu/gate_kernel.h"
 #include "kernels/cpu/tile_kernel.h"
+#include "kernels/cpu/tree_kernel.h"
 
 namespace lba {
 namespace {  // each instruction set has its own copy
-
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
-class ScaledArithmetic;
-
-template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
-struct HalfOf {
-  using Type = ScaledArithmetic<Isa, kProduct, kSaturatesPartialSum>;
-};
-template <ProductStep kProduct, bool kSaturatesPartialSum>
-struct HalfOf<void, kProduct, kSaturatesPartialSum> {
-  using Type = void;
-};
 
 template <class Isa, ProductStep kProduct, bool kSaturatesPartialSum>
 class ScaledArithmetic {
  public:
   using Constants = TileConstants;
   using V = typename Isa::V;
-  using Half = typename HalfOf<typename Isa::Half, kProduct, kSaturatesPartialSum>::Type;
+  using Half = std::conditional_t<std::is_void_v<typename Isa::Half>, void,
+                                  ScaledArithmetic<typename Isa::Half, kProduct, kSaturatesPartialSum>>;
   static constexpr int kLanes = Isa::kLanes, kRows = Isa::kRows, kVectors = Isa::kVectors;
   static constexpr int kDirectVectors = Isa::kDirectVectors;
 
@@ -56,12 +48,23 @@ class ScaledArithmetic {
       ForEach<kCount>([&](int v) { sums[v] = Isa::BroadcastMultiplyAdd(x, w[v], sums[v]); });
     } else {
       V products[kCount];
-      ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
-      ForEach<kCount>([&](int v) { products[v] = QuantizedProduct(products[v]); });
+      Products(x, w, products);
       ForEach<kCount>([&](int v) { sums[v] = Isa::MultiplyAdd(products[v], product_to_accumulator_, sums[v]); });
     }
     ForEach<kCount>([&](int v) { sums[v] = Quantized(sums[v]); });
   }
+
+  template <int kCount>
+  void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
+    ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
+    ForEach<kCount>([&](int v) { products[v] = QuantizedProduct(products[v]); });
+  }
+  // Truncated in the scale of the products, in which it is finite; what takes it to that of the sums flushes it.
+  V AddProducts(V a, V b) const {
+    const V kept = Isa::And(Isa::Add(a, b), accumulator_kept_);
+    return Clamped(Isa::Multiply(kept, product_to_accumulator_));
+  }
+  V AddSums(V a, V b) const { return Quantized(Isa::Add(a, b)); }
 
   // The two parts of Step; not for kFused.
   V Product(V x, V w) const { return QuantizedProduct(Isa::Multiply(x, w)); }
@@ -88,8 +91,8 @@ class ScaledArithmetic {
     if constexpr (kProduct == ProductStep::kSaturate) product = Isa::Saturate(product, product_max_);
     return product;
   }
-  V Quantized(V sum) const {
-    const V kept = Isa::And(sum, accumulator_kept_);
+  V Quantized(V sum) const { return Clamped(Isa::And(sum, accumulator_kept_)); }
+  V Clamped(V kept) const {
     if constexpr (kSaturatesPartialSum) return Isa::Saturate(kept, accumulator_max_);
     return kept;
   }
@@ -117,6 +120,14 @@ TileKernels MakeScaledKernels(CpuPath path) {
   // itself.
   FillGates<ScaledArithmetic<Isa, S::kRound, false>, ScaledArithmetic<Isa, S::kSaturate, true>>(&kernels);
   return kernels;
+}
+
+// Of trees: one that saturates nothing inside them, and one that does.
+template <class Isa>
+TileKernels MakeScaledTreeKernels(CpuPath path) {
+  using Light = ScaledArithmetic<Isa, ProductStep::kRound, false>;
+  using Full = ScaledArithmetic<Isa, ProductStep::kSaturate, true>;
+  return MakeTreeKernels<Light, Full>(path, FpMode::kTowardZeroFlush);
 }
 
 }  // namespace

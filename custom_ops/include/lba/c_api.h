@@ -130,8 +130,9 @@ LBA_EXPORT int lba_matmul_gradients(const LbaAccumulator* accumulator, const Lba
 LBA_EXPORT int lba_conv_gradients(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t estimator,
                                   const float* grad, float* grad_x, float* grad_w, int64_t* gated, int32_t threads);
 
-/* Statistics are kept by key "run/node". For histograms and events, nodes of an open run sample `sampled_fraction`
-   (0 < f <= 1) of their rows or output positions, at least one a call. */
+/* Statistics are kept by key "run/node", or "run/node/product" where a node computes several products. For histograms
+   and events, nodes of an open run sample `sampled_fraction` (0 < f <= 1) of their rows or output positions, at least
+   one a call. */
 LBA_EXPORT int lba_statistics_open(const char* run, double sampled_fraction);
 
 /* What a node has just computed: exactly one of `matmul` and `conv` is not null, with y filled in; a convolution's bias

@@ -36,7 +36,7 @@ struct Counts {
   void Fill(LbaStatistics* out) const;
 };
 
-// Counters of one node, or its observer. Merge may be called from several threads at once.
+// Counters of one product of a node, or its observer. Merge may be called from several threads at once.
 class StatisticsCollector {
  public:
   StatisticsCollector(std::string key, const RunOptions& options) : key_(std::move(key)), options_(options) {}
@@ -68,7 +68,7 @@ class StatisticsCollector {
   Counts counts_;
 };
 
-// Collectors by key "run/node". Closing a run forgets its keys.
+// Collectors by key "run/node", or "run/node/product". Closing a run forgets its keys.
 // Opening an open run, or closing one that is not open, returns false.
 bool OpenStatisticsRun(const std::string& run, const RunOptions& options);
 bool CloseStatisticsRun(const std::string& run);

@@ -12,9 +12,16 @@
 namespace lba {
 namespace {  // each file has its own copy
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 may spill a mask as 16 bits and read it back as 32: this instruction has it in a register.
+inline uint32_t BitsOfMask(__mmask16 mask) {
+  uint32_t bits;
+  __asm__("kmovw %1, %0" : "=r"(bits) : "k"(mask));
+  return bits;
+}
+
 // *x * w and *x * w + c. GCC would make one broadcast of two uses, and a broadcast takes the place of an operation; one
 // that is part of the instruction costs nothing.
-#if defined(__GNUC__) && !defined(__clang__)
 inline __m512 Scaled(const float* x, __m512 w) {
   __m512 product;
   __asm__("vmulps %2%{1to16%}, %1, %0" : "=v"(product) : "v"(w), "m"(*x));
@@ -34,6 +41,7 @@ inline __m256 ScaledSum(const float* x, __m256 w, __m256 c) {
   return c;
 }
 #else
+inline uint32_t BitsOfMask(__mmask16 mask) { return mask; }
 inline __m512 Scaled(const float* x, __m512 w) { return _mm512_mul_ps(_mm512_set1_ps(*x), w); }
 inline __m256 Scaled(const float* x, __m256 w) { return _mm256_mul_ps(_mm256_set1_ps(*x), w); }
 inline __m512 ScaledSum(const float* x, __m512 w, __m512 c) { return _mm512_fmadd_ps(_mm512_set1_ps(*x), w, c); }
@@ -71,8 +79,10 @@ struct Avx512 {
   static V AddBits(V a, V b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
   }
-  static uint32_t Equal(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
-  static uint32_t AtLeast(V value, V max) { return _mm512_cmp_ps_mask(_mm512_abs_ps(value), max, _CMP_GE_OQ); }
+  static uint32_t Equal(V a, V b) { return BitsOfMask(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ)); }
+  static uint32_t AtLeast(V value, V max) {
+    return BitsOfMask(_mm512_cmp_ps_mask(_mm512_abs_ps(value), max, _CMP_GE_OQ));
+  }
 
   // For gradient_kernel.h.
   static V MultiplyAddWhere(uint32_t bits, V a, V b, V sum) {

@@ -1,16 +1,14 @@
-// Kernels of an arithmetic from its definition alone, one value at a time: every operand, NaN and infinity included. A
-// Definition is made from its Constants and brings a State, copyable and comparable, and
-//   Start()                     of partial sums and totals
-//   Step(sum, x, w)             the partial sum with one product more
-//   Join(total, sum)            the total with one chunk more
-//   Finish(total)               float32, zeros positive
-//   kSaturates                  whether anything does
+// Kernels of an arithmetic from its definition alone (common/defined_dot.h), one value at a time: every operand, NaN
+// and infinity included. The Definition is made from its Constants, its State copyable and comparable, and it brings
+// besides
+//   kSaturates                             whether anything does
 //   ProductIsAtMax(x, w), IsAtMax(state)   whether it has saturated, for gradients and statistics
 #ifndef LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
 #define LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
 
 #include <algorithm>
 
+#include "common/defined_dot.h"
 #include "kernels/cpu/gates.h"
 #include "kernels/cpu/tile.h"
 
@@ -31,27 +29,16 @@ Definition DefinitionOf(const void* constants) {
   return Definition(*static_cast<const typename Definition::Constants*>(constants));
 }
 
-// One dot product; x(k) and w(k) are its operands.
-template <class Definition, class X, class W>
-float DefinedDot(const Definition& definition, int64_t depth, int64_t chunk, const X& x, const W& w) {
-  typename Definition::State total = Definition::Start();
-  for (int64_t begin = 0; begin < depth; begin += chunk) {
-    const int64_t end = std::min(begin + chunk, depth);
-    typename Definition::State sum = Definition::Start();
-    for (int64_t k = begin; k < end; ++k) sum = definition.Step(sum, x(k), w(k));
-    total = definition.Join(total, sum);
-  }
-  return definition.Finish(total);
-}
-
 template <class Definition>
 void RunDefinedTile(const TileArgs& args) {
   const Definition definition = DefinitionOf<Definition>(args.constants);
   for (int r = 0; r < args.row_count; ++r) {
     for (int c = 0; c < args.column_count; ++c) {
-      args.out[r * kColumnPanel + c] = DefinedDot(
-          definition, args.depth, args.chunk, [&](int64_t k) { return args.rows[k * kRowPanel + r]; },
-          [&](int64_t k) { return args.columns[k * kColumnPanel + c]; });
+      args.out[r * kColumnPanel + c] =
+          DefinedDot(definition, args.depth, *args.order, [&](int64_t k, float* x, float* w) {
+            *x = args.rows[k * kRowPanel + r];
+            *w = args.columns[k * kColumnPanel + c];
+          });
     }
   }
 }
@@ -60,9 +47,10 @@ template <class Definition>
 void RunDefinedDirect(const DirectArgs& args) {
   const Definition definition = DefinitionOf<Definition>(args.constants);
   for (int64_t q = 0; q < args.count; ++q) {
-    args.out[q] = DefinedDot(
-        definition, args.depth, args.chunk, [&](int64_t k) { return args.plane[args.offsets[k] + q]; },
-        [&](int64_t k) { return args.weights[k]; });
+    args.out[q] = DefinedDot(definition, args.depth, *args.order, [&](int64_t k, float* x, float* w) {
+      *x = args.plane[args.offsets[k] + q];
+      *w = args.weights[k];
+    });
   }
 }
 
@@ -76,19 +64,31 @@ struct DefinedGates {
   const int row, column;
 
   void Follow() const {
-    State total = Definition::Start();
-    uint32_t* joins = args.joins + row;
-    for (int64_t begin = 0; begin < args.depth; begin += args.chunk, joins += kRowPanel) {
-      const State sum = FollowChunk(begin, std::min(begin + args.chunk, args.depth));
-      const State next = definition.Join(total, sum);
-      Note(kWatch == Watch::kDifference ? next == total && !(sum == Definition::Start()) : definition.IsAtMax(next),
-           joins);
-      total = next;
+    State sums[SumOrder::kMostLevels];
+    for (State& sum : sums) sum = Definition::Start();
+    const SumOrder& order = *args.order;
+    GroupWords words(order, args.depth, args.joins + row);
+    for (int64_t begin = 0; begin < args.depth; begin += order.chunk()) {
+      const int64_t end = std::min(begin + order.chunk(), args.depth);
+      State sum = FollowChunk(begin, end);
+      for (int level = 0;; ++level) {
+        sums[level] = Joined(sums[level], sum, words.Next(level));
+        if (!order.Passes(level, end, args.depth)) break;
+        sum = sums[level];
+        sums[level] = Definition::Start();
+      }
     }
   }
 
  private:
   void Note(bool gated, uint32_t* word) const { *word |= uint32_t{gated} << column; }
+
+  State Joined(const State& total, const State& sum, uint32_t* word) const {
+    const State next = definition.Join(total, sum);
+    Note(kWatch == Watch::kDifference ? next == total && !(sum == Definition::Start()) : definition.IsAtMax(next),
+         word);
+    return next;
+  }
 
   State FollowChunk(int64_t begin, int64_t end) const {
     State sum = Definition::Start();
@@ -110,10 +110,10 @@ struct DefinedGates {
 template <class Definition, Watch kWatch>
 void FollowDefinedTile(const GateArgs& args) {
   const Definition definition = DefinitionOf<Definition>(args.constants);
-  const int64_t words = args.depth * kRowPanel, chunks = (args.depth + args.chunk - 1) / args.chunk;
+  const int64_t words = args.depth * kRowPanel, groups = CountGroups(*args.order, args.depth);
   if constexpr (kWatch == Watch::kOverflow) std::fill(args.products, args.products + words, 0u);
   if constexpr (kWatch != Watch::kJoins) std::fill(args.sums, args.sums + words, 0u);
-  std::fill(args.joins, args.joins + chunks * kRowPanel, 0u);
+  std::fill(args.joins, args.joins + groups * kRowPanel, 0u);
   for (int row = 0; row < args.row_count; ++row) {
     for (int column = 0; column < args.column_count; ++column) {
       DefinedGates<Definition, kWatch>{definition, args, row, column}.Follow();

@@ -65,8 +65,8 @@ class DefinitionPlanner : public Planner {
  public:
   using Constants = typename Definition::Constants;
 
-  DefinitionPlanner(const Constants& constants, int64_t chunk, const SumGroups& groups)
-      : Planner(chunk), constants_(constants), groups_(groups) {}
+  DefinitionPlanner(const Constants& constants, const SumOrder& order, const SumGroups& groups)
+      : Planner(order), constants_(constants), groups_(groups) {}
 
   SumGroups groups() const override { return groups_; }
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
@@ -93,9 +93,10 @@ class DefinedAccumulator : public Accumulator {
         chunk_size_(chunk_size) {}
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
-    const int64_t chunk = chunk_size_ == 0 ? std::max<int64_t>(depth, 1) : chunk_size_;
+    SumOrder order;
+    order.lengths[0] = chunk_size_ == 0 ? std::max<int64_t>(depth, 1) : chunk_size_;
     const SumGroups groups = chunk_size_ == 0 ? SumGroups() : SumGroups(chunk_size_);
-    return std::make_shared<const DefinitionPlanner<Definition>>(constants_, chunk, groups);
+    return std::make_shared<const DefinitionPlanner<Definition>>(constants_, order, groups);
   }
 
  private:

@@ -28,6 +28,7 @@ inline void StoreBits(uint32_t bits, int column, uint32_t* word) {
 template <class Arithmetic, Watch kWatch, int kRows, int kVectors>
 struct GateBlock {
   using V = typename Arithmetic::V;
+  using Sums = V[kRows][kVectors];
   static constexpr int kLanes = Arithmetic::kLanes;
   static constexpr int kColumns = Arithmetic::kLanes * Arithmetic::kVectors;  // of a full block
 
@@ -36,21 +37,22 @@ struct GateBlock {
   const int row, column;
 
   void Follow() const {
-    V totals[kRows][kVectors], sums[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) totals[r][v] = Arithmetic::Zero();
-    }
-    uint32_t* joins = args.joins + row;
-    for (int64_t begin = 0; begin < args.depth; begin += args.chunk, joins += kRowPanel) {
+    V sums[kRows][kVectors];
+    OuterSums<Arithmetic, kRows, kVectors> outer(*args.order);
+    GroupWords words(*args.order, args.depth, args.joins + row);
+    for (int64_t begin = 0; begin < args.depth; begin += args.order->chunk()) {
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) sums[r][v] = Arithmetic::Zero();
       }
-      const int64_t end = std::min(begin + args.chunk, args.depth);
+      const int64_t end = std::min(begin + args.order->chunk(), args.depth);
       for (int64_t k = begin; k < end; ++k) Step(k, sums);
+      outer.Add(sums, end, args.depth, [&](int level, bool, const Sums& group, Sums& total) {
+        uint32_t* word = words.Next(level);
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) Join(sums[r], totals[r], joins + r);
+        for (int r = 0; r < kRows; ++r) Join(group[r], total[r], word + r);
+      });
     }
   }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 
 #include "kernels/cpu/gates.h"
 #include "kernels/cpu/packed_panels.h"
@@ -110,7 +111,7 @@ class Slice {
         not_zero_(call.is_difference() ? NotZeroWords(call.depth, width_) : 0),
         product_gates_(call.is_difference() ? 0 : call.depth * kRowPanel),
         sum_gates_(call.depth * kRowPanel),
-        join_gates_(CeilDiv(call.depth, call.planner.chunk()) * kRowPanel) {}
+        join_gates_(CountGroups(call.planner.order(), call.depth) * kRowPanel) {}
 
   // Returns how many products of vectors first ... last - 1 are gated.
   int64_t Run(int64_t first, int64_t last) {
@@ -177,7 +178,7 @@ class Slice {
     const TileKernels& kernels = planner.KernelsOf(path_);
     const FpScope scope(kernels.mode);
     kernels.gates[static_cast<int>(watch)][plan.variant](
-        {planner.constants(), sides.rows, sides.columns, call_.depth, planner.chunk(), sides.row_count,
+        {planner.constants(), sides.rows, sides.columns, call_.depth, &planner.order(), sides.row_count,
          sides.column_count, product_gates_.data(), sum_gates_.data(), join_gates_.data()});
     return watch;
   }
@@ -185,7 +186,7 @@ class Slice {
   int64_t Open(Watch watch, int64_t panel, const Sides& sides) {
     const uint32_t* moving = not_zero_.data();
     const uint32_t* fixed = fixed_.not_zero(panel);
-    return PathKernelsOf(path_).open({call_.estimator, watch, call_.depth, call_.planner.chunk(), sides.row_count,
+    return PathKernelsOf(path_).open({call_.estimator, watch, call_.depth, &call_.planner.order(), sides.row_count,
                                       sides.column_count, product_gates_.data(), sum_gates_.data(), join_gates_.data(),
                                       product_.moves_columns ? fixed : moving,
                                       product_.moves_columns ? moving : fixed});
@@ -334,6 +335,10 @@ int64_t AddGradients(const Accumulator& accumulator, Estimator estimator, const 
   const Operand& fixed = products.front().fixed();
   const int64_t depth = fixed.source.depth(), width = products.front().fixed_width();
   const std::shared_ptr<const Planner> planner = accumulator.PlanOnCpu(depth);
+  if (planner->order().is_tree) {
+    throw std::invalid_argument("expected an accumulator whose products gradients may gate, got " + accumulator.text() +
+                                ", which sums them in trees");
+  }
   const Call call{*planner, estimator, depth};
   Parts parts(products.size() * (bounds.size() - 1));
   const int64_t fitting = kBlockFloats / static_cast<int64_t>(parts.size()) / PanelFloats(width, depth);

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "common/sum_order.h"
+#include "kernels/cpu/panel.h"
 #include "lba/gradients.h"
 
 namespace lba {
@@ -23,22 +25,54 @@ struct GateArgs {
   const void* constants;
   const float* rows;     // [depth][kRowPanel]
   const float* columns;  // [depth][kColumnPanel]
-  int64_t depth, chunk;
+  int64_t depth;
+  const SumOrder* order;  // without a tree
   int row_count, column_count;
   uint32_t* products;  // [depth][kRowPanel], Watch::kOverflow: where the product does
   uint32_t* sums;      // [depth][kRowPanel], Watch::kOverflow: where the partial sum does; kDifference: steps
-  uint32_t* joins;     // [chunks][kRowPanel]
+  uint32_t* joins;     // [groups][kRowPanel]: the groups of the innermost level, then of the next, and so on
+};
+
+inline int64_t CountGroups(const SumOrder& order, int level, int64_t depth) {
+  return (depth + order.lengths[level] - 1) / order.lengths[level];
+}
+
+// Groups of all levels.
+inline int64_t CountGroups(const SumOrder& order, int64_t depth) {
+  int64_t groups = 0;
+  for (int level = 0; level < order.levels; ++level) groups += CountGroups(order, level, depth);
+  return groups;
+}
+
+// Walks through GateArgs::joins, group by group of each level.
+class GroupWords {
+ public:
+  GroupWords(const SumOrder& order, int64_t depth, uint32_t* first) {
+    for (int level = 0; level < order.levels; ++level) {
+      next_[level] = first;
+      first += CountGroups(order, level, depth) * kRowPanel;
+    }
+  }
+  uint32_t* Next(int level) {
+    uint32_t* word = next_[level];
+    next_[level] += kRowPanel;
+    return word;
+  }
+
+ private:
+  uint32_t* next_[SumOrder::kMostLevels];
 };
 
 // The gates of a tile, and of an operand which values are not zero (only for Watch::kDifference).
 struct OpenArgs {
   Estimator estimator;
   Watch watch;
-  int64_t depth, chunk;
+  int64_t depth;
+  const SumOrder* order;
   int row_count, column_count;
   const uint32_t* products;
   uint32_t* sums;                    // becomes open[depth][kRowPanel]; with Watch::kJoins it is not touched
-  uint32_t* joins;                   // becomes, with Watch::kJoins, open[chunks][kRowPanel]
+  uint32_t* joins;                   // of innermost groups it becomes, with Watch::kJoins, open[chunks][kRowPanel]
   const uint32_t* rows_not_zero;     // [depth][kRowPanel], all bits or none
   const uint32_t* columns_not_zero;  // [depth]
 };

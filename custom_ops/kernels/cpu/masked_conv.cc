@@ -27,7 +27,7 @@ class MaskedDot {
     const TileKernels& kernels = planner_.KernelsOf(CpuPath::kExact);
     const FpScope scope(kernels.mode);
     kernels.direct[0](
-        {planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, planner_.chunk(), 1, out});
+        {planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, &planner_.order(), 1, out});
     CountTiles(CpuPath::kExact, 1);
     return out[0];
   }

@@ -46,7 +46,7 @@ void MovingPanel::Run(const TileKernels& kernels, int variant, const float* fixe
   TileArgs args;
   args.constants = sides_.planner.constants();
   args.depth = sides_.moving.depth();
-  args.chunk = sides_.planner.chunk();
+  args.order = &sides_.planner.order();
   args.out = tile;
   const bool moves_rows = sides_.side == MovingSide::kRows;
   args.rows = moves_rows ? data_.data() : fixed;

@@ -49,27 +49,40 @@ int64_t OpenChunk(const OpenArgs& args, int64_t begin, int64_t end, const Words&
   return count;
 }
 
+// A chain of groups of a level, the last first. `open_chain` has the bits that no chain further out gates, `joins` the
+// words of the level's groups.
+template <Estimator kEstimator>
+int64_t OpenChain(const OpenArgs& args, int level, uint32_t* joins, int64_t begin, int64_t end,
+                  const Words& open_chain) {
+  const int64_t length = args.order->lengths[level];
+  int64_t count = 0;
+  Words later{};
+  for (int64_t group = (end - 1) / length; group * length >= begin; --group) {
+    const int64_t first = group * length, last = std::min(first + length, end);
+    Words gated;
+    LoadWords(joins + group * kRowPanel, &gated);
+    if constexpr (kEstimator == Estimator::kRecursiveOverflow) gated = later |= gated;
+    const Words open = open_chain & ~gated;
+    if (level > 0) {
+      uint32_t* inner = joins - CountGroups(*args.order, level - 1, args.depth) * kRowPanel;
+      count += OpenChain<kEstimator>(args, level - 1, inner, first, last, open);
+    } else if (args.watch == Watch::kJoins) {
+      StoreWords(open, joins + group * kRowPanel);
+      count += CountOpen(open) * (last - first);
+    } else {
+      count += OpenChunk<kEstimator>(args, first, last, open);
+    }
+  }
+  return count;
+}
+
 template <Estimator kEstimator>
 int64_t OpenTile(const OpenArgs& args) {
   Words valid{};  // the bits that stand for products
   for (int r = 0; r < args.row_count; ++r) valid[r] = ~uint32_t{0} >> (kColumnPanel - args.column_count);
-  const int64_t chunks = (args.depth + args.chunk - 1) / args.chunk;
-  int64_t count = 0;
-  Words later{};
-  for (int64_t c = chunks - 1; c >= 0; --c) {
-    uint32_t* joins = args.joins + c * kRowPanel;
-    Words gated;
-    LoadWords(joins, &gated);
-    if constexpr (kEstimator == Estimator::kRecursiveOverflow) gated = later |= gated;
-    const Words open = valid & ~gated;
-    const int64_t begin = c * args.chunk, end = std::min(begin + args.chunk, args.depth);
-    if (args.watch == Watch::kJoins) {
-      StoreWords(open, joins);
-      count += CountOpen(open) * (end - begin);
-    } else {
-      count += OpenChunk<kEstimator>(args, begin, end, open);
-    }
-  }
+  const int level = args.order->levels - 1;
+  const int64_t inner = CountGroups(*args.order, args.depth) - CountGroups(*args.order, level, args.depth);
+  const int64_t count = OpenChain<kEstimator>(args, level, args.joins + inner * kRowPanel, 0, args.depth, valid);
   return args.depth * args.row_count * args.column_count - count;
 }
 

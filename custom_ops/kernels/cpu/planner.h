@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/levels.h"
+#include "common/sum_order.h"
 #include "common/value_range.h"
 #include "kernels/cpu/chain_follower.h"
 #include "kernels/cpu/cpu_path.h"
@@ -32,14 +33,14 @@ struct GatePlan {
 // value takes the exact path.
 class Planner {
  public:
-  // `chunk`: consecutive products that are summed before they join the total, at least 1.
-  explicit Planner(int64_t chunk) : chunk_(chunk), path_(SelectedCpuPath()) {}
+  explicit Planner(const SumOrder& order) : order_(order), path_(SelectedCpuPath()) {}
   virtual ~Planner() = default;
 
-  int64_t chunk() const { return chunk_; }
+  const SumOrder& order() const { return order_; }
+  int64_t chunk() const { return order_.chunk(); }  // products of an innermost group
+  CpuPath path() const { return path_; }            // the preferred one
   // What statistics follow.
-  virtual SumGroups groups() const { return SumGroups(chunk_); }
-  CpuPath path() const { return path_; }  // the preferred one
+  virtual SumGroups groups() const { return SumGroups(chunk()); }
 
   virtual int FixedScaleLog2(const ValueRange&) const { return 0; }
   virtual float MovingScale(int /*fixed_scale_log2*/) const { return 1; }
@@ -62,7 +63,7 @@ class Planner {
   }
 
  private:
-  const int64_t chunk_;
+  const SumOrder order_;
   const CpuPath path_;
 };
 

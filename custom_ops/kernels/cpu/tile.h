@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "common/sum_order.h"
 #include "kernels/cpu/cpu_path.h"
 #include "kernels/cpu/fp_environment.h"
 #include "kernels/cpu/gates.h"
@@ -18,7 +19,8 @@ struct TileArgs {
   const void* constants;  // the arithmetic's own
   const float* rows;
   const float* columns;
-  int64_t depth, chunk;
+  int64_t depth;
+  const SumOrder* order;
   int row_count, column_count;
   float* out;  // [kRowPanel][kColumnPanel]
 };
@@ -30,7 +32,9 @@ struct DirectArgs {
   const float* weights;
   const float* plane;
   const int64_t* offsets;
-  int64_t depth, chunk, count;
+  int64_t depth;
+  const SumOrder* order;
+  int64_t count;
   float* out;
 };
 

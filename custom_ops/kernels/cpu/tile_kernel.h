@@ -48,49 +48,107 @@ inline void SumChunk(const Arithmetic& arithmetic, const float* rows, int64_t ro
   }
 }
 
-// The dot products over the whole depth. Flattened: a step that is called keeps its sums in memory.
-template <class Arithmetic, int kRows, int kVectors, class Column>
-[[gnu::flatten]] inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t row_step,
-                                      const Column& column, int64_t depth, int64_t chunk, float* out,
-                                      int64_t out_step) {
+// The sums of all chains but the innermost. They lie in memory: the registers are for those that change at each step.
+template <class Arithmetic, int kRows, int kVectors>
+class OuterSums {
+ public:
   using V = typename Arithmetic::V;
-  V totals[kRows][kVectors];
-  // Q_acc(0 + s) = s: the first chunk's sum is a value of the format already.
-  SumChunk(arithmetic, rows, row_step, column, 0, std::min(chunk, depth), totals);
-  for (int64_t begin = chunk; begin < depth; begin += chunk) {
-    V sums[kRows][kVectors];
-    SumChunk(arithmetic, rows, row_step, column, begin, std::min(begin + chunk, depth), sums);
+  using Sums = V[kRows][kVectors];
+
+  explicit OuterSums(const SumOrder& order) : order_(order) {
+    for (int level = 0; level < order.levels; ++level) {
+      if (level > 0) ends_[level] = order.lengths[level];
+      Clear(level);
+    }
+  }
+
+  // Adds the sums of an innermost group that ends with product end - 1: join(level, is_first, sums, total). The first
+  // ones join zero.
+  template <class Join>
+  void Add(const Sums& sums, int64_t end, int64_t depth, const Join& join) {
+    join(0, is_zero_[0], sums, sums_[0]);
+    is_zero_[0] = false;
+    for (int level = 1; level < order_.levels && (end == ends_[level] || end == depth); ++level) {
+      join(level, is_zero_[level], sums_[level - 1], sums_[level]);
+      is_zero_[level] = false;
+      Clear(level - 1);
+      ends_[level] = end + order_.lengths[level];
+    }
+  }
+
+  const Sums& total() const { return sums_[order_.levels - 1]; }
+
+ private:
+  void Clear(int level) {
+    is_zero_[level] = true;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      ForEach<kVectors>([&](int v) { totals[r][v] = arithmetic.Join(totals[r][v], sums[r][v]); });
+      ForEach<kVectors>([&](int v) { sums_[level][r][v] = Arithmetic::Zero(); });
     }
+  }
+
+  const SumOrder& order_;
+  Sums sums_[SumOrder::kMostLevels];
+  bool is_zero_[SumOrder::kMostLevels];
+  int64_t ends_[SumOrder::kMostLevels];  // where the groups of each level that are being summed end
+};
+
+// How an innermost group is summed.
+struct InChain {
+  template <class Arithmetic, int kRows, int kVectors, class Column>
+  static void Sum(const Arithmetic& arithmetic, const float* rows, int64_t row_step, const Column& column,
+                  int64_t begin, int64_t end, typename Arithmetic::V (&sums)[kRows][kVectors]) {
+    SumChunk(arithmetic, rows, row_step, column, begin, end, sums);
+  }
+};
+
+// The dot products over the whole depth. Flattened: a step that is called keeps its sums in memory.
+template <class Arithmetic, class Group, int kRows, int kVectors, class Column>
+[[gnu::flatten]] inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t row_step,
+                                      const Column& column, int64_t depth, const SumOrder& order, float* out,
+                                      int64_t out_step) {
+  using Sums = typename Arithmetic::V[kRows][kVectors];
+  OuterSums<Arithmetic, kRows, kVectors> outer(order);
+  for (int64_t begin = 0; begin < depth; begin += order.chunk()) {
+    const int64_t end = std::min(begin + order.chunk(), depth);
+    Sums sums;
+    Group::Sum(arithmetic, rows, row_step, column, begin, end, sums);
+    outer.Add(sums, end, depth, [&](int, bool is_first, const Sums& group, Sums& total) {
+    // Q_acc(0 + s) = s: a group's sum is a value of the format already.
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        ForEach<kVectors>(
+            [&](int v) { total[r][v] = is_first ? group[r][v] : arithmetic.Join(total[r][v], group[r][v]); });
+      }
+    });
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    ForEach<kVectors>([&](int v) { arithmetic.Store(out + r * out_step + v * Arithmetic::kLanes, totals[r][v]); });
+    ForEach<kVectors>(
+        [&](int v) { arithmetic.Store(out + r * out_step + v * Arithmetic::kLanes, outer.total()[r][v]); });
   }
 }
 
 // Rows and vectors are template arguments so that sums stay in registers; this finds the block for run-time counts.
-template <class Arithmetic, int kRows, int kVectors>
+template <class Arithmetic, class Group, int kRows, int kVectors>
 inline void TileBlock(const Arithmetic& arithmetic, const TileArgs& args, int row, int column, int rows, int vectors) {
   if constexpr (kVectors > 1) {
     if (vectors < kVectors) {
-      return TileBlock<Arithmetic, kRows, kVectors - 1>(arithmetic, args, row, column, rows, vectors);
+      return TileBlock<Arithmetic, Group, kRows, kVectors - 1>(arithmetic, args, row, column, rows, vectors);
     }
   }
   if constexpr (kRows > 1) {
     if (rows < kRows) {
-      return TileBlock<Arithmetic, kRows - 1, kVectors>(arithmetic, args, row, column, rows, vectors);
+      return TileBlock<Arithmetic, Group, kRows - 1, kVectors>(arithmetic, args, row, column, rows, vectors);
     }
   }
   const float* columns = args.columns + column;
-  DotBlock<Arithmetic, kRows, kVectors>(
+  DotBlock<Arithmetic, Group, kRows, kVectors>(
       arithmetic, args.rows + row, kRowPanel, [columns](int64_t k) { return columns + k * kColumnPanel; }, args.depth,
-      args.chunk, args.out + row * kColumnPanel + column, kColumnPanel);
+      *args.order, args.out + row * kColumnPanel + column, kColumnPanel);
 }
 
-template <class Arithmetic>
+template <class Arithmetic, class Group>
 void RunWholeVectors(const TileArgs& args) {
   const Arithmetic arithmetic = ArithmeticOf<Arithmetic>(args.constants);
   constexpr int kColumns = Arithmetic::kVectors * Arithmetic::kLanes;
@@ -99,13 +157,14 @@ void RunWholeVectors(const TileArgs& args) {
     const int vectors = (columns + Arithmetic::kLanes - 1) / Arithmetic::kLanes;
     for (int row = 0; row < args.row_count; row += Arithmetic::kRows) {
       const int rows = std::min(args.row_count - row, Arithmetic::kRows);
-      TileBlock<Arithmetic, Arithmetic::kRows, Arithmetic::kVectors>(arithmetic, args, row, column, rows, vectors);
+      TileBlock<Arithmetic, Group, Arithmetic::kRows, Arithmetic::kVectors>(arithmetic, args, row, column, rows,
+                                                                            vectors);
     }
   }
 }
 
 // The last columns go to vectors of half the length where these hold them: images of 7 x 7 leave 1 of 49.
-template <class Arithmetic>
+template <class Arithmetic, class Group = InChain>
 void RunTile(const TileArgs& args) {
   TileArgs whole = args;
   if constexpr (!std::is_void_v<typename Arithmetic::Half>) {
@@ -116,34 +175,34 @@ void RunTile(const TileArgs& args) {
       half.columns += whole.column_count;
       half.out += whole.column_count;
       half.column_count = rest;
-      RunWholeVectors<typename Arithmetic::Half>(half);
+      RunWholeVectors<typename Arithmetic::Half, Group>(half);
     }
   }
-  RunWholeVectors<Arithmetic>(whole);
+  RunWholeVectors<Arithmetic, Group>(whole);
 }
 
-template <class Arithmetic, int kVectors>
+template <class Arithmetic, class Group, int kVectors>
 inline void DirectBlock(const Arithmetic& arithmetic, const DirectArgs& args, int64_t q) {
   const float* plane = args.plane + q;
   const int64_t* offsets = args.offsets;
-  DotBlock<Arithmetic, 1, kVectors>(
-      arithmetic, args.weights, 1, [plane, offsets](int64_t k) { return plane + offsets[k]; }, args.depth, args.chunk,
+  DotBlock<Arithmetic, Group, 1, kVectors>(
+      arithmetic, args.weights, 1, [plane, offsets](int64_t k) { return plane + offsets[k]; }, args.depth, *args.order,
       args.out + q, 0);
 }
 
 // Blocks of kVectors vectors while they last, then of half as many: few vectors hide less of the additions' latency.
-template <class Arithmetic, int kVectors>
+template <class Arithmetic, class Group, int kVectors>
 inline void DirectBlocks(const Arithmetic& arithmetic, const DirectArgs& args, int64_t q) {
   constexpr int64_t kStep = kVectors * Arithmetic::kLanes;
   const int64_t rounded = (args.count + Arithmetic::kLanes - 1) / Arithmetic::kLanes * Arithmetic::kLanes;
-  for (; q + kStep <= rounded; q += kStep) DirectBlock<Arithmetic, kVectors>(arithmetic, args, q);
-  if constexpr (kVectors > 1) DirectBlocks<Arithmetic, kVectors / 2>(arithmetic, args, q);
+  for (; q + kStep <= rounded; q += kStep) DirectBlock<Arithmetic, Group, kVectors>(arithmetic, args, q);
+  if constexpr (kVectors > 1) DirectBlocks<Arithmetic, Group, kVectors / 2>(arithmetic, args, q);
 }
 
-template <class Arithmetic>
+template <class Arithmetic, class Group = InChain>
 void RunDirect(const DirectArgs& args) {
   static_assert(kDirectRounding % Arithmetic::kLanes == 0, "a vector may not pass the rounded count");
-  DirectBlocks<Arithmetic, Arithmetic::kDirectVectors>(ArithmeticOf<Arithmetic>(args.constants), args, 0);
+  DirectBlocks<Arithmetic, Group, Arithmetic::kDirectVectors>(ArithmeticOf<Arithmetic>(args.constants), args, 0);
 }
 
 }  // namespace

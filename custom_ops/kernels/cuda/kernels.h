@@ -53,12 +53,12 @@ class KernelsOf : public Kernels {
   Counts CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
                      cudaStream_t stream) const override {
     const Kind kind(spec_, args.depth);
-    return cuda::CountMatMul(kind.chains(), kind.groups(), args, call, sampled_fraction, stream);
+    return cuda::CountMatMul(kind.chains(), spec_.Groups(args.depth), args, call, sampled_fraction, stream);
   }
   Counts CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call, double sampled_fraction,
                    cudaStream_t stream) const override {
     const Kind kind(spec_, shape.depth());
-    return cuda::CountConv(kind.chains(), kind.groups(), shape, x, w, call, sampled_fraction, stream);
+    return cuda::CountConv(kind.chains(), spec_.Groups(shape.depth()), shape, x, w, call, sampled_fraction, stream);
   }
 
  private:

@@ -16,14 +16,17 @@ Why float64 loses nothing:
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lba_onnx.arithmetic.accumulator import Float64s, Step
 from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
-from lba_onnx.arithmetic.chunked_float.order import chunks
+from lba_onnx.arithmetic.chunked_float.order import SumOrder, spans
 from lba_onnx.arithmetic.formats import FloatFormat
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.rounding import Rounding
 
 
@@ -41,43 +44,96 @@ def odd_sum(a: Float64s, b: Float64s) -> Float64s:
 
 def _truncated_sum_and_error(a: Float64s, b: Float64s) -> tuple[Float64s, Float64s]:
     """Return the exact sum truncated to 53 bits, and the error of the rounded one."""
-    rounded = a + b
-    b_seen = rounded - a
-    error = (a - (rounded - b_seen)) + (b - b_seen)
+    with np.errstate(invalid="ignore"):  # infinities, which have no error
+        rounded = a + b
+        b_seen = rounded - a
+        error = (a - (rounded - b_seen)) + (b - b_seen)
+    error = np.where(np.isfinite(rounded), error, 0.0)
     went_up = (error != 0) & (np.signbit(error) != np.signbit(rounded))
     return np.where(went_up, np.nextafter(rounded, 0.0), rounded), error
 
 
-def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: ChunkedFloatFields) -> Iterator[Step]:
-    """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
-    total = np.zeros(shape)
-    for start, stop in chunks(depth, spec.chunk_size):
-        partial_sum = np.zeros(shape)
-        for k, product in enumerate(itertools.islice(products, stop - start), start):
-            quantized = _quantized(product, spec.product_format, spec)
-            step = _step(1, start, k + 1, product, quantized, partial_sum, spec)
-            partial_sum = step.after
-            yield step
-        step = _step(2, start, stop, None, partial_sum, total, spec)
-        total = step.after
-        yield step
+def steps(
+    products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: ChunkedFloatFields, places: Places | None
+) -> Iterator[Step]:
+    """Yield the additions of dot products in order: those of each group, then the one of its sum to what holds it."""
+    order = spec.order(depth)
+    yield from _Sums(products, shape, spec, order, places or _ONE_PLACE).chain(len(order.lengths), 0, depth)
 
 
-def _step(
-    level: int,
-    start: int,
-    stop: int,
-    product: Float64s | None,
-    addend: Float64s,
-    before: Float64s,
-    spec: ChunkedFloatFields,
-) -> Step:
-    add = odd_sum if spec.rounding is Rounding.NEAREST else truncated_sum
-    after = _quantized(add(addend, before), spec.accumulator_format, spec)
-    product_overflows = None if product is None else np.abs(addend) == spec.product_format.max_value
-    overflows = np.abs(after) == spec.accumulator_format.max_value
-    return Step(level, start, stop, product, product_overflows, addend, before, after, overflows)
+_ONE_PLACE = Places(np.zeros((), np.int64), np.zeros((), np.int64))
 
 
-def _quantized(values: Float64s, number_format: FloatFormat, spec: ChunkedFloatFields) -> Float64s:
-    return number_format.quantize(values, spec.underflow, spec.rounding).astype(np.float64)
+@dataclass(frozen=True)
+class _Sums:
+    """The sums of dot products, whose products come in the order of k."""
+
+    products: Iterator[Float64s]
+    shape: tuple[int, ...]
+    spec: ChunkedFloatFields
+    order: SumOrder
+    places: Places
+
+    def chain(self, level: int, start: int, stop: int) -> Generator[Step, None, Float64s]:
+        """Yield the additions of a chain of groups of the level below, or of products; return its sum."""
+        total = np.zeros(self.shape)
+        if level == 0:
+            for k, product in enumerate(itertools.islice(self.products, stop - start), start):
+                step = self._step((start, k, k + 1), 1, product, self._product(product, k), total)
+                total = yield from _yielded(step)
+            return total
+        for begin, end in spans(start, stop, self.order.lengths[level - 1]):
+            is_tree = self.order.is_tree and level == 1
+            addend = yield from self.tree(begin, end) if is_tree else self.chain(level - 1, begin, end)
+            total = yield from _yielded(self._step((start, begin, end), level + 1, None, addend, total))
+        return total
+
+    def tree(self, start: int, stop: int) -> Generator[Step, None, Float64s]:
+        """Yield the additions of an adder tree over products; return its sum."""
+        read = enumerate(itertools.islice(self.products, stop - start), start)
+        items = [(k, k + 1, self._product(product, k)) for k, product in read]
+        if len(items) == 1:
+            items.insert(0, (start, start, np.zeros(self.shape)))
+        while len(items) > 1:
+            sums = []
+            for (first, _, before), (middle, end, addend) in zip(items[::2], items[1::2], strict=False):
+                after = yield from _yielded(self._step((first, middle, end), 1, None, addend, before))
+                sums.append((first, end, after))
+            items = [*sums, *items[len(sums) * 2 :]]
+        return items[0][2]
+
+    def _product(self, product: Float64s, k: int) -> Float64s:
+        held = self.spec.product_format
+        return product if held is None else self._quantized(product, held, 0, k)
+
+    def _step(
+        self, span: tuple[int, int, int], level: int, product: Float64s | None, addend: Float64s, before: Float64s
+    ) -> Step:
+        spec = self.spec
+        add = truncated_sum if spec.rounding is Rounding.TRUNCATE else odd_sum
+        after = self._quantized(add(addend, before), spec.accumulator_format, level, span[1])
+        product_overflows = None if product is None else _overflows(addend, spec.product_format)
+        overflows = _overflows(after, spec.accumulator_format)
+        return Step(level, *span, product, product_overflows, addend, before, after, overflows)
+
+    def _quantized(self, values: Float64s, number_format: FloatFormat, stream: int, step: int) -> Float64s:
+        spec, draws = self.spec, None
+        if spec.rounding is Rounding.STOCHASTIC:
+            drawn = self.places.draws(spec.seed, stream, step, spec.random_bits)
+            draws = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, values.shape))
+            values = np.broadcast_to(values, draws.shape)
+        quantized = number_format.quantize(values, spec.underflow, spec.rounding, draws, spec.random_bits)
+        return quantized.astype(np.float64)
+
+
+def _yielded(step: Step) -> Generator[Step, None, Float64s]:
+    yield step
+    return step.after
+
+
+def _overflows(values: Float64s, held: FloatFormat | None) -> NDArray[np.bool_]:
+    """Return where values have saturated, or are infinite; exact products never do."""
+    if held is None:
+        return np.zeros(np.shape(values), bool)
+    overflows: NDArray[np.bool_] = np.abs(values) == (np.inf if held.has_infinity else held.max_value)
+    return overflows

@@ -10,18 +10,22 @@ from lba_onnx.arithmetic.rounding import Rounding
 _ROUNDINGS = {
     Rounding.TRUNCATE: "toward zero: the bits behind the last are dropped",
     Rounding.NEAREST: "to nearest; of two equally near values the one whose last bit is 0",
+    Rounding.NEAREST_AWAY: "to nearest; of two equally near values the one farther from zero",
+    Rounding.ODD: "toward zero, and the last bit set where anything is dropped",
 }
 
 
 def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
     """Return headings and texts: widths, ranges, steps, the order of additions, and where ones stop counting."""
+    exact = "exact: each is added as it is, and the sum rounded once"
+    products = exact if spec.product_format is None else _format_words(spec.product_format, spec)
     return (
-        ("products", _format_words(spec.product_format, spec)),
+        ("products", products),
         ("sums", _format_words(spec.accumulator_format, spec)),
-        ("rounding", _ROUNDINGS[spec.rounding]),
-        ("overflow", "saturates at the largest value"),
+        ("rounding", _rounding_words(spec)),
+        ("overflow", "becomes infinite" if spec.has_infinity else "saturates at the largest value"),
         ("underflow", _underflow_words(spec)),
-        ("order", _order_words(spec.chunk_size)),
+        ("order", _order_words(spec)),
         ("adding 1", _ones_words(spec)),
     )
 
@@ -35,16 +39,31 @@ def _format_words(number_format: FloatFormat, spec: ChunkedFloatFields) -> str:
     )
 
 
+def _rounding_words(spec: ChunkedFloatFields) -> str:
+    if spec.rounding is Rounding.STOCHASTIC:
+        return f"stochastic, {spec.random_bits} random bits a step, of seed {spec.seed} and the place of the output"
+    return _ROUNDINGS[spec.rounding]
+
+
 def _underflow_words(spec: ChunkedFloatFields) -> str:
+    if spec.has_subnormals:
+        return f"gradual: below {spec.accumulator_format.min_value:.6g} sums are subnormal and have fewer bits"
     if spec.underflow:
         return "what is below the smallest value becomes 0; there are no subnormals"
     return f"off: what is below 2^{int(math.log2(FLOAT32_MIN_NORMAL))} becomes 0"
 
 
-def _order_words(chunk_size: int | None) -> str:
-    if chunk_size is None:
+def _order_words(spec: ChunkedFloatFields) -> str:
+    sizes = list(spec.chunk_sizes)
+    if spec.tree is not None:
+        words = [f"an adder tree over each {spec.tree} products in the order of k, neighbours first"]
+    elif sizes:
+        words = [f"chunks of {sizes.pop(0)} products in the order of k"]
+    else:
         return "one chain over the whole depth, in the order of k"
-    return f"chunks of {chunk_size} products in the order of k; the sum of each chunk then joins the total"
+    words += [f"chains of {size} such sums" for size in sizes]
+    last = "the sum of each chunk" if words[0].startswith("chunks") and not sizes else "each such sum"
+    return f"{'; '.join(words)}; {last} then joins the total"
 
 
 def _ones_words(spec: ChunkedFloatFields) -> str:

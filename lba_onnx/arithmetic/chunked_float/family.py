@@ -5,45 +5,46 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator
-from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT
-from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, check_chunk_size, product_bias
-from lba_onnx.arithmetic.chunked_float.text import read_family, read_options, write_options
+from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT
+from lba_onnx.arithmetic.chunked_float.order import product_bias
+from lba_onnx.arithmetic.chunked_float.rules import SumRules
+from lba_onnx.arithmetic.chunked_float.text import read_family, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents, Knob
 from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
-from lba_onnx.arithmetic.grammar import SpecText
-from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.arithmetic.grammar import SpecText, read_text
 
 
 @dataclass(frozen=True)
-class ChunkedFloatFamily(AccumulatorFamily):
-    """All specs with formats of the same bits, and any biases.
+class ChunkedFloatFamily(SumRules, AccumulatorFamily):
+    """All specs with formats of the same bits, and any biases; the rules of `SumRules` by keyword.
 
     Attributes:
         formats: Of products and of sums.
-        chunk_size: As in `AccumulatorSpec`.
-        underflow: Likewise.
-        rounding: Likewise.
     """
 
     formats: FormatFamily
-    chunk_size: int | None = DEFAULT_CHUNK_SIZE
-    underflow: bool = True
-    rounding: Rounding = Rounding.TRUNCATE
 
     def __post_init__(self) -> None:
-        """Check the chunk size."""
-        if self.chunk_size is not None:
-            check_chunk_size(self.chunk_size)
+        """Check the rules, and that they leave a bias to choose."""
+        super().__post_init__()
+        if self.has_infinity or self.has_subnormals:
+            raise ValueError(
+                f"{self}: expected formats whose exponent bias is free; those with the codes of IEEE 754 have theirs"
+            )
 
     @classmethod
     def read(cls, text: SpecText) -> "ChunkedFloatFamily":
         """Read a family from a text taken apart."""
-        return cls(read_family(text), **read_options(text))
+        rules = read_rules(text)
+        try:
+            return cls(read_family(text), **rules.rules)
+        except ValueError as error:
+            raise text.error(str(error), text.head) if rules.has_infinity or rules.has_subnormals else error from None
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
-        return f"{self.formats}{self._options}"
+        return f"{self.formats}{write_options(self)}"
 
     @property
     def bits(self) -> str:
@@ -73,22 +74,18 @@ class ChunkedFloatFamily(AccumulatorFamily):
 
     def described(self) -> dict[str, Any]:
         """Return bits and options as JSON values."""
-        return {
-            "mantissa_bits": self.formats.mantissa_bits,
-            "exponent_bits": self.formats.exponent_bits,
-            "chunk_size": self.chunk_size,
-            "underflow": self.underflow,
-            "rounding": self.rounding.value,
-        }
+        bits = {"mantissa_bits": self.formats.mantissa_bits, "exponent_bits": self.formats.exponent_bits}
+        return {**bits, **super().described()}
 
     def with_exponents(self, exponents: Exponents) -> str:
         """Return the text of the spec with these largest exponents, or with the nearest legal ones."""
         product, accumulator = map(self.formats.with_max_exponent, exponents)
-        return f"{product}/{accumulator}{self._options}"
+        products = "" if self.exact_products else f"{product}/"
+        return f"{products}{accumulator}{write_options(self)}"
 
     def with_bias(self, bias: int) -> str:
         """Return the text of the spec whose sums have this bias, and whose products have that of the rule."""
-        return f"{self.formats}b{bias}{self._options}"
+        return f"{self.formats}b{bias}{write_options(self)}"
 
     def exponents(self, accumulator: Accumulator) -> Exponents:
         """Return the largest exponents of both formats."""
@@ -96,7 +93,7 @@ class ChunkedFloatFamily(AccumulatorFamily):
 
     def tied(self, exponents: Exponents) -> Exponents:
         """Return the exponents with the product's replaced by the one that the rule gives to the accumulator's."""
-        return exponents._replace(product=exponents.accumulator - product_bias(0, self.chunk_size))
+        return exponents._replace(product=exponents.accumulator - product_bias(0, self.group_size))
 
     def exponent_above(self, magnitude: float) -> int:
         """Return the least exponent whose largest value exceeds a magnitude."""
@@ -112,8 +109,9 @@ class ChunkedFloatFamily(AccumulatorFamily):
         return math.frexp(smallest)[1] - 1
 
     def wide(self) -> str:
-        """Return M22E7b63 with the family's chunks; its range is wide enough to let what is smaller underflow."""
-        return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(self.chunk_size, True, Rounding.TRUNCATE)}"
+        """Return M22E7b63 with the family's order; its range is wide enough to let what is smaller underflow."""
+        order = SumRules(chunk_size=self.chunk_size, outer_chunks=self.outer_chunks, tree=self.tree)
+        return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(order)}"
 
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":
         """Return the family with so many more exponent and mantissa bits; None beyond 7 and 22."""
@@ -130,17 +128,11 @@ class ChunkedFloatFamily(AccumulatorFamily):
 
     def includes(self, accumulator: Accumulator) -> bool:
         """Tell whether both formats of a spec have no more mantissa nor exponent bits."""
-        families = (FormatFamily.parse(held.text.partition("b")[0]) for held in accumulator.ranges)
+        held = [held.text.partition("b")[0] for held in accumulator.ranges]
+        families = [FormatFamily.parse(text) for text in held if text != EXACT]
         ours = self.formats
         return all(f.mantissa_bits <= ours.mantissa_bits and f.exponent_bits <= ours.exponent_bits for f in families)
 
     def like(self, accumulator: Accumulator) -> "ChunkedFloatFamily":
-        """Return the family with these bits and the chunks, underflow and rounding of a spec."""
-        told = accumulator.described()
-        return replace(
-            self, chunk_size=told["chunk_size"], underflow=told["underflow"], rounding=Rounding(told["rounding"])
-        )
-
-    @property
-    def _options(self) -> str:
-        return write_options(self.chunk_size, self.underflow, self.rounding)
+        """Return the family with these bits and the rules of a spec."""
+        return replace(self, **read_rules(read_text(str(accumulator))).rules)

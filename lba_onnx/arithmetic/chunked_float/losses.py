@@ -7,7 +7,7 @@ away), and lies in these fields of the format:
     underflow     exponent_bits + 1, bias + 2^exponent_bits: same max_value, far smaller min_value
     truncation    mantissa_bits = 22; in the accumulator that includes swamping, where the addend is lost whole.
                   Its name is "rounding" where values are rounded to nearest
-    chunk_size    chunks of about √depth products, so that chunks and the total are equally many steps
+    chunk_size    sizes with which the chains of all levels are about equally long; with one, √depth
 """
 
 import math
@@ -17,7 +17,13 @@ from typing import TypeVar
 
 from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
-from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_MANTISSA_BITS, FloatFormat
+from lba_onnx.arithmetic.formats import (
+    MAX_EXPONENT,
+    MAX_EXPONENT_BIAS,
+    MAX_EXPONENT_BITS,
+    MAX_MANTISSA_BITS,
+    FloatFormat,
+)
 from lba_onnx.arithmetic.rounding import Rounding
 
 _Spec = TypeVar("_Spec", bound=ChunkedFloatFields)
@@ -32,13 +38,13 @@ _REMEDIES = {
     "rounding": "more mantissa bits of {place} would help",
 }
 _CHUNK_SIZE = "chunk_size"
-_MAX_EXPONENT_BITS = 7
 
 
 def causes(spec: ChunkedFloatFields) -> tuple[Cause, ...]:
     """Return the causes: those of each place, then those of both, then the chunk size."""
     kinds = ("overflow", "underflow", "truncation" if spec.rounding is Rounding.TRUNCATE else "rounding")
-    found = [_cause(kind, place) for place in (*_PLACES, "") for kind in kinds]
+    places = _PLACES if spec.product_format is not None else ("accumulator",)
+    found = [_cause(kind, place) for place in (*places, "") for kind in kinds]
     order = Cause(
         _CHUNK_SIZE, _CHUNK_SIZE, "", "the size of the chunks", "another chunk size would help", is_order=True
     )
@@ -48,15 +54,15 @@ def causes(spec: ChunkedFloatFields) -> tuple[Cause, ...]:
 def without(spec: _Spec, cause: str, depth: int) -> _Spec | None:
     """Return the spec with one cause switched off, as far as formats may go; None where nothing is to switch off."""
     if cause == _CHUNK_SIZE:
-        balanced = replace(spec, chunk_size=_balanced_chunk_size(depth))
-        return None if min(spec.chunk_size or depth, depth) == balanced.chunk_size else balanced
+        balanced = _balanced(spec, depth)
+        return None if _lengths(balanced, depth) == _lengths(spec, depth) else balanced
     place, _, kind = cause.rpartition("_")
     if kind == "underflow" and not spec.underflow:
         return None
-    widen = _WIDER[kind]
+    widen, product = _WIDER[kind], spec.product_format
     changed = replace(
         spec,
-        product_format=spec.product_format if place == "accumulator" else widen(spec.product_format),
+        product_format=product if product is None or place == "accumulator" else widen(product),
         accumulator_format=spec.accumulator_format if place == "product" else widen(spec.accumulator_format),
     )
     return None if changed == spec else changed
@@ -68,6 +74,8 @@ def limit_note(spec: ChunkedFloatFields, cause: str) -> str:
     if place not in _PLACES or kind not in ("overflow", "underflow") or (kind == "underflow" and not spec.underflow):
         return ""
     present = spec.product_format if place == "product" else spec.accumulator_format
+    if present is None:
+        return ""
     wider = _WIDER[kind](present)
     if wider == present:
         return f"{cause} cannot be switched off: no format that reaches further than {present} is legal"
@@ -82,27 +90,34 @@ def _cause(kind: str, place: str) -> Cause:
     return Cause(f"{place}_{kind}" if place else kind, kind, place, f"{kind} {where}", remedy)
 
 
-def _balanced_chunk_size(depth: int) -> int:
-    """Return the power of two next to √depth, the chunk size with which no sum is long."""
-    return 1 << max(0, round(math.log2(max(depth, 1)) / 2))
+def _balanced(spec: _Spec, depth: int) -> _Spec:
+    """Return the spec with all sizes the power of two next to depth^(1 / levels), with which no chain is long."""
+    items = -(-depth // spec.tree) if spec.tree else depth
+    chains = max(len(spec.chunk_sizes), 1)
+    size = 1 << max(0, round(math.log2(max(items, 1)) / (chains + 1)))
+    return replace(spec, chunk_size=size, outer_chunks=(size,) * (chains - 1))
+
+
+def _lengths(spec: ChunkedFloatFields, depth: int) -> list[int]:
+    return [min(length, depth) for length in spec.order(depth).lengths]
 
 
 def _with_larger_max(present: FloatFormat) -> FloatFormat:
-    bits = min(present.exponent_bits + 1, _MAX_EXPONENT_BITS)
-    bias = max(present.exponent_bias, (1 << bits) - 1 - MAX_EXPONENT)
-    wider = FloatFormat(present.mantissa_bits, bits, bias)
+    bits = max(min(present.exponent_bits + 1, MAX_EXPONENT_BITS), present.exponent_bits)
+    bias = max(present.exponent_bias, (1 << bits) - 1 - present.has_infinity - MAX_EXPONENT)
+    wider = replace(present, exponent_bits=bits, exponent_bias=bias)
     return wider if wider.max_value > present.max_value else present
 
 
 def _with_smaller_min(present: FloatFormat) -> FloatFormat:
-    bits = min(present.exponent_bits + 1, _MAX_EXPONENT_BITS)
+    bits = max(min(present.exponent_bits + 1, MAX_EXPONENT_BITS), present.exponent_bits)
     bias = present.exponent_bias + (1 << bits) - (1 << present.exponent_bits)
-    wider = FloatFormat(present.mantissa_bits, bits, min(bias, MAX_EXPONENT_BIAS))
+    wider = replace(present, exponent_bits=bits, exponent_bias=min(bias, MAX_EXPONENT_BIAS + present.has_subnormals))
     return wider if wider.min_value < present.min_value else present
 
 
 def _with_all_mantissa_bits(present: FloatFormat) -> FloatFormat:
-    return replace(present, mantissa_bits=MAX_MANTISSA_BITS)
+    return replace(present, mantissa_bits=max(MAX_MANTISSA_BITS, present.mantissa_bits))
 
 
 _WIDER: dict[str, Callable[[FloatFormat], FloatFormat]] = {

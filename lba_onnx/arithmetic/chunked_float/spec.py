@@ -7,15 +7,18 @@ from typing import Any
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, limits, losses
-from lba_onnx.arithmetic.chunked_float.fields import WIDE_FORMAT, ChunkedFloatFields
+from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
-from lba_onnx.arithmetic.chunked_float.text import read_formats, read_options, write_options
+from lba_onnx.arithmetic.chunked_float.rules import SumRules
+from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
 from lba_onnx.arithmetic.levels import Level, named_levels
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.integers import as_integer
 
+_SMALLEST_PRODUCT, _LARGEST_PRODUCT = 2.0**-298, 2.0**256  # of two float32 values
 _JSON_KEYS = {"product_format", "accumulator_format", "chunk_size", "underflow"}
 
 
@@ -24,12 +27,16 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     """The arithmetic of one dot product whose products and sums are floats; see `ChunkedFloatFields` for its fields."""
 
     kind = "chunked-float"
-    summary = "floats without subnormals, summed in chunks; truncated or rounded to nearest even, saturating"
+    summary = "floats without subnormals, summed in chunks or by trees; truncated or to nearest even, saturating"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
     operand_types = ("float32", "float16")
     result_type = "float32"
     product_order = ProductOrder.NATURAL
-    watched = frozenset(("overflow", "difference"))
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """Overflow and difference; of an adder tree's sums neither means anything."""
+        return frozenset() if self.tree is not None else frozenset(("overflow", "difference"))
 
     @classmethod
     def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
@@ -37,8 +44,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
         - `"M7E4b10"` is the accumulator; the product has the same bits and the bias of `product_bias`.
         - `"M7E4b12/M7E4b10"` names product and accumulator.
-        - `",chunk=32"`, `",chunk=none"`, `",underflow=off"`, `",underflow=on"`, `",round=truncate"` and
-          `",round=nearest"` may follow.
+        - options such as `",chunk=9x8"` and `",round=nearest"` may follow; docs/numerics.md lists them.
 
         Args:
             text: What `str` of a spec writes, or a shorter form.
@@ -56,11 +62,11 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         cls, text: SpecText, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True
     ) -> "AccumulatorSpec":
         """Read a spec from a text taken apart; see `parse`."""
-        settings = {"chunk_size": chunk_size, "underflow": underflow, **read_options(text)}
-        product, accumulator = read_formats(text)
-        if product is None:
-            product = _product_format_for(accumulator, settings["chunk_size"])
-        return cls(product, accumulator, **settings)
+        rules = read_rules(text, chunk_size, underflow)
+        product, accumulator = read_formats(text, rules)
+        if product is None and not rules.exact_products:
+            product = _product_format_for(accumulator, rules)
+        return cls(product, accumulator, **rules.rules)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "AccumulatorSpec":
@@ -75,7 +81,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         if set(value) != _JSON_KEYS:
             raise ValueError(f"expected the entries {sorted(_JSON_KEYS)}, got {sorted(map(str, value))}")
         product, accumulator = (FloatFormat.parse(value[name]) for name in ("product_format", "accumulator_format"))
-        return cls(product, accumulator, value["chunk_size"], value["underflow"])
+        return cls(product, accumulator, chunk_size=value["chunk_size"], underflow=value["underflow"])
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> "AccumulatorSpec":
@@ -94,57 +100,69 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         if underflow not in (0, 1):
             raise ValueError(f"expected underflow to be 0 or 1, got {underflow}")
         product, accumulator = (_format_attribute(attributes, f"{name}_format") for name in ("product", "accumulator"))
-        return cls(product, accumulator, None if chunk_size == 0 else chunk_size, bool(underflow))
+        return cls(product, accumulator, chunk_size=None if chunk_size == 0 else chunk_size, underflow=bool(underflow))
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads: both formats, then what is not the default."""
-        options = write_options(self.chunk_size, self.underflow, self.rounding)
-        return f"{self.product_format}/{self.accumulator_format}{options}"
+        products = "" if self.product_format is None else f"{self.product_format}/"
+        return f"{products}{self.accumulator_format}{write_options(self)}"
 
     def described(self) -> dict[str, Any]:
-        """Return the fields as JSON values; `chunk_size` is null for the whole depth."""
-        return {
-            "product_format": str(self.product_format),
-            "accumulator_format": str(self.accumulator_format),
-            "chunk_size": self.chunk_size,
-            "underflow": self.underflow,
-            "rounding": self.rounding.value,
-        }
+        """Return the fields as JSON values."""
+        product = None if self.product_format is None else str(self.product_format)
+        formats = {"product_format": product, "accumulator_format": str(self.accumulator_format)}
+        return {**formats, **super().described()}
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """Return widths, ranges, steps and the order of additions, in words and numbers."""
         return explanation.explained(self)
 
-    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+    def dot(
+        self, x: Sequence[float], w: Sequence[float], initial: float = 0.0, place: tuple[int, int] = (0, 0)
+    ) -> float:
         """Return the exact dot product by the definition, one value at a time."""
-        return definition.dot(x, w, self, initial)
+        return definition.dot(x, w, self, initial, place)
 
     def step(self, x: float, w: float, partial_sum: float) -> float:
         """Return one multiply-accumulate step, quantize_acc(quantize_prod(x * w) + partial_sum)."""
         return definition.step(x, w, partial_sum, self)
 
-    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+    def steps(
+        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+    ) -> Iterator[Step]:
         """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
-        return arrays.steps(products, depth, shape, self)
+        return arrays.steps(products, depth, shape, self, places)
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """Products, the sums of chunks, and the total."""
-        return named_levels(1, ("overflow", "underflow"), ("overflow", "underflow", "swamped"))
+        """Products, the sums of each level of groups, and the total."""
+        return named_levels(len(self.order(1).lengths), ("overflow", "underflow"), ("overflow", "underflow", "swamped"))
 
     def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
-        """Return the bounds of products, of the sums of chunks, and of the total."""
-        return limits.bounds(self, largest_x, largest_w, depth)
+        """Return the bounds of products, of the sums of each level of groups, and of the total."""
+        return limits.bounds(self, self.levels, largest_x, largest_w, depth)
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:
-        """What the product format and the accumulator format hold."""
-        formats = (("product", self.product_format), ("accumulator", self.accumulator_format))
-        return tuple(HeldRange(name, str(f), f.smallest_kept(self.underflow), f.max_value) for name, f in formats)
+        """What the product format and the accumulator format hold; exact products reach as far as any do."""
+        formats = {"product": self.product_format, "accumulator": self.accumulator_format}
+        return tuple(
+            HeldRange(name, EXACT, _SMALLEST_PRODUCT, _LARGEST_PRODUCT)
+            if held is None
+            else HeldRange(name, str(held), held.smallest_kept(self.underflow), held.max_value)
+            for name, held in formats.items()
+        )
 
     def wide(self) -> "AccumulatorSpec":
-        """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same chunks and underflow."""
-        return AccumulatorSpec(WIDE_FORMAT, WIDE_FORMAT, self.chunk_size, self.underflow)
+        """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same order and underflow."""
+        return AccumulatorSpec(
+            WIDE_FORMAT,
+            WIDE_FORMAT,
+            chunk_size=self.chunk_size,
+            outer_chunks=self.outer_chunks,
+            tree=self.tree,
+            underflow=self.underflow,
+        )
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -161,32 +179,33 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
         """Return the spec with underflow off; with `is_relaxed` False, on."""
+        if self.has_subnormals:
+            raise ValueError(f"{self}: expected formats without subnormals, whose underflow can be switched")
         return replace(self, underflow=not is_relaxed)
 
     @property
     def family_text(self) -> str | None:
-        """The text of all specs with other biases; None where both formats have not the same bits."""
-        product, accumulator = (FormatFamily.of(f) for f in (self.product_format, self.accumulator_format))
-        options = write_options(self.chunk_size, self.underflow, self.rounding)
-        return f"{accumulator}{options}" if product == accumulator else None
+        """The text of all specs with other biases; None where formats differ in their bits, or are of IEEE 754."""
+        if self.has_infinity or self.has_subnormals:
+            return None
+        accumulator = FormatFamily.of(self.accumulator_format)
+        if self.product_format is not None and FormatFamily.of(self.product_format) != accumulator:
+            return None
+        return f"{accumulator}{write_options(self)}"
 
     @property
     def options(self) -> dict[str, str]:
-        """Chunk, underflow and round, as in the text."""
-        return {
-            "chunk": "none" if self.chunk_size is None else str(self.chunk_size),
-            "underflow": "on" if self.underflow else "off",
-            "round": self.rounding.value,
-        }
+        """Chunk, tree where there is one, underflow and round, as in the text."""
+        return options_of(self)
 
 
-def _product_format_for(accumulator_format: FloatFormat, chunk_size: int | None) -> FloatFormat:
-    bias = product_bias(accumulator_format.exponent_bias, chunk_size)
+def _product_format_for(accumulator_format: FloatFormat, rules: SumRules) -> FloatFormat:
+    bias = product_bias(accumulator_format.exponent_bias, rules.group_size)
     try:
         return FloatFormat(accumulator_format.mantissa_bits, accumulator_format.exponent_bits, bias)
     except ValueError as error:
         raise ValueError(
-            f"accumulator {accumulator_format} with chunk_size {chunk_size} asks for a product bias of {bias}: "
+            f"accumulator {accumulator_format} with chunk_size {rules.group_size} asks for a product bias of {bias}: "
             f"{error}; name both formats, as product/accumulator"
         ) from None
 

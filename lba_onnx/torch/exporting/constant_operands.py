@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.torch.exporting.calls import LbaCall, observe_calls
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _computed_operands(model: "ir.Model") -> "dict[str, list[tuple[ir.Node, int]
     found: dict[str, list[tuple[ir.Node, int]]] = {}
     known: dict[ir.Value, bool] = {}
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if node.domain != ops.DOMAIN:
+        if node.domain != operators.DOMAIN:
             continue
         for index, value in enumerate(node.inputs):
             if value is not None and not _is_parameter(value) and _is_constant(value, known):
@@ -99,7 +99,7 @@ class _Folding:
         array = _values(call, node, index)
         known = self._folded.get(key)
         if known is None or not np.array_equal(known[0], array, equal_nan=True):
-            known = array, self._register(f"{call.node}.{ops.OPERATORS[node.op_type].inputs[index]}", array)
+            known = array, self._register(f"{call.node}.{operators.OPERATORS[node.op_type].inputs[index]}", array)
             self._folded[key] = known
         return known[1]
 

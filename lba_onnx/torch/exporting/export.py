@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from torch import Tensor, nn
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.errors import ModelError
@@ -28,12 +28,13 @@ from lba_onnx.files.outputs import check_outputs
 from lba_onnx.files.temporary import temporary_folder
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite import model_files
-from lba_onnx.rewrite.attributes import set_attributes
+from lba_onnx.rewrite.attributes import drop_attributes, set_attributes
 from lba_onnx.rewrite.conversion import converted_nodes
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import VERSIONS_KEY, set_metadata, write_metadata
 from lba_onnx.rewrite.specs import read_specs
+from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced
 from lba_onnx.torch.exporting.calls import named_sites, site_of
 from lba_onnx.torch.exporting.constant_operands import fold_operands
 from lba_onnx.torch.exporting.ir_version import lower_ir_version
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PACKAGES = ("onnx", "onnxscript", "torch")
-_STANDARD_TYPES = {lba_type: op_type for op_type, lba_type in ops.OP_TYPES.items()}
-_ARITHMETIC = {attribute.name for attribute in ops.ARITHMETIC_ATTRIBUTES}
 _SPARE_BYTES = 1 << 26  # what a model needs beside its weights
 
 
@@ -206,7 +205,8 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
         values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in attributes}
         node.name = values["statistics"].decode()
-        _keep_attributes(node, [attribute for attribute in attributes if attribute.name not in _ARITHMETIC])
+        arithmetic = arithmetic_attributes(node)
+        _keep_attributes(node, [attribute for attribute in attributes if attribute.name not in arithmetic])
         set_attributes(node, from_attributes(values).to_attributes())
 
 
@@ -232,9 +232,9 @@ def _describe(model: onnx.ModelProto, specs: Mapping[str, Accumulator], provenan
 def _restore_standard_operators(model: onnx.ModelProto) -> None:
     """Turn each low-bit-accumulator node into the operator that it stands for."""
     for _, node in converted_nodes(model):
-        node.domain, node.op_type = "", _STANDARD_TYPES[node.op_type]
-        _keep_attributes(node, [attribute for attribute in node.attribute if attribute.name not in _ARITHMETIC])
-    kept_imports = [imported for imported in model.opset_import if imported.domain != ops.DOMAIN]
+        drop_attributes(node, arithmetic_attributes(node))
+        rename_to_replaced(node)
+    kept_imports = [imported for imported in model.opset_import if imported.domain != operators.DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept_imports)
 

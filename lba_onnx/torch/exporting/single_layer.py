@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lba_onnx.data.execution import run_session
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import external_data
-from lba_onnx.rewrite.candidates import Candidate, find_candidates
+from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.external_data import is_external
 from lba_onnx.rewrite.model_files import OpenModel, locate
 from lba_onnx.session import make_session
@@ -114,8 +114,8 @@ class Layer:
 
 def find_layers(opened: OpenModel) -> dict[str, Layer]:
     """Return the low-bit-accumulator nodes of a model by name, in the model's order."""
-    candidates = [candidate for candidate in find_candidates(opened.proto) if candidate.is_converted]
-    return {candidate.name: Layer(opened, candidate, _add_behind(candidate)) for candidate in candidates}
+    products = converted_products(opened.proto)
+    return {product.name: Layer(opened, product, _add_behind(product)) for product in products}
 
 
 def _add_behind(candidate: Candidate) -> onnx.NodeProto | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import onnx
 import torch
 
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.errors import LbaError
 from lba_onnx.torch.exporting.calls import NodeNames
 from lba_onnx.torch.operators.operands import read_spec
@@ -60,15 +60,15 @@ def _nodes() -> dict[str, Callable[..., SymbolicTensor]]:
         from onnxscript.values import Op, Opset
     except ImportError as error:
         raise LbaError(f"an export takes the package onnxscript: pip install 'lba-onnx[torch]' ({error})") from None
-    domain = Opset(ops.DOMAIN, ops.VERSION)
+    domain = Opset(operators.DOMAIN, operators.VERSION)
     standard: dict[str, Callable[..., SymbolicTensor]] = {
         "Add": onnxscript.opset18.Add,
         "Transpose": onnxscript.opset18.Transpose,
     }
-    return {**standard, **{name: Op(domain, name, _schema(operator)) for name, operator in ops.OPERATORS.items()}}
+    return {**standard, **{name: Op(domain, name, _schema(operator)) for name, operator in operators.OPERATORS.items()}}
 
 
-def _schema(operator: ops.OperatorSchema) -> onnx.defs.OpSchema:
+def _schema(operator: operators.OperatorSchema) -> onnx.defs.OpSchema:
     option = _OpSchema.FormalParameterOption
     kinds = [option.Single] * operator.required_inputs + [option.Optional] * len(operator.inputs)
     inputs = [
@@ -77,8 +77,8 @@ def _schema(operator: ops.OperatorSchema) -> onnx.defs.OpSchema:
     ]
     return _OpSchema(
         operator.op_type,
-        ops.DOMAIN,
-        ops.VERSION,
+        operators.DOMAIN,
+        operators.VERSION,
         inputs=inputs,
         outputs=[_OpSchema.FormalParameter(operator.output, "T")],
         type_constraints=[("T", ["tensor(float)"], "float32")],

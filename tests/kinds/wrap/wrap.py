@@ -17,6 +17,7 @@ from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, ProductO
 from lba_onnx.arithmetic.bounds import Bound, check_summary
 from lba_onnx.arithmetic.grammar import SpecText
 from lba_onnx.arithmetic.levels import Level, named_levels
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.registry import Kind
 
 _HEAD = re.compile(r"wrap(\d{1,2})", re.ASCII)
@@ -65,13 +66,15 @@ class WrapSpec(Accumulator):
         product = x * w
         return float(self._wrapped(partial_sum + math.trunc(product))) if math.isfinite(product) else math.nan
 
-    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+    def steps(
+        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+    ) -> Iterator[Step]:
         total = np.zeros(shape)
         never = np.zeros(shape, dtype=bool)
         for k, product in enumerate(itertools.islice(products, depth)):
             addend = np.trunc(np.where(np.isfinite(product), product, np.nan))
             after = np.asarray(self._wrapped(total + addend))
-            yield Step(1, 0, k + 1, product, never, addend, total, after, never)
+            yield Step(1, 0, k, k + 1, product, never, addend, total, after, never)
             total = after
 
     @property

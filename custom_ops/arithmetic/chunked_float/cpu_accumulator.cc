@@ -1,0 +1,41 @@
+#include "arithmetic/chunked_float/accumulator.h"
+#include "arithmetic/chunked_float/cpu_planner.h"
+#include "arithmetic/nearest/cpu_kernels.h"
+#include "arithmetic/truncate/cpu_kernels.h"
+
+namespace lba {
+namespace {
+
+const TileKernels& TruncatingKernels(CpuPath path, const ShortCuts& cuts) {
+#if defined(__x86_64__)
+  if (path == CpuPath::kAvx512) return TruncatingAvx512Kernels(cuts);
+  if (path == CpuPath::kAvx2) return TruncatingAvx2Kernels(cuts);
+#endif
+  return path == CpuPath::kExact ? ExactChunkedFloatKernels() : TruncatingPortableKernels(cuts);
+}
+
+const TileKernels& NearestKernels(CpuPath path, const ShortCuts& cuts) {
+#if defined(__x86_64__)
+  if (path == CpuPath::kAvx512) return NearestAvx512Kernels(cuts);
+  if (path == CpuPath::kAvx2) return NearestAvx2Kernels(cuts);
+#endif
+  return path == CpuPath::kExact ? ExactChunkedFloatKernels() : NearestPortableKernels(cuts);
+}
+
+class CpuChunkedFloat : public ChunkedFloat {
+ public:
+  using ChunkedFloat::ChunkedFloat;
+
+  std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
+    const KernelChoice kernels = spec().rounding == Rounding::kNearest ? NearestKernels : TruncatingKernels;
+    return std::make_shared<const ChunkedFloatPlanner>(spec(), depth, kernels);
+  }
+};
+
+}  // namespace
+
+SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec) {
+  return std::make_shared<const CpuChunkedFloat>(spec);
+}
+
+}  // namespace lba

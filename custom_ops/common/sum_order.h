@@ -1,0 +1,32 @@
+// In which groups the products of one dot product are summed: chains of products, the sums of these in chains, and so
+// on; what the last groups sum up to is added in one chain. Instead of the innermost chains there may be adder trees:
+// neighbours are added first, then neighbours of these sums; an odd one passes up.
+#ifndef LBA_COMMON_SUM_ORDER_H_
+#define LBA_COMMON_SUM_ORDER_H_
+
+#include <cstdint>
+
+#include "common/host_device.h"
+
+namespace lba {
+
+struct SumOrder {
+  static constexpr int kMostLevels = 8;
+  static constexpr int64_t kLargestTree = 1024;
+
+  int64_t lengths[kMostLevels] = {1};  // products of a group of each level at most, each a multiple of the one before
+  int levels = 1;
+  bool is_tree = false;  // of the innermost groups
+
+  LBA_HOST_DEVICE int64_t chunk() const { return lengths[0]; }
+  // Whether a chain of this level (the innermost of sums is 0) ends with product end - 1, so that its sum passes on.
+  LBA_HOST_DEVICE bool Passes(int level, int64_t end, int64_t depth) const {
+    return level + 1 < levels && (end % lengths[level + 1] == 0 || end == depth);
+  }
+  // Whether chains of products join one total.
+  LBA_HOST_DEVICE bool is_plain() const { return levels == 1 && !is_tree; }
+};
+
+}  // namespace lba
+
+#endif  // LBA_COMMON_SUM_ORDER_H_

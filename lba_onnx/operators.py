@@ -1,0 +1,141 @@
+"""The operators of domain `lba_onnx`: one table of what each is called, takes, replaces and multiplies.
+
+An operator computes one product, or several with an accumulator each:
+
+    LbaMatMul(A, B)                accumulator="M7E4b12/M7E4b10"
+    an operator of two products    accumulator_qk="M7E4b12/M7E4b10", accumulator_pv="M10E5b15/M10E5b15"
+
+docs/operators.md specifies them in words, `lba_onnx.ops` has their twins for onnx's reference evaluator, and
+custom_ops/onnxruntime/ implements them for onnxruntime.
+"""
+
+from dataclasses import dataclass
+
+from lba_onnx.arithmetic.accumulator import accumulator_attribute
+
+DOMAIN = "lba_onnx"
+VERSION = 1
+ELEMENT_TYPES = ("float32", "float16")
+
+_DEFAULT_DOMAIN = "ai.onnx"
+
+
+@dataclass(frozen=True)
+class AttributeSchema:
+    """One attribute of an operator.
+
+    Attributes:
+        name: Its name.
+        type: "int", "ints", "float" or "string".
+        default: Its value when absent; None where that follows from the operands, or where it is required.
+        is_required: Whether a node without it is an error.
+    """
+
+    name: str
+    type: str
+    default: int | float | str | None = None
+    is_required: bool = False
+
+
+_OF_THE_ONLY_PRODUCT = (
+    AttributeSchema(accumulator_attribute(), "string", ""),
+    AttributeSchema("product_format", "string", ""),
+    AttributeSchema("accumulator_format", "string", ""),
+    AttributeSchema("chunk_size", "int", 16),
+    AttributeSchema("underflow", "int", 1),
+)  # `accumulator`, or in its place the four that models of before have
+_STATISTICS = AttributeSchema("statistics", "string", "")
+
+
+@dataclass(frozen=True)
+class Product:
+    """One of the products that an operator computes.
+
+    Attributes:
+        name: Such as "qk"; "" for the only one of its operator.
+        inputs: The inputs of the operator that it multiplies; only one of them where it computes the other itself.
+    """
+
+    name: str = ""
+    inputs: tuple[int, ...] = (0, 1)
+
+    @property
+    def attributes(self) -> tuple[AttributeSchema, ...]:
+        """The attributes that say which accumulator it has."""
+        if not self.name:
+            return _OF_THE_ONLY_PRODUCT
+        return (AttributeSchema(accumulator_attribute(self.name), "string", is_required=True),)
+
+
+@dataclass(frozen=True)
+class OperatorSchema:
+    """One operator.
+
+    Attributes:
+        op_type: Its name in the domain.
+        replaces: The operator type that it stands for.
+        inputs: Names of the inputs; all have the type of the output.
+        required_inputs: How many of them must be there; the others are left out at the end.
+        output: Name of the output.
+        own_attributes: Those of the operator that it replaces.
+        products: The products that it computes.
+        replaced_domain: The domain of the operator that it stands for.
+    """
+
+    op_type: str
+    replaces: str
+    inputs: tuple[str, ...]
+    required_inputs: int
+    output: str
+    own_attributes: tuple[AttributeSchema, ...] = ()
+    products: tuple[Product, ...] = (Product(),)
+    replaced_domain: str = ""
+
+    @property
+    def attributes(self) -> tuple[AttributeSchema, ...]:
+        """Those of the operator that it replaces, then those of the arithmetic."""
+        return self.own_attributes + self.arithmetic_attributes
+
+    @property
+    def arithmetic_attributes(self) -> tuple[AttributeSchema, ...]:
+        """The accumulators of its products, and the key of its statistics."""
+        return (*(attribute for product in self.products for attribute in product.attributes), _STATISTICS)
+
+
+_GEMM_ATTRIBUTES = (
+    AttributeSchema("alpha", "float", 1.0),
+    AttributeSchema("beta", "float", 1.0),
+    AttributeSchema("transA", "int", 0),
+    AttributeSchema("transB", "int", 0),
+)
+_CONV_ATTRIBUTES = (
+    AttributeSchema("auto_pad", "string", "NOTSET"),
+    AttributeSchema("dilations", "ints"),
+    AttributeSchema("group", "int", 1),
+    AttributeSchema("kernel_shape", "ints"),
+    AttributeSchema("pads", "ints"),
+    AttributeSchema("strides", "ints"),
+)
+OPERATORS: dict[str, OperatorSchema] = {
+    schema.op_type: schema
+    for schema in (
+        OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, "Y"),
+        OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES),
+        OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES),
+    )
+}
+"""The operators by name; all that converts, observes or reports finds them here."""
+
+
+def op_types() -> tuple[str, ...]:
+    """Return the operator types that have a twin in this domain, such as "MatMul"."""
+    return tuple(schema.replaces for schema in OPERATORS.values())
+
+
+def twin_of(domain: str, op_type: str) -> OperatorSchema | None:
+    """Return the operator of this domain that stands for another one, or None."""
+    domain = "" if domain == _DEFAULT_DOMAIN else domain
+    for schema in OPERATORS.values():
+        if (schema.replaced_domain, schema.replaces) == (domain, op_type):
+            return schema
+    return None
