@@ -226,7 +226,7 @@ void CheckEmptyCalls() {
 void CheckCountAlone() {
   Calls calls;
   calls.matmul.batch = 1;
-  calls.accumulator = lba::OnCpu({{7, 2, 3}, {7, 2, 3}});  // overflows
+  calls.accumulator = lba::OnCpu(lba::ParseSpec("M7E2b3/M7E2b3"));  // overflows
   CHECK(calls.MatMulGradients() == LBA_OK && calls.gated > 0, "%s", lba_last_error());
   int64_t gated = 0;
   CHECK(lba_matmul_gradients(calls.accumulator, &calls.matmul, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK,
