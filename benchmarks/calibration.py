@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parse_arguments(__doc__, _add_options)
     if arguments.calibrate_path is not None:
         model_path, data_path = arguments.calibrate_path
-        lba_onnx.calibrate(model_path, data_path, batch_size=BATCH_SIZE)
+        lba_onnx.calibrate(model_path, lba_onnx.Samples(data_path, batch_size=BATCH_SIZE))
         print(json.dumps({"peak_bytes": peak_bytes()}))
         return
     rows: list[Row] = []
@@ -104,7 +104,7 @@ def run_correction(subject: Subject, rounds: int) -> Row:
     converted, _ = lba_onnx.convert(few.model, _calibration(few, "max")().specs)
 
     def correct() -> CorrectionReport:
-        return lba_onnx.correct(converted, {INPUT: few.images}, batch_size=BATCH_SIZE)[1]
+        return lba_onnx.correct(converted, lba_onnx.Samples({INPUT: few.images}, batch_size=BATCH_SIZE))[1]
 
     if len(correct().scores) != len(ESTIMATORS) + 1:
         raise CheckFailed(f"{subject.name}: the correction has left out estimators")
@@ -142,7 +142,9 @@ def run_memory(sample_counts: list[int]) -> list[Row]:
 
 
 def _calibration(subject: Subject, method: str) -> Callable[[], Calibration]:
-    return lambda: lba_onnx.calibrate(subject.model, {INPUT: subject.images}, method=method, batch_size=BATCH_SIZE)
+    return lambda: lba_onnx.calibrate(
+        subject.model, lba_onnx.Samples({INPUT: subject.images}, batch_size=BATCH_SIZE), method=method
+    )
 
 
 def _run_all(session: object, images: NDArray[np.float32]) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lba_onnx.calibration import calibrate as calibrate
     from lba_onnx.correction import CorrectionReport as CorrectionReport
     from lba_onnx.correction import correct as correct
+    from lba_onnx.data.execution import Execution as Execution
+    from lba_onnx.data.samples import Samples as Samples
     from lba_onnx.diagnosis import Diagnosis as Diagnosis
     from lba_onnx.diagnosis import debug as debug
     from lba_onnx.diagnosis import promote_until as promote_until
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from lba_onnx.post_training import ConvertedModel as ConvertedModel
     from lba_onnx.post_training import convert_with_data as convert_with_data
     from lba_onnx.rewrite import ConversionReport as ConversionReport
+    from lba_onnx.rewrite import ModelFile as ModelFile
+    from lba_onnx.rewrite import Selection as Selection
     from lba_onnx.rewrite import convert as convert
     from lba_onnx.session import get_library_path as get_library_path
     from lba_onnx.session import make_session as make_session
     from lba_onnx.session import register_custom_ops as register_custom_ops
     from lba_onnx.sweeping import Sweep as Sweep
+    from lba_onnx.sweeping import Work as Work
     from lba_onnx.sweeping import sweep as sweep
 
 _HOMES = {
@@ -46,9 +51,14 @@ _HOMES = {
     "CorrectionReport": "correction",
     "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
+    "Execution": "data.execution",
     "FloatFormat": "arithmetic",
     "LbaError": "errors",
+    "ModelFile": "rewrite",
+    "Samples": "data.samples",
+    "Selection": "rewrite",
     "Sweep": "sweeping",
+    "Work": "sweeping",
     "calibrate": "calibration",
     "compare": "evaluation",
     "conv": "kernels",

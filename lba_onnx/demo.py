@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.data.execution import Execution
+from lba_onnx.data.samples import Samples
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation import Comparison, Proportion, compare
 from lba_onnx.files.outputs import Input, check_outputs
@@ -106,7 +108,7 @@ def run_demo(output_path: str | PathLike[str], progress: Callable[[int, int | No
     from lba_onnx.rewrite import convert
     from lba_onnx.rewrite.model_inputs import model_inputs
 
-    start = time.perf_counter()
+    start, execution = time.perf_counter(), Execution(progress=progress)
     source, target = demo_data_path(), Path(output_path)
     images = (source / _CALIBRATION_IMAGES, source / _TEST_IMAGES)
     target.mkdir(parents=True, exist_ok=True)
@@ -115,11 +117,12 @@ def run_demo(output_path: str | PathLike[str], progress: Callable[[int, int | No
     )
     outputs = dict(zip(("converted model", "calibration", "report", "result"), files, strict=True))
     check_outputs(outputs, [*model_inputs(source / _MODEL), *(Input("data", path) for path in images)])
-    calibration = calibrate(source / _MODEL, source / _CALIBRATION_IMAGES, FAMILY, progress=progress)
+    calibration = calibrate(source / _MODEL, source / _CALIBRATION_IMAGES, FAMILY, execution=execution)
     calibration.save(calibration_path)
     _, report = convert(source / _MODEL, calibration.specs, model_output=model_path, provenance=calibration.provenance)
     write_json(report_path, report.to_json())
-    comparison = compare(source / _MODEL, model_path, source / _TEST_IMAGES, batch_size=50, progress=progress)
+    test_images = Samples(source / _TEST_IMAGES, batch_size=50)
+    comparison = compare(source / _MODEL, model_path, test_images, execution=execution)
     result = DemoResult(calibration, comparison, files, time.perf_counter() - start)
     write_json(result_path, result.to_json())
     return result

@@ -201,6 +201,7 @@ def _as_source(model: "ModelSource") -> Iterator[str | bytes]:
 def _as_serialized(model: "onnx.ModelProto") -> Iterator[str | bytes]:
     from google.protobuf.message import EncodeError
 
+    from lba_onnx.rewrite.model_file import ModelFile
     from lba_onnx.rewrite.model_files import external_tensors, locate
     from lba_onnx.rewrite.model_writer import save_model
 
@@ -215,5 +216,5 @@ def _as_serialized(model: "onnx.ModelProto") -> Iterator[str | bytes]:
         return
     with scratch_folder() as folder:
         path = folder / "model.onnx"
-        save_model(model, path, use_external_data_format=True)
+        save_model(model, ModelFile(path, use_external_data_format=True))
         yield str(path)

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+import lba_onnx
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.execution import run_batch
 from lba_onnx.data.inputs import describe_inputs
@@ -141,7 +142,7 @@ def run(model: str | PathLike[str] | bytes | onnx.ModelProto, samples: Samples, 
     session = make_session(model)
     names = [output.name for output in session.get_outputs()]
     outputs, labels = [], []
-    for batch in read_batches(samples, describe_inputs(session), batch_size):
+    for batch in read_batches(lba_onnx.Samples(samples, batch_size=batch_size), describe_inputs(session)):
         outputs.append(dict(zip(names, run_batch(session, batch), strict=True)))
         labels.append(batch.labels)
     return Run(tuple(outputs), tuple(labels))

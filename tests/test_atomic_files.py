@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from small_models import images, matmul_model
 
 import lba_onnx
+from lba_onnx import ModelFile
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.progress_file import SCHEMA, Counted, ProgressFile
 from lba_onnx.cli import main
@@ -61,7 +62,7 @@ WRITERS = {
     "calibration.json": lambda path: calibration().save(path),
     "figure.png": write_plot,
     "model.onnx": lambda path: save_model(LARGE, path),
-    "external.onnx": lambda path: save_model(LARGE, path, use_external_data_format=True),
+    "external.onnx": lambda path: save_model(LARGE, ModelFile(path, use_external_data_format=True)),
     "progress": write_progress,
 }
 

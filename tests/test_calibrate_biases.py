@@ -188,7 +188,7 @@ def example() -> Calibration:
     }
     versions = {"lba-onnx": "0.1.0"}
     verdict = Verdict("dB", 64, False, {"max": 20.5, "mse": -math.inf}, "max", 3)
-    return Calibration(nodes, "M7E4", "mse", 256, "ab" * 32, versions, percentile=99.99, verdict=verdict)
+    return Calibration(nodes, "M7E4", "mse", 256, "ab" * 32, versions, numbers={"percentile": 99.99}, verdict=verdict)
 
 
 @pytest.mark.parametrize("family", ["M7E4", "M7E4,chunk=none,underflow=off", "M7E4, M5E3,chunk=8"])
@@ -250,6 +250,8 @@ def _with(value, replacement, *path):
         (lambda v: _with(v, [[1]], "nodes", "conv/1", "range", "totals_log2"), "node conv/1: totals_log2: .*pairs"),
         (lambda v: _with(v, 2.0, "nodes", "conv/1", "rates", "product_overflow"), "node conv/1: .*product_overflow"),
         (lambda v: _with(v, 3, "nodes", "conv/1"), "node conv/1: "),
+        (lambda v: _with(v, "most", "percentile"), "'percentile' as int or float or null"),
+        (lambda v: _with(v, 101, "percentile"), "percentile above 0 and at most 100"),
         (lambda v: _with(v, "first", "verdict", "samples"), "'samples' as int"),
         (lambda v: _without(v, "verdict"), "entry 'verdict'"),
     ],

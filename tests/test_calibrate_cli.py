@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from small_models import images, network
 
 from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.calibration.methods import Max, Mse, Percentile, ZeroShot
 from lba_onnx.cli import main
 
 
@@ -27,13 +28,15 @@ def run(folder, *options: str):
 @pytest.mark.parametrize(
     ("options", "settings"),
     [
-        (["--method", "percentile", "--percentile", "99"], {"method": "percentile", "percentile": 99.0}),
-        (["--method", "mse", "--tied"], {"method": "mse", "tied": True}),
+        (["--method", "percentile", "--percentile", "99"], {"method": Percentile(99.0)}),
+        (["--method", "mse", "--tied"], {"method": Mse(is_tied=True)}),
         (
             ["--method", "zero_shot", "--evaluations", "4", "--layer_evaluations", "2"],
-            {"method": "zero_shot", "evaluations": 4, "layer_evaluations": 2},
+            {"method": ZeroShot(evaluations=4, layer_evaluations=2)},
         ),
-        (["--granularity", "model"], {"granularity": "model"}),
+        (["--granularity", "model"], {"method": Max(granularity="model")}),
+        (["--family", "M6E4,chunk=8", "--chunk_size", "4"], {"family": "M6E4,chunk=8"}),
+        (["--chunk_size", "none", "--no_underflow"], {"family": "M7E4,chunk=none,underflow=off"}),
     ],
 )
 def test_options_reach_the_method(folder, options, settings):

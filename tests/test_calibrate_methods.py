@@ -10,13 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 from small_models import images, matmul_model, network, tensor
 from small_models import model as make_model
 
-from lba_onnx import native
+from lba_onnx import Samples, Selection, native
 from lba_onnx.arithmetic import Exponents, as_spec, parse_family
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.candidate_errors import least_errors
-from lba_onnx.calibration.methods import METHODS
+from lba_onnx.calibration.methods import METHODS, Mse, ZeroShot
 from lba_onnx.calibration.methods.max import fit_max
-from lba_onnx.calibration.methods.zero_shot import ZeroShot
 from lba_onnx.calibration.scores import Scores
 from lba_onnx.calibration.session_subject import SessionSubject
 from lba_onnx.calibration.settings import Settings
@@ -36,15 +35,15 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def image_batches(count: int):
-    return list(read_batches({"x": images(count)}, (ModelInput("x", "float32", (None, 1, 8, 8)),)))
+    return list(read_batches(Samples({"x": images(count)}), (ModelInput("x", "float32", (None, 1, 8, 8)),)))
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("settings", [{}, {"tied": True}, {"granularity": "model"}])
+@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize("settings", [{}, {"is_tied": True}, {"granularity": "model"}])
 def test_every_method_gives_specs_of_the_family(method, settings):
-    result = calibrate(network(), {"x": images(24)}, "M5E3", method, **settings)
+    result = calibrate(network(), {"x": images(24)}, "M5E3", method(**settings))
     assert {str(spec)[:4] for spec in result.specs.values()} == {"M5E3"}
-    assert (result.verdict is not None) == (method in ("mse", "zero_shot"))
+    assert (result.verdict is not None) == (method in (Mse, ZeroShot))
     if "granularity" in settings:
         assert len(set(result.specs.values())) == 1
     for spec in result.specs.values():
@@ -80,7 +79,7 @@ def test_mse_finds_the_least_error_of_a_small_layer(monkeypatch):
     monkeypatch.setattr("lba_onnx.calibration.candidate_errors._ALLOWANCE", 1e6)  # whole calls, not parts of them
     x, w = normal(24, 48), normal(48, 6, seed=1)
     settings = Settings(M4E3)
-    batches = list(read_batches({"x": x}, (ModelInput("x", "float32", (None, 48)),), 24))
+    batches = list(read_batches(Samples({"x": x}, batch_size=24), (ModelInput("x", "float32", (None, 48)),)))
     ranges = calibrate(matmul_model(w), {"x": x}, "M4E3").nodes
     start = fit_max({"matmul": ranges["matmul"].range}, settings)
     wide = convert(matmul_model(w), WIDE)[0]
@@ -91,7 +90,7 @@ def test_mse_finds_the_least_error_of_a_small_layer(monkeypatch):
 def test_mse_keeps_the_start_of_a_node_that_does_not_run():
     settings = Settings(M4E3)
     start = {"conv1": Exponents(1, 2), "elsewhere": Exponents(3, 4)}
-    wide = convert(network(), WIDE, nodes_to_convert=["conv1"])[0]
+    wide = convert(network(), WIDE, selection=Selection(nodes_to_convert=["conv1"]))[0]
     found = least_errors(subject(wide), image_batches(4), start, settings, None)
     assert found["elsewhere"] == Exponents(3, 4)
 
@@ -167,7 +166,7 @@ def test_search_keeps_to_its_budget(evaluations, layer_evaluations):
 
 
 def test_search_never_ends_below_max():
-    result = calibrate(network(), {"x": images(40)}, "M3E3", "zero_shot", layer_evaluations=10)
+    result = calibrate(network(), {"x": images(40)}, "M3E3", ZeroShot(layer_evaluations=10))
     scores = result.verdict.scores
     assert scores["zero_shot"] >= scores["max"] and result.verdict.evaluations <= 20 + 10 + 1
     judge = Judge(network(), image_batches(40))
@@ -190,7 +189,7 @@ def judged_output(model) -> np.ndarray:
 
 def test_rates_are_those_of_the_formats_chosen():
     x, w = normal(64, 32), normal(32, 5, seed=1)
-    result = calibrate(matmul_model(w), {"x": x}, "M4E3", batch_size=1)  # one row of each run is sampled: all
+    result = calibrate(matmul_model(w), Samples({"x": x}, batch_size=1), "M4E3")  # one row of each run is sampled: all
     node = result.nodes["matmul"]
     products = np.abs(x[:, :, None].astype(np.float64) * w)
     top = 2.0 ** (7 - node.spec.product_format.exponent_bias + 1)

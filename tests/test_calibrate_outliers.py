@@ -12,7 +12,9 @@ import pytest
 from onnx import helper
 from small_models import matmul_model, model, tensor
 
+from lba_onnx import Samples
 from lba_onnx.calibration import Calibration, calibrate, data_pass
+from lba_onnx.calibration.methods import Percentile
 from lba_onnx.calibration.peaks import Peak, Peaks
 from lba_onnx.calibration.ranges import LevelRange
 
@@ -87,7 +89,7 @@ def test_fixed_batches_are_run_one_sample_at_a_time_too():
 def test_harmless_factor_and_methods_that_follow_no_outlier_say_nothing():
     assert warnings_of(samples(40, 5, factor=2)) == ()
     x = samples(3000, 5)
-    assert warnings_of(x, method="percentile", percentile=99.0) == ()
+    assert warnings_of(x, method=Percentile(99.0)) == ()
 
 
 def test_node_that_runs_for_few_samples_is_no_outlier():
@@ -151,7 +153,7 @@ def test_memory_holds_few_batches_however_many_there_are():
 
         flow_pass, flow.DataPass = flow.DataPass, Pass
         growing = samples(160) * np.float32(1.3) ** np.arange(160, dtype=np.float32)[:, np.newaxis]
-        calibrate(two_layers(), growing, batch_size=2)
+        calibrate(two_layers(), Samples(growing, batch_size=2))
     finally:
         data_pass.DataPass, flow.DataPass = original, flow_pass
     assert len(kept) == 80 and max(kept) <= 8

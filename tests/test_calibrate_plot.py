@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from small_models import images, network
 
-from lba_onnx import calibrate
+from lba_onnx import Samples, calibrate
 from lba_onnx.calibration.plot import plot_node
 from lba_onnx.cli import main
 from lba_onnx.errors import DataError, LbaError, SelectionError
@@ -16,7 +16,7 @@ from lba_onnx.errors import DataError, LbaError, SelectionError
 
 @pytest.fixture(scope="module")
 def calibration():
-    return calibrate(network(), {"x": images(8)}, "M4E3", batch_size=4)
+    return calibrate(network(), Samples({"x": images(8)}, batch_size=4), "M4E3")
 
 
 def texts(path):

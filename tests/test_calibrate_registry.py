@@ -11,8 +11,7 @@ import lba_onnx
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.candidate_errors import least_errors
 from lba_onnx.calibration.fit import fit_nodes, largest_exponents
-from lba_onnx.calibration.methods import METHODS, NUMBERS, Chosen, Method
-from lba_onnx.calibration.methods.method import takes
+from lba_onnx.calibration.methods import METHODS, NUMBERS, Chosen, Count, Method, takes
 from lba_onnx.calibration.seen import Keep
 
 PACKAGE = Path(lba_onnx.__file__).parent
@@ -39,11 +38,11 @@ class Wider(Method):
     help = "ranges of all values and more"
     keeps = Keep.APART
 
-    evaluations: int = takes(NUMBERS["evaluations"])
+    binades: int = takes(Count(1, "How many binades wider."))
 
     def choose(self, seen, subject, settings, progress):
         def fit(seen):
-            return largest_exponents(seen, settings.family).moved(self.evaluations, self.evaluations)
+            return largest_exponents(seen, settings.family).moved(self.binades, self.binades)
 
         start = fit_nodes(seen.ranges, settings, fit)
         assert seen.kept.fitted and seen.kept.judged
@@ -59,14 +58,15 @@ def wider(monkeypatch):
 
 def test_new_method_needs_an_entry_and_nothing_else(wider, tmp_path):
     plain = calibrate(network(), {"x": images(24)}, "M7E4")
-    found = calibrate(network(), {"x": images(24)}, "M7E4", "wider", evaluations=2)
-    assert (found.method, found.evaluations, found.layer_evaluations, found.percentile) == ("wider", 2, None, None)
+    found = calibrate(network(), {"x": images(24)}, "M7E4", Wider(2))
+    assert (found.method, found.numbers) == ("wider", {"binades": 2})
     for name, spec in found.specs.items():
         before = plain.specs[name]
         assert spec.product_format.exponent_bias == before.product_format.exponent_bias - 2
         assert spec.accumulator_format.exponent_bias == before.accumulator_format.exponent_bias - 2
     found.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json") == found
+    assert calibrate(network(), {"x": images(24)}, "M7E4", "wider").numbers == {"binades": 1}
 
 
 @pytest.mark.torch
@@ -77,7 +77,7 @@ def test_new_method_serves_pytorch_models_too(wider):
     from lba_onnx.torch import calibrate
 
     assert isinstance(vectors(), torch.Tensor)
-    assert calibrate(mlp(), batches_of(vectors()), "M7E4", "wider", evaluations=1).method == "wider"
+    assert calibrate(mlp(), batches_of(vectors()), "M7E4", Wider(1)).method == "wider"
 
 
 def test_errors_list_what_is_registered(wider):
@@ -89,4 +89,6 @@ def test_errors_list_what_is_registered(wider):
 def test_methods_say_what_they_are(method):
     assert method.help and isinstance(method.keeps, Keep)
     assert all(number.help.endswith(".") for number in method.numbers().values())
-    assert {name: number.default for name, number in method.numbers().items()} == vars(method())
+    assert {name: number.default for name, number in method.numbers().items()} == {
+        name: value for name, value in vars(method()).items() if name not in ("granularity", "is_tied")
+    }

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from small_models import images, network
 
+from lba_onnx import Execution, Samples, Selection
 from lba_onnx.calibration import calibrate, data_pass, session_subject
+from lba_onnx.calibration.methods import Max
 from lba_onnx.calibration.methods.zero_shot import ZeroShot
 from lba_onnx.errors import DataError
 
@@ -25,9 +27,9 @@ def feeds(count: int = COUNT, stop: int | None = None, seed: int = 1):
         yield {"x": image[np.newaxis]}
 
 
-def interrupted(path, stop: int, method: str = "max", **settings) -> None:
+def interrupted(path, stop: int, method: str = "max") -> None:
     with pytest.raises(KeyboardInterrupt):
-        calibrate(network(), feeds(stop=stop), "M4E3", method, resume_path=path, **settings)
+        calibrate(network(), feeds(stop=stop), "M4E3", method, resume_path=path)
 
 
 @pytest.mark.parametrize("method", ["max", "percentile", "mse", "zero_shot"])
@@ -60,7 +62,7 @@ def test_interruption_by_the_progress_callback(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        calibrate(network(), feeds(), "M4E3", progress=stop_at_20, resume_path=path)
+        calibrate(network(), feeds(), "M4E3", resume_path=path, execution=Execution(progress=stop_at_20))
     expected = calibrate(network(), feeds(), "M4E3")
     assert calibrate(network(), feeds(), "M4E3", resume_path=path) == expected
 
@@ -99,16 +101,17 @@ def test_other_data_are_refused(tmp_path, data):
     [
         ({"family": "M4E4"}, "family"),
         ({"method": "percentile"}, "method"),
-        ({"chunk_size": 8}, "family"),
-        ({"batch_size": 2}, "batch_size"),
-        ({"nodes_to_exclude": ["conv1"]}, "nodes_to_exclude"),
+        ({"method": Max(granularity="model")}, "granularity"),
+        ({"family": "M4E3,chunk=8"}, "family"),
+        ({"data": Samples(feeds(), batch_size=2)}, "batch_size"),
+        ({"selection": Selection(nodes_to_exclude=["conv1"])}, "nodes_to_exclude"),
     ],
 )
 def test_other_settings_are_refused(tmp_path, settings, name):
     path = tmp_path / "progress.json"
     interrupted(path, 20)
     with pytest.raises(DataError, match=rf"progress\.json: .*another .*{name}"):
-        calibrate(network(), feeds(), **{"family": "M4E3", **settings}, resume_path=path)
+        calibrate(network(), **{"data": feeds(), "family": "M4E3", **settings}, resume_path=path)
 
 
 def test_another_model_is_refused(tmp_path):

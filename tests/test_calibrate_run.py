@@ -9,8 +9,10 @@ import pytest
 from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
 
-from lba_onnx import native
+from lba_onnx import Execution, Samples, Selection, native
+from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.calibration.methods import Max, Percentile, ZeroShot
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError, ModelError, SelectionError
 from lba_onnx.rewrite import model_files
@@ -37,7 +39,7 @@ def largest(seen: NodeRange) -> tuple[float, float, float]:
 @pytest.mark.parametrize("chunk_size", [1, 4, 16, None])
 def test_ranges_are_those_of_the_exact_products_and_sums(chunk_size):
     x, w = integers(50, 37), integers(37, 5, seed=1)
-    result = calibrate(matmul_model(w), {"x": x}, chunk_size=chunk_size, batch_size=7)
+    result = calibrate(matmul_model(w), Samples({"x": x}, batch_size=7), f"M7E4,chunk={chunk_size or 'none'}")
     node = result.nodes["matmul"]
     assert node.range.outputs == 250
     assert largest(node.range) == exact_ranges(x, w, chunk_size)
@@ -59,7 +61,7 @@ def test_nothing_seen_overflows_and_a_narrower_range_would():
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
 def test_result_does_not_depend_on_the_batch_size(batch_size):
     expected = calibrate(network(), {"x": images(40)})
-    result = calibrate(network(), {"x": images(40)}, batch_size=batch_size)
+    result = calibrate(network(), Samples({"x": images(40)}, batch_size=batch_size))
     assert (result.specs, result.data_sha256) == (expected.specs, expected.data_sha256)
     assert all(largest(result.nodes[name].range) == largest(node.range) for name, node in expected.nodes.items())
 
@@ -117,15 +119,17 @@ def test_ranges_beyond_the_family_are_noted():
 
 
 def test_selection_is_passed_on():
-    result = calibrate(network(), {"x": images(4)}, nodes_to_exclude=["conv.*"], op_types_to_convert=["Conv"])
+    result = calibrate(
+        network(), {"x": images(4)}, selection=Selection(nodes_to_exclude=["conv.*"], op_types_to_convert=["Conv"])
+    )
     assert list(result.nodes) == ["depthwise"]
     with pytest.raises(SelectionError, match="conv9"):
-        calibrate(network(), {"x": images(4)}, nodes_to_exclude=["conv9"])
+        calibrate(network(), {"x": images(4)}, selection=Selection(nodes_to_exclude=["conv9"]))
 
 
 def test_progress_ends_at_the_number_of_samples():
     calls = []
-    calibrate(network(), {"x": images(40)}, progress=lambda *call: calls.append(call))
+    calibrate(network(), {"x": images(40)}, execution=Execution(progress=lambda *call: calls.append(call)))
     assert calls == [(16, 40), (32, 40), (40, 40)]
 
 
@@ -150,7 +154,7 @@ def test_samples_are_not_kept():
 
 
 def test_result_file_holds_everything(tmp_path):
-    result = calibrate(network(), {"x": images(4)}, "M6E3", chunk_size=32, underflow=False)
+    result = calibrate(network(), {"x": images(4)}, "M6E3,chunk=32,underflow=off")
     result.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json") == result
     assert {str(spec)[:4] for spec in result.specs.values()} == {"M6E3"}
@@ -159,7 +163,7 @@ def test_result_file_holds_everything(tmp_path):
 
 def test_model_without_candidates_is_refused():
     with pytest.raises(ModelError, match=r"expected at least one MatMul.* \(3 left: operator type not in"):
-        calibrate(network(), {"x": images(4)}, op_types_to_convert=["MatMul"])
+        calibrate(network(), {"x": images(4)}, selection=Selection(op_types_to_convert=["MatMul"]))
 
 
 def test_infinities_that_the_model_makes_do_not_count():
@@ -179,19 +183,41 @@ def test_infinities_that_the_model_makes_do_not_count():
     [
         ({"family": "M7E4b10"}, "without a bias"),
         ({"method": "best"}, "expected a method out of max, percentile, mse, zero_shot, got 'best'"),
-        ({"granularity": "channel"}, "expected a granularity out of layer, model, got 'channel'"),
-        ({"percentile": 0.0}, "percentile above 0"),
-        ({"evaluations": 0}, "evaluations of at least 1"),
-        ({"layer_evaluations": -1}, "layer_evaluations of at least 0"),
-        ({"granularity": "model", "layer_evaluations": 2}, "expected granularity 'layer'"),
+        ({"method": Percentile}, "expected a method out of max, percentile, mse, zero_shot, got <class"),
         ({"method": "mse", "metric": "no_such_module_here:f"}, "cannot import no_such_module_here"),
-        ({"chunk_size": 0}, "chunk_size"),
-        ({"batch_size": 0}, "batch_size"),
+        ({"family": "M7E4,chunk=0"}, "chunk"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, message):
+def test_what_is_not_as_described_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         calibrate(network(), {"x": images(4)}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Max(granularity="channel"), "expected a granularity out of layer, model, got 'channel'"),
+        (lambda: Percentile(0.0), "expected a percentile above 0 and at most 100, got 0.0"),
+        (lambda: ZeroShot(evaluations=0), "evaluations of at least 1"),
+        (lambda: ZeroShot(layer_evaluations=-1), "layer_evaluations of at least 0"),
+        (lambda: ZeroShot(granularity="model", layer_evaluations=2), "expected granularity 'layer'"),
+    ],
+)
+def test_method_refuses_settings_out_of_range(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("family", [7, FormatFamily.parse("M7E4")])
+def test_family_that_is_no_text_is_refused_with_the_form_of_one(family):
+    with pytest.raises(TypeError, match="text such as 'M7E4' or 'M7E4,chunk=32,underflow=off', got "):
+        calibrate(network(), {"x": images(4)}, family)
+
+
+@pytest.mark.parametrize("old", ["chunk_size", "underflow", "percentile", "granularity", "batch_size", "providers"])
+def test_settings_are_no_arguments(old):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{old}'"):
+        calibrate(network(), {"x": images(4)}, **{old: 1})
 
 
 def test_run_is_closed_whatever_happens(monkeypatch):

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from onnx import helper
 from small_models import images, matmul_model, model, network, tensor
 
+from lba_onnx import Execution, Samples
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.cli import main
 from lba_onnx.data.batches import read_batches
@@ -18,7 +19,7 @@ from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation import PairedDifference, Proportion, compare, evaluate
 from lba_onnx.evaluation.class_outputs import find_class_outputs
-from lba_onnx.evaluation.evaluating import gather_comparison
+from lba_onnx.evaluation.evaluating import Measured, gather_comparison
 from lba_onnx.evaluation.evaluation_result import OutputComparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.intervals import mean_interval, paired_interval
@@ -54,7 +55,7 @@ def is_right(outputs, labels):
 def test_likeness_is_that_of_all_outputs():
     data = {"x": images(20), "label": np.zeros(20, np.int64)}
     converted, _ = convert(network(), AccumulatorSpec.parse("M7E4b10"))
-    result = compare(network(), converted, data, batch_size=6)
+    result = compare(network(), converted, Samples(data, batch_size=6))
     expected = make_session(network()).run(None, {"x": data["x"]})[0].astype(np.float64)
     got = make_session(converted).run(None, {"x": data["x"]})[0].astype(np.float64)
     (output,) = result.outputs
@@ -78,7 +79,7 @@ def test_each_model_has_the_figures_that_it_has_alone():
 
 def test_accuracies_are_paired():
     data = labelled(60)
-    result = compare(one_hot_model(), noisy_model(), data, batch_size=7)
+    result = compare(one_hot_model(), noisy_model(), Samples(data, batch_size=7))
     got = make_session(noisy_model()).run(None, {"x": data["x"]})[0]
     for k, difference in ((1, result.top1_difference), (5, result.top5_difference)):
         first, second = (
@@ -104,7 +105,7 @@ def test_a_difference_is_a_finding_only_where_its_interval_excludes_0(counts, is
 
 def test_metric_differences_are_paired():
     data = labelled(40)
-    result = compare(one_hot_model(), noisy_model(), data, metric=largest_score, batch_size=9)
+    result = compare(one_hot_model(), noisy_model(), Samples(data, batch_size=9), metric=largest_score)
     got = make_session(noisy_model()).run(None, {"x": data["x"]})[0].astype(np.float64)
     differences = got.max(axis=1) - data["x"].max(axis=1)
     assert result.metric_difference.mean == pytest.approx(differences.mean(), rel=1e-6)
@@ -166,10 +167,10 @@ def test_json_has_null_for_what_json_cannot_hold():
 @pytest.mark.parametrize("metric", [None, largest_score, is_right])
 def test_figures_of_shards_merge_to_those_of_one_pass(metric):
     sessions = make_session(one_hot_model()), make_session(noisy_model())
-    batches = list(read_batches(labelled(97), describe_inputs(sessions[0]), batch_size=8))
+    batches = list(read_batches(Samples(labelled(97), batch_size=8), describe_inputs(sessions[0])))
     classes = find_class_outputs(one_hot_model())
-    whole = gather_comparison(*sessions, batches, classes, metric)
-    shards = [gather_comparison(*sessions, batches[start::3], classes, metric) for start in range(3)]
+    whole = gather_comparison(*sessions, batches, Measured(classes, metric))
+    shards = [gather_comparison(*sessions, batches[start::3], Measured(classes, metric)) for start in range(3)]
     shards = [pickle.loads(pickle.dumps(shard)) for shard in shards]  # as between processes
     for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
         merged = ComparisonFigures(whole.reference.metric_name)
@@ -182,7 +183,12 @@ def test_figures_of_shards_merge_to_those_of_one_pass(metric):
 
 def test_progress_counts_samples():
     calls = []
-    compare(one_hot_model(), noisy_model(), {"x": scores(10)}, batch_size=4, progress=lambda *c: calls.append(c))
+    compare(
+        one_hot_model(),
+        noisy_model(),
+        Samples({"x": scores(10)}, batch_size=4),
+        execution=Execution(progress=lambda *c: calls.append(c)),
+    )
     assert calls == [(4, 10), (8, 10), (10, 10)]
 
 

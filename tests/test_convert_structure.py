@@ -21,6 +21,7 @@ from rewrite_models import (
 )
 from rich.console import Console
 
+from lba_onnx import Selection
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.errors import ModelError
@@ -202,7 +203,7 @@ def test_float64_before_the_cast_of_opset_6_is_left():
 
 
 def test_metadata_says_version_spec_and_options():
-    model, _ = convert(matmul_model(), SPEC, nodes_to_exclude=[], op_types_to_convert=["MatMul"])
+    model, _ = convert(matmul_model(), SPEC, selection=Selection(nodes_to_exclude=[], op_types_to_convert=["MatMul"]))
     entries = metadata(model)
     assert entries["lba_onnx.version"]
     assert AccumulatorSpec.parse(json.loads(entries["lba_onnx.spec"])) == SPEC
@@ -237,7 +238,7 @@ def test_converting_twice_leaves_converted_nodes():
         helper.make_node("MatMul", ["x", "x"], ["a"], name="first"),
         helper.make_node("Gemm", ["a", "a"], ["y"], name="second"),
     ]
-    once, _ = convert(model_of(nodes), SPEC, op_types_to_convert=["MatMul"])
+    once, _ = convert(model_of(nodes), SPEC, selection=Selection(op_types_to_convert=["MatMul"]))
     other = AccumulatorSpec.parse("M3E4b8")
     twice, report = convert(once, other)
     assert [entry.reason for entry in report.left] == ["already converted"]
@@ -316,11 +317,6 @@ def test_listing_says_what_is_convertible():
     report = list_candidates(nested_model())
     assert report.summary() == "3 of 3 nodes convertible (MatMul 3)"
     assert len(report.convertible) == 3
-
-
-def test_external_format_without_an_output_is_an_error():
-    with pytest.raises(ValueError, match="use_external_data_format: expected a model_output"):
-        convert(matmul_model(), SPEC, use_external_data_format=True)
 
 
 def test_condition_type_is_untouched():

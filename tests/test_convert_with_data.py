@@ -33,6 +33,10 @@ def seen(batches) -> list[float]:
     return [float(x) for batch in batches for x in batch.feeds["x"][: batch.samples, 0]]
 
 
+def part_of(data, is_to_check: bool) -> Part:
+    return Part.of_samples(lba_onnx.Samples(data, batch_size=4), is_to_check)
+
+
 def numbered(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.float32)[:, np.newaxis] * np.ones((1, 3), np.float32)
 
@@ -41,22 +45,21 @@ def numbered(count: int) -> np.ndarray:
 @pytest.mark.parametrize("count", [8, 30, 67])
 def test_two_parts_are_all_of_the_data(batch, count):
     inputs = describe_inputs(make_session(matmul_model(np.eye(3, dtype=np.float32), batch)))
-    parts = [seen(read_samples(Part({"x": numbered(count)}, apart), inputs, 4, None, None)) for apart in (True, False)]
+    both = [part_of({"x": numbered(count)}, is_to_check) for is_to_check in (True, False)]
+    parts = [seen(read_samples(part, inputs)) for part in both]
     assert sorted(parts[0] + parts[1]) == list(range(count))
     assert abs(len(parts[0]) - count / 4) <= 1
-    assert [count_samples(Part({"x": numbered(count)}, apart), None) for apart in (True, False)] == [
-        len(part) for part in parts
-    ]
+    assert [count_samples(part) for part in both] == [len(part) for part in parts]
     assert parts[0] == sorted(parts[0])
 
 
 def test_a_part_is_limited_before_and_after_it_is_cut():
     inputs = describe_inputs(make_session(matmul_model(np.eye(3, dtype=np.float32))))
-    part = Part({"x": numbered(40)}, False, max_samples=20)
-    whole = seen(read_samples(part, inputs, 8, None, None))
-    assert max(whole) < 20 and len(whole) == count_samples(part, None)
-    assert seen(read_samples(part, inputs, 8, 5, None)) == whole[:5]
-    assert count_samples(part, 5) == 5
+    part = Part(data={"x": numbered(40)}, batch_size=8, max_samples=20, is_to_check=False)
+    whole = seen(read_samples(part, inputs))
+    assert max(whole) < 20 and len(whole) == count_samples(part)
+    assert seen(read_samples(part.up_to(5), inputs)) == whole[:5]
+    assert count_samples(part.up_to(5)) == 5 == count_samples(part.up_to(5).up_to(7))
 
 
 def test_feeds_without_an_axis_for_samples_are_parted_whole():
@@ -64,28 +67,25 @@ def test_feeds_without_an_axis_for_samples_are_parted_whole():
     made = model(nodes, [tensor("x", 1, 3)], [tensor("y", 1, 3)], {"w": np.eye(3, dtype=np.float32)})
     inputs = describe_inputs(make_session(made))
     feeds = [{"x": row[np.newaxis]} for row in numbered(12)]
-    parts = [seen(read_samples(Part(feeds, apart), inputs, 4, None, None)) for apart in (True, False)]
+    parts = [seen(read_samples(part_of(feeds, is_to_check), inputs)) for is_to_check in (True, False)]
     assert sorted(parts[0] + parts[1]) == list(range(12)) and len(parts[0]) == 3
 
 
 def watched(monkeypatch) -> dict[str, list[bytes]]:
     """Notes the samples that each step reads."""
     used: dict[str, list[bytes]] = {}
+    inputs = describe_inputs(make_session(MODEL))
 
     def watch(step: str, function):
         def run(*arguments, **settings):
             data = arguments[2] if step == "measure" else arguments[1]
-            batches = list(data) if step == "measure" else list(_read(data, settings))
+            batches = list(data if step == "measure" else read_samples(data, inputs))
             used[step] = [row.tobytes() for batch in batches for row in batch.feeds["image"][: batch.samples]]
             rest = arguments[3:] if step == "measure" else arguments[2:]
             first = arguments[:2] if step == "measure" else arguments[:1]
             return function(*first, batches if step == "measure" else data, *rest, **settings)
 
         return run
-
-    def _read(data, settings):
-        inputs = describe_inputs(make_session(MODEL))
-        return read_samples(data, inputs, 16, settings.get("max_samples"), None)
 
     for step in ("calibrate", "correct", "measure"):
         monkeypatch.setattr(post_training.converting, step, watch(step, getattr(post_training.converting, step)))
@@ -96,7 +96,8 @@ def test_no_step_has_seen_what_is_measured_with(monkeypatch):
     used = watched(monkeypatch)
     result = lba_onnx.convert_with_data(MODEL, {"image": IMAGES}, "M6E4")
     assert len(used["measure"]) == result.verdict.samples == 64
-    assert len(used["calibrate"]) == 192 and len(used["correct"]) == 96
+    assert len(used["calibrate"]) == len(used["correct"]) == 192  # of which `correct` takes 96
+    assert result.correction.samples + result.correction.held_out_samples == 96
     assert not set(used["measure"]) & {*used["calibrate"], *used["correct"]}
 
 
@@ -137,7 +138,7 @@ def test_a_good_model_has_no_warning_about_events(caplog):
 
 def test_a_limit_that_leaves_too_few_holds_for_all_steps(monkeypatch):
     used = watched(monkeypatch)
-    result = lba_onnx.convert_with_data(MODEL, {"image": IMAGES}, "M6E4", max_samples=5)
+    result = lba_onnx.convert_with_data(MODEL, lba_onnx.Samples({"image": IMAGES}, max_samples=5), "M6E4")
     assert result.calibration.samples == 5 and result.verdict.status == UNKNOWN
     assert len(used["calibrate"]) == len(used["correct"]) == 5
 
@@ -158,7 +159,9 @@ def test_few_samples_are_called_few():
 def test_at_most_512_samples_are_measured_with():
     w = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
     x = np.random.default_rng(1).standard_normal((3000, 3)).astype(np.float32)
-    assert lba_onnx.convert_with_data(matmul_model(w), {"x": x}, batch_size=100).verdict.samples == 512
+    assert (
+        lba_onnx.convert_with_data(matmul_model(w), lba_onnx.Samples({"x": x}, batch_size=100)).verdict.samples == 512
+    )
 
 
 @pytest.mark.parametrize("form", ["generator", "reader"])
@@ -268,5 +271,6 @@ def test_command_without_data_says_that_nothing_was_measured(tmp_path):
 
 def test_batches_are_those_of_the_data_where_there_is_no_part():
     inputs = describe_inputs(make_session(matmul_model(np.eye(3, dtype=np.float32))))
-    plain, read = (list(f({"x": numbered(20)}, inputs, 8, 10, None)) for f in (read_batches, read_samples))
-    assert seen(plain) == seen(read) and count_samples({"x": numbered(20)}, 10) == 10
+    samples = lba_onnx.Samples({"x": numbered(20)}, batch_size=8, max_samples=10)
+    assert seen(read_batches(samples, inputs)) == seen(read_samples(samples, inputs))
+    assert count_samples(samples) == 10

@@ -9,6 +9,7 @@ from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
 
 import lba_onnx
+from lba_onnx import Execution, Samples
 from lba_onnx.correction import correct
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.data.batches import read_batches
@@ -69,7 +70,7 @@ def test_each_node_sees_the_inputs_that_the_corrected_model_gives_it():
     nodes, _ = scalable_nodes(plain)
     opened = OpenModel(plain, None)
     session = lba_onnx.make_session(plain)
-    batch = next(read_batches(images(16), describe_inputs(session), 16))
+    batch = next(read_batches(Samples(images(16), batch_size=16), describe_inputs(session)))
     found = estimate(opened, nodes, [batch], "scale", ("CPUExecutionProvider",), lambda samples: None)
     first = {}
     with observing_session(widened(plain), lambda call: first.setdefault(call.node, call.y.copy())) as exact:
@@ -141,7 +142,9 @@ def test_one_sample_serves_for_both_and_is_said_to():
 
 def test_progress_counts_samples_over_all_estimators():
     seen = []
-    _, report = correct(converted(network()), images(40), progress=lambda done, total: seen.append((done, total)))
+    _, report = correct(
+        converted(network()), images(40), execution=Execution(progress=lambda done, total: seen.append((done, total)))
+    )
     assert seen[-1] == (3 * report.samples, 3 * report.samples)
     assert seen == sorted(seen)
 
@@ -162,7 +165,11 @@ def test_large_models_are_corrected_on_disk(tmp_path):
     proto = network()
     onnx.save_model(network(), path, save_as_external_data=True, location="weights", size_threshold=0)
     lba = tmp_path / "lba.onnx"
-    lba_onnx.convert(path, lba_onnx.AccumulatorSpec.parse("M4E5b16"), model_output=lba, use_external_data_format=True)
+    lba_onnx.convert(
+        path,
+        lba_onnx.AccumulatorSpec.parse("M4E5b16"),
+        model_output=lba_onnx.ModelFile(lba, use_external_data_format=True),
+    )
     _, report = correct(lba, images(32), model_output=tmp_path / "corrected.onnx")
     inline, in_memory = correct(converted(proto), images(32))
     assert report.scores == in_memory.scores

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from small_models import images, network
 
 import lba_onnx
+from lba_onnx.calibration.methods import ZeroShot
 from lba_onnx.cli import main
 from lba_onnx.errors import LibraryError
 from lba_onnx.session import make_session
@@ -88,8 +89,11 @@ def test_an_onnxruntime_without_the_provider_says_what_has_it():
         make_session(network(), providers=["TensorrtExecutionProvider"])
 
 
-def calibrated(method, **settings):
-    return lba_onnx.calibrate(network(), SAMPLES, method=method, providers=[CUDA], **settings)
+ON_CUDA = lba_onnx.Execution([CUDA])
+
+
+def calibrated(method):
+    return lba_onnx.calibrate(network(), SAMPLES, method=method, execution=ON_CUDA)
 
 
 def converted():
@@ -99,14 +103,19 @@ def converted():
 CHAIN = {
     "calibrate_max": lambda: calibrated("max"),
     "calibrate_mse": lambda: calibrated("mse"),
-    "calibrate_zero_shot": lambda: calibrated("zero_shot", evaluations=3, layer_evaluations=2),
-    "evaluate": lambda: lba_onnx.evaluate(network(), SAMPLES, np.arange(6), providers=[CUDA]),
-    "compare": lambda: lba_onnx.compare(network(), converted(), SAMPLES, providers=[CUDA]),
-    "correct": lambda: lba_onnx.correct(converted(), SAMPLES, providers=[CUDA]),
-    "debug": lambda: lba_onnx.debug(converted(), SAMPLES, providers=[CUDA]),
-    "promote_until": lambda: lba_onnx.promote_until(converted(), SAMPLES, "sqnr>=200", providers=[CUDA]),
+    "calibrate_zero_shot": lambda: calibrated(ZeroShot(evaluations=3, layer_evaluations=2)),
+    "evaluate": lambda: lba_onnx.evaluate(network(), lba_onnx.Samples(SAMPLES, np.arange(6)), execution=ON_CUDA),
+    "compare": lambda: lba_onnx.compare(network(), converted(), SAMPLES, execution=ON_CUDA),
+    "correct": lambda: lba_onnx.correct(converted(), SAMPLES, execution=ON_CUDA),
+    "debug": lambda: lba_onnx.debug(converted(), SAMPLES, execution=ON_CUDA),
+    "promote_until": lambda: lba_onnx.promote_until(converted(), SAMPLES, "sqnr>=200", execution=ON_CUDA),
     "sweep": lambda: lba_onnx.sweep(
-        network(), SAMPLES, families="M5E4", biases=[8, "max"], calibration_data=SAMPLES, providers=[CUDA]
+        network(),
+        SAMPLES,
+        families="M5E4",
+        biases=[8, "max"],
+        calibration_data=SAMPLES,
+        execution=ON_CUDA,
     ),
 }
 

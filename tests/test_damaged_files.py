@@ -16,14 +16,15 @@ from damaged import damaged_bytes, damaged_values
 from onnx import numpy_helper, save
 from small_models import images, network
 
+from lba_onnx import Samples, Work
 from lba_onnx.calibration import Calibration, calibrate, data_pass
 from lba_onnx.cli import main
 from lba_onnx.data.arrays import open_npz
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.inputs import ModelInput
+from lba_onnx.data.labels import read_labels
 from lba_onnx.errors import DataError
-from lba_onnx.evaluation.labels import read_labels
 from lba_onnx.sweeping import sweep
 
 INPUTS = (ModelInput("x", "float32", (None, 3)),)
@@ -61,8 +62,8 @@ def test_damaged_data_are_read_or_refused(tmp_path, name):
     for content in damaged_bytes(DATA[name], 300, seed=1):
         path.write_bytes(content)
         try:
-            list(read_batches(tmp_path if name.endswith(".pb") else path, INPUTS))
-            sample_count(path)
+            list(read_batches(Samples(tmp_path if name.endswith(".pb") else path), INPUTS))
+            sample_count(Samples(path))
         except DataError as error:
             refused += 1
             assert len(str(error)) < 1000
@@ -101,13 +102,13 @@ def test_header_that_is_none_is_refused(tmp_path, header, reason):
     text = header.encode().ljust(117) + b"\n"
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64))
     with pytest.raises(DataError, match=rf"a\.npy: .*{reason}"):
-        list(read_batches(tmp_path / "a.npy", INPUTS))
+        list(read_batches(Samples(tmp_path / "a.npy"), INPUTS))
 
 
 def test_header_that_python_2_wrote_is_read_without_a_warning(tmp_path):
     text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 3L), }".ljust(117) + b"\n"
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(24))
-    (batch,) = read_batches(tmp_path / "a.npy", INPUTS)
+    (batch,) = read_batches(Samples(tmp_path / "a.npy"), INPUTS)
     assert batch.samples == 2
 
 
@@ -208,12 +209,12 @@ def test_damaged_progress_is_taken_or_refused(tmp_path, monkeypatch):
 def test_damaged_journal_is_taken_or_refused(tmp_path):
     data = {"x": images(12), "label": np.arange(12) % 10}
     path = tmp_path / "journal"
-    sweep(network(), data, biases=[10], journal_path=path)
+    sweep(network(), data, biases=[10], work=Work(journal_path=path))
     value, refused = json.loads(path.read_text()), 0
     for changed in damaged_values(value, 60, seed=5):
         path.write_text(json.dumps(changed) + "\n")
         try:
-            sweep(network(), data, biases=[10], journal_path=path).save(tmp_path / "sweep.json")
+            sweep(network(), data, biases=[10], work=Work(journal_path=path)).save(tmp_path / "sweep.json")
         except DataError as error:
             refused += 1
             assert str(path) in str(error)

@@ -9,6 +9,7 @@ import pytest
 from onnx import helper
 from small_models import matmul_model, model, tensor
 
+from lba_onnx import Samples
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import calibrate
 from lba_onnx.correction import correct
@@ -27,7 +28,7 @@ def samples(count: int = 40) -> np.ndarray:
 
 
 def check(data, inputs=INPUTS, **settings) -> None:
-    for _ in finite_batches(read_batches(data, inputs, **settings)):
+    for _ in finite_batches(read_batches(Samples(data, **settings), inputs)):
         pass
 
 
@@ -81,7 +82,7 @@ def test_float16_and_what_preprocess_returns_are_checked():
     with pytest.raises(
         DataError, match=r"divide returned what does not fit: the mapping, sample 9: .*inf at \[1, 19\]"
     ):
-        list(read_batches({"x": x}, INPUTS, preprocess=divide))
+        list(read_batches(Samples({"x": x}, preprocess=divide), INPUTS))
 
 
 def test_mask_of_zeros_and_minus_infinity_passes_and_nothing_else_like_it():
@@ -122,5 +123,5 @@ def test_a_model_with_an_additive_mask_calibrates():
     attention = model(nodes, inputs, [tensor("y", "n", 4, 4)], {"w": np.eye(4, dtype=np.float32)})
     x = np.random.default_rng(0).standard_normal((8, 4, 4)).astype(np.float32)
     data = {"x": x, "mask": np.where(np.tri(4, dtype=bool), np.float32(0), np.float32(-np.inf))}
-    assert calibrate(attention, data, shared_inputs=["mask"]).samples == 8
-    assert evaluate(attention, data, shared_inputs=["mask"]).samples == 8
+    assert calibrate(attention, Samples(data, shared_inputs=["mask"])).samples == 8
+    assert evaluate(attention, Samples(data, shared_inputs=["mask"])).samples == 8

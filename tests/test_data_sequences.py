@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from small_models import tensor
 
 import lba_onnx
+from lba_onnx import Samples
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import calibrate
 from lba_onnx.correction import correct
@@ -88,7 +89,7 @@ def test_values_that_onnxruntime_does_not_take_end_in_one_error():
 
 def test_hash_tells_structures_apart():
     def digest(value):
-        (batch,) = read_batches([{"boxes": value}], (ModelInput("boxes", None, None, kind="seq"),))
+        (batch,) = read_batches(Samples([{"boxes": value}]), (ModelInput("boxes", None, None, kind="seq"),))
         data_hash = DataHash()
         data_hash.update(batch)
         return data_hash.hexdigest()
@@ -107,7 +108,7 @@ def test_function_is_called_anew_each_time_and_may_return_any_form():
 
     inputs = (ModelInput("x", "float32", (None, 3)),)
     for _ in range(2):
-        assert sum(batch.samples for batch in read_batches(data, inputs)) == 5
+        assert sum(batch.samples for batch in read_batches(Samples(data), inputs)) == 5
     assert len(calls) == 2
     with pytest.raises(DataError, match="got another function"):
-        list(read_batches(lambda: data, inputs))
+        list(read_batches(Samples(lambda: data), inputs))

@@ -12,6 +12,7 @@ from onnx import helper
 from small_models import model, tensor
 
 import lba_onnx
+from lba_onnx import Samples
 from lba_onnx.calibration import calibrate
 from lba_onnx.cli import main
 from lba_onnx.data.batches import read_batches
@@ -42,7 +43,9 @@ def masked_model() -> onnx.ModelProto:
 @pytest.mark.parametrize("mask", [(None, None), (8, 8)])
 def test_named_input_is_whole_in_every_feed_whatever_its_length(count, mask, caplog):
     inputs = (X, ModelInput("mask", "float32", mask))
-    batches = list(read_batches({"x": rows(count, 8), "mask": rows(8, 8)}, inputs, 4, shared_inputs=["mask"]))
+    batches = list(
+        read_batches(Samples({"x": rows(count, 8), "mask": rows(8, 8)}, shared_inputs=["mask"], batch_size=4), inputs)
+    )
     assert sum(batch.samples for batch in batches) == count and not caplog.records
     for batch in batches:
         np.testing.assert_array_equal(batch.feeds["mask"], rows(8, 8))
@@ -84,7 +87,7 @@ def test_named_input_is_whole_in_every_feed_whatever_its_length(count, mask, cap
     ],
 )
 def test_guess_is_said_once_with_its_reason(inputs, arrays, reason, caplog):
-    batches = list(read_batches(arrays, inputs, 4))
+    batches = list(read_batches(Samples(arrays, batch_size=4), inputs))
     assert sum(batch.samples for batch in batches) == len(arrays["x"])
     for batch in batches:
         np.testing.assert_array_equal(batch.feeds["m"], arrays["m"])
@@ -98,7 +101,7 @@ def test_lengths_that_tell_nothing_are_refused_with_a_hint():
     with pytest.raises(
         DataError, match="expected as many .* got m 5, x 32; what is the same .* named by shared_inputs"
     ):
-        list(read_batches({"x": rows(32, 8), "m": rows(5, 8)}, inputs))
+        list(read_batches(Samples({"x": rows(32, 8), "m": rows(5, 8)}), inputs))
 
 
 def test_inputs_of_samples_are_not_guessed_away(caplog):
@@ -107,7 +110,7 @@ def test_inputs_of_samples_are_not_guessed_away(caplog):
         ModelInput("mask", "int64", (None, None), ("c", "d")),
     )
     data = {"ids": np.ones((9, 5), np.int64), "mask": np.ones((9, 5), np.int64)}
-    (batch,) = read_batches(data, exported)
+    (batch,) = read_batches(Samples(data), exported)
     assert batch.shared == frozenset() and batch.samples == 9 and not caplog.records
 
 
@@ -121,7 +124,7 @@ def test_inputs_of_samples_are_not_guessed_away(caplog):
 def test_names_that_cannot_be_are_refused(shared, error, message):
     inputs = (X, ModelInput("mask", "float32", (8, 8)))
     with pytest.raises(error, match=message):
-        list(read_batches({"x": rows(20, 8), "mask": rows(8, 8)}, inputs, shared_inputs=shared))
+        list(read_batches(Samples({"x": rows(20, 8), "mask": rows(8, 8)}, shared_inputs=shared), inputs))
 
 
 def test_named_input_of_another_shape_is_refused():
@@ -129,12 +132,14 @@ def test_named_input_of_another_shape_is_refused():
     with pytest.raises(
         DataError, match=r"expected mask: float32 \[8, 8\], the same for every sample, got float32 \[20, 8, 8\]"
     ):
-        list(read_batches({"x": rows(20, 8), "mask": rows(20, 8, 8)}, inputs, shared_inputs=["mask"]))
+        list(read_batches(Samples({"x": rows(20, 8), "mask": rows(20, 8, 8)}, shared_inputs=["mask"]), inputs))
 
 
 def test_samples_are_kept_apart_without_cutting_the_shared_input():
     inputs = (X, ModelInput("mask", "float32", (None, None)))
-    read = read_batches({"x": rows(16, 8), "mask": rows(16, 16)}, inputs, 16, shared_inputs=["mask"])
+    read = read_batches(
+        Samples({"x": rows(16, 8), "mask": rows(16, 16)}, shared_inputs=["mask"], batch_size=16), inputs
+    )
     held = hold_out(read, inputs)
     parts = [*held, *held.kept]
     assert sorted(int(v) // 8 for batch in parts for v in batch.feeds["x"][:, 0]) == list(range(16))
@@ -145,15 +150,15 @@ def test_samples_are_kept_apart_without_cutting_the_shared_input():
 def test_max_samples_shortens_samples_alone():
     inputs = (X, ModelInput("mask", "float32", (None, None)))
     data = {"x": rows(6, 8), "mask": rows(6, 6)}
-    (batch,) = read_batches(data, inputs, max_samples=4, shared_inputs=["mask"])
+    (batch,) = read_batches(Samples(data, max_samples=4, shared_inputs=["mask"]), inputs)
     assert batch.feeds["x"].shape == (4, 8) and batch.feeds["mask"].shape == (6, 6)
-    assert sample_count(data, 4, ["mask"]) == 4
+    assert sample_count(Samples(data, max_samples=4, shared_inputs=["mask"])) == 4
 
 
 def test_shared_input_of_feeds_and_of_preprocess():
     inputs = (X, ModelInput("mask", "float32", (None, None)))
     feeds = [{"x": rows(4, 8), "mask": rows(4, 4)}] * 3
-    batches = list(read_batches(feeds, inputs, shared_inputs=["mask"]))
+    batches = list(read_batches(Samples(feeds, shared_inputs=["mask"]), inputs))
     assert [(batch.samples, batch.shared) for batch in batches] == [(4, frozenset({"mask"}))] * 3
     seen = []
 
@@ -162,7 +167,7 @@ def test_shared_input_of_feeds_and_of_preprocess():
         return {"x": arrays["pixels"] / 2, "mask": arrays["raw_mask"]}
 
     data = {"pixels": rows(20, 8), "raw_mask": rows(5, 5), "scale": np.float32(3)}
-    read = read_batches(data, inputs, 8, preprocess=preprocess, shared_inputs=["raw_mask", "mask"])
+    read = read_batches(Samples(data, preprocess=preprocess, shared_inputs=["raw_mask", "mask"], batch_size=8), inputs)
     assert [batch.samples for batch in read] == [8, 8, 4] and set(seen) == {(5, 5)}
 
 
@@ -171,7 +176,7 @@ def test_infinity_in_a_shared_input_is_named_by_its_own_index():
     mask = rows(8, 8)
     mask[1, 7] = np.inf
     with pytest.raises(DataError, match=r"expected finite numbers as mask, got inf at \[1, 7\]"):
-        list(finite_batches(read_batches({"x": rows(8, 8), "mask": mask}, inputs, shared_inputs=["mask"])))
+        list(finite_batches(read_batches(Samples({"x": rows(8, 8), "mask": mask}, shared_inputs=["mask"]), inputs)))
 
 
 def test_every_function_and_command_takes_it(tmp_path, monkeypatch):
@@ -181,12 +186,12 @@ def test_every_function_and_command_takes_it(tmp_path, monkeypatch):
         "mask": np.tri(8, dtype=np.float32),
     }
     np.savez(tmp_path / "d.npz", **data)
-    named = {"shared_inputs": ["mask"]}
-    specs = calibrate(masked_model(), data, **named).specs
+    samples = Samples(data, shared_inputs=["mask"])
+    specs = calibrate(masked_model(), samples).specs
     converted = lba_onnx.convert(masked_model(), specs)[0]
-    assert compare(masked_model(), converted, data, **named).samples == 20
-    assert evaluate(masked_model(), data, **named).samples == 20
-    assert lba_onnx.sweep(masked_model(), data, biases=[10], **named).samples == 20
+    assert compare(masked_model(), converted, samples).samples == 20
+    assert evaluate(masked_model(), samples).samples == 20
+    assert lba_onnx.sweep(masked_model(), samples, biases=[10]).samples == 20
     onnx.save(converted, tmp_path / "c.onnx")
     commands = [
         ["calibrate", "-i", "m.onnx", "-o", "b.json", "--calibration_data_path"],

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from lba_onnx import Samples
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.data.split import SpreadSample, hold_out
@@ -22,7 +23,7 @@ def numbers(batches) -> list[int]:
 
 
 def split(data, inputs=FREE, batch_size=16, **settings):
-    held = hold_out(read_batches(data, inputs, batch_size), inputs, **settings)
+    held = hold_out(read_batches(Samples(data, batch_size=batch_size), inputs), inputs, **settings)
     return held, list(held)
 
 
@@ -58,7 +59,7 @@ def test_one_sample_is_in_both_parts():
 
 
 def test_kept_before_the_end_is_refused():
-    held = hold_out(read_batches({"x": rows(9)}, FREE), FREE)
+    held = hold_out(read_batches(Samples({"x": rows(9)}), FREE), FREE)
     next(iter(held))
     with pytest.raises(RuntimeError, match="to its end"):
         _ = held.kept
@@ -71,7 +72,7 @@ def test_memory_is_bounded_while_the_stream_runs():
         for i in itertools.count():
             yield {"x": rows(1) + i}
 
-    held = hold_out(itertools.islice(read_batches(feeds(), FREE), 500), FREE, max_samples=8)
+    held = hold_out(itertools.islice(read_batches(Samples(feeds()), FREE), 500), FREE, max_samples=8)
     passed = sum(batch.samples for batch in held)
     alive = sum(batch.samples for batch in held.kept)
     assert (alive, passed) == (8, 492)
@@ -112,7 +113,7 @@ def test_samples_of_different_shapes_are_not_joined():
 
 def test_spread_sample_keeps_all_where_there_is_room():
     sample = SpreadSample(FREE, 20)
-    for batch in read_batches({"x": rows(12)}, FREE, 5):
+    for batch in read_batches(Samples({"x": rows(12)}, batch_size=5), FREE):
         assert sample.offer(batch) == []
     assert numbers(sample.batches()) == list(range(12)) and len(sample) == 12
 

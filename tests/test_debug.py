@@ -10,7 +10,7 @@ from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
 
 import lba_onnx
-from lba_onnx import AccumulatorSpec, convert, debug
+from lba_onnx import AccumulatorSpec, Execution, ModelFile, Samples, convert, debug
 from lba_onnx.diagnosis import Diagnosis
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.rewrite.model_writer import save_model
@@ -230,7 +230,9 @@ def test_samples_are_bounded_and_read_once():
             assert i < 20, "read further than asked"
             yield {"x": images(1, i)}
 
-    diagnosis = debug(convert(network(), AccumulatorSpec.parse("M5E4b8"))[0], feeds(), max_samples=10, samples_alone=3)
+    diagnosis = debug(
+        convert(network(), AccumulatorSpec.parse("M5E4b8"))[0], Samples(feeds(), max_samples=10), samples_alone=3
+    )
     assert (diagnosis.samples, diagnosis.samples_alone) == (10, 3)
 
 
@@ -245,7 +247,7 @@ def test_output_alone_can_be_skipped():
 def test_progress_counts_samples_then_nodes():
     calls = []
     converted = convert(network(), AccumulatorSpec.parse("M5E4b8"))[0]
-    debug(converted, images(20), batch_size=8, progress=lambda *call: calls.append(call))
+    debug(converted, Samples(images(20), batch_size=8), execution=Execution(progress=lambda *call: calls.append(call)))
     assert calls == [(8, 20), (16, 20), (20, 20), (1, 3), (2, 3), (3, 3)]
 
 
@@ -265,9 +267,9 @@ def test_float16_models_are_diagnosed():
 def test_models_with_external_data_are_diagnosed(tmp_path, is_given):
     source = tmp_path / "float" / "model.onnx"
     source.parent.mkdir()
-    save_model(chain(), source, use_external_data_format=True)
+    save_model(chain(), ModelFile(source, use_external_data_format=True))
     target = tmp_path / "converted.onnx"
-    convert(source, AccumulatorSpec.parse("M5E5b16"), model_output=target, use_external_data_format=True)
+    convert(source, AccumulatorSpec.parse("M5E5b16"), model_output=ModelFile(target, use_external_data_format=True))
     expected = debug(convert(chain(), AccumulatorSpec.parse("M5E5b16"))[0], samples(), chain())
     assert debug(target, samples(), source if is_given else None).layers == expected.layers
     assert not debug(target, samples(), chain(), samples_alone=0).is_corrected  # the same weights, elsewhere

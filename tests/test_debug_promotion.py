@@ -10,7 +10,7 @@ from small_models import images, network
 from test_debug import BAD, FINE, chain, samples, with_bad
 
 import lba_onnx
-from lba_onnx import AccumulatorSpec, convert, debug, promote_until
+from lba_onnx import AccumulatorSpec, ModelFile, Samples, convert, debug, promote_until
 from lba_onnx.diagnosis.condition import Condition
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.rewrite.model_writer import save_model
@@ -111,7 +111,7 @@ def test_metric_labels_and_data_that_are_read_once():
 
     converted, _ = convert(network(), AccumulatorSpec.parse("M5E4b8"))
     feeds = ({"x": images(4, seed)} for seed in range(3))
-    found = promote_until(converted, feeds, "metric>=0.5", network(), labels=[7] * 12, metric=metric)
+    found = promote_until(converted, Samples(feeds, labels=[7] * 12), "metric>=0.5", network(), metric=metric)
     assert (found.promoted, found.value, found.samples) == ((), 0.5, 12)
 
 
@@ -167,9 +167,9 @@ def test_weights_that_are_others_are_warned_of(caplog):
 def test_models_with_external_data_are_promoted(tmp_path):
     folder = tmp_path / "float"
     folder.mkdir()
-    save_model(chain(), folder / "model.onnx", use_external_data_format=True)
+    save_model(chain(), ModelFile(folder / "model.onnx", use_external_data_format=True))
     specs = read_specs(with_bad(BAD["product_overflow"]))
-    convert(folder / "model.onnx", specs, model_output=tmp_path / "lba.onnx", use_external_data_format=True)
+    convert(folder / "model.onnx", specs, model_output=ModelFile(tmp_path / "lba.onnx", use_external_data_format=True))
     for reference in (folder / "model.onnx", None):
         found = promote_until(
             tmp_path / "lba.onnx", samples(), "sqnr>=40", reference, model_output=tmp_path / "promoted.onnx"

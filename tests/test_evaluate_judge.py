@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from small_models import images, matmul_model, model, network, tensor
 
+from lba_onnx import Samples
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
@@ -20,7 +21,7 @@ from lba_onnx.session import make_session
 
 def batches_of(model_: onnx.ModelProto, x: np.ndarray, labels: np.ndarray | None = None) -> list[Batch]:
     data = {"x": x} if labels is None else {"x": x, "label": labels}
-    return list(read_batches(data, describe_inputs(make_session(model_)), batch_size=4))
+    return list(read_batches(Samples(data, batch_size=4), describe_inputs(make_session(model_))))
 
 
 def diagonal(*values: float) -> onnx.ModelProto:
@@ -55,7 +56,7 @@ def test_score_is_the_sqnr_that_compare_finds():
     converted, _ = convert(network(), AccumulatorSpec.parse("M7E4b10"))
     own = Judge(network(), batches_of(network(), images(10)))
     assert own.unit == "dB"
-    expected = compare(network(), converted, {"x": images(10)}, batch_size=4).outputs[0].sqnr_db
+    expected = compare(network(), converted, Samples({"x": images(10)}, batch_size=4)).outputs[0].sqnr_db
     assert own.score(converted) == expected
     assert own.score(converted.SerializeToString()) == expected
     wider, _ = convert(network(), AccumulatorSpec.parse("M10E5b20"))

@@ -9,6 +9,7 @@ import pytest
 from onnx import helper
 from small_models import matmul_model, model, tensor
 
+from lba_onnx import Execution, Samples
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation import Proportion, evaluate
 from lba_onnx.evaluation.intervals import mean_interval, wilson_interval
@@ -25,7 +26,7 @@ def scores(count: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("batch", ["batch", 4])
 def test_accuracy_is_that_of_all_samples(batch):
     x, labels = scores(30), np.random.default_rng(1).integers(0, 7, 30)
-    result = evaluate(one_hot_model(batch), {"x": x, "label": labels}, batch_size=8)
+    result = evaluate(one_hot_model(batch), Samples({"x": x, "label": labels}, batch_size=8))
     order = np.argsort(-x, axis=1)
     assert result.samples == 30
     assert result.top1 == Proportion(int((order[:, 0] == labels).sum()), 30)
@@ -43,7 +44,7 @@ def test_labels_may_come_apart_from_the_data(tmp_path, form):
     labels = x.argmax(axis=1)
     np.save(tmp_path / "labels.npy", labels)
     given = {"array": labels, "list": labels.tolist(), "path": tmp_path / "labels.npy"}[form]
-    assert evaluate(one_hot_model(), {"x": x, "label": 6 - labels}, given).top1 == Proportion(10, 10)
+    assert evaluate(one_hot_model(), Samples({"x": x, "label": 6 - labels}, given)).top1 == Proportion(10, 10)
 
 
 def test_no_labels_give_no_accuracy():
@@ -75,7 +76,7 @@ def is_right(outputs, labels):
 
 def test_metric_of_numbers_has_students_interval():
     x = scores(30)
-    result = evaluate(one_hot_model(), {"x": x}, metric=largest_score, batch_size=8)
+    result = evaluate(one_hot_model(), Samples({"x": x}, batch_size=8), metric=largest_score)
     values = x.max(axis=1).astype(np.float64)
     assert result.metric_name.endswith(":largest_score")
     assert result.metric.mean == pytest.approx(values.mean(), rel=1e-12)
@@ -85,7 +86,7 @@ def test_metric_of_numbers_has_students_interval():
 
 def test_metric_of_truths_has_wilsons_interval():
     x = scores(30)
-    result = evaluate(one_hot_model(), {"x": x, "label": x.argmax(axis=1)}, metric=is_right, batch_size=8)
+    result = evaluate(one_hot_model(), Samples({"x": x, "label": x.argmax(axis=1)}, batch_size=8), metric=is_right)
     assert result.metric.mean == 1
     assert result.metric.interval == pytest.approx(wilson_interval(30, 30))  # Student's would be a single point
 
@@ -135,7 +136,9 @@ def test_metric_sees_outputs_and_labels_without_filling():
 def test_max_samples_and_progress():
     calls = []
     result = evaluate(
-        one_hot_model(), {"x": scores(30)}, max_samples=10, batch_size=4, progress=lambda *c: calls.append(c)
+        one_hot_model(),
+        Samples({"x": scores(30)}, max_samples=10, batch_size=4),
+        execution=Execution(progress=lambda *c: calls.append(c)),
     )
     assert result.samples == 10
     assert calls == [(4, 10), (8, 10), (10, 10)]
@@ -153,7 +156,7 @@ def test_max_samples_and_progress():
 )
 def test_labels_that_do_not_fit_are_refused(labels, message):
     with pytest.raises(DataError, match=message):
-        evaluate(one_hot_model(), {"x": scores(10)}, labels)
+        evaluate(one_hot_model(), Samples({"x": scores(10)}, labels))
 
 
 def test_data_that_the_model_cannot_run_on_are_named():

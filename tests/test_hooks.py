@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from small_models import matmul_model
 
+from lba_onnx import Samples
 from lba_onnx.cli import main
 from lba_onnx.data.hooks import function_name, load_function
 from lba_onnx.evaluation import evaluate
@@ -176,7 +177,7 @@ def test_metric_that_is_not_finite_names_the_sample(folder, value):
     with pytest.raises(
         ValueError, match=rf"metric .*metric: expected a finite number per sample, got {value} for .*sample 3"
     ):
-        evaluate("model.onnx", {"x": x}, metric=metric, batch_size=2)
+        evaluate("model.onnx", Samples({"x": x}, batch_size=2), metric=metric)
     x[3, 1] = np.nan  # now the model's own output is none, which the metric passes on
     assert np.isnan(evaluate("model.onnx", {"x": x}, metric=lambda outputs, labels: outputs["y"][:, 1]).metric.mean)
 

@@ -15,6 +15,7 @@ from small_models import model, tensor
 import lba_onnx
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.calibration import calibrate
+from lba_onnx.calibration.methods import ZeroShot
 from lba_onnx.correction import correct
 from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.correction.moments import PairedSums
@@ -89,7 +90,7 @@ def test_nothing_warns_from_calibration_to_diagnosis(factor, name):
     labelled = {**x, "label": np.arange(12) % 8}
     runs = (
         lambda: calibrate(float_model, x, "M4E3", "mse"),
-        lambda: calibrate(float_model, x, "M4E3", "zero_shot", evaluations=3),
+        lambda: calibrate(float_model, x, "M4E3", ZeroShot(evaluations=3)),
         lambda: correct(converted, x)[1],
         lambda: evaluate(float_model, labelled),
         lambda: compare(float_model, converted, labelled),

@@ -131,10 +131,15 @@ def test_resumed_calibration_ends_like_an_uninterrupted_one(tmp_path):
     data = {"x": np.random.default_rng(1).standard_normal((384, slow_models.DEPTH)).astype(np.float32)}
     stops = StopsAt(batch=2, fraction=0.1)
     with pytest.raises(KeyboardInterrupt), watched_by(stops):
-        lba_onnx.calibrate(model, data, batch_size=128, progress=stops.count, resume_path=path)
+        lba_onnx.calibrate(
+            model,
+            lba_onnx.Samples(data, batch_size=128),
+            resume_path=path,
+            execution=lba_onnx.Execution(progress=stops.count),
+        )
     assert '"samples": 128' in path.read_text()
-    resumed = lba_onnx.calibrate(model, data, batch_size=128, resume_path=path)
-    assert resumed == lba_onnx.calibrate(model, data, batch_size=128)
+    resumed = lba_onnx.calibrate(model, lba_onnx.Samples(data, batch_size=128), resume_path=path)
+    assert resumed == lba_onnx.calibrate(model, lba_onnx.Samples(data, batch_size=128))
     assert not path.exists()
 
 

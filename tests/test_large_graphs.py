@@ -63,7 +63,9 @@ def test_listing_converting_and_changing_specs_take_time_in_proportion(own_weigh
 def test_selection_by_many_names_takes_time_in_proportion():
     source = chain(NODES)
     with in_time():
-        _, report = lba_onnx.convert(source, SPEC, nodes_to_exclude=[f"mm_{i}" for i in range(0, NODES, 2)])
+        _, report = lba_onnx.convert(
+            source, SPEC, selection=lba_onnx.Selection(nodes_to_exclude=[f"mm_{i}" for i in range(0, NODES, 2)])
+        )
     assert len(report.converted) == NODES // 2
     with (
         in_time(),

@@ -50,7 +50,7 @@ def test_notes_in_other_code_pages_are_kept(note: str, tmp_path: Path):
     onnxruntime.InferenceSession(source)
     path, output = tmp_path / "m.onnx", tmp_path / "o.onnx"
     path.write_bytes(source)
-    converted, _ = lba_onnx.convert(path, SPEC, model_output=output, use_external_data_format=True)
+    converted, _ = lba_onnx.convert(path, SPEC, model_output=lba_onnx.ModelFile(output, use_external_data_format=True))
     for written in (converted.SerializeToString(), output.read_bytes()):
         assert written.count(FOREIGN) == 1
     x = np.ones((2, 4), np.float32)

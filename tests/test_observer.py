@@ -19,7 +19,7 @@ from small_models import (
 )
 
 import lba_onnx
-from lba_onnx import AccumulatorSpec, convert
+from lba_onnx import AccumulatorSpec, ModelFile, Samples, convert
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
@@ -292,10 +292,10 @@ def test_two_threads_run_one_session():
 
 def test_models_with_external_data_are_observed(tmp_path):
     path = tmp_path / "model.onnx"
-    save_model(convert(network(), SPEC)[0], path, use_external_data_format=True)
+    save_model(convert(network(), SPEC)[0], ModelFile(path, use_external_data_format=True))
     seen = []
     with observing_session(path, lambda call: seen.append(call.node)) as observing:
-        for each in read_batches(images(3), describe_inputs(observing.session), 2):
+        for each in read_batches(Samples(images(3), batch_size=2), describe_inputs(observing.session)):
             observing.run(each, [])
     assert seen == ["conv1", "depthwise", "classifier"] * 2
 

@@ -232,13 +232,15 @@ def calls():
     calibration = lba_onnx.calibrate("model.onnx", "data.npz")
     made = convert_with_data("model.onnx", "data.npz")
     grid = {"families": "M7E4", "biases": 10}
-    swept = lba_onnx.sweep("model.onnx", "data.npz", np.zeros(4, np.int64), calibration_data="more.npz", **grid)
+    swept = lba_onnx.sweep(
+        "model.onnx", lba_onnx.Samples("data.npz", np.zeros(4, np.int64)), calibration_data="more.npz", **grid
+    )
     sample = {"x": np.load("data.npz")["x"]}
     for victim in ("model.onnx", *BESIDES["-i"]):
         yield victim, lambda v=victim: convert("model.onnx", SPEC, model_output=v)
         yield victim, lambda v=victim: lba_onnx.correct("model.onnx", data, model_output=v)
         yield victim, lambda v=victim: lba_onnx.calibrate("model.onnx", data, resume_path=v)
-        yield victim, lambda v=victim: lba_onnx.sweep("model.onnx", data, journal_path=v, **grid)
+        yield victim, lambda v=victim: lba_onnx.sweep("model.onnx", data, **grid, work=lba_onnx.Work(journal_path=v))
         yield victim, lambda v=victim: lba_onnx.promote_until(converted, data, "sqnr>=1", "model.onnx", model_output=v)
         yield victim, lambda v=victim: calibration.save(v)
         yield victim, lambda v=victim: convert_with_data("model.onnx", data, model_output=v)
@@ -251,7 +253,12 @@ def calls():
     yield "data.npz", lambda: lba_onnx.correct(converted, "data.npz", model_output="data.npz")
     yield "data.npz", lambda: lba_onnx.calibrate(network(), "data.npz", resume_path="data.npz")
     yield "data.npz", lambda: lba_onnx.calibrate(network(), np.load("data.npz"), resume_path="data.npz")
-    yield "labels.npy", lambda: lba_onnx.sweep(network(), sample, "labels.npy", journal_path="labels.npy", **grid)
+    yield (
+        "labels.npy",
+        lambda: lba_onnx.sweep(
+            network(), lba_onnx.Samples(sample, "labels.npy"), **grid, work=lba_onnx.Work(journal_path="labels.npy")
+        ),
+    )
     yield (
         "labels.npy",
         lambda: lba_onnx.calibrate(network(), {"x": np.load("labels.npy", mmap_mode="r")}, resume_path="labels.npy"),
@@ -277,7 +284,9 @@ def test_plots_refuse_too(folder):
     pytest.importorskip("matplotlib")
     os.link("data.npz", "data.svg")
     calibration = lba_onnx.calibrate("model.onnx", "data.npz")
-    swept = lba_onnx.sweep("model.onnx", "data.npz", np.zeros(4, np.int64), families="M7E4", biases=10)
+    swept = lba_onnx.sweep(
+        "model.onnx", lba_onnx.Samples("data.npz", np.zeros(4, np.int64)), families="M7E4", biases=10
+    )
     for draw in (lambda: plot_node(calibration, "conv1", "data.svg"), lambda: plot_sweep(swept, "data.svg")):
         with pytest.raises(OutputError, match=r"data.svg: .* got the data, .*data.npz"):
             draw()

@@ -157,7 +157,11 @@ def test_calls_without_a_watcher_say_nothing(capsys):
 
 def test_progress_callback_hears_samples_after_each_batch_as_before():
     heard: list[tuple[int, int | None]] = []
-    lba_onnx.calibrate(network(), {"x": images(10)}, batch_size=4, progress=lambda *seen: heard.append(seen))
+    lba_onnx.calibrate(
+        network(),
+        lba_onnx.Samples({"x": images(10)}, batch_size=4),
+        execution=lba_onnx.Execution(progress=lambda *seen: heard.append(seen)),
+    )
     assert heard == [(4, 10), (8, 10), (10, 10)]
 
 

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rewrite_models import SPEC, block_function, matmul_model, model_of, nested_model, value, weights
 
+from lba_onnx import ModelFile
 from lba_onnx.errors import LbaError, ModelError, OutputError
 from lba_onnx.rewrite import convert, load_model, model_files, save_model
 
@@ -273,9 +274,9 @@ def test_output_elsewhere_gets_the_data_along(tmp_path: Path):
 
 def test_model_may_be_saved_over_itself_but_not_over_its_data(tmp_path: Path):
     path = write_external(tmp_path)
-    save_model(load_model(path), path, use_external_data_format=True)
+    save_model(load_model(path), ModelFile(path, use_external_data_format=True))
     assert files(tmp_path) == {"model.onnx", "weights.bin", "model.onnx.lba-*.data"}
-    save_model(load_model(path), path, use_external_data_format=True)
+    save_model(load_model(path), ModelFile(path, use_external_data_format=True))
     assert files(tmp_path) == {"model.onnx", "weights.bin", "model.onnx.lba-*.data"}
     assert_same_weights(path, wide_model())
     (weights,) = tmp_path.glob("*.data")
@@ -288,7 +289,7 @@ def test_external_format_moves_large_initializers_out(tmp_path: Path):
     source = wide_model()
     source.graph.initializer.append(helper.make_tensor("typed", TensorProto.FLOAT, [512], list(range(512))))
     output = tmp_path / "out.onnx"
-    returned, _ = convert(source, SPEC, model_output=output, use_external_data_format=True)
+    returned, _ = convert(source, SPEC, model_output=ModelFile(output, use_external_data_format=True))
     assert files(tmp_path) == {"out.onnx", "out.onnx.lba-*.data"}
     written = onnx.load(output, load_external_data=False)
     external = {t.name for t in written.graph.initializer if t.data_location == TensorProto.EXTERNAL}
@@ -299,7 +300,7 @@ def test_external_format_moves_large_initializers_out(tmp_path: Path):
 
 def test_single_file_format_takes_the_data_in(tmp_path: Path):
     output = tmp_path / "out.onnx"
-    convert(write_external(tmp_path / "source"), SPEC, model_output=output, use_external_data_format=False)
+    convert(write_external(tmp_path / "source"), SPEC, model_output=ModelFile(output, use_external_data_format=False))
     assert files(tmp_path) == {"source", "source/model.onnx", "source/weights.bin", "out.onnx"}
     assert_same_weights(output, wide_model())
 
@@ -331,8 +332,8 @@ def test_result_beyond_the_limit_refers_to_the_input(tmp_path: Path, monkeypatch
 def test_too_large_for_one_file_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, external: bool):
     source = write_external(tmp_path / "source") if external else wide_model()
     monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", 8000)
-    with pytest.raises(ModelError, match="pass use_external_data_format=True"):
-        convert(source, SPEC, model_output=tmp_path / "out.onnx", use_external_data_format=False)
+    with pytest.raises(ModelError, match="use_external_data_format=True writes weights beside it"):
+        convert(source, SPEC, model_output=ModelFile(tmp_path / "out.onnx", use_external_data_format=False))
     assert not list(tmp_path.glob("*out*"))
 
 
@@ -361,7 +362,7 @@ def test_failure_while_writing_leaves_the_old_files(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(step, fail)
     with pytest.raises(OSError, match="No space left"):
-        save_model(wide_model(), tmp_path / "out.onnx", use_external_data_format=True)
+        save_model(wide_model(), ModelFile(tmp_path / "out.onnx", use_external_data_format=True))
     assert files(tmp_path) == {"out.onnx", "out.onnx.data"}
     assert (tmp_path / "out.onnx").read_bytes() == b"old model"
     assert (tmp_path / "out.onnx.data").read_bytes() == b"old data"
@@ -371,7 +372,7 @@ def test_large_constant_nodes_stay_in_the_model(tmp_path: Path):
     constant = helper.make_node("Constant", [], ["w"], value=weights("value", [SIZE, SIZE]))
     ends = [value("x", shape=["rows", SIZE])], [value("y", shape=["rows", SIZE])]
     source = model_of([constant, helper.make_node("MatMul", ["x", "w"], ["y"])], *ends)
-    save_model(source, tmp_path / "out.onnx", use_external_data_format=True)
+    save_model(source, ModelFile(tmp_path / "out.onnx", use_external_data_format=True))
     assert load_model(tmp_path / "out.onnx") == source
 
 
@@ -380,7 +381,7 @@ def test_external_weights_in_subgraphs_travel(tmp_path: Path):
     inner = {a.name: a.g for a in source.graph.node[0].attribute}["then_branch"].node[0]
     graph = {a.name: a.g for a in inner.attribute}["then_branch"]
     graph.initializer.append(weights("big", [SIZE, SIZE]))
-    save_model(source, tmp_path / "out.onnx", use_external_data_format=True)
+    save_model(source, ModelFile(tmp_path / "out.onnx", use_external_data_format=True))
     (tmp_path / "moved").mkdir()
     convert(tmp_path / "out.onnx", SPEC, model_output=tmp_path / "moved" / "out.onnx")
     loaded = load_model(tmp_path / "moved" / "out.onnx", load_external_data=True)

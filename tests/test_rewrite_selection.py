@@ -6,6 +6,7 @@ import pytest
 from onnx import helper
 from rewrite_models import BOOL, SPEC, branch, model_of, nested_model, value, weights
 
+from lba_onnx import Selection
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.errors import SelectionError
 from lba_onnx.rewrite import ConversionReport, convert
@@ -20,7 +21,7 @@ def chain_report(spec: Any = SPEC, **selection: Any) -> ConversionReport:
         helper.make_node("Gemm", ["b", "w"], ["c"], name="/head/gemm"),
         helper.make_node("Einsum", ["c"], ["y"], name="einsum", equation="ij->ij"),
     ]
-    return convert(model_of(nodes, initializers=[weights("w")]), spec, **selection)[1]
+    return convert(model_of(nodes, initializers=[weights("w")]), spec, selection=Selection(**selection))[1]
 
 
 def converted(report: ConversionReport) -> list[str]:
@@ -54,7 +55,7 @@ def test_exact_name_is_not_read_as_an_expression():
         helper.make_node("MatMul", ["x", "x"], ["a"], name="a.c"),
         helper.make_node("MatMul", ["a", "a"], ["y"], name="abc"),
     ]
-    assert converted(convert(model_of(nodes), SPEC, nodes_to_exclude=["a.c"])[1]) == ["abc"]
+    assert converted(convert(model_of(nodes), SPEC, selection=Selection(nodes_to_exclude=["a.c"]))[1]) == ["abc"]
 
 
 def test_nodes_to_convert_leaves_the_others():
@@ -112,7 +113,7 @@ def test_model_without_candidates_says_so():
     model = model_of([helper.make_node("Relu", ["x"], ["y"], name="relu")])
     assert len(convert(model, SPEC)[1]) == 0
     with pytest.raises(SelectionError, match="no node that multiplies"):
-        convert(model, SPEC, nodes_to_exclude=["relu"])
+        convert(model, SPEC, selection=Selection(nodes_to_exclude=["relu"]))
 
 
 def test_specs_by_name_leave_the_other_nodes():
@@ -152,8 +153,8 @@ def test_shared_name_means_all_nodes_of_it_and_a_located_name_one():
     located = "main/choice:then_branch/same"
     assert convert(model, {"same": SPEC})[1].specs == {"main/same": SPEC, located: SPEC}
     assert convert(model, {located: OTHER_SPEC, "same": SPEC})[1].specs == {"main/same": SPEC, located: OTHER_SPEC}
-    assert converted(convert(model, SPEC, nodes_to_exclude=["main/same"])[1]) == [located]
-    assert converted(convert(model, SPEC, nodes_to_exclude=["main/.*"])[1]) == []
+    assert converted(convert(model, SPEC, selection=Selection(nodes_to_exclude=["main/same"]))[1]) == [located]
+    assert converted(convert(model, SPEC, selection=Selection(nodes_to_exclude=["main/.*"]))[1]) == []
 
 
 def test_unnamed_node_is_addressed_by_the_name_of_the_ledger():
@@ -164,4 +165,7 @@ def test_unnamed_node_is_addressed_by_the_name_of_the_ledger():
 
 
 def test_nodes_in_subgraphs_are_selected_by_name():
-    assert converted(convert(nested_model(), SPEC, nodes_to_convert=["by_.*"])[1]) == ["by_outer", "by_own"]
+    assert converted(convert(nested_model(), SPEC, selection=Selection(nodes_to_convert=["by_.*"]))[1]) == [
+        "by_outer",
+        "by_own",
+    ]

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,8 @@ import pytest
 import small_models
 import sweep_models
 
-from lba_onnx import AccumulatorSpec, calibrate, compare, convert
+from lba_onnx import AccumulatorSpec, ModelFile, Samples, Selection, calibrate, compare, convert
 from lba_onnx.errors import DataError, LbaError, ModelError
-from lba_onnx.rewrite.selection import Selection
 from lba_onnx.sweeping import GridPoint, parts, sweep
 from lba_onnx.sweeping.grid import make_grid
 from lba_onnx.sweeping.models import convert_packed, pack
@@ -24,34 +24,23 @@ CALIBRATION = {"x": small_models.images(24, seed=2)}
 
 
 def test_grid_has_all_combinations_and_the_rule_of_the_product_bias():
-    grid = make_grid(["M7E4", "M5E4"], [8, "max"], [16, None], True)
-    assert len(set(grid)) == 8
-    assert grid[:3] == (GridPoint("M7E4", 8), GridPoint("M7E4,chunk=none", 8), GridPoint("M7E4", "max"))
+    grid = make_grid(["M7E4", "M7E4,chunk=none", "M5E4"], [8, "max"])
+    assert len(set(grid)) == 6
+    assert grid[:3] == (GridPoint("M7E4", 8), GridPoint("M7E4", "max"), GridPoint("M7E4,chunk=none", 8))
     assert str(grid[0].spec) == "M7E4b10/M7E4b8"
-    assert str(grid[1].spec) == "M7E4b8/M7E4b8,chunk=none"
-    assert grid[2].spec is None
+    assert grid[1].spec is None
+    assert str(grid[2].spec) == "M7E4b8/M7E4b8,chunk=none"
 
 
 def test_grid_takes_options_in_texts_and_whole_accumulators():
-    grid = make_grid(["M7E4,chunk=8", "M7E4b12/M7E4b10,round=nearest"], [8, 9], [16, 32], True)
-    assert [str(point) for point in grid] == [
-        "M7E4,chunk=8 b8",
-        "M7E4,chunk=8 b9",
-        "M7E4b12/M7E4b10,round=nearest",
-        "M7E4b12/M7E4b10,chunk=32,round=nearest",
-    ]
+    grid = make_grid(["M7E4,chunk=8", "M7E4b12/M7E4b10,round=nearest"], [8, 9])
+    assert [str(point) for point in grid] == ["M7E4,chunk=8 b8", "M7E4,chunk=8 b9", "M7E4b12/M7E4b10,round=nearest"]
     assert grid[2].bias is None and str(grid[2].spec) == "M7E4b12/M7E4b10,round=nearest"
 
 
 @pytest.mark.parametrize(
     "axes",
-    [
-        (["M7E"], [8], 16, True),
-        ([], [8], 16, True),
-        (["M7E4"], [500], 16, True),
-        (["M7E4"], ["max"], 0, True),
-        (["M7E4"], [8], 16, []),
-    ],
+    [(["M7E"], [8]), ([], [8]), (["M7E4"], []), (["M7E4"], [500]), (["M7E4,chunk=0"], ["max"])],
 )
 def test_grid_refuses_what_is_no_arithmetic(axes):
     with pytest.raises(ValueError, match="expected|bias"):
@@ -63,7 +52,9 @@ def test_points_are_what_convert_and_compare_find():
     for point in result.points:
         specs = point.grid.spec or calibrate(MODEL, CALIBRATION, point.grid.text).specs
         converted, _ = convert(MODEL, specs)
-        assert point.comparison == compare(MODEL, converted, sweep_models.DATA, metric=sweep_models.first, batch_size=2)
+        assert point.comparison == compare(
+            MODEL, converted, Samples(sweep_models.DATA, batch_size=2), metric=sweep_models.first
+        )
         assert point.comparison.reference == result.float32
     assert len({str(point.comparison) for point in result.points}) == 4  # they are not all alike
 
@@ -77,7 +68,7 @@ def test_shards_change_nothing():
 def test_data_may_come_from_an_iterator_and_labels_apart():
     images, labels = sweep_models.DATA["x"], sweep_models.DATA["label"]
     feeds = ({"x": images[i : i + 2]} for i in range(0, len(images), 2))
-    given = sweep(MODEL, feeds, labels, **sweep_models.GRID, **sweep_models.PARTS)
+    given = sweep_models.run(Samples(feeds, labels, batch_size=2))
     assert given == sweep_models.run()
     assert given.float32.top1 is not None
 
@@ -86,14 +77,16 @@ def test_preprocess_and_max_samples_and_selection_are_passed_on():
     def halve(feeds):
         return {"x": feeds["x"] / 2}
 
-    def first_point(**settings):
-        return sweep_models.run(max_samples=6, families="M5E4", biases=8, **settings).points[0].comparison
+    def first_point(preprocess=None, **settings):
+        samples = replace(sweep_models.SAMPLES, max_samples=6, preprocess=preprocess)
+        return sweep_models.run(samples, families="M5E4", biases=8, **settings).points[0].comparison
 
-    converted, _ = convert(MODEL, AccumulatorSpec.parse("M5E4b8"), nodes_to_exclude=["conv1"])
+    selection = Selection(nodes_to_exclude=["conv1"])
+    converted, _ = convert(MODEL, AccumulatorSpec.parse("M5E4b8"), selection=selection)
     data = {"x": sweep_models.DATA["x"][:6] / 2, "label": sweep_models.DATA["label"][:6]}
-    found = first_point(preprocess=halve, nodes_to_exclude=["conv1"])
-    assert found == compare(MODEL, converted, data, batch_size=2)
-    assert found != first_point(preprocess=halve) and found != first_point(nodes_to_exclude=["conv1"])
+    found = first_point(halve, selection=selection)
+    assert found == compare(MODEL, converted, Samples(data, batch_size=2))
+    assert found != first_point(halve) and found != first_point(selection=selection)
 
 
 def test_reference_may_be_another_model():
@@ -135,8 +128,8 @@ def test_worker_with_another_version_is_refused(monkeypatch):
 
 def test_large_model_travels_as_a_path(tmp_path):
     path = tmp_path / "model.onnx"
-    _, report = convert(MODEL, AccumulatorSpec.parse("M7E4b8"), nodes_to_exclude=[".*"], model_output=path,
-                        use_external_data_format=True)  # fmt: skip
+    nothing = Selection(nodes_to_exclude=[".*"])
+    _, report = convert(MODEL, "M7E4b8", selection=nothing, model_output=ModelFile(path, use_external_data_format=True))
     assert not report.converted and list(tmp_path.glob("model.onnx.lba-*.data"))
     assert isinstance(pack(path), bytes)
     assert pack(path, max_bytes=0) == str(path)
@@ -170,11 +163,12 @@ def test_journal_of_something_else_plays_no_part(tmp_path, monkeypatch):
     ran = count_parts(monkeypatch)
     images = sweep_models.DATA["x"].copy()
     images[-1] += 1
-    changed = sweep(MODEL, {**sweep_models.DATA, "x": images}, journal_path=journal, **sweep_models.GRID,
-                    **sweep_models.PARTS)  # fmt: skip
+    changed = sweep_models.run(Samples({**sweep_models.DATA, "x": images}, batch_size=2), journal_path=journal)
     assert len(ran) == 4  # the last shard of four points
     assert changed.data_sha256 != sweep_models.run().data_sha256
-    for settings in ({"nodes_to_exclude": ["conv1"]}, {"metric": sweep_models.first}, {"underflow": False}):
+    families = [f"{family},underflow=off" for family in sweep_models.GRID["families"]]
+    selection = Selection(nodes_to_exclude=["conv1"])
+    for settings in ({"selection": selection}, {"metric": sweep_models.first}, {"families": families}):
         ran.clear()
         sweep_models.run(journal_path=journal, **settings)
         assert len(ran) == 32
@@ -211,7 +205,7 @@ def count_parts(monkeypatch) -> list[int]:
 
 
 def test_json_and_csv_hold_the_figures(tmp_path):
-    result = sweep_models.run(chunk_sizes=(16, None))
+    result = sweep_models.run(families=("M7E4", "M7E4,chunk=none", "M5E4", "M5E4,chunk=none"))
     result.save(tmp_path / "sweep.json")
     value = json.loads((tmp_path / "sweep.json").read_text())
     assert value["kind"] == "lba_onnx.sweep" and value["samples"] == sweep_models.IMAGES

@@ -38,7 +38,8 @@ def test_lists_become_points_and_files(folder):
     assert value["files"] == ["sweep.json", "sweep.csv", "sweep.svg"]
     points = [(p["family"], p["bias"], p["chunk_size"], p["underflow"]) for p in value["points"]]
     assert len(points) == 24
-    assert points[:3] == [("M7E4", -1, 16, True), ("M7E4", -1, 16, False), ("M7E4", -1, None, True)]
+    assert points[:2] == [("M7E4", -1, 16, True), ("M7E4", 10, 16, True)]
+    assert points[3:9:3] == [("M7E4", -1, 16, False), ("M7E4", -1, None, True)]
     assert points[-1] == ("M5E4", "max", None, False)
     assert len((folder / "sweep.csv").read_text().splitlines()) == 26
     assert sorted(path.name for path in folder.iterdir() if "sweep" in path.name) == [

@@ -14,11 +14,19 @@ from torch_batches import batches_of, mlp, vectors  # noqa: E402
 from torch_models import Bert, Encoder, FusedBert, ResidualNet, seeded, sequences, token_ids  # noqa: E402
 from torch_models import images as color_images  # noqa: E402
 
+from lba_onnx import Samples, native  # noqa: E402
 from lba_onnx import calibrate as calibrate_onnx  # noqa: E402
-from lba_onnx import native  # noqa: E402
 from lba_onnx.calibration import Calibration  # noqa: E402
+from lba_onnx.calibration.methods import METHODS, Mse, ZeroShot  # noqa: E402
 from lba_onnx.errors import DataError, ModelError, SelectionError  # noqa: E402
-from lba_onnx.torch import LbaConfig, calibrate, lba_sites, quantize_, set_specs_  # noqa: E402
+from lba_onnx.torch import (  # noqa: E402
+    Batches,
+    LbaConfig,
+    calibrate,
+    lba_sites,
+    quantize_,
+    set_specs_,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -44,12 +52,15 @@ def sqnr_db(expected, got) -> float:
     return float(10 * torch.log10((expected**2).sum() / ((got - expected) ** 2).sum()))
 
 
-@pytest.mark.parametrize("method", ["max", "percentile", "mse", "zero_shot"])
-@pytest.mark.parametrize("settings", [{}, {"granularity": "model"}, {"tied": True, "chunk_size": 4}])
-def test_result_is_that_of_the_same_onnx_model(method, settings):
+@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [("M4E3", {}), ("M4E3", {"granularity": "model"}), ("M4E3,chunk=4", {"is_tied": True})],
+)
+def test_result_is_that_of_the_same_onnx_model(method, family, settings):
     data = images(40)
-    expected = calibrate_onnx(network(), {"x": data}, "M4E3", method, batch_size=8, **settings)
-    result = calibrate(network_twin(), batches_of(torch.tensor(data)), "M4E3", method, **settings)
+    expected = calibrate_onnx(network(), Samples({"x": data}, batch_size=8), family, method(**settings))
+    result = calibrate(network_twin(), batches_of(torch.tensor(data)), family, method(**settings))
     assert list(result.nodes) == ["conv1", "depthwise", "classifier"]
     assert result.nodes == expected.nodes  # ranges, histograms, specs, rates, notes and warnings
     assert result.samples == expected.samples == 40
@@ -62,8 +73,8 @@ def test_result_is_that_of_the_same_onnx_model(method, settings):
 
 
 def test_result_says_what_it_comes_from_and_survives_the_file(tmp_path):
-    result = calibrate(mlp(), batches_of(vectors()), "M5E3", "mse", percentile=99.0, chunk_size=8, underflow=False)
-    assert (result.family, result.method, result.percentile) == ("M5E3,chunk=8,underflow=off", "mse", 99.0)
+    result = calibrate(mlp(), batches_of(vectors()), "M5E3,chunk=8,underflow=off", Mse(percentile=99.0))
+    assert (result.family, result.method, result.numbers) == ("M5E3,chunk=8,underflow=off", "mse", {"percentile": 99.0})
     assert all(spec.chunk_size == 8 and not spec.underflow for spec in result.specs.values())
     assert result.versions["torch"] == importlib.metadata.version("torch")
     assert len(result.data_sha256) == 64
@@ -82,13 +93,13 @@ def test_config_takes_the_specs():
         assert sqnr_db(model(data), converted(data)) > 30
 
 
-@pytest.mark.parametrize("method", ["mse", "zero_shot"])
+@pytest.mark.parametrize("method", [Mse(), ZeroShot(layer_evaluations=6)])
 def test_score_is_that_of_the_converted_model_and_never_below_max(method):
     model, data = mlp().eval(), vectors(40)
-    result = calibrate(model, batches_of(data), "M3E3", method, layer_evaluations=6 if method == "zero_shot" else 0)
+    result = calibrate(model, batches_of(data), "M3E3", method)
     scores = result.verdict.scores
     assert scores[result.verdict.chosen] >= scores["max"]
-    if method == "zero_shot":  # judged by all samples, as there are few
+    if method.name == "zero_shot":  # judged by all samples, as there are few
         quantize_(model, result.specs)
         with torch.no_grad():
             assert sqnr_db(mlp()(data), model(data)) == pytest.approx(scores["zero_shot"], rel=1e-6)
@@ -145,7 +156,7 @@ def test_samples_judged_are_not_those_fitted_to():
         runs.append(set(batch[1].tolist()))
         return model(batch[0])
 
-    result = calibrate(mlp(), batches_of(data, labels), "M4E3", "mse", metric=note, forward=forward)
+    result = calibrate(mlp(), Batches(batches_of(data, labels), forward=forward), "M4E3", "mse", metric=note)
     fitted = set.union(*(run for run in runs[5:] if not run <= set(judged)))  # 5 batches are the data pass
     assert len(set(judged)) == result.verdict.samples == 10 and not fitted & set(judged)
     assert fitted | set(judged) == set(range(40))
@@ -155,7 +166,7 @@ def test_integer_outputs_are_judged_by_agreement():
     def classes(model, batch):
         return model(batch).argmax(1)
 
-    verdict = calibrate(mlp(), batches_of(vectors()), "M3E3", "zero_shot", forward=classes).verdict
+    verdict = calibrate(mlp(), Batches(batches_of(vectors()), forward=classes), "M3E3", "zero_shot").verdict
     assert verdict.unit == "%" and all(0 <= score <= 100 for score in verdict.scores.values())
 
 
@@ -169,7 +180,7 @@ def test_model_and_random_state_stay_as_they_were():
     dataset = torch.utils.data.TensorDataset(color_images(12))
     loader = torch.utils.data.DataLoader(dataset, batch_size=4, shuffle=True)
     state = torch.get_rng_state()
-    calibrate(model, loader, "M4E3", "zero_shot", evaluations=4)
+    calibrate(model, loader, "M4E3", ZeroShot(evaluations=4))
     assert torch.equal(torch.get_rng_state(), state)
     assert [type(module) for module in model.modules()] == types and not lba_sites(model)
     assert [module.training for module in model.modules()] == modes
@@ -200,7 +211,7 @@ def test_converted_model_is_calibrated_at_its_sites():
 
 def test_layer_that_does_not_run_gets_the_default_spec_and_a_note():
     model = nn.ModuleDict({"used": nn.Linear(20, 5), "unused": nn.Linear(3, 3)})
-    result = calibrate(model, [vectors()], forward=lambda m, x: m["used"](x))
+    result = calibrate(model, Batches([vectors()], forward=lambda m, x: m["used"](x)))
     assert str(result.specs["unused"]) == "M7E4b12/M7E4b10"
     assert result.notes == {"unused": "did not run on these data: default spec"}
 
@@ -209,7 +220,7 @@ def test_progress_counts_samples_then_evaluations():
     counts = []
     dataset = torch.utils.data.TensorDataset(vectors())
     loader = torch.utils.data.DataLoader(dataset, batch_size=16)
-    calibrate(mlp(), loader, "M4E3", "zero_shot", evaluations=3, progress=lambda *c: counts.append(c))
+    calibrate(mlp(), loader, "M4E3", ZeroShot(evaluations=3), progress=lambda *c: counts.append(c))
     assert counts == [(16, 32), (32, 32), (1, 3), (2, 3), (3, 3)]
 
 
@@ -218,21 +229,32 @@ def test_progress_counts_samples_then_evaluations():
     [
         ({"family": "M7E4b10"}, ValueError, "without a bias"),
         ({"method": "best"}, ValueError, "expected a method out of"),
-        ({"max_samples": 0}, ValueError, "expected max_samples of at least 1, got 0"),
         ({"metric": "nowhere"}, ValueError, "expected a function as module:function"),
         ({"method": "mse", "metric": lambda outputs, batch: outputs}, ValueError, "expected a number per sample"),
         ({"attention": ["nowhere"]}, SelectionError, "nowhere"),
         ({"filter_fn": lambda module, name: False}, SelectionError, "nothing is selected"),
-        (
-            {"method": "mse", "forward": lambda m, x: "text"},
-            ModelError,
-            "expected a model that returns tensors, got str",
-        ),
     ],
 )
 def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         calibrate(mlp(), batches_of(vectors()), **settings)
+
+
+def test_outputs_that_are_no_tensors_are_refused():
+    with pytest.raises(ModelError, match="expected a model that returns tensors, got str"):
+        calibrate(mlp(), Batches(batches_of(vectors()), forward=lambda model, x: "text"), method="mse")
+
+
+@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (2.5, TypeError)])
+def test_batches_refuse_what_is_no_number_of_samples(count, error):
+    with pytest.raises(error, match="max_samples"):
+        Batches([], max_samples=count)
+
+
+@pytest.mark.parametrize("old", ["max_samples", "forward", "percentile", "chunk_size"])
+def test_settings_are_no_arguments(old):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{old}'"):
+        calibrate(mlp(), [vectors()], **{old: 1})
 
 
 def test_model_that_cannot_be_copied_is_refused():

@@ -11,7 +11,11 @@ from torch_batches import batches_of, mlp, vectors  # noqa: E402
 from torch_models import seeded  # noqa: E402
 
 from lba_onnx.errors import DataError  # noqa: E402
-from lba_onnx.torch import calibrate, quantize_  # noqa: E402
+from lba_onnx.torch import (  # noqa: E402
+    Batches,
+    calibrate,
+    quantize_,
+)
 from lba_onnx.torch.calibration.structure import put_together, take_apart  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -42,7 +46,7 @@ def test_every_form_of_batch_gives_the_same():
     }
     model = seeded(TwoInputs)
     results = {name: calibrate(model, batches, method="mse") for name, batches in forms.items()}
-    results["forward"] = calibrate(model, batches_of(data, labels), method="mse", forward=lambda m, b: m(b[0]))
+    results["forward"] = calibrate(model, Batches(batches_of(data, labels), forward=lambda m, b: m(b[0])), method="mse")
     expected = results.pop("tensors")
     for name, result in results.items():
         assert (name, result.nodes, result.verdict) == (name, expected.nodes, expected.verdict)
@@ -59,7 +63,7 @@ def test_all_inputs_reach_the_model():
 
 def test_samples_behind_the_limit_do_not_count():
     data = vectors()
-    limited = calibrate(mlp(), batches_of(data), max_samples=11)
+    limited = calibrate(mlp(), Batches(batches_of(data), max_samples=11))
     expected = calibrate(mlp(), [data[:8], data[8:11]])
     assert (limited.samples, limited.nodes, limited.data_sha256) == (11, expected.nodes, expected.data_sha256)
 
@@ -180,6 +184,6 @@ def test_batches_of_text_are_cut_by_sample():
     def forward(model, batch):
         return model(table[[vocabulary[text] for text in batch["text"]]])
 
-    result = calibrate(mlp(), batches, "M4E3", "mse", forward=forward)
+    result = calibrate(mlp(), Batches(batches, forward=forward), "M4E3", "mse")
     expected = calibrate(mlp(), batches_of(table), "M4E3", "mse")
     assert (result.nodes, result.verdict) == (expected.nodes, expected.verdict)

@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from torch import nn  # noqa: E402
 
+from lba_onnx import ModelFile  # noqa: E402
 from lba_onnx.torch import LbaConfig, check_export, export, export_float32, lba_sites, quantize_  # noqa: E402
 from lba_onnx.torch.exporting.report import Difference  # noqa: E402
 from tests import torch_models  # noqa: E402
@@ -189,7 +190,7 @@ def test_check_of_attention_with_external_data_and_keyword_arguments_finds_every
     model = converted(torch_models.seeded(torch_models.FusedBert), attention=["re:.*attention.self"])
     ids, mask = torch_models.token_ids(3, 6), torch.ones(3, 6, dtype=torch.int64)
     path = tmp_path / "bert.onnx"
-    export(model, ids, path, kwargs={"attention_mask": mask}, use_external_data_format=True)
+    export(model, ids, ModelFile(path, use_external_data_format=True), kwargs={"attention_mask": mask})
     report = check_export(model, path, ids, kwargs={"attention_mask": mask})
     assert report.is_bit_equal, report.summary()
     assert {layer.node for layer in report.layers} == lba_sites(model).keys()

@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from torch import nn  # noqa: E402
 
+from lba_onnx import ModelFile  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
     Float8InputQuantizer,
     Float8Quantizer,
@@ -132,7 +133,7 @@ def test_export_writes_the_metadata_of_a_converted_model(files):
 def test_exported_model_serves_evaluate_compare_and_debug(files):
     x = torch.randn(32, 20)
     data, labels = {"x": x.numpy()}, expected(files.model, x).argmax(1)
-    assert lba_onnx.evaluate(files.lba, data, labels).top1.hits == 32
+    assert lba_onnx.evaluate(files.lba, lba_onnx.Samples(data, labels)).top1.hits == 32
     assert lba_onnx.compare(files.float32, files.lba, data).samples == 32
     for reference in (files.float32, None):
         assert [layer.node for layer in lba_onnx.debug(files.lba, data, reference).layers] == ["0", "2", "4"]
@@ -381,7 +382,7 @@ def test_export_of_a_large_model_keeps_its_data_beside_it(tmp_path, monkeypatch,
     if not is_forced:
         monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", 1 << 26)
     path = tmp_path / "large.onnx"
-    export(model, x, path, use_external_data_format=True if is_forced else None)
+    export(model, x, ModelFile(path, use_external_data_format=True if is_forced else None))
     assert {file.name[:15] for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.lba-"}
     monkeypatch.undo()
     np.testing.assert_array_equal(run(path, x), expected(model, x))

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 from small_models import matmul_model, network
 
+from lba_onnx import ModelFile
 from lba_onnx.cli import main
 from lba_onnx.errors import OutputError
 from lba_onnx.files import temporary, weights_names
@@ -26,7 +27,8 @@ def listing(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-EXTERNAL = {"use_external_data_format": True}
+def external(path) -> ModelFile:
+    return ModelFile(path, use_external_data_format=True)
 
 
 def changed(model):
@@ -45,7 +47,7 @@ def weights_of(model):
 
 
 def save(model, path):
-    save_model(model, path, use_external_data_format=True)
+    save_model(model, ModelFile(path, use_external_data_format=True))
     (location,) = {e.value for t in load_model(path).graph.initializer for e in t.external_data if e.key == "location"}
     assert is_weights_name(location) and weights_of(path) == weights_of(model)
     return location
@@ -139,7 +141,7 @@ def test_file_of_somebody_else_under_the_name_of_the_weights_is_refused(tmp_path
     (tmp_path / name).unlink()
     (tmp_path / name).symlink_to("nowhere") if is_link else (tmp_path / name).write_text("somebody else's")
     with pytest.raises(OutputError, match="expected the weights that its name stands for, got something else"):
-        save_model(LARGE, tmp_path / "out.onnx", use_external_data_format=True)
+        save_model(LARGE, ModelFile(tmp_path / "out.onnx", use_external_data_format=True))
     assert listing(tmp_path) == [name]
 
 
@@ -151,13 +153,13 @@ def test_run_does_not_take_weights_for_its_own_that_another_is_removing(tmp_path
 
     def remove_late(victim):
         if is_weights_name(victim.name) and not others:
-            others.append(threading.Thread(target=save_model, args=(LARGE, path), kwargs=EXTERNAL))
+            others.append(threading.Thread(target=save_model, args=(LARGE, external(path))))
             others[0].start()
             others[0].join(0.5)  # time enough, were there no lock
         remove(victim)
 
     monkeypatch.setattr(weights_names, "remove", remove_late)
-    save_model(changed(LARGE), path, **EXTERNAL)
+    save_model(changed(LARGE), external(path))
     others[0].join()
     assert weights_of(path) == weights_of(LARGE) and len(listing(tmp_path)) == 2
 
@@ -182,7 +184,8 @@ def test_no_weights_file_where_there_are_no_large_weights(tmp_path):
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])] for name in "xy"]
     save_model(
-        helper.make_model(helper.make_graph(nodes, "g", *ends)), tmp_path / "o.onnx", use_external_data_format=True
+        helper.make_model(helper.make_graph(nodes, "g", *ends)),
+        external(tmp_path / "o.onnx"),
     )
     assert listing(tmp_path) == ["o.onnx"]
 

@@ -33,16 +33,17 @@ bool ReadField(const std::string& text, char letter, size_t* position, int* valu
 
 double FloatFormat::max_value() const { return std::ldexp(2.0 - std::ldexp(1.0, -mantissa_bits), max_exponent()); }
 
-double FloatFormat::min_value() const { return std::ldexp(1.0, -exponent_bias); }
+double FloatFormat::min_value() const { return std::ldexp(1.0, min_exponent()); }
 
 bool FloatFormat::operator==(const FloatFormat& other) const {
   return mantissa_bits == other.mantissa_bits && exponent_bits == other.exponent_bits &&
-         exponent_bias == other.exponent_bias;
+         exponent_bias == other.exponent_bias && has_infinity == other.has_infinity &&
+         has_subnormals == other.has_subnormals;
 }
 
 std::string ParseFormat(const std::string& text, FloatFormat* format) {
   size_t position = 0;
-  FloatFormat parsed;
+  FloatFormat parsed = *format;
   const bool is_read = ReadField(text, 'M', &position, &parsed.mantissa_bits) &&
                        ReadField(text, 'E', &position, &parsed.exponent_bits) &&
                        ReadField(text, 'b', &position, &parsed.exponent_bias) && position == text.size();
@@ -58,19 +59,25 @@ std::string TextOf(const FloatFormat& format) {
 }
 
 std::string CheckFormat(const FloatFormat& format) {
-  if (format.mantissa_bits < 0 || format.mantissa_bits > kMaxMantissaBits) {
-    return "expected mantissa_bits from 0 to 22, got " + std::to_string(format.mantissa_bits);
+  const bool has_codes = format.has_infinity || format.has_subnormals;
+  const int most_mantissa_bits = kMaxMantissaBits + (has_codes ? 1 : 0);
+  if (format.mantissa_bits < 0 || format.mantissa_bits > most_mantissa_bits) {
+    return "expected mantissa_bits from 0 to " + std::to_string(most_mantissa_bits) + ", got " +
+           std::to_string(format.mantissa_bits);
   }
-  if (format.exponent_bits < 1 || format.exponent_bits > 8) {
-    return "expected exponent_bits from 1 to 8, got " + std::to_string(format.exponent_bits);
+  if (format.exponent_bits < (has_codes ? 2 : 1) || format.exponent_bits > 8) {
+    return "expected exponent_bits from " + std::to_string(has_codes ? 2 : 1) + " to 8, got " +
+           std::to_string(format.exponent_bits);
   }
-  if (format.exponent_bias > kMaxExponentBias) {
-    return "expected exponent_bias of at most 126, got " + std::to_string(format.exponent_bias);
+  const int most_bias = kMaxExponentBias + (format.has_subnormals ? 1 : 0);
+  if (format.exponent_bias > most_bias) {
+    return "expected exponent_bias of at most " + std::to_string(most_bias) + ", got " +
+           std::to_string(format.exponent_bias);
   }
-  const int64_t max_exponent = (int64_t{1} << format.exponent_bits) - 1 - format.exponent_bias;  // of any int
+  const int64_t max_exponent =
+      (int64_t{1} << format.exponent_bits) - 1 - format.exponent_bias - (format.has_infinity ? 1 : 0);  // of any int
   if (max_exponent > kMaxExponent) {
-    return "expected a largest exponent 2^exponent_bits - 1 - exponent_bias of at most 127, got " +
-           std::to_string(max_exponent);
+    return "expected a largest exponent of at most 127, got " + std::to_string(max_exponent);
   }
   return "";
 }

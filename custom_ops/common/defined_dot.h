@@ -4,7 +4,10 @@
 //   Step(sum, x, w)             the sum of a chain of products with one product more
 //   Join(total, sum)            the sum of a chain of sums with one sum more
 //   Finish(total)               float32, zeros positive
-// and, where it knows adder trees, kHasTrees = true and Product(x, w), which Join adds as it does sums.
+// and, where it knows adder trees, kHasTrees = true and Product(x, w), which Join adds as it does sums. One whose outputs
+// differ by their place brings a class Output, made by At(place), with
+//   Step(sum, x, w, k), Product(x, w, k), Join(total, sum, level, k)
+// instead: k is the first product of what is added, and level 1 in innermost groups, then one more for each further out.
 #ifndef LBA_COMMON_DEFINED_DOT_H_
 #define LBA_COMMON_DEFINED_DOT_H_
 
@@ -12,6 +15,7 @@
 #include <type_traits>
 
 #include "common/host_device.h"
+#include "common/random_bits.h"
 #include "common/sum_order.h"
 
 namespace lba {
@@ -21,56 +25,101 @@ struct HasTrees : std::false_type {};
 template <class Definition>
 struct HasTrees<Definition, std::enable_if_t<Definition::kHasTrees>> : std::true_type {};
 
+// An output of a definition that is the same in every place.
+template <class Definition>
+class AnyOutput {
+ public:
+  using State = typename Definition::State;
+
+  LBA_HOST_DEVICE explicit AnyOutput(const Definition& definition) : definition_(definition) {}
+
+  LBA_HOST_DEVICE State Step(const State& sum, float x, float w, int64_t) const { return definition_.Step(sum, x, w); }
+  LBA_HOST_DEVICE State Product(float x, float w, int64_t) const { return definition_.Product(x, w); }
+  LBA_HOST_DEVICE State Join(const State& total, const State& sum, int, int64_t) const {
+    return definition_.Join(total, sum);
+  }
+
+ private:
+  const Definition& definition_;
+};
+
+template <class Definition, class = void>
+struct OutputOf {
+  using Type = AnyOutput<Definition>;
+  LBA_HOST_DEVICE static Type At(const Definition& definition, const Place&) { return Type(definition); }
+};
+template <class Definition>
+struct OutputOf<Definition, std::void_t<typename Definition::Output>> {
+  using Type = typename Definition::Output;
+  LBA_HOST_DEVICE static Type At(const Definition& definition, const Place& place) { return definition.At(place); }
+};
+
 // Products begin <= k < end in a chain. read(k, &x, &w) gives the operands of product k.
-template <class Definition, class Read>
-LBA_HOST_DEVICE typename Definition::State DefinedChain(const Definition& definition, int64_t begin, int64_t end,
-                                                        const Read& read) {
-  typename Definition::State sum = Definition::Start();
+template <class State, class Output, class Read>
+LBA_HOST_DEVICE State DefinedChain(const Output& output, int64_t begin, int64_t end, const Read& read, State sum) {
   for (int64_t k = begin; k < end; ++k) {
     float x, w;
     read(k, &x, &w);
-    sum = definition.Step(sum, x, w);
+    sum = output.Step(sum, x, w, k);
   }
   return sum;
 }
 
 // The same by an adder tree. What waits for its neighbour lies on a stack, as the bits of a counter of products do.
-template <class Definition, class Read>
-LBA_HOST_DEVICE typename Definition::State DefinedTree(const Definition& definition, int64_t begin, int64_t end,
-                                                       const Read& read) {
+template <class State, class Output, class Read>
+LBA_HOST_DEVICE State DefinedTree(const Output& output, int64_t begin, int64_t end, const Read& read,
+                                  const State& start) {
   constexpr int kMostWaiting = 12;  // of SumOrder::kLargestTree products
-  typename Definition::State waiting[kMostWaiting];
+  State waiting[kMostWaiting];
+  int64_t firsts[kMostWaiting];  // product of each
   int count = 0;
   for (int64_t k = begin; k < end; ++k) {
     float x, w;
     read(k, &x, &w);
-    typename Definition::State sum = definition.Product(x, w);
-    for (int64_t seen = k - begin + 1; seen % 2 == 0; seen /= 2) sum = definition.Join(waiting[--count], sum);
-    waiting[count++] = sum;
+    State sum = output.Product(x, w, k);
+    int64_t first = k;
+    for (int64_t seen = k - begin + 1; seen % 2 == 0; seen /= 2) {
+      sum = output.Join(waiting[--count], sum, 1, first);
+      first = firsts[count];
+    }
+    waiting[count] = sum;
+    firsts[count++] = first;
   }
-  typename Definition::State sum = waiting[--count];
-  if (end - begin == 1) return definition.Join(Definition::Start(), sum);
-  while (count > 0) sum = definition.Join(waiting[--count], sum);
-  return sum;
+  if (end - begin == 1) return output.Join(start, waiting[0], 1, begin);
+  for (; count > 1; --count) {
+    waiting[count - 2] = output.Join(waiting[count - 2], waiting[count - 1], 1, firsts[count - 1]);
+  }
+  return waiting[0];
 }
 
 template <class Definition, class Read>
-LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, const SumOrder& order, const Read& read) {
-  typename Definition::State sums[SumOrder::kMostLevels];
-  for (int level = 0; level < order.levels; ++level) sums[level] = Definition::Start();
+LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, const SumOrder& order, const Place& place,
+                                 const Read& read) {
+  using State = typename Definition::State;
+  const auto output = OutputOf<Definition>::At(definition, place);
+  State sums[SumOrder::kMostLevels];
+  int64_t firsts[SumOrder::kMostLevels];  // product of each
+  for (int level = 0; level < order.levels; ++level) {
+    sums[level] = Definition::Start();
+    firsts[level] = 0;
+  }
   for (int64_t begin = 0; begin < depth; begin += order.chunk()) {
     const int64_t end = order.chunk() < depth - begin ? begin + order.chunk() : depth;
-    typename Definition::State sum;
+    int64_t first = begin;
+    State sum;
     if constexpr (HasTrees<Definition>::value) {
-      sum = order.is_tree ? DefinedTree(definition, begin, end, read) : DefinedChain(definition, begin, end, read);
+      sum = order.is_tree ? DefinedTree(output, begin, end, read, Definition::Start())
+                          : DefinedChain(output, begin, end, read, Definition::Start());
     } else {
-      sum = DefinedChain(definition, begin, end, read);
+      sum = DefinedChain(output, begin, end, read, Definition::Start());
     }
     for (int level = 0;; ++level) {
-      sums[level] = definition.Join(sums[level], sum);
+      sums[level] = output.Join(sums[level], sum, level + 2, first);
       if (!order.Passes(level, end, depth)) break;
       sum = sums[level];
+      first = firsts[level];
       sums[level] = Definition::Start();
+      firsts[level] = end;
     }
   }
   return definition.Finish(sums[order.levels - 1]);

@@ -1,4 +1,4 @@
-"""Options of a text given as Python values, as functions and commands take them beside a text.
+"""Options of a text given as Python values, as commands take them beside a text and files of before keep them.
 
 chunk_size=32, underflow=False   ->   {"chunk": "32", "underflow": "off"}
 """

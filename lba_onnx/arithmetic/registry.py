@@ -76,7 +76,9 @@ def parse_family(text: str) -> AccumulatorFamily:
         ValueError: It is none; the message says at which character.
     """
     if not isinstance(text, str):
-        raise TypeError(f"expected a family of formats as text such as 'M7E4', got {type(text).__name__}")
+        raise TypeError(
+            f"expected a family as text such as 'M7E4' or 'M7E4,chunk=32,underflow=off', got {type(text).__name__}"
+        )
     read = read_text(text)
     kind = _kind_of(read)
     if kind.read_family is None:

@@ -52,7 +52,8 @@ def assemble(
         data_sha256=seen.data_sha256,
         versions={name: package_version(name) for name in packages},
         verdict=chosen.verdict,
-        **request.to_json(),
+        numbers=request.method.to_json(),
+        **request.described(),
     )
 
 

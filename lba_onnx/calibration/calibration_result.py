@@ -3,7 +3,6 @@
     {"kind": "lba_onnx.calibration", "schema": 2,
      "family": "M7E4", "method": "mse", "granularity": "layer" | "model", "tied": false,
      "percentile": 99.99 | null, "evaluations": 12 | null, "layer_evaluations": 0 | null,
-     "chunk_size": 16 | null, "underflow": true,
      "samples": 256, "data_sha256": "...", "versions": {"lba-onnx": "0.1.0", ...},
      "verdict": {"unit": "dB", "samples": 64, "scores": {"max": 23.5, "mse": 24.1}, "chosen": "mse", ...} | null,
      "data_warnings": ["which sample alone sets the range of many nodes, and what that costs", ...],
@@ -13,7 +12,8 @@
                          "note": "" | "why the spec is not chosen by the data alone",
                          "warning": "" | "where the family is too narrow, and which would lose less"}}}
 
-Readers refuse other kinds and schemas; unknown entries are ignored, and "data_warnings" may be missing.
+Readers refuse other kinds and schemas; unknown entries are ignored, and "data_warnings" and numbers of methods, such as
+"percentile", may be missing. Files of before have "chunk_size" and "underflow" beside the family.
 """
 
 import os
@@ -25,6 +25,7 @@ from lba_onnx.arithmetic import Accumulator, parse_family
 from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.calibration.json_entry import read_entry
+from lba_onnx.calibration.methods import METHODS, NUMBERS
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
@@ -90,9 +91,7 @@ class Calibration:
         versions: Names of packages to their versions.
         granularity: "layer" for biases of each node's own, "model" for the same everywhere.
         tied: Whether the product's bias follows from the accumulator's.
-        percentile: Percent of the sampled values that the method held; None where it plays no part.
-        evaluations: Budget of a search for changes to all nodes; None for methods that do not search.
-        layer_evaluations: Its budget for changes to single nodes; None for methods that do not search.
+        numbers: The numbers of the method that the result depends on, by name: `percentile`, `evaluations`.
         verdict: How the choices fared by the model's own output; None for methods that do not look at it.
         data_warnings: Samples that alone set the ranges of many nodes: which, what that costs and what to do.
         sources: The files that were read, which `save` does not write over; not kept in files.
@@ -106,9 +105,7 @@ class Calibration:
     versions: dict[str, str]
     granularity: str = "layer"
     tied: bool = False
-    percentile: float | None = None
-    evaluations: int | None = None
-    layer_evaluations: int | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     data_warnings: tuple[str, ...] = ()
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
@@ -123,7 +120,8 @@ class Calibration:
         """What the specs were chosen from, without the nodes; `convert` keeps it in the model."""
         verdict = None if self.verdict is None else self.verdict.to_json()
         settings = {name: getattr(self, name) for name in _SETTINGS}
-        return {**settings, "verdict": verdict, "data_warnings": list(self.data_warnings)}
+        numbers = {**dict.fromkeys(NUMBERS), **self.numbers}
+        return {**settings, **numbers, "verdict": verdict, "data_warnings": list(self.data_warnings)}
 
     @property
     def notes(self) -> dict[str, str]:
@@ -183,7 +181,8 @@ class Calibration:
         if not all(isinstance(text, str) for text in warnings):
             raise TypeError(f"expected 'data_warnings' as a list of texts, got {warnings!r:.100}")
         read = None if verdict is None else Verdict.from_json(verdict)
-        return cls(nodes=nodes, **settings, verdict=read, data_warnings=tuple(warnings))
+        numbers = _read_numbers(settings["method"], value)
+        return cls(nodes=nodes, **settings, numbers=numbers, verdict=read, data_warnings=tuple(warnings))
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {
@@ -191,9 +190,6 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "method": (str,),
     "granularity": (str,),
     "tied": (bool,),
-    "percentile": (float, int, type(None)),
-    "evaluations": (int, type(None)),
-    "layer_evaluations": (int, type(None)),
     "samples": (int,),
     "data_sha256": (str,),
     "versions": (dict,),
@@ -208,6 +204,16 @@ def _read_family(text: str, value: Mapping[str, Any]) -> str:
         if name in value
     }
     return str(parse_family(with_defaults(text, option_texts(**told))))
+
+
+def _read_numbers(method: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a method; those that are null play no part."""
+    known = {**NUMBERS, **(METHODS[method].numbers() if method in METHODS else {})}
+    found = {name: read_entry(value, name, int, float, type(None)) for name in known if name in value}
+    numbers = {name: number for name, number in found.items() if number is not None}
+    for name, number in numbers.items():
+        known[name].check(name, number)
+    return numbers
 
 
 def _read_node(name: str, value: Any) -> NodeCalibration:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.arithmetic import parse_family
-from lba_onnx.arithmetic.arguments import option_texts, with_defaults
-from lba_onnx.calibration.methods import NUMBERS, Method, make_method
+from lba_onnx.arithmetic import AccumulatorFamily, parse_family
+from lba_onnx.calibration.methods import Method, as_method
 from lba_onnx.calibration.settings import Settings
 
 
@@ -14,42 +13,33 @@ class Request:
     """What is asked for.
 
     Attributes:
-        settings: What is asked of every method.
-        method: The method with its numbers.
+        family: The accumulators to choose from: all that differ in their biases.
+        method: The method with its settings.
     """
 
-    settings: Settings
+    family: AccumulatorFamily
     method: Method
 
     @classmethod
-    def of(
-        cls,
-        family: str,
-        method: str,
-        *,
-        granularity: str,
-        tied: bool,
-        chunk_size: int | None,
-        underflow: bool,
-        **numbers: Any,
-    ) -> "Request":
-        """Read what users say: chunk_size and underflow where the family does not, the numbers of `methods.NUMBERS`.
+    def of(cls, family: str, method: str | Method) -> "Request":
+        """Read what users say.
 
         Raises:
-            TypeError: A number is none.
-            ValueError: Something is out of range.
+            TypeError: The family is no text.
+            ValueError: There is no such family or method.
         """
-        options = option_texts(chunk_size=chunk_size, underflow=underflow)
-        settings = Settings(parse_family(with_defaults(family, options)), granularity, tied)
-        return cls(settings, make_method(method, settings, **numbers))
+        return cls(parse_family(family), as_method(method))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what the result depends on, as a JSON object; null for numbers that play no part in it."""
+    @property
+    def settings(self) -> Settings:
+        """What is asked for, whatever the method."""
+        return Settings(self.family, self.method.granularity, self.method.is_tied)
+
+    def described(self) -> dict[str, Any]:
+        """Return what the result depends on, but for the numbers of the method, as JSON values."""
         return {
-            "family": str(self.settings.family),
+            "family": str(self.family),
             "method": self.method.name,
-            "granularity": self.settings.granularity,
-            "tied": self.settings.is_tied,
-            **dict.fromkeys(NUMBERS),
-            **self.method.to_json(),
+            "granularity": self.method.granularity,
+            "tied": self.method.is_tied,
         }

@@ -24,19 +24,11 @@ class Settings:
         family: The accumulators to choose from: all that differ in their biases.
         granularity: "layer", biases of each node's own; "model", the same for all.
         is_tied: Whether the products' bias follows from the sums' by the family's rule.
-
-    Raises:
-        ValueError: Something is out of range.
     """
 
     family: AccumulatorFamily
-    granularity: str = "layer"
+    granularity: str = GRANULARITIES[0]
     is_tied: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        if self.granularity not in GRANULARITIES:
-            raise ValueError(f"expected a granularity out of {', '.join(GRANULARITIES)}, got {self.granularity!r}")
 
     @property
     def default(self) -> Exponents:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
     from lba_onnx.rewrite.report import ConversionReport
+    from lba_onnx.rewrite.selection import Selection
 
 
 class TrialModel:
@@ -52,28 +53,29 @@ class TrialModel:
 
 
 @contextmanager
-def open_trial_model(model: Any, wide: Accumulator, selection: Mapping[str, Any]) -> Iterator[TrialModel]:
+def open_trial_model(model: Any, wide: Accumulator, selection: "Selection") -> Iterator[TrialModel]:
     """Convert a model to wide accumulators, in memory or, where its weights are too large for that, on disk.
 
     Args:
         model: Path, bytes or ModelProto.
         wide: The accumulator that stands for float32.
-        selection: Arguments of `convert` that select nodes.
+        selection: Which nodes to convert.
 
     Raises:
         ModelError: No node is selected and convertible, or the model cannot be read.
     """
     from lba_onnx.rewrite.conversion import convert
+    from lba_onnx.rewrite.model_file import ModelFile
     from lba_onnx.rewrite.model_files import external_tensors
 
-    converted, report = convert(model, wide, **selection)
+    converted, report = convert(model, wide, selection=selection)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
     with scratch_folder() as folder:
-        path = folder / "converted.onnx"
-        converted, _ = convert(model, wide, model_output=path, use_external_data_format=True, **selection)
+        output = ModelFile(folder / "converted.onnx", use_external_data_format=True)
+        converted, _ = convert(model, wide, selection=selection, model_output=output)
         yield TrialModel(converted, names, folder)
 
 

@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 @options.batching
 @options.common
 def calibrate_command(
-    onnx_path: Path, output_path: Path, calibration_data_path: Path, as_json: bool, **settings: Any
+    onnx_path: Path, output_path: Path, calibration_data_path: Path, as_json: bool, **given: Any
 ) -> None:
     """Choose an accumulator per node from sample data.
 
     The result is a JSON file for `lba-onnx convert --calibration_path`.
     """
     check_files(
-        {"calibration": output_path, "progress file": settings["resume_path"]},
+        {"calibration": output_path, "progress file": given["resume_path"]},
         models={"model": onnx_path},
         data={"calibration data": calibration_data_path},
-        functions={name: settings[name] for name in ("metric", "preprocess")},
+        functions={name: given[name] for name in ("metric", "preprocess")},
     )
-    result = run_calibration(onnx_path, calibration_data_path, settings)
+    result = _calibrate(onnx_path, calibration_data_path, given)
     result.save(output_path)
     if as_json:
         print_json({"output_path": str(output_path), **result.to_json()})
@@ -57,12 +57,16 @@ def calibrate_command(
     print_text(calibration_table(result), *lines, f"wrote {output_path}")
 
 
-def run_calibration(onnx_path: Path, data_path: Path, settings: dict[str, Any]) -> "Calibration":
-    """Calibrate with a progress bar; `settings` are the keyword arguments of `calibrate`."""
+def _calibrate(onnx_path: Path, data_path: Path, given: dict[str, Any]) -> "Calibration":
+    """Calibrate with a progress bar."""
     from lba_onnx.calibration import calibrate
+    from lba_onnx.cli.settings import take_execution, take_family, take_method, take_samples, take_selection
 
+    samples, selection = take_samples(given, data_path), take_selection(given)
+    family, method = take_family(given), take_method(given)
     with progress_bar("calibrating") as progress:
-        return calibrate(onnx_path, data_path, progress=progress, **settings)
+        execution = take_execution(given, progress)
+        return calibrate(onnx_path, samples, family, method, selection=selection, execution=execution, **given)
 
 
 def calibration_table(calibration: "Calibration") -> TextTable:

@@ -42,17 +42,20 @@ def compare_command(
     data_path: Path,
     labels_path: Path | None,
     as_json: bool,
-    **settings: Any,
+    **given: Any,
 ) -> None:
     """Measure a converted model beside the float32 one.
 
     Agreement, cosine, SQNR and the largest difference need no labels; top-1 and top-5 do. Ranges are 95 % confidence
     intervals; "no difference shown" stands where that of the difference holds 0.
     """
+    from lba_onnx.cli.settings import take_execution, take_samples
     from lba_onnx.evaluation import compare
 
+    samples = take_samples(given, data_path, labels_path)
     with progress_bar("comparing") as progress:
-        result = compare(reference_path, candidate_path, data_path, labels_path, progress=progress, **settings)
+        execution = take_execution(given, progress)
+        result = compare(reference_path, candidate_path, samples, execution=execution, **given)
     if as_json:
         print_json(result.to_json())
         return

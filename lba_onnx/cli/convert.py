@@ -25,7 +25,7 @@ _OF_CALIBRATION = (
     "family",
     "method",
     "granularity",
-    "tied",
+    "is_tied",
     *NUMBERS,
     "resume_path",
 )
@@ -80,9 +80,7 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
 @options.selection
 @options.batching
 @options.common
-def convert_command(
-    onnx_path: Path, output_path: Path, report_path: Path | None, as_json: bool, **settings: Any
-) -> None:
+def convert_command(onnx_path: Path, output_path: Path, report_path: Path | None, as_json: bool, **given: Any) -> None:
     """Put low-bit accumulators into a model.
 
     Takes one accumulator for all nodes (--spec), a calibration (--calibration_path), or data to calibrate on
@@ -90,12 +88,12 @@ def convert_command(
     kept apart.
     """
     check_files(
-        {"converted model": output_path, "report": report_path, "progress file": settings["resume_path"]},
+        {"converted model": output_path, "report": report_path, "progress file": given["resume_path"]},
         models={"model": onnx_path},
-        data={"calibration": settings["calibration_path"], "calibration data": settings["calibration_data_path"]},
-        functions={name: settings[name] for name in ("metric", "preprocess")},
+        data={"calibration": given["calibration_path"], "calibration data": given["calibration_data_path"]},
+        functions={name: given[name] for name in ("metric", "preprocess")},
     )
-    result = _convert(onnx_path, output_path, settings)
+    result = _convert(onnx_path, output_path, given)
     if not result.conversion.converted:
         logging.getLogger(__name__).warning("%s", result.conversion.summary())
     described = result.to_json()
@@ -113,50 +111,55 @@ def _wrote(path: Path | None) -> list[str]:
     return [] if path is None else [f"wrote {path}"]
 
 
-def _convert(onnx_path: Path, output_path: Path, settings: dict[str, Any]) -> "ConvertedModel":
+def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "ConvertedModel":
     """Convert; with data calibrate, correct and measure as well."""
-    from lba_onnx.arithmetic import parse_family
+    from lba_onnx.cli.settings import take_family, take_method, take_samples, take_selection
+    from lba_onnx.data.execution import Execution
     from lba_onnx.post_training import convert_only, convert_with_data
+    from lba_onnx.rewrite import ModelFile
 
-    data, with_correction = settings.pop("calibration_data_path"), settings.pop("with_correction")
+    data, with_correction = given.pop("calibration_data_path"), given.pop("with_correction")
     if with_correction and data is None:
         raise click.UsageError("--correct takes samples, --calibration_data_path")
-    spec = _choose_spec(data, settings)
-    of_calibration = {name: settings.pop(name) for name in (*_OF_CALIBRATION, *_OF_ARITHMETIC)}
-    of_data = {name: settings.pop(name) for name in _OF_DATA}
-    family = str(parse_family(of_calibration.pop("family")))
+    spec = _choose_spec(data, given)
+    selection, samples = take_selection(given), take_samples(given, data)
+    method, family = take_method(given), take_family(given)
+    resume_path, metric = given.pop("resume_path"), given.pop("metric")
+    providers = given.pop("providers")
+    output = ModelFile(output_path, use_external_data_format=given.pop("use_external_data_format"))
     if data is None and spec is not None:
-        return convert_only(onnx_path, spec, model_output=output_path, **settings)
-    if spec is None:
-        of_data |= of_calibration
+        return convert_only(onnx_path, spec, selection=selection, model_output=output, **given)
+    calibration = {"method": method, "resume_path": resume_path} if spec is None else {}
     with progress_bar("converting") as progress:
         return convert_with_data(
             onnx_path,
-            data,
+            samples,
             family if spec is None else spec,
             with_correction=with_correction is not False,
-            progress=progress,
-            model_output=output_path,
-            **settings,
-            **of_data,
+            metric=metric,
+            selection=selection,
+            execution=Execution(providers, progress),
+            model_output=output,
+            **calibration,
+            **given,
         )
 
 
-def _choose_spec(data: Path | None, settings: dict[str, Any]) -> "Specs | Calibration | None":
+def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | Calibration | None":
     """Return the specs that are given; None where the data are to say."""
     from lba_onnx.arithmetic import as_spec
     from lba_onnx.arithmetic.arguments import option_texts, with_options
     from lba_onnx.calibration import Calibration
 
-    sources = {name: settings.pop(name) for name in _UNUSED}
-    given = [name for name, value in sources.items() if value is not None]
-    if len(given) > 1 or (not given and data is None):
+    sources = {name: options.pop(name) for name in _UNUSED}
+    stated = [name for name, value in sources.items() if value is not None]
+    if len(stated) > 1 or (not stated and data is None):
         raise click.UsageError("expected one of --spec, --calibration_path and --calibration_data_path")
-    for source in given:
+    for source in stated:
         _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
     text, file = sources.values()
     if text is not None:
-        flags = {name: settings[name] for name in _OF_ARITHMETIC if _is_given(name)}
+        flags = {name: options[name] for name in _OF_ARITHMETIC if _is_given(name)}
         return as_spec(with_options(text, option_texts(**flags)))
     return None if file is None else Calibration.load(file)
 

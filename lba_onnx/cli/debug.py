@@ -1,6 +1,7 @@
 """lba-onnx debug: which layer of a converted model hurts, why, and which to promote."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures, names
 
 if TYPE_CHECKING:
+    from lba_onnx.data.samples import Samples
     from lba_onnx.diagnosis import Diagnosis, Promotion
 
-_OF_BOTH = ("batch_size", "preprocess", "shared_inputs", "providers")
 _SENTENCES = 3
 
 
@@ -60,78 +61,75 @@ def debug_command(
     reference_path: Path | None,
     as_json: bool,
     samples_alone: int,
-    max_samples: int | None,
-    **settings: Any,
+    **given: Any,
 ) -> None:
     """Show which layer of a converted model hurts, and why.
 
     Looks at 64 samples (256 for --promote_until) unless --max_samples says otherwise. Labels and --metric are for
     --promote_until alone.
     """
+    from lba_onnx.cli.settings import take_execution, take_samples
     from lba_onnx.diagnosis import debug
 
-    limit = {} if max_samples is None else {"max_samples": max_samples}
-    common = {name: settings.pop(name) for name in _OF_BOTH} | limit
     check_files(
-        {"promoted model": settings["output_path"]},
+        {"promoted model": given["output_path"]},
         models={"model": onnx_path, "reference": reference_path},
         data={"data": data_path, "labels": labels_path},
-        functions={"metric": settings["metric"], "preprocess": common["preprocess"]},
+        functions={name: given[name] for name in ("metric", "preprocess")},
     )
-    _check_promotion({**settings, "labels_path": labels_path})
+    _check_promotion({**given, "labels_path": labels_path})
+    samples = take_samples(given, data_path, labels_path)
     with progress_bar("looking at layers") as progress:
-        diagnosis = debug(
-            onnx_path, data_path, reference_path, samples_alone=samples_alone, progress=progress, **common
-        )
+        execution = take_execution(given, progress)
+        diagnosis = debug(onnx_path, samples, reference_path, samples_alone=samples_alone, execution=execution)
     promotion = None
-    if settings["condition"] is not None:
+    if given["condition"] is not None:
         order = [layer.node for layer in diagnosis.ranking] if diagnosis.samples_alone else None
-        paths = onnx_path, data_path, reference_path, labels_path
-        promotion = _promote(*paths, order, {**settings, **common})
+        promotion = _promote(onnx_path, samples, reference_path, order, execution.providers, given)
     if as_json:
         print_json({**diagnosis.to_json(), **({"promotion": promotion.to_json()} if promotion else {})})
         return
     print_text(_errors(diagnosis), _causes(diagnosis), _events(diagnosis), *diagnosis.sentences(_SENTENCES))
     if promotion is not None:
-        print_text(_steps(promotion), *_outcome(promotion, settings["output_path"]))
+        print_text(_steps(promotion), *_outcome(promotion, given["output_path"]))
 
 
-def _check_promotion(settings: dict[str, Any]) -> None:
+def _check_promotion(given: dict[str, Any]) -> None:
     """Refuse, before any work is done, what cannot be promoted to."""
     from lba_onnx.arithmetic import parse_family
     from lba_onnx.diagnosis.condition import Condition
 
-    if settings["condition"] is not None:
-        Condition.parse(settings["condition"])
-    if settings["wider"] is not None:
-        parse_family(settings["wider"])
+    if given["condition"] is not None:
+        Condition.parse(given["condition"])
+    if given["wider"] is not None:
+        parse_family(given["wider"])
     for name in ("wider", "output_path", "metric", "labels_path"):
-        if settings["condition"] is None and settings[name] is not None:
+        if given["condition"] is None and given[name] is not None:
             raise click.UsageError(f"--{name} plays no part without --promote_until")
 
 
 def _promote(
     onnx_path: Path,
-    data_path: Path,
+    samples: "Samples",
     reference_path: Path | None,
-    labels_path: Path | None,
     order: list[str] | None,
-    settings: dict[str, Any],
+    providers: Sequence[str],
+    given: dict[str, Any],
 ) -> "Promotion":
+    from lba_onnx.data.execution import Execution
     from lba_onnx.diagnosis import promote_until
 
-    condition, output_path = settings.pop("condition"), settings.pop("output_path")
     with progress_bar("promoting layers") as progress:
         return promote_until(
             onnx_path,
-            data_path,
-            condition,
+            samples,
+            given["condition"],
             reference_path,
-            labels=labels_path,
+            wider=given["wider"],
+            metric=given["metric"],
             order=order,
-            model_output=output_path,
-            progress=progress,
-            **settings,
+            execution=Execution(providers, progress),
+            model_output=given["output_path"],
         )
 
 

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 @options.metric
 @options.batching
 @options.common
-def evaluate_command(
-    onnx_path: Path, data_path: Path, labels_path: Path | None, as_json: bool, **settings: Any
-) -> None:
+def evaluate_command(onnx_path: Path, data_path: Path, labels_path: Path | None, as_json: bool, **given: Any) -> None:
     """Measure the accuracy of one model.
 
     Top-1 and top-5 need labels. Ranges are 95 % confidence intervals. Without top-1, the range of each output is shown.
     To measure a converted model beside the float32 one, use `lba-onnx compare`.
     """
+    from lba_onnx.cli.settings import take_execution, take_samples
     from lba_onnx.evaluation import evaluate
 
+    samples = take_samples(given, data_path, labels_path)
     with progress_bar("evaluating") as progress:
-        result = evaluate(onnx_path, data_path, labels_path, progress=progress, **settings)
+        result = evaluate(onnx_path, samples, execution=take_execution(given, progress), **given)
     if as_json:
         print_json(result.to_json())
         return

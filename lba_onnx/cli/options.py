@@ -209,7 +209,7 @@ calibration = combine(
         show_default=True,
         help="Biases of each layer's own, or the same for the whole model.",
     ),
-    click.option("--tied", is_flag=True, help="Derive the product's bias from the accumulator's."),
+    click.option("--tied", "is_tied", is_flag=True, help="Derive the product's bias from the accumulator's."),
     *(
         click.option(f"--{name}", type=_range_of(number), default=number.default, show_default=True, help=number.help)
         for name, number in NUMBERS.items()

@@ -1,5 +1,6 @@
 """lba-onnx sweep: a model measured over families, biases and chunk sizes."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures
 
 if TYPE_CHECKING:
+    from lba_onnx.data.execution import Progress
     from lba_onnx.sweeping import Sweep
     from lba_onnx.sweeping.sweep_result import SweepPoint
 
@@ -141,33 +143,30 @@ def sweep_command(
     plot_path: Path | None,
     plot_over: str | None,
     as_json: bool,
-    **settings: Any,
+    **given: Any,
 ) -> None:
     """Measure a model over families, biases and chunk sizes.
 
     What is found is kept in OUTPUT_PATH.journal until the sweep is complete: a sweep that was interrupted and is
     started again goes on from there.
     """
-    from lba_onnx.sweeping import sweep
     from lba_onnx.sweeping.plot import check_plot, plot_sweep
 
     journal_path = output_path.with_name(f"{output_path.name}.journal")
     check_files(
         {"sweep": output_path, "table": csv_path, "plot": plot_path, "journal": journal_path},
-        models={"model": onnx_path, "reference": settings["reference_path"]},
+        models={"model": onnx_path, "reference": given["reference_path"]},
         data={
             "data": data_path,
             "labels": labels_path,
-            "calibration data": settings["calibration_data_path"],
+            "calibration data": given["calibration_data_path"],
         },
-        functions={name: settings[name] for name in ("metric", "preprocess")},
+        functions={name: given[name] for name in ("metric", "preprocess")},
     )
     if plot_path is not None:
         check_plot(plot_path, plot_over)
-    settings["reference"] = settings.pop("reference_path")
-    settings["calibration_data"] = settings.pop("calibration_data_path")
     with progress_bar("sweeping") as progress:
-        result = sweep(onnx_path, data_path, labels_path, journal_path=journal_path, progress=progress, **settings)
+        result = _sweep(onnx_path, data_path, labels_path, {**given, "journal_path": journal_path}, progress)
     result.save(output_path)
     journal_path.unlink(missing_ok=True)
     if csv_path is not None:
@@ -175,6 +174,40 @@ def sweep_command(
     if plot_path is not None:
         plot_sweep(result, plot_path, plot_over)
     _print(result, as_json, [path for path in (output_path, csv_path, plot_path) if path is not None])
+
+
+def _sweep(
+    onnx_path: Path, data_path: Path, labels_path: Path | None, given: dict[str, Any], progress: "Progress"
+) -> "Sweep":
+    from lba_onnx.cli.settings import take_execution, take_reading, take_selection
+    from lba_onnx.data.samples import Samples
+    from lba_onnx.sweeping import Work, sweep
+
+    reading, calibration_path = take_reading(given), given["calibration_data_path"]
+    to_calibrate = {**reading, "max_samples": None}
+    return sweep(
+        onnx_path,
+        Samples(data_path, labels_path, **reading),
+        families=_families(given),
+        biases=given["biases"],
+        calibration_data=None if calibration_path is None else Samples(calibration_path, **to_calibrate),
+        reference=given["reference_path"],
+        metric=given["metric"],
+        selection=take_selection(given),
+        work=Work(**{name: given[name] for name in ("workers", "scheduler", "shard_size", "journal_path")}),
+        execution=take_execution(given, progress),
+    )
+
+
+def _families(given: dict[str, Any]) -> list[str]:
+    """Return the texts, each with all combinations of the options that it does not mention."""
+    from lba_onnx.arithmetic.arguments import option_texts, with_defaults
+
+    combinations = itertools.product(given["families"], given["chunk_sizes"], given["underflow"])
+    return [
+        with_defaults(text, option_texts(chunk_size=chunk_size, underflow=underflow))
+        for text, chunk_size, underflow in combinations
+    ]
 
 
 def _print(result: "Sweep", as_json: bool, files: list[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.correction.estimation import estimate, widened
 from lba_onnx.correction.estimators import ESTIMATORS
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess
-from lba_onnx.data.execution import Progress
+from lba_onnx.data.batches import Batch
+from lba_onnx.data.execution import Execution
 from lba_onnx.data.finite import finite_batches
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import read_samples
+from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.split import hold_out
 from lba_onnx.data.watching import enter_phase, part
@@ -49,14 +50,8 @@ def correct(
     *,
     estimators: Sequence[str] = tuple(ESTIMATORS),
     metric: "Metric | str | None" = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    max_samples: int = DEFAULT_MAX_SAMPLES,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Collection[str] = (),
-    progress: Progress | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    execution: Execution = Execution(),
     model_output: str | PathLike[str] | None = None,
-    use_external_data_format: bool | None = None,
 ) -> "tuple[onnx.ModelProto, CorrectionReport]":
     """Undo, without training, what truncation systematically takes away from a converted model's dot products.
 
@@ -67,17 +62,12 @@ def correct(
 
     Args:
         model: Path, bytes or ModelProto of a converted model that has not been corrected.
-        data: Samples, in any form that `data.blocks.open_blocks` takes; labels are needed by a metric only.
+        data: `Samples`, or plain data in any form that they take; labels are needed by a metric only. The samples
+            stay in memory: 96, from the start of the data, where no max_samples says otherwise.
         estimators: Which to try: "scale", "affine", "chain".
         metric: What to choose by, as `evaluate` takes it; by default the SQNR of the outputs against float32.
-        batch_size: Samples per run where the model leaves it open.
-        max_samples: How many samples to use, from the start of the data; they stay in memory.
-        preprocess: Called with the arrays of each feed; returns what the model is fed.
-        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
-        progress: Called with the samples run so far and those to run in all, over all estimators.
-        providers: onnxruntime's execution providers.
+        execution: How models run. Progress is told in samples, over all estimators.
         model_output: A file to write the result to, as for `convert`.
-        use_external_data_format: As for `convert`.
 
     Returns:
         The corrected model (a copy of the model where none is better) and what was done.
@@ -89,22 +79,21 @@ def correct(
         ValueError: An estimator or a number is not as described.
     """
     _check_estimators(estimators)
-    read = chain(model_inputs(model), data_inputs(data), function_inputs(metric=metric, preprocess=preprocess))
+    read = chain(model_inputs(model), data_inputs(data), function_inputs(metric=metric))
     check_outputs({"corrected model": model_output}, read)
     opened = open_model(model)
     _check_correctable(opened.proto)
     with runnable(opened) as file:
-        inputs = describe_inputs(make_session(file, providers=providers))
-    batches = read_samples(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
-    samples = _Samples(batches, inputs)
-    trials = _Trials(opened, samples, metric, providers, progress, len(estimators))
+        inputs = describe_inputs(make_session(file, providers=execution.providers))
+    samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs)
+    trials = _Trials(opened, samples, metric, execution, len(estimators))
     for estimator in estimators:
         trials.run(estimator)
     report = trials.report()
     _LOG.info("%s", report.summary())
     corrected = trials.fold(report.estimator)
     set_metadata(corrected.proto, CORRECTION_KEY, json.dumps(_provenance(report)))
-    return deliver(corrected, model_output, use_external_data_format), report
+    return deliver(corrected, model_output), report
 
 
 class _Samples:
@@ -127,20 +116,18 @@ class _Trials:
         opened: OpenModel,
         samples: _Samples,
         metric: "Metric | str | None",
-        providers: Sequence[str],
-        progress: Progress | None,
+        execution: Execution,
         count: int,
     ) -> None:
         self._opened = opened
         self._nodes, self._reasons = scalable_nodes(opened.proto)
         self._samples = samples
-        self._providers = providers
-        self._progress = progress
+        self._execution = execution
         self._done = 0
         self._total = count * _count(samples.estimation)
         with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
-            self._judge = Judge(reference, samples.held_out, metric=metric, providers=providers)
-            self._arbiter = Judge(reference, samples.all, metric=metric, providers=providers)
+            self._judge = Judge(reference, samples.held_out, metric=metric, providers=execution.providers)
+            self._arbiter = Judge(reference, samples.all, metric=metric, providers=execution.providers)
         self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
         self._scores: dict[str, float] = {}
         self._on_all: dict[str, Assessment] = {}
@@ -150,7 +137,7 @@ class _Trials:
         """Try an estimator."""
         batches = self._samples.estimation
         enter_phase(f"estimator {estimator}", total=self._total, done=self._done)
-        found = estimate(self._opened, self._nodes, batches, estimator, self._providers, self._advance)
+        found = estimate(self._opened, self._nodes, batches, estimator, self._execution.providers, self._advance)
         self._corrections[estimator] = found
         self._assess(estimator)
 
@@ -195,8 +182,8 @@ class _Trials:
 
     def _advance(self, samples: int) -> None:
         self._done += samples
-        if self._progress is not None:
-            self._progress(self._done, self._total)
+        if self._execution.progress is not None:
+            self._execution.progress(self._done, self._total)
 
 
 def _check_estimators(estimators: Sequence[str]) -> None:

@@ -1,50 +1,34 @@
-"""Reads data as feeds of a model: batch after batch, one in memory at a time."""
+"""Reads samples as feeds of a model: batch after batch, one in memory at a time."""
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from lba_onnx.data.batch import Batch as Batch
 from lba_onnx.data.blocks import open_blocks
 from lba_onnx.data.cutting import Cutter, fill
-from lba_onnx.data.cutting import Preprocess as Preprocess
 from lba_onnx.data.inputs import ModelInput
+from lba_onnx.data.labels import with_labels
+from lba_onnx.data.samples import Samples
 from lba_onnx.errors import DataError
-from lba_onnx.integers import as_count
-
-DEFAULT_BATCH_SIZE = 16
 
 
-def read_batches(
-    data: Any,
-    inputs: tuple[ModelInput, ...],
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    max_samples: int | None = None,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Collection[str] = (),
-) -> Iterator[Batch]:
+def read_batches(samples: Samples, inputs: tuple[ModelInput, ...]) -> Iterator[Batch]:
     """Yield checked feeds, one in memory at a time.
 
     Args:
-        data: What `open_blocks` takes.
+        samples: The samples.
         inputs: The model's inputs.
-        batch_size: Samples per feed where the model leaves it open.
-        max_samples: Where to stop; None for the end of the data.
-        preprocess: Called with each feed's arrays as the data have them; returns what the model is fed.
-        shared_inputs: Names of inputs that are the same for all samples: the data hold them as the model takes them.
-            With `preprocess`, names of such arrays in the data too.
 
     Raises:
-        DataError: The data cannot be read or do not fit the model's inputs, or there are none.
-        TypeError: A number is no integer.
-        ValueError: batch_size or max_samples is below 1, or there is no input of a name in shared_inputs.
+        DataError: The data cannot be read or do not fit the model's inputs, there are none, or not as many as labels.
+        ValueError: There is no input of a name in shared_inputs.
     """
-    batch_size = as_count("batch_size", batch_size)
-    limit = None if max_samples is None else as_count("max_samples", max_samples)
-    cutter = Cutter(inputs, batch_size, preprocess, shared_inputs)
+    cutter = Cutter(inputs, samples)
+    blocks = open_blocks(samples.data, inputs)
+    cut = take(itertools.chain.from_iterable(map(cutter.cut, blocks)), inputs, samples.max_samples)
     is_empty = True
-    for batch in take(itertools.chain.from_iterable(map(cutter.cut, open_blocks(data, inputs))), inputs, limit):
+    for batch in with_labels(cut, samples.labels, is_whole=samples.max_samples is None):
         is_empty = False
         yield batch
     if is_empty:

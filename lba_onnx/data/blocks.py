@@ -6,7 +6,7 @@ goes to onnxruntime as it is.
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from lba_onnx.data.arrays import Rows, open_npy, open_npz, read_whole
 from lba_onnx.data.inputs import ModelInput
+from lba_onnx.data.samples import Samples
 from lba_onnx.errors import DataError
 from lba_onnx.files.regular import check_regular
-from lba_onnx.integers import as_count
 
 LABEL_NAMES = ("label", "labels")
 
@@ -81,27 +81,20 @@ def open_blocks(data: Any, inputs: tuple[ModelInput, ...]) -> Iterator[Block]:
     raise DataError(f"expected data as {_FORMS}, got {type(data).__name__}")
 
 
-def sample_count(data: Any, max_samples: int | None = None, shared_inputs: Collection[str] = ()) -> int | None:
+def sample_count(samples: Samples) -> int | None:
     """Return how many samples there are, where an array, a mapping or one file tells it before being read; else None.
-
-    Args:
-        data: What `open_blocks` takes.
-        max_samples: Where to stop; None for the end of the data.
-        shared_inputs: Names of arrays that hold no samples.
 
     Raises:
         DataError: A file cannot be read.
-        TypeError: max_samples is no integer.
-        ValueError: max_samples is below 1.
     """
-    limit = None if max_samples is None else as_count("max_samples", max_samples)
+    data, limit = samples.data, samples.max_samples
     arrays: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     if isinstance(data, (str, os.PathLike)) and Path(data).is_file():
         arrays = open_npz(Path(data)) if Path(data).suffix == ".npz" else {}
         arrays = arrays or ({"": open_npy(Path(data))} if Path(data).suffix == ".npy" else {})
     if isinstance(data, np.ndarray):
         arrays = {"": data}
-    counted = (array for name, array in arrays.items() if name not in shared_inputs)
+    counted = (array for name, array in arrays.items() if name not in samples.shared_inputs)
     lengths = {array.shape[0] for array in counted if getattr(array, "ndim", 0) > 0}
     if len(lengths) != 1:
         return None

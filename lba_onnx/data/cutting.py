@@ -9,7 +9,7 @@ A last batch shorter than a fixed first axis is filled up with its last sample; 
 Feeds of a model with an input that is no tensor stay whole.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +22,9 @@ from lba_onnx.data.blocks import Block, to_values
 from lba_onnx.data.finite import check_finite
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import Feeds, ModelInput, check_feeds, check_names
+from lba_onnx.data.samples import Preprocess, Samples
 from lba_onnx.data.sharing import Sharing
 from lba_onnx.errors import DataError
-
-Preprocess = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 
 _HINT = "; what is the same for every sample is named by shared_inputs"
 
@@ -36,23 +35,15 @@ _Piece = tuple[Feeds, int, int | None]
 class Cutter:
     """Cuts blocks, all in the same way."""
 
-    def __init__(
-        self,
-        inputs: tuple[ModelInput, ...],
-        batch_size: int,
-        preprocess: Preprocess | None,
-        shared_inputs: Collection[str],
-    ) -> None:
-        if isinstance(shared_inputs, str):
-            raise TypeError(f"expected shared_inputs as a sequence of names, got {shared_inputs!r}")
-        unknown = set(shared_inputs) - {i.name for i in inputs} if preprocess is None else set()
+    def __init__(self, inputs: tuple[ModelInput, ...], samples: Samples) -> None:
+        unknown = set(samples.shared_inputs) - {i.name for i in inputs} if samples.preprocess is None else set()
         if unknown:
             listed = ", ".join(i.name for i in inputs)
             raise ValueError(f"expected shared_inputs out of the model's inputs, {listed}, got {min(unknown)!r}")
         self._inputs = inputs
-        self._batch_size = batch_size
-        self._preprocess = preprocess
-        self._sharing = Sharing(inputs, shared_inputs)
+        self._batch_size = samples.batch_size
+        self._preprocess = samples.preprocess
+        self._sharing = Sharing(inputs, samples.shared_inputs)
 
     def cut(self, block: Block) -> Iterator[Batch]:
         """Yield the batches of a block."""

@@ -1,6 +1,7 @@
 """Runs a session, so that Ctrl-C ends the run and watchers see it move."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,30 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done and the number in all, or None where that is not known."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How models run, and who is told how far they are.
+
+    Attributes:
+        providers: onnxruntime's execution providers.
+        progress: Called with the samples done and the samples in all (None where unknown), after each feed; functions
+            of several steps begin anew with each, in samples, layers, models or evaluations.
+
+    Raises:
+        TypeError: `providers` is a string.
+    """
+
+    providers: Sequence[str] = ("CPUExecutionProvider",)
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if isinstance(self.providers, str):
+            raise TypeError(f"expected providers as a sequence of names, got {self.providers!r}")
+        object.__setattr__(self, "providers", tuple(self.providers))
+
 
 _NODES: "WeakKeyDictionary[onnxruntime.InferenceSession, int]" = WeakKeyDictionary()
 """How many executions of nodes of our operators a run of a session is."""

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from lba_onnx.data.hooks import Hook, load_function
-from lba_onnx.data.reading import Part
+from lba_onnx.data.samples import Samples
 from lba_onnx.files.outputs import Input
 
 
 def data_inputs(data: Any, role: str = "data") -> Iterator[Input]:
-    """Yield the files of data, in any form that `data.reading.read_samples` takes.
+    """Yield the files of samples or plain data, of their labels, and of the function that prepares them.
 
     Of a folder these are the samples in it, and whatever would be taken for one the next time. What an iterable or a
     reader reads is not known.
@@ -23,8 +23,10 @@ def data_inputs(data: Any, role: str = "data") -> Iterator[Input]:
         data: The data; a mapping or an array has files where its values are still in them.
         role: What the data are, for messages.
     """
-    if isinstance(data, Part):
+    if isinstance(data, Samples):
         yield from data_inputs(data.data, role)
+        yield from data_inputs(data.labels, "labels")
+        yield from function_inputs(preprocess=data.preprocess)
     elif isinstance(data, (str, os.PathLike)):
         path = Path(data)
         yield Input(role, path)

@@ -1,15 +1,16 @@
 """Runs both models over samples and tells of each layer how much it loses and why."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.blocks import sample_count
-from lba_onnx.data.execution import Progress, run_batch
+from lba_onnx.data.execution import Execution, Progress, run_batch
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.samples import Samples
 from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
@@ -37,13 +38,8 @@ def debug(
     data: Any,
     reference: "ModelSource | None" = None,
     *,
-    max_samples: int = DEFAULT_SAMPLES,
     samples_alone: int = DEFAULT_SAMPLES_ALONE,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Collection[str] = (),
-    progress: Progress | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    execution: Execution = Execution(),
 ) -> Diagnosis:
     """Tell of each converted node how much it loses, how often something goes wrong in it, and which cause counts.
 
@@ -53,17 +49,11 @@ def debug(
 
     Args:
         model: Path, bytes or ModelProto of a converted model.
-        data: Samples, in any form that `data.blocks.open_blocks` takes.
+        data: `Samples`, or plain data in any form that they take; the first 64 where no max_samples says otherwise.
         reference: The float32 model it was made from. None takes the converted model's own weights, which will not do
             where they were corrected.
-        max_samples: How many samples to take, from the first on.
         samples_alone: How many of them to use for `output_sqnr_alone`, in whole batches; 0 to skip it.
-        batch_size: Samples per run where the model leaves it open.
-        preprocess: Called with the arrays of each feed; returns what the model is fed.
-        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
-        progress: Called after each batch with the samples done and in all (None where unknown), then after each node
-            with the nodes done and in all.
-        providers: onnxruntime's execution providers.
+        execution: How models run. Progress is told in samples, then in nodes.
 
     Raises:
         DataError: The data cannot be read or do not fit the model.
@@ -72,14 +62,14 @@ def debug(
         ValueError: A number is not as described.
     """
     as_count("samples_alone", samples_alone, 0)
+    samples, providers = Samples.of(data).up_to(DEFAULT_SAMPLES), execution.providers
     with open_variants(model, reference) as variants:
         with open_pair(model, variants, providers) as pair, ExitStack() as stack:
             inputs = describe_inputs(pair.inputs)
-            batches = read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
-            total = sample_count(data, max_samples, shared_inputs)
-            seen = _run(pair, _Counting(stack, model, providers), batches, samples_alone, progress, total)
+            batches, total = read_batches(samples, inputs), sample_count(samples)
+            seen = _run(pair, _Counting(stack, model, providers), batches, samples_alone, execution.progress, total)
         del pair  # and its sessions
-        scores = score_alone(variants, seen.kept, providers, progress) if seen.kept else {}
+        scores = score_alone(variants, seen.kept, execution) if seen.kept else {}
     layers = _layers(variants, seen, scores)
     return Diagnosis(layers, seen.samples, sum(batch.samples for batch in seen.kept), variants.is_corrected)
 

@@ -12,14 +12,15 @@ ruled out.
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic import Accumulator, parse_family
 from lba_onnx.correction import correct
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
-from lba_onnx.data.execution import Progress
+from lba_onnx.data.batches import Batch, read_batches
+from lba_onnx.data.execution import Execution
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.watching import enter_phase, passing, watched_by
 from lba_onnx.diagnosis.alone import score_alone
@@ -28,8 +29,7 @@ from lba_onnx.diagnosis.promotion_result import Promotion, Step
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.diagnosis.widening import widen
 from lba_onnx.evaluation.class_outputs import find_class_outputs
-from lba_onnx.evaluation.evaluating import gather_comparison
-from lba_onnx.evaluation.labels import Labels, with_labels
+from lba_onnx.evaluation.evaluating import Measured, gather_comparison
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.leftovers import scratch_folder
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_SAMPLES = 256
-DEFAULT_SAMPLES_ALONE = 16
+_SAMPLES_ALONE = 16
 
 
 def promote_until(
@@ -56,42 +56,27 @@ def promote_until(
     reference: "ModelSource | None" = None,
     *,
     wider: str | None = None,
-    labels: Labels | None = None,
     metric: Metric | str | None = None,
     order: Sequence[str] | None = None,
-    max_samples: int = DEFAULT_SAMPLES,
-    samples_alone: int = DEFAULT_SAMPLES_ALONE,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Collection[str] = (),
-    progress: Progress | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    execution: Execution = Execution(),
     model_output: "str | os.PathLike[str] | None" = None,
 ) -> Promotion:
     """Find the fewest layers to leave in float32, or to give a wider family, until a condition holds.
 
     Where `correct` corrected the converted model, each model tried is corrected too, by the same estimator, on the
-    samples at hand. These are kept in memory, since they run once for each model tried: about log2 of the number of
-    layers, and one more for each layer that is promoted in between.
+    samples at hand. These run once for each model tried: about log2 of the number of layers, and one more for each
+    layer that is promoted in between.
 
     Args:
         model: As in `debug`.
-        data: As in `debug`.
+        data: As in `debug`; the first 256 samples where no max_samples says otherwise. They are kept in memory.
         condition: Such as "sqnr>=20", as `Condition` describes.
         reference: As in `debug`.
         wider: A family such as "M10E5" for the promoted nodes, at least as wide as any format of the model, with the
             smallest ranges in which nothing overflows on these samples; None for float32.
-        labels: As in `evaluate`.
         metric: As in `evaluate`.
-        order: All nodes, the most harmful first, as in `Diagnosis.ranking`; None to find it out.
-        max_samples: As in `debug`.
-        samples_alone: How many of them to order the layers by, in whole batches.
-        batch_size: As in `debug`.
-        preprocess: As in `debug`.
-        shared_inputs: As in `debug`.
-        progress: Called, where there is no order, after each node with the nodes done and in all; then after each model
-            tried with their number and None.
-        providers: As in `debug`.
+        order: All nodes, the most harmful first, as in `Diagnosis.ranking`; None to find it out on 16 samples.
+        execution: How models run. Progress is told, where there is no order, in nodes; then in models tried.
         model_output: A file to write the promoted model to, where the condition is fulfilled.
 
     Raises:
@@ -104,18 +89,16 @@ def promote_until(
         *model_inputs(model),
         *model_inputs(reference, "reference"),
         *data_inputs(data),
-        *data_inputs(labels, "labels"),
-        *function_inputs(metric=metric, preprocess=preprocess),
+        *function_inputs(metric=metric),
     ]
     check_outputs({"promoted model": model_output}, files)
     wanted, family = Condition.parse(condition), None if wider is None else parse_family(wider)
     with open_variants(model, reference) as variants:
-        inputs = describe_inputs(make_session(variants.reference, providers=providers))
-        read = read_batches(data, inputs, batch_size, max_samples, preprocess, shared_inputs)
-        batches = list(with_labels(read, labels, is_whole=False))
-        specs = {} if family is None else widen(variants, batches, family, providers)
-        trial = _Trial(variants, specs, batches, wanted, load_metric(metric), progress, providers)
-        ordered = _order(variants, batches, samples_alone, providers, progress) if order is None else list(order)
+        inputs = describe_inputs(make_session(variants.reference, providers=execution.providers))
+        batches = list(read_batches(Samples.of(data).up_to(DEFAULT_SAMPLES), inputs))
+        specs = {} if family is None else widen(variants, batches, family, execution.providers)
+        trial = _Trial(variants, specs, batches, wanted, load_metric(metric), execution)
+        ordered = _order(variants, batches, execution) if order is None else list(order)
         promotion = _promote(trial, ordered, wider)
         if model_output is not None and promotion.is_fulfilled:
             _write(trial, promotion, model_output)
@@ -160,19 +143,16 @@ class _Trial:
         batches: Sequence[Batch],
         condition: Condition,
         metric: Metric | None,
-        progress: Progress | None,
-        providers: Sequence[str],
+        execution: Execution,
     ) -> None:
         self.variants = variants
         self.batches = batches
         self.condition = condition
         self.steps: list[Step] = []
         self._wider_specs = wider_specs
-        self._metric = metric
-        self._progress = progress
-        self._providers = providers
-        self._reference = make_session(variants.reference, providers=providers)
-        self._classes = find_class_outputs(variants.reference)
+        self._execution = execution
+        self._reference = make_session(variants.reference, providers=execution.providers)
+        self._measured = Measured(find_class_outputs(variants.reference), metric)
 
     def spec(self, name: str, promoted: Sequence[str]) -> Accumulator | None:
         """Return a node's spec; None for float32."""
@@ -182,21 +162,21 @@ class _Trial:
         """Return a converted model corrected as that of the user was; write it where there is a path."""
         feeds, estimators = [dict(batch.feeds) for batch in self.batches], [self.variants.estimator or ""]
         with watched_by(None):  # its phases are those of one model tried
-            return correct(model, feeds, estimators=estimators, providers=self._providers, model_output=path)[0]
+            execution = Execution(self._execution.providers)
+            return correct(model, feeds, estimators=estimators, execution=execution, model_output=path)[0]
 
     def run(self, promoted: Sequence[str]) -> Step:
         """Try the model with these nodes promoted."""
         model: ModelSource = self.variants.make(lambda name, _: self.spec(name, promoted))
         if self.variants.estimator is not None and any(self.spec(name, promoted) for name in self.variants.specs):
             model = self.correct(model)
-        candidate = make_session(model, providers=self._providers)
+        candidate = make_session(model, providers=self._execution.providers)
         check_same_interface(self._reference, candidate)
-        batches = passing(self.batches)
-        figures = gather_comparison(self._reference, candidate, batches, self._classes, self._metric).result()
+        figures = gather_comparison(self._reference, candidate, passing(self.batches), self._measured).result()
         value = self.condition.value(figures)
         self.steps.append(Step(tuple(promoted), value, self.condition.holds(value)))
-        if self._progress is not None:
-            self._progress(len(self.steps), None)
+        if self._execution.progress is not None:
+            self._execution.progress(len(self.steps), None)
         return self.steps[-1]
 
 
@@ -227,18 +207,12 @@ def _prune(trial: _Trial, best: Step) -> Step:
     return best
 
 
-def _order(
-    variants: Variants,
-    batches: Sequence[Batch],
-    samples_alone: int,
-    providers: Sequence[str],
-    progress: Progress | None,
-) -> list[str]:
+def _order(variants: Variants, batches: Sequence[Batch], execution: Execution) -> list[str]:
     few: list[Batch] = []
     for batch in batches:
-        if sum(other.samples for other in few) < max(samples_alone, 1):
+        if sum(other.samples for other in few) < _SAMPLES_ALONE:
             few.append(batch)
-    scores = score_alone(variants, few, providers, progress)
+    scores = score_alone(variants, few, execution)
     return sorted(scores, key=lambda name: scores[name])
 
 

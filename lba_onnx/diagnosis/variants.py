@@ -19,6 +19,7 @@ from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.conversion import convert
+from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
@@ -78,11 +79,9 @@ class Variants:
 
     def _convert(self, reference: ModelSource) -> OpenModel:
         opened = open_model(reference)
-        path = self._folder / "converted.onnx" if next(external_tensors(opened.proto), None) is not None else None
+        path = _external(self._folder) if next(external_tensors(opened.proto), None) is not None else None
         try:
-            proto, report = convert(
-                reference, self.specs, model_output=path, use_external_data_format=True if path else None
-            )
+            proto, report = convert(reference, self.specs, model_output=path)
         except SelectionError as error:
             raise ModelError(f"expected a reference with the nodes of the converted model: {error}") from None
         converted = {entry.node for entry in report.converted}
@@ -115,9 +114,13 @@ def _in_memory_or_in(opened: OpenModel, folder: Path) -> OpenModel:
         return OpenModel(opened.proto, None)
     if opened.path is not None and opened.path.parent == folder:
         return opened
-    path = folder / "converted.onnx"
-    save_model(opened.proto, path, use_external_data_format=True, source_path=opened.path)
+    path = _external(folder)
+    save_model(opened.proto, path, source_path=opened.path)
     return open_model(path)
+
+
+def _external(folder: Path) -> ModelFile:
+    return ModelFile(folder / "converted.onnx", use_external_data_format=True)
 
 
 def _change(products: Sequence[Candidate], specs: Sequence[Accumulator | None]) -> None:

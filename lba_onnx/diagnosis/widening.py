@@ -6,6 +6,7 @@ from lba_onnx.arithmetic import Accumulator, AccumulatorFamily
 from lba_onnx.calibration import calibrate
 from lba_onnx.calibration.methods import DEFAULT_METHOD
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.execution import Execution
 from lba_onnx.diagnosis.variants import Variants
 
 
@@ -26,9 +27,8 @@ def widen(
     wider = {name: _widened(family, name, spec) for name, spec in variants.specs.items()}
     specs: dict[str, Accumulator] = {}
     for text in {str(own) for own in wider.values()}:
-        calibration = calibrate(
-            variants.reference, [dict(batch.feeds) for batch in batches], text, DEFAULT_METHOD, providers=providers
-        )
+        feeds = [dict(batch.feeds) for batch in batches]
+        calibration = calibrate(variants.reference, feeds, text, DEFAULT_METHOD, execution=Execution(providers))
         specs |= {name: calibration.specs[name] for name, own in wider.items() if str(own) == text}
     return {name: specs[name] for name in variants.specs}
 

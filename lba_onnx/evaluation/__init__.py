@@ -2,7 +2,7 @@
 
 from lba_onnx.evaluation.closeness import Closeness
 from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, Proportion
-from lba_onnx.evaluation.evaluating import compare, evaluate, gather_comparison
+from lba_onnx.evaluation.evaluating import Measured, compare, evaluate, gather_comparison
 from lba_onnx.evaluation.evaluation_result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.judge import Judge
 
@@ -12,6 +12,7 @@ __all__ = [
     "Evaluation",
     "Judge",
     "MeanEstimate",
+    "Measured",
     "OutputComparison",
     "PairedDifference",
     "Proportion",

@@ -1,18 +1,19 @@
 """Runs a model, or two side by side, over data, and gathers figures."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Batch, Preprocess, read_batches
+from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.blocks import sample_count
-from lba_onnx.data.execution import Progress
+from lba_onnx.data.execution import Execution, Progress
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.data.samples import Samples
 from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.evaluation_result import Comparison, Evaluation
 from lba_onnx.evaluation.figures import BatchResult, ComparisonFigures, ModelFigures
-from lba_onnx.evaluation.labels import Labels, with_labels
 from lba_onnx.evaluation.outputs import check_same_interface, run_by_name, tensor_outputs
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.session import make_session
@@ -28,15 +29,9 @@ _REFERENCE_PART = 0.25  # of the time of a batch, roughly
 def evaluate(
     model: "ModelSource",
     data: Any,
-    labels: Labels | None = None,
     *,
     metric: Metric | str | None = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    max_samples: int | None = None,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Collection[str] = (),
-    progress: Progress | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    execution: Execution = Execution(),
 ) -> Evaluation:
     """Measure one model on data: accuracy where there are labels, and the user's metric.
 
@@ -45,44 +40,29 @@ def evaluate(
 
     Args:
         model: Path, bytes or ModelProto, converted or not.
-        data: Samples, in any form that `data.blocks.open_blocks` takes; an entry "label" or "labels" is set apart.
-        labels: Class numbers [samples], or the path of an .npy file with them; instead of labels in the data.
+        data: `Samples`, or plain data in any form that they take.
         metric: Called for each batch with its outputs by name and its labels (None without), returns a number or truth
             per sample, [samples], larger is better; or such a function as "module:function".
-        batch_size: Samples per run where the model leaves it open.
-        max_samples: Where to stop; None for the end of the data.
-        preprocess: Called with the arrays of each feed; returns what the model is fed.
-        shared_inputs: Names of the inputs that are the same for all samples, such as a mask; see `read_batches`.
-        progress: Called after each feed with the samples done and the samples in all (None where unknown).
-        providers: onnxruntime's execution providers.
+        execution: How the model runs.
 
     Raises:
         DataError: The data cannot be read or do not fit the model, or there are fewer labels than samples.
         ModelError: The model cannot be read.
-        ValueError: A number is not as described, or a metric does not return a number per sample.
+        ValueError: A metric does not return a number per sample.
     """
-    function = load_metric(metric)
-    session = make_session(model, providers=providers)
-    batches = read_batches(data, describe_inputs(session), batch_size, max_samples, preprocess, shared_inputs)
-    labelled = with_labels(batches, labels, is_whole=max_samples is None)
-    total = sample_count(data, max_samples, shared_inputs)
-    enter_phase(total=total)
-    return gather_evaluation(session, labelled, find_class_outputs(model), function, progress, total).result()
+    function, samples = load_metric(metric), Samples.of(data)
+    session = make_session(model, providers=execution.providers)
+    measured = _measured(model, samples, function, execution)
+    return gather_evaluation(session, read_batches(samples, describe_inputs(session)), measured).result()
 
 
 def compare(
     reference: "ModelSource",
     candidate: "ModelSource",
     data: Any,
-    labels: Labels | None = None,
     *,
     metric: Metric | str | None = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    max_samples: int | None = None,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Collection[str] = (),
-    progress: Progress | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    execution: Execution = Execution(),
 ) -> Comparison:
     """Measure two models on the same data, and how far apart they are.
 
@@ -92,58 +72,68 @@ def compare(
         reference: The float32 model, as path, bytes or ModelProto.
         candidate: The model to compare with it; its inputs and outputs have the same names.
         data: As in `evaluate`.
-        labels: As in `evaluate`.
         metric: As in `evaluate`.
-        batch_size: As in `evaluate`.
-        max_samples: As in `evaluate`.
-        preprocess: As in `evaluate`.
-        shared_inputs: As in `evaluate`.
-        progress: As in `evaluate`.
-        providers: As in `evaluate`.
+        execution: As in `evaluate`.
 
     Raises:
         DataError: The data cannot be read or do not fit the models, or there are fewer labels than samples.
         ModelError: A model cannot be read, or the candidate has other inputs or outputs than the reference.
-        ValueError: A number is not as described, or a metric does not return a number per sample.
+        ValueError: A metric does not return a number per sample.
     """
-    function = load_metric(metric)
-    sessions = make_session(reference, providers=providers), make_session(candidate, providers=providers)
-    check_same_interface(*sessions)
-    batches = read_batches(data, describe_inputs(sessions[1]), batch_size, max_samples, preprocess, shared_inputs)
-    labelled = with_labels(batches, labels, is_whole=max_samples is None)
-    total = sample_count(data, max_samples, shared_inputs)
-    enter_phase(total=total)
-    return gather_comparison(*sessions, labelled, find_class_outputs(reference), function, progress, total).result()
+    function, samples = load_metric(metric), Samples.of(data)
+    expected, given = (make_session(model, providers=execution.providers) for model in (reference, candidate))
+    check_same_interface(expected, given)
+    measured = _measured(reference, samples, function, execution)
+    return gather_comparison(expected, given, read_batches(samples, describe_inputs(given)), measured).result()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of some batches, and who is told.
+
+    Attributes:
+        classes: Which outputs may be scores of classes.
+        metric: The user's metric.
+        progress: Called after each batch with the samples done and `total`.
+        total: How many samples the batches hold; None where that is not known.
+    """
+
+    classes: ClassOutputs
+    metric: Metric | None = None
+    progress: Progress | None = None
+    total: int | None = None
+
+    @property
+    def metric_name(self) -> str | None:
+        """What people call the metric; None without one."""
+        return None if self.metric is None else function_name(self.metric)
+
+    def tell(self, samples: int) -> None:
+        """Tell how many samples are done."""
+        if self.progress is not None:
+            self.progress(samples, self.total)
 
 
 def gather_evaluation(
-    session: "onnxruntime.InferenceSession",
-    batches: Iterable[Batch],
-    classes: ClassOutputs,
-    metric: Metric | None = None,
-    progress: Progress | None = None,
-    total: int | None = None,
+    session: "onnxruntime.InferenceSession", batches: Iterable[Batch], measured: Measured
 ) -> ModelFigures:
     """Return the figures of some batches, which merge with those of others.
 
     Args:
         session: A session of the model.
         batches: With labels, where there are any.
-        classes: Which outputs may be scores of classes.
-        metric: The user's metric.
-        progress: Called after each batch with the samples done and `total`.
-        total: How many samples the batches hold; None where that is not known.
+        measured: What is measured.
 
     Raises:
         DataError: The model does not run on a batch.
         ModelError: The model has no output that is a tensor of numbers.
         ValueError: The metric returned something else than a number per sample.
     """
-    figures, names = ModelFigures(_name(metric)), tensor_outputs(session)
+    figures, names = ModelFigures(measured.metric_name), tensor_outputs(session)
     for batch in batches:
-        figures.update(BatchResult.of(batch, run_by_name(session, batch, names, "the model"), classes, metric))
-        if progress is not None:
-            progress(figures.samples, total)
+        outputs = run_by_name(session, batch, names, "the model")
+        figures.update(BatchResult.of(batch, outputs, measured.classes, measured.metric))
+        measured.tell(figures.samples)
     return figures
 
 
@@ -151,10 +141,7 @@ def gather_comparison(
     reference: "onnxruntime.InferenceSession",
     candidate: "onnxruntime.InferenceSession",
     batches: Iterable[Batch],
-    classes: ClassOutputs,
-    metric: Metric | None = None,
-    progress: Progress | None = None,
-    total: int | None = None,
+    measured: Measured,
 ) -> ComparisonFigures:
     """Return the figures of some batches, which merge with those of others.
 
@@ -162,27 +149,25 @@ def gather_comparison(
         reference: A session of the reference.
         candidate: A session of a model with the same inputs and outputs.
         batches: With labels, where there are any.
-        classes: Which outputs may be scores of classes.
-        metric: The user's metric.
-        progress: Called after each batch with the samples done and `total`.
-        total: How many samples the batches hold; None where that is not known.
+        measured: What is measured.
 
     Raises:
         DataError: A model does not run on a batch.
         ModelError: An output has another shape than the reference's, or none is a tensor of numbers.
         ValueError: The metric returned something else than a number per sample.
     """
-    figures, names = ComparisonFigures(_name(metric)), tensor_outputs(reference)
+    figures, names = ComparisonFigures(measured.metric_name), tensor_outputs(reference)
     for batch in batches:
         with part(0, _REFERENCE_PART):
             expected = run_by_name(reference, batch, names, "the reference")
         with part(_REFERENCE_PART, 1):
             got = run_by_name(candidate, batch, names, "the candidate")
-        figures.update(batch, expected, got, classes, metric)
-        if progress is not None:
-            progress(figures.samples, total)
+        figures.update(batch, expected, got, measured.classes, measured.metric)
+        measured.tell(figures.samples)
     return figures
 
 
-def _name(metric: Metric | None) -> str | None:
-    return None if metric is None else function_name(metric)
+def _measured(reference: "ModelSource", samples: Samples, metric: Metric | None, execution: Execution) -> Measured:
+    total = sample_count(samples)
+    enter_phase(total=total)
+    return Measured(find_class_outputs(reference), metric, execution.progress, total)

@@ -41,14 +41,14 @@ class ConvertedModel:
     path: Path | None = None
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
-    def save(self, path: str | os.PathLike[str], *, use_external_data_format: bool | None = None) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, whole or not at all; arguments and errors are those of `rewrite.save_model`.
 
         Raises:
             OutputError: The file is one of those that the model was made from.
         """
         check_outputs({"converted model": path}, self.sources)
-        save_model(self.model, path, use_external_data_format=use_external_data_format, source_path=self.path)
+        save_model(self.model, path, source_path=self.path)
 
     def summary(self) -> str:
         """Return a line for each step: what was converted, corrected and measured, and what to try next."""

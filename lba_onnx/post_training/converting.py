@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import Any
 import onnx
 
 from lba_onnx.arithmetic import parse_family
-from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.calibration import calibrate
+from lba_onnx.calibration.methods import DEFAULT_METHOD, Method
 from lba_onnx.correction import CorrectionReport, correct
-from lba_onnx.correction.correcting import DEFAULT_MAX_SAMPLES
-from lba_onnx.data.batches import DEFAULT_BATCH_SIZE, Preprocess, read_batches
-from lba_onnx.data.execution import Progress
+from lba_onnx.data.batches import read_batches
+from lba_onnx.data.execution import Execution
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import Part, count_samples, read_samples
 from lba_onnx.data.repeatable import repeatable
+from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.evaluation.closeness import Closeness
 from lba_onnx.evaluation.user_metric import Metric, load_metric
@@ -39,6 +40,7 @@ from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.given_specs import read_given
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
+from lba_onnx.rewrite.selection import Selection
 from lba_onnx.session import make_session
 
 _LOG = logging.getLogger(__name__)
@@ -53,21 +55,14 @@ def convert_with_data(
     data: Any,
     spec: Specs = "M7E4",
     *,
+    method: str | Method | None = None,
     with_correction: bool = True,
     metric: Metric | str | None = None,
-    nodes_to_exclude: Sequence[str] = (),
-    nodes_to_convert: Sequence[str] = (),
-    op_types_to_convert: Sequence[str] | None = None,
+    selection: Selection = Selection(),
     portable: bool = False,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    max_samples: int | None = None,
-    preprocess: Preprocess | None = None,
-    shared_inputs: Sequence[str] = (),
-    progress: Progress | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    resume_path: str | os.PathLike[str] | None = None,
+    execution: Execution = Execution(),
     model_output: str | os.PathLike[str] | None = None,
-    use_external_data_format: bool | None = None,
-    **calibration: Any,
 ) -> ConvertedModel:
     """Convert a float32 model: choose its biases, undo what truncation takes away, and measure the result.
 
@@ -76,26 +71,18 @@ def convert_with_data(
 
     Args:
         model: Path, bytes or ModelProto of a float32 model. A path for one with external data.
-        data: Samples, in any form that `data.blocks.open_blocks` takes; labels add their accuracy to the verdict. What
+        data: `Samples`, or plain data in any form that they take; labels add their accuracy to the verdict. What
             can be read only once, such as a generator, is written to temporary files first.
         spec: A family such as "M7E4", whose biases are chosen from the data; or what `convert` takes.
+        method: How the biases of a family are chosen, as `calibrate` takes it; None for its default.
         with_correction: Whether to correct the converted model, as `lba_onnx.correct` does.
         metric: A function or "module:function", as `evaluate` takes it: methods that look at the output and the choice
             of the correction go by it, and the verdict tells its mean.
-        nodes_to_exclude: As in `convert`.
-        nodes_to_convert: As in `convert`.
-        op_types_to_convert: As in `convert`.
+        selection: Which nodes to convert.
         portable: As in `convert`.
-        batch_size: Samples per run where the model leaves it open.
-        max_samples: Where to stop reading; None for the end of the data.
-        preprocess: Called with the arrays of each feed; returns what the model is fed.
-        shared_inputs: Names of inputs that are the same for all samples, as in `calibrate`.
-        progress: Called with what is done and what there is to do, in samples, step after step.
-        providers: onnxruntime's execution providers.
+        resume_path: As in `calibrate`, for a family.
+        execution: How models run. Progress is told step after step, in samples or evaluations.
         model_output: A file to write the result to, as for `convert`.
-        use_external_data_format: As for `convert`.
-        **calibration: What else `calibrate` takes, for a family: method, granularity, tied, percentile, evaluations,
-            layer_evaluations, chunk_size, underflow, resume_path.
 
     Returns:
         The model and what was found on the way. `verdict` is "not measured" where there were too few samples, where
@@ -107,39 +94,26 @@ def convert_with_data(
         OutputError: model_output or resume_path is one of the files that are read, or the other.
         SelectionError: A name or pattern selects nothing.
         TypeError: An argument has the wrong type, or is none.
-        ValueError: A number or text is not as described; settings of a calibration beside a spec that needs none.
+        ValueError: A number or text is not as described; a method or a resume_path beside a spec that needs none.
     """
-    read = [*model_inputs(model), *data_inputs(data), *spec_inputs(spec)]
-    read += function_inputs(metric=metric, preprocess=preprocess)
-    check_outputs({"converted model": model_output, "progress file": calibration.get("resume_path")}, read)
-    function = load_metric(metric)
-    selection: dict[str, Any] = {
-        "nodes_to_exclude": nodes_to_exclude,
-        "nodes_to_convert": nodes_to_convert,
-        "op_types_to_convert": op_types_to_convert,
-    }
-    reading: dict[str, Any] = {
-        "batch_size": batch_size,
-        "preprocess": preprocess,
-        "shared_inputs": tuple(shared_inputs),
-    }
-    running: dict[str, Any] = {"metric": function, "providers": providers, "progress": progress}
-    inputs = describe_inputs(make_session(model, providers=providers))
+    read = [*model_inputs(model), *data_inputs(data), *spec_inputs(spec), *function_inputs(metric=metric)]
+    check_outputs({"converted model": model_output, "progress file": resume_path}, read)
+    running: dict[str, Any] = {"metric": load_metric(metric), "execution": execution}
+    inputs = describe_inputs(make_session(model, providers=execution.providers))
     with contextlib.ExitStack() as stack:
-        data = stack.enter_context(repeatable(data, inputs, max_samples))
-        samples = _Samples.of(data, inputs, max_samples, reading)
+        samples = stack.enter_context(_Samples.open(Samples.of(data), inputs))
         stages = stack.enter_context(_Stages.open(model, model_output))
-        chosen = _choose(model, samples, spec, calibration, {**selection, **reading, **running})
+        chosen = None
+        if _needs_calibration(spec, method=method, resume_path=resume_path):
+            fitted = model, samples.to_fit, str(spec), method or DEFAULT_METHOD
+            chosen = calibrate(*fitted, selection=selection, resume_path=resume_path, **running)
         converted, report = stages.convert(chosen or spec, selection, portable)
         models, correction = {_CONVERTED: converted}, None
         if with_correction and report.converted:
-            limit = min(max_samples or DEFAULT_MAX_SAMPLES, DEFAULT_MAX_SAMPLES)
-            models[_CORRECTED], correction = stages.correct(
-                converted, samples.to_fit, max_samples=limit, **reading, **running
-            )
-        verdicts = _measure(model, models, samples, inputs, report, reading, running)
+            models[_CORRECTED], correction = stages.correct(converted, samples.to_fit, **running)
+        verdicts = _measure(model, models, samples, inputs, report, running)
         final = next(reversed(models))
-        proto, path = stages.deliver(models[final], model_output, use_external_data_format)
+        proto, path = stages.deliver(models[final], model_output)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
     verdict = verdicts[final] if chosen is not None else _with_remark(verdicts[final], spec)
     result = ConvertedModel(proto, report, chosen, correction, verdict, before, path, kept(read))
@@ -167,15 +141,12 @@ def convert_only(
     return ConvertedModel(proto, report, None, None, verdict, path=Path(model_output))
 
 
-def _choose(
-    model: ModelSource, samples: "_Samples", spec: Specs, calibration: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Calibration | None:
-    """Calibrate where the spec is a family; otherwise nothing is to be chosen."""
-    if _is_family(spec):
-        return calibrate(model, samples.to_fit, str(spec), **settings, **calibration)
-    if calibration:
-        raise ValueError(f"{', '.join(sorted(calibration))}: expected a family such as M7E4 to calibrate, got {spec}")
-    return None
+def _needs_calibration(spec: Specs, **settings: Any) -> bool:
+    """Return whether a spec is a family; refuse settings of a calibration beside what needs none."""
+    given = [name for name, value in settings.items() if value is not None]
+    if not _is_family(spec) and given:
+        raise ValueError(f"{', '.join(sorted(given))}: expected a family such as M7E4 to calibrate, got {spec}")
+    return _is_family(spec)
 
 
 def _with_remark(verdict: Closeness, spec: Specs) -> Closeness:
@@ -208,16 +179,17 @@ class _Samples:
     to_check: Part | None
 
     @classmethod
-    def of(
-        cls, data: Any, inputs: tuple[ModelInput, ...], max_samples: int | None, reading: Mapping[str, Any]
-    ) -> "_Samples":
-        """Look whether there are enough samples to keep some apart."""
-        batches = read_batches(data, inputs, max_samples=max_samples, **reading)
-        counts = itertools.accumulate(batch.samples for batch in batches)
-        is_enough = any(count >= _LEAST_SAMPLES_TO_PART for count in counts)
-        if not is_enough:
-            return cls(Part(data, None, max_samples), None)
-        return cls(Part(data, False, max_samples), Part(data, True, max_samples))
+    @contextmanager
+    def open(cls, samples: Samples, inputs: tuple[ModelInput, ...]) -> "Iterator[_Samples]":
+        """Look whether there are enough samples to keep some apart; data read only once live until the block ends."""
+        with repeatable(samples.data, inputs, samples.max_samples) as data:
+            samples = replace(samples, data=data)
+            counts = itertools.accumulate(batch.samples for batch in read_batches(samples, inputs))
+            if any(count >= _LEAST_SAMPLES_TO_PART for count in counts):
+                to_check = Part.of_samples(samples, True).up_to(MAX_CHECKED_SAMPLES)
+                yield cls(Part.of_samples(samples, False), to_check)
+            else:
+                yield cls(Part.of_samples(samples, None), None)
 
 
 def _measure(
@@ -226,7 +198,6 @@ def _measure(
     samples: _Samples,
     inputs: tuple[ModelInput, ...],
     report: ConversionReport,
-    reading: Mapping[str, Any],
     running: Mapping[str, Any],
 ) -> dict[str, Closeness]:
     if not report.converted:
@@ -234,8 +205,7 @@ def _measure(
     if samples.to_check is None:
         reason = f"fewer than {_LEAST_SAMPLES_TO_PART} samples, which all served to fit"
         return dict.fromkeys(models, Closeness.unknown(reason))
-    total = count_samples(samples.to_check, MAX_CHECKED_SAMPLES, reading["shared_inputs"])
-    batches = read_samples(samples.to_check, inputs, max_samples=MAX_CHECKED_SAMPLES, **reading)
+    batches, total = read_samples(samples.to_check, inputs), count_samples(samples.to_check)
     return measure(model, models, batches, total=total, **running)
 
 
@@ -265,31 +235,28 @@ class _Stages:
         with place as folder:
             yield cls(model, folder)
 
-    def convert(self, spec: Any, selection: Mapping[str, Any], portable: bool) -> "tuple[Any, ConversionReport]":
+    def convert(self, spec: Any, selection: Selection, portable: bool) -> "tuple[Any, ConversionReport]":
         """Convert; return the model, or where it is, and the ledger."""
         path = self._path(_CONVERTED)
-        self._conversion = {"spec": spec, "portable": portable, **selection}
+        self._conversion = {"spec": spec, "selection": selection, "portable": portable}
         proto, report = convert(self._model, model_output=path, **self._conversion)
         return path or proto, report
 
-    def correct(self, converted: Any, data: Any, **settings: Any) -> tuple[Any, CorrectionReport]:
+    def correct(self, converted: Any, samples: Samples, **running: Any) -> tuple[Any, CorrectionReport]:
         """Correct; return the model, or where it is, and the report."""
         path = self._path(_CORRECTED)
-        proto, report = correct(converted, data, model_output=path, **settings)
+        proto, report = correct(converted, samples, model_output=path, **running)
         return path or proto, report
 
-    def deliver(
-        self, final: Any, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
-    ) -> tuple[onnx.ModelProto, Path | None]:
+    def deliver(self, final: Any, model_output: str | os.PathLike[str] | None) -> tuple[onnx.ModelProto, Path | None]:
         """Write the model where asked to; return it, and the file that its external data lies beside."""
         if self._folder is None or model_output is None:
             opened = OpenModel(final, None) if self._folder is None else open_model(final)
-            proto = deliver(opened, model_output, use_external_data_format)
+            proto = deliver(opened, model_output)
         elif final == self._path(_CORRECTED):
-            proto = deliver(open_model(final), model_output, use_external_data_format)
+            proto = deliver(open_model(final), model_output)
         else:  # its weights are the float32 model's, and may be referred to where they lie
-            arguments = {**self._conversion, "use_external_data_format": use_external_data_format}
-            proto, _ = convert(self._model, model_output=model_output, **arguments)
+            proto, _ = convert(self._model, model_output=model_output, **self._conversion)
         return proto, None if model_output is None else Path(model_output)
 
     def _path(self, name: str) -> Path | None:

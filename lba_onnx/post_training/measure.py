@@ -1,11 +1,11 @@
 """How close converted models are to float32, on samples used neither to fit nor to choose."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from lba_onnx.data.batches import Batch
-from lba_onnx.data.execution import Progress
+from lba_onnx.data.execution import Execution
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.watching import enter_phase, steps
 from lba_onnx.errors import ModelError
@@ -23,8 +23,7 @@ def measure(
     models: Mapping[str, ModelSource],
     batches: Iterable[Batch],
     metric: Metric | None,
-    providers: Sequence[str],
-    progress: Progress | None,
+    execution: Execution,
     total: int | None,
 ) -> dict[str, Closeness]:
     """Return how close each model is to the reference; every batch runs once through each, and only sums are kept.
@@ -34,8 +33,7 @@ def measure(
         models: Names to converted models.
         batches: Samples to check with.
         metric: The user's metric.
-        providers: onnxruntime's execution providers.
-        progress: Called with the samples done and `total`.
+        execution: How models run.
         total: How many samples there are; None where that is not known.
 
     Raises:
@@ -43,7 +41,7 @@ def measure(
         ModelError: A model cannot be read.
         ValueError: The metric returned something else than a number per sample.
     """
-    sessions = [make_session(model, providers=providers) for model in (reference, *models.values())]
+    sessions = [make_session(model, providers=execution.providers) for model in (reference, *models.values())]
     names, classes = tensor_outputs(sessions[0]), find_class_outputs(reference)
     figures = {name: ComparisonFigures(None if metric is None else function_name(metric)) for name in models}
     enter_phase("measuring", total=total)
@@ -58,8 +56,8 @@ def measure(
                 figures[name].update(batch, expected, given, classes, metric)
         except ModelError as error:  # an output whose shape depends on the values, such as boxes that are found
             return dict.fromkeys(models, Closeness.unknown(f"{batch.origin}: {error}"))
-        if progress is not None:
-            progress(next(iter(figures.values())).samples, total)
+        if execution.progress is not None:
+            execution.progress(next(iter(figures.values())).samples, total)
     return {name: _closeness(found) for name, found in figures.items()}
 
 

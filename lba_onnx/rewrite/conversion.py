@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -30,12 +30,9 @@ def convert(
     model: ModelSource,
     spec: Specs,
     *,
-    nodes_to_exclude: Iterable[str] | None = (),
-    nodes_to_convert: Iterable[str] | None = (),
-    op_types_to_convert: Iterable[str] | None = None,
+    selection: Selection = Selection(),
     portable: bool = False,
     model_output: str | os.PathLike[str] | None = None,
-    use_external_data_format: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> tuple[onnx.ModelProto, ConversionReport]:
     """Replace MatMul, Gemm and Conv by their low-bit-accumulator twins.
@@ -48,13 +45,10 @@ def convert(
         spec: One for all nodes, as an AccumulatorSpec or its text such as "M7E4b10"; or one for each node, as a mapping
             of names to these, a Calibration or the path of a biases file that it was saved to; nodes without one are
             left.
-        nodes_to_exclude: Names of nodes to leave, or regular expressions that match whole names.
-        nodes_to_convert: Names or regular expressions of the nodes to convert; empty for all. Exclusion wins.
-        op_types_to_convert: Some of MatMul, Gemm and Conv; None for all.
+        selection: Which nodes to convert.
         portable: Whether the model also carries a float32 body for each operator, so that it runs, without low-bit
             accumulators, where the library is not registered.
-        model_output: A file to write the result to.
-        use_external_data_format: As for `save_model`; takes model_output.
+        model_output: A file to write the result to; a `ModelFile` says where the weights go.
         provenance: Where the specs come from, as JSON values, kept in metadata_props; by default what a Calibration or
             a biases file tells (`Calibration.provenance`).
 
@@ -69,12 +63,9 @@ def convert(
         OutputError: model_output is the model itself, holds external data of it, or is the file of the specs.
         SelectionError: A name or pattern selects nothing, or something that cannot be converted.
         TypeError: An argument has the wrong type.
-        ValueError: use_external_data_format is given without model_output, or a text is neither a spec nor a file.
+        ValueError: A text is neither a spec nor a file.
     """
-    if use_external_data_format is not None and model_output is None:
-        raise ValueError("use_external_data_format: expected a model_output to go with it, got none")
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
-    selection = Selection.of(nodes_to_exclude, nodes_to_convert, op_types_to_convert)
     given = read_given(spec)
     opened = open_model(model)
     decisions = decide(find_candidates(opened.proto), given.specs, selection)
@@ -87,7 +78,7 @@ def convert(
         _options(selection, portable),
         given.provenance if provenance is None else provenance,
     )
-    return deliver(opened, model_output, use_external_data_format), report
+    return deliver(opened, model_output), report
 
 
 def list_candidates(model: ModelSource) -> ConversionReport:
@@ -157,25 +148,20 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
 
 
 def _options(selection: Selection, portable: bool) -> dict[str, Any]:
-    return {**vars(selection), "portable": portable}
+    return {**selection.described(), "portable": portable}
 
 
-def deliver(
-    opened: OpenModel, model_output: str | os.PathLike[str] | None, use_external_data_format: bool | None
-) -> onnx.ModelProto:
+def deliver(opened: OpenModel, model_output: str | os.PathLike[str] | None) -> onnx.ModelProto:
     """Write a model where asked to, and return it with its values, or with references that lead to them.
 
     Args:
         opened: The model, and the file beside which its external data lies.
         model_output: The file to write; None for none.
-        use_external_data_format: As for `save_model`.
     """
     model = opened.proto
     if model_output is None:
         if opened.path and model_files.external_bytes(opened) + _SPARE_BYTES < model_files.MAX_PROTOBUF_BYTES:
             model_files.load_data(opened)
         return model
-    written = save_model(
-        model, model_output, use_external_data_format=use_external_data_format, source_path=opened.path
-    )
+    written = save_model(model, model_output, source_path=opened.path)
     return written if next(model_files.external_tensors(model), None) else model

@@ -22,6 +22,7 @@ from lba_onnx.files.temporary import locked, temporary_file
 from lba_onnx.files.weights_names import looking_after, names_in, weights_files, weights_name
 from lba_onnx.rewrite import external_data, model_files
 from lba_onnx.rewrite.external_data import DataRange, HashingFile, is_external
+from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import OpenModel, external_tensors, locate
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.outline import copy_outline, describe
@@ -34,18 +35,15 @@ def save_model(
     model: onnx.ModelProto,
     path: str | os.PathLike[str],
     *,
-    use_external_data_format: bool | None = None,
     source_path: str | os.PathLike[str] | None = None,
 ) -> onnx.ModelProto:
     """Write a model, all of it or nothing.
 
     Args:
         model: The model; it is not changed.
-        path: The file to write. External data goes into a file beside it, `<path>.lba-<hash>.data`, which is never
-            written over; the one of a model that was there goes, unless another model in the folder refers to it.
-        use_external_data_format: True: initializers of 1024 bytes and more become external data. False: everything
-            goes into the one file. None: tensors stay as they are; external data in the same folder is referred to
-            where it lies, external data elsewhere is copied.
+        path: The file to write; a `ModelFile` says where the weights go. External data goes into a file beside it,
+            `<path>.lba-<hash>.data`, which is never written over; the one of a model that was there goes, unless
+            another model in the folder refers to it.
         source_path: The file that the model's external data lies beside; by default `path`.
 
     Returns:
@@ -57,7 +55,7 @@ def save_model(
         OSError: A file cannot be written; the message names it.
         OutputError: The file holds external data of the model, or the name of its weights is taken.
     """
-    target = Path(path)
+    target, with_data = Path(path), ModelFile.of(path).use_external_data_format
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {target}: expected the folder {target.parent} to exist")
     if target.exists() and not target.is_file():  # a device, too, would be replaced by a file
@@ -66,10 +64,10 @@ def save_model(
     sources = [(tensor, locate(tensor, source)) for tensor in external_tensors(model)]
     check_outputs({"model": target}, (Input("model's external data", data.path) for _, data in sources))
     clear_leftovers(target.parent)
-    if use_external_data_format or (use_external_data_format is None and _lie_elsewhere(sources, target)):
-        min_bytes = EXTERNAL_MIN_BYTES if use_external_data_format else None
+    if with_data or (with_data is None and _lie_elsewhere(sources, target)):
+        min_bytes = EXTERNAL_MIN_BYTES if with_data else None
         return _write_with_data(model, source, target, min_bytes)
-    written = _with_loaded_data(model, source) if sources and use_external_data_format is False else model
+    written = _with_loaded_data(model, source) if sources and with_data is False else model
     _write_model(_serialize(written, target), target, None)
     return written
 
@@ -82,7 +80,7 @@ def runnable(opened: OpenModel) -> Iterator[onnx.ModelProto | Path]:
         return
     with scratch_folder() as folder:
         path = folder / "model.onnx"
-        save_model(opened.proto, path, use_external_data_format=True, source_path=opened.path)
+        save_model(opened.proto, ModelFile(path, use_external_data_format=True), source_path=opened.path)
         yield path
 
 
@@ -199,4 +197,4 @@ def _serialize(model: onnx.ModelProto, target: Path) -> bytes:
 
 
 def _too_large(what: str) -> str:
-    return f"{what}: more than the 2 GB that fit into one file; pass use_external_data_format=True"
+    return f"{what}: more than the 2 GB that fit into one file; use_external_data_format=True writes weights beside it"

@@ -4,8 +4,9 @@ import difflib
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
@@ -18,41 +19,43 @@ _MAX_COMPARED = 500  # names, of which the nearest to one that was not found are
 
 @dataclass(frozen=True)
 class Selection:
-    """What the caller asked for.
+    """Which nodes to convert, or to calibrate.
 
     Attributes:
-        nodes_to_exclude: Names and regular expressions of nodes that stay as they are.
-        nodes_to_convert: Names and regular expressions of the nodes to convert; empty for all.
-        op_types_to_convert: Some of those that have a twin, such as MatMul, Gemm and Conv.
+        nodes_to_exclude: Names of nodes that stay as they are, or regular expressions that match whole names.
+        nodes_to_convert: Names or regular expressions of the nodes to take; empty for all. Exclusion wins.
+        op_types_to_convert: Some of those that have a twin, such as MatMul, Gemm and Conv; None for all.
+
+    Raises:
+        TypeError: A field is no list of strings.
+        SelectionError: An operator type is none that can be converted.
     """
 
-    nodes_to_exclude: tuple[str, ...] = ()
-    nodes_to_convert: tuple[str, ...] = ()
-    op_types_to_convert: tuple[str, ...] = field(default_factory=op_types)
+    nodes_to_exclude: Sequence[str] = ()
+    nodes_to_convert: Sequence[str] = ()
+    op_types_to_convert: Sequence[str] | None = None
 
-    @classmethod
-    def of(
-        cls,
-        nodes_to_exclude: Iterable[str] | None,
-        nodes_to_convert: Iterable[str] | None,
-        op_types_to_convert: Iterable[str] | None,
-    ) -> "Selection":
-        """Check the arguments of `convert` and return them as a selection; op_types_to_convert is all where None.
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        for name, values in vars(self).items():
+            if values is not None or name != "op_types_to_convert":
+                object.__setattr__(self, name, _strings(name, values))
+        for op_type in self.op_types_to_convert or ():
+            if op_type not in op_types():
+                raise SelectionError(f"op_types_to_convert: expected some of {', '.join(op_types())}, got {op_type!r}")
 
-        Raises:
-            TypeError: One of them is a string, or holds something else than strings.
-            SelectionError: An operator type is none that can be converted.
-        """
-        known = op_types()
-        chosen = known if op_types_to_convert is None else _strings("op_types_to_convert", op_types_to_convert)
-        for op_type in chosen:
-            if op_type not in known:
-                raise SelectionError(f"op_types_to_convert: expected some of {', '.join(known)}, got {op_type!r}")
-        return cls(
-            _strings("nodes_to_exclude", nodes_to_exclude or ()),
-            _strings("nodes_to_convert", nodes_to_convert or ()),
-            chosen,
-        )
+    @property
+    def op_types(self) -> tuple[str, ...]:
+        """The operator types to convert."""
+        return op_types() if self.op_types_to_convert is None else tuple(self.op_types_to_convert)
+
+    def described(self) -> dict[str, list[str]]:
+        """Return the fields as JSON values, with the operator types by name."""
+        return {
+            "nodes_to_exclude": list(self.nodes_to_exclude),
+            "nodes_to_convert": list(self.nodes_to_convert),
+            "op_types_to_convert": list(self.op_types),
+        }
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ def decide(
     decisions = []
     for candidate in candidates:
         reason = candidate.obstacle
-        if reason is None and candidate.site.node.op_type not in selection.op_types_to_convert:
-            reason = f"operator type not in op_types_to_convert ({', '.join(selection.op_types_to_convert)})"
+        if reason is None and candidate.site.node.op_type not in selection.op_types:
+            reason = f"operator type not in op_types_to_convert ({', '.join(selection.op_types)})"
         if reason is None and candidate.name in excluded:
             reason = f"excluded by {excluded[candidate.name]!r}"
         if reason is None and selection.nodes_to_convert and candidate.name not in included:
@@ -217,11 +220,11 @@ def _refuse_impossible(names: _Names, patterns: Iterable[str]) -> None:
             raise SelectionError(f"nodes_to_convert: {pattern!r} cannot be converted: {named[0].obstacle}")
 
 
-def _strings(argument: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, (str, bytes)):
-        raise TypeError(f"{argument}: expected a list of strings, got the single {type(values).__name__} {values!r}")
+def _strings(name: str, values: Any) -> tuple[str, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name}: expected a list of strings, got the single {type(values).__name__} {values!r}")
     strings = tuple(values)
     for value in strings:
         if not isinstance(value, str):
-            raise TypeError(f"{argument}: expected strings, got {type(value).__name__} {value!r}")
+            raise TypeError(f"{name}: expected strings, got {type(value).__name__} {value!r}")
     return strings

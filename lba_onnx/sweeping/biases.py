@@ -1,25 +1,23 @@
 """The arithmetic of each point of a grid: one spec for all nodes, or one per node where calibration chooses it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lba_onnx.calibration import calibrate
+from lba_onnx.data.execution import Execution
 from lba_onnx.errors import DataError
 from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.sweeping.grid import GridPoint
-from lba_onnx.sweeping.models import Packed
+from lba_onnx.sweeping.job import Job
 
 
-def choose_specs(
-    grid: Sequence[GridPoint], model: Packed, calibration_data: Any, settings: Mapping[str, Any]
-) -> tuple[list[Specs], str | None]:
+def choose_specs(grid: Sequence[GridPoint], job: Job, calibration_data: Any) -> tuple[list[Specs], str | None]:
     """Return the specs of all points, and the hash of the data that calibration used; None without calibration.
 
     Args:
         grid: The points.
-        model: The float32 model.
+        job: The float32 model, and what to calibrate.
         calibration_data: Samples; None where the grid needs none.
-        settings: Further keyword arguments of `calibrate`.
 
     Raises:
         DataError: Calibration data is missing, or can be read only once and not for every family.
@@ -33,7 +31,15 @@ def choose_specs(
             continue
         if calibration_data is None:
             raise DataError(f"expected data to calibrate on, for the biases {point.bias!r}, got none")
-        found = calibrate(model, calibration_data, point.text, str(point.bias), **settings)
+        found = calibrate(
+            job.model,
+            calibration_data,
+            point.text,
+            str(point.bias),
+            metric=job.metric,
+            selection=job.selection,
+            execution=Execution(job.providers),
+        )
         specs.append(found.specs)
         hashes.add(found.data_sha256)
         if len(hashes) > 1:

@@ -1,4 +1,4 @@
-"""What a sweep varies: texts with free biases, the biases, and options; every combination is one point."""
+"""What a sweep varies: texts with free biases, and the biases; every combination is one point."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, parse_accumulator, parse_family
-from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 
 Bias: TypeAlias = int | str
 """The accumulator's exponent bias, the same for all nodes, or a calibration method that chooses one per node."""
@@ -60,37 +59,29 @@ class GridPoint:
         return self.text if self.bias is None else f"{self.text} {self.bias if self.method else f'b{self.bias}'}"
 
 
-def make_grid(
-    families: Sequence[str] | str,
-    biases: Sequence[Bias] | Bias,
-    chunk_sizes: Sequence[int | None] | int | None,
-    underflow: Sequence[bool] | bool,
-) -> tuple[GridPoint, ...]:
-    """Return all combinations, the last argument varying fastest.
+def make_grid(families: Sequence[str] | str, biases: Sequence[Bias] | Bias) -> tuple[GridPoint, ...]:
+    """Return all combinations, the biases varying fastest.
 
     Args:
         families: Texts of families; or of accumulators, to which the biases do not apply.
         biases: Exponent biases of the accumulator, and names of calibration methods.
-        chunk_sizes: Products per chunk, where a text does not say; None for the whole depth.
-        underflow: Whether small values become zero, where a text does not say.
 
     Raises:
         TypeError: An entry has the wrong type.
         ValueError: There are no points, or an entry is not as described.
     """
-    axes = (_as_tuple(families), _as_tuple(biases), _as_tuple(chunk_sizes), _as_tuple(underflow))
-    points = tuple(dict.fromkeys(itertools.starmap(_point, itertools.product(*axes))))
+    axes = itertools.product(_as_tuple(families), _as_tuple(biases))
+    points = tuple(dict.fromkeys(itertools.starmap(_point, axes)))
     if not points:
-        raise ValueError("expected at least one family, bias, chunk size and underflow, got none of one of them")
+        raise ValueError("expected at least one family and one bias, got none of one of them")
     return points
 
 
-def _point(text: str, bias: Bias, chunk_size: int | None, underflow: bool) -> GridPoint:
-    whole = with_defaults(text, option_texts(chunk_size=chunk_size, underflow=underflow))
+def _point(text: str, bias: Bias) -> GridPoint:
     try:
-        return GridPoint(str(parse_accumulator(whole)))
+        return GridPoint(str(parse_accumulator(text)))
     except ValueError:
-        point = GridPoint(str(parse_family(whole)), bias)
+        point = GridPoint(str(parse_family(text)), bias)
     _ = point.spec  # fails here, not later, where no format has the bias
     return point
 

@@ -49,7 +49,7 @@ def convert_packed(model: Packed, spec: Specs, selection: Selection, folder: Pat
         ModelError: The model cannot be converted, or has no node that can.
     """
     path = folder / "model.onnx" if isinstance(model, str) else None
-    converted, report = convert(model, spec, model_output=path, **vars(selection))
+    converted, report = convert(model, spec, selection=selection, model_output=path)
     if not report.converted:
         raise ModelError(f"expected at least one MatMul, Gemm or Conv to convert, got none: {report.summary()}")
     if path is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.watching import passing
 from lba_onnx.errors import LbaError
-from lba_onnx.evaluation.evaluating import gather_comparison
+from lba_onnx.evaluation.evaluating import Measured, gather_comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.files.leftovers import scratch_folder
@@ -49,7 +49,7 @@ def run_part(job: Job, spec: Specs, batches: Sequence[Batch]) -> ComparisonFigur
     reference = _SESSIONS.get((job.digest, ""), lambda: open_session(job, job.reference), _capacity(job))
     candidate = _SESSIONS.get((job.digest, repr(spec)), lambda: _converted(job, spec), _capacity(job))
     check_same_interface(reference, candidate)
-    return gather_comparison(reference, candidate, passing(batches), job.classes, job.metric)
+    return gather_comparison(reference, candidate, passing(batches), Measured(job.classes, job.metric))
 
 
 class _Sessions:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lba_onnx.torch.calibration import calibrate as calibrate
+    from lba_onnx.torch.calibration.batches import Batches as Batches
     from lba_onnx.torch.exporting.check import check_export as check_export
     from lba_onnx.torch.exporting.export import export as export
     from lba_onnx.torch.exporting.export import export_float32 as export_float32
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from lba_onnx.torch.training.monitor import GatingMonitor as GatingMonitor
 
 _HOMES = {
+    "Batches": "calibration.batches",
     "DualStage": "training.dual_stage",
     "ExportCheck": "exporting.report",
     "Float8InputQuantizer": "layers.float8",

@@ -50,7 +50,7 @@ bool RoundsAsOnce(const AccumulatorSpec& spec, int bits) {
   return spec.product_format.mantissa_bits < kept && 2 * kept + 2 <= bits;
 }
 
-// In trees two products are added in their own scale: without underflow their sum would saturate there.
+// In trees two products may be added in their own scale: without underflow their sum would saturate there.
 bool FitsFloat32(const AccumulatorSpec& spec, int product_log2, int accumulator_log2) {
   if (!IsNearest(spec)) return spec.tree == 0 || spec.underflow;
   constexpr int kMaxExponent = 96;  // with it, no sum leaves float32, nor the power of two that is added to it
@@ -71,6 +71,7 @@ TileConstants MakeConstants(const AccumulatorSpec& spec, int product_log2, int a
   c.accumulator_shift = UnusedBits(spec.accumulator_format);
   c.accumulator_to_product = static_cast<float>(std::ldexp(1.0, product_log2 - accumulator_log2));
   c.rescales_sums = SumStepOf(spec) == SumStep::kRescaled;
+  (accumulator_log2 > product_log2 ? c.product_to_tree : c.tree_to_accumulator) = c.product_to_accumulator;
   const int half = -accumulator_log2 / 2;  // one factor alone may not be a float32
   c.unscale[0] = static_cast<float>(std::ldexp(1.0, half));
   c.unscale[1] = static_cast<float>(std::ldexp(1.0, -accumulator_log2 - half));

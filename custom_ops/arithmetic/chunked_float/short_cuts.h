@@ -25,6 +25,8 @@ struct TileConstants {
   uint32_t product_shift = 0, accumulator_shift = 0;
   float accumulator_to_product = 1;
   bool rescales_sums = false;
+  // In adder trees two products are added in the finer of both scales.
+  float product_to_tree = 1, tree_to_accumulator = 1;
   ChunkedFloatConstants definition;  // for double: the formats as they are
 };
 

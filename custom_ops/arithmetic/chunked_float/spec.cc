@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 #include <vector>
@@ -11,6 +12,10 @@ namespace lba {
 namespace {
 
 constexpr int64_t kDefaultChunkSize = 16;
+constexpr size_t kMostSeedDigits = 20;
+constexpr int kMostRandomBits = 16;
+const std::string kRoundings[] = {"truncate", "nearest", "nearest-away", "odd"};  // in the order of Rounding
+const std::string kStochastic = "stochastic";
 constexpr char kBlanks[] = " \t\n\r\f\v";
 
 // A part of the text without blanks around it, and where it starts.
@@ -48,11 +53,11 @@ bool IsFamily(const std::string& text) {
          IsDigits(text.substr(exponent + 1));
 }
 
-FloatFormat ReadFormat(const Part& part, const std::string& text) {
+FloatFormat ReadFormat(const Part& part, const FloatFormat& codes, const std::string& text) {
   if (IsFamily(part.text)) {
     Fail("expected an exponent bias, as in '" + part.text + "b10', got none (calibration chooses one)", part, text);
   }
-  FloatFormat format;
+  FloatFormat format = codes;
   const std::string reason = ParseFormat(part.text, &format);
   if (!reason.empty()) Fail(reason, part, text);
   return format;
@@ -84,6 +89,28 @@ void ReadChunks(std::string value, const Part& option, const std::string& text, 
   spec->outer_chunks.assign(sizes.begin() + 1, sizes.end());
 }
 
+// Whether the value names a rounding.
+bool ReadRounding(const std::string& value, AccumulatorSpec* spec) {
+  const size_t name = kStochastic.size();
+  spec->random_bits = 0;
+  if (value.compare(0, name, kStochastic) == 0 && IsDigits(value.substr(name)) && value.size() <= name + 4) {
+    spec->rounding = Rounding::kStochastic;
+    spec->random_bits = std::atoi(value.c_str() + name);
+    return true;
+  }
+  const auto found = std::find(std::begin(kRoundings), std::end(kRoundings), value);
+  if (found == std::end(kRoundings)) return false;
+  spec->rounding = static_cast<Rounding>(found - std::begin(kRoundings));
+  return true;
+}
+
+uint64_t ReadSeed(const std::string& value, const Part& option, const std::string& text) {
+  errno = 0;
+  const uint64_t seed = std::strtoull(value.c_str(), nullptr, 10);
+  if (errno == ERANGE) Fail("expected a seed below 2^64, got " + value, option, text);
+  return seed;
+}
+
 void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* spec) {
   const size_t equals = std::min(option.text.find('='), option.text.size());
   const std::string key = option.text.substr(0, equals);
@@ -96,12 +123,19 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     spec->tree = ReadSize(value, "tree", option, text);
   } else if (key == "underflow" && (value == "on" || value == "off")) {
     spec->underflow = value == "on";
-  } else if (key == "round" && (value == "truncate" || value == "nearest")) {
-    spec->rounding = value == "nearest" ? Rounding::kNearest : Rounding::kTruncate;
-  } else {
+  } else if (key == "seed" && IsDigits(value) && value.size() <= kMostSeedDigits) {
+    spec->seed = ReadSeed(value, option, text);
+  } else if (key == "product" && (value == "exact" || value == "rounded")) {
+    spec->exact_products = value == "exact";
+  } else if (key == "range" && (value == "infinity" || value == "saturate")) {
+    spec->accumulator_format.has_infinity = value == "infinity";
+  } else if (key == "subnormals" && (value == "keep" || value == "none")) {
+    spec->accumulator_format.has_subnormals = value == "keep";
+  } else if (key != "round" || !ReadRounding(value, spec)) {
     Fail(
         "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
-        "round=truncate or round=nearest, got '" +
+        "round=truncate, round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, "
+        "product=exact, range=infinity or subnormals=keep, got '" +
             option.text + "'",
         option, text);
   }
@@ -116,7 +150,7 @@ std::vector<int64_t> Sizes(const AccumulatorSpec& spec) {
   return sizes;
 }
 
-std::string CheckSizes(const AccumulatorSpec& spec) {
+std::string CheckRules(const AccumulatorSpec& spec) {
   if (spec.tree > SumOrder::kLargestTree) {
     return "expected a tree of at most " + std::to_string(SumOrder::kLargestTree) + " products, got " +
            std::to_string(spec.tree);
@@ -131,6 +165,16 @@ std::string CheckSizes(const AccumulatorSpec& spec) {
     if (size > INT64_MAX / products) return "expected groups of at most " + std::to_string(INT64_MAX) + " products";
     products *= size;
   }
+  if (spec.accumulator_format.has_subnormals && !spec.underflow) {
+    return "expected underflow on where subnormals are kept, got off";
+  }
+  const bool is_stochastic = spec.rounding == Rounding::kStochastic;
+  const int least = is_stochastic ? 1 : 0, most = is_stochastic ? kMostRandomBits : 0;
+  if (spec.random_bits < least || spec.random_bits > most) {
+    return "expected random_bits from " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
+           std::to_string(spec.random_bits);
+  }
+  if (spec.seed != 0 && !is_stochastic) return "expected a seed of stochastic rounding alone";
   return "";
 }
 
@@ -142,7 +186,7 @@ void ReadOptions(const std::vector<Part>& parts, const std::string& text, Accumu
     ReadOption(parts[i], text, spec);
   }
   if (seen.count("tree") != 0 && seen.count("chunk") == 0) spec->chunk_size = 0;
-  const std::string reason = CheckSizes(*spec);
+  const std::string reason = CheckRules(*spec);
   if (!reason.empty()) Fail(reason, parts[parts.size() > 1 ? 1 : 0], text);
 }
 
@@ -193,13 +237,18 @@ SumGroups AccumulatorSpec::Groups(int64_t depth) const {
 
 std::string CheckSpec(const AccumulatorSpec& spec) {
   const std::string product = CheckFormat(spec.product_format);
-  if (!product.empty()) return "product_format: " + product;
+  if (!product.empty() && !spec.exact_products) return "product_format: " + product;
   const std::string accumulator = CheckFormat(spec.accumulator_format);
   if (!accumulator.empty()) return "accumulator_format: " + accumulator;
   if (spec.chunk_size < 0) {
     return "chunk_size: expected 0 (the whole depth) or more, got " + std::to_string(spec.chunk_size);
   }
-  return CheckSizes(spec);
+  return CheckRules(spec);
+}
+
+bool AccumulatorSpec::IsPlain() const {
+  return (rounding == Rounding::kTruncate || rounding == Rounding::kNearest) && !exact_products &&
+         !accumulator_format.has_infinity && !accumulator_format.has_subnormals;
 }
 
 bool IsChunkedFloat(const std::string& text) {
@@ -215,23 +264,37 @@ AccumulatorSpec ParseSpec(const std::string& text) {
   if (formats.size() > 2) {
     Fail("expected one format, or product/accumulator, got '" + parts.front().text + "'", parts.front(), text);
   }
-  spec.accumulator_format = ReadFormat(formats.back(), text);
+  if (spec.exact_products && formats.size() == 2) {
+    Fail("expected the format of sums alone beside product=exact, got '" + parts.front().text + "'", parts.front(),
+         text);
+  }
+  spec.accumulator_format = ReadFormat(formats.back(), spec.accumulator_format, text);
+  if (spec.exact_products) return spec;
   spec.product_format = formats.size() == 2
-                            ? ReadFormat(formats.front(), text)
+                            ? ReadFormat(formats.front(), spec.accumulator_format, text)
                             : ProductFormatFor(spec.accumulator_format, spec.tree != 0 ? spec.tree : spec.chunk_size,
                                                formats.front(), text);
   return spec;
 }
 
 std::string TextOf(const AccumulatorSpec& spec) {
-  std::string text = TextOf(spec.product_format) + "/" + TextOf(spec.accumulator_format);
+  const std::string products = spec.exact_products ? "" : TextOf(spec.product_format) + "/";
+  std::string text = products + TextOf(spec.accumulator_format);
   if (spec.chunk_size != (spec.tree == 0 ? kDefaultChunkSize : 0) || !spec.outer_chunks.empty()) {
     text += ",chunk=" + (spec.chunk_size == 0 ? "none" : std::to_string(spec.chunk_size));
     for (const int64_t size : spec.outer_chunks) text += "x" + std::to_string(size);
   }
   if (spec.tree != 0) text += ",tree=" + std::to_string(spec.tree);
   if (!spec.underflow) text += ",underflow=off";
-  if (spec.rounding == Rounding::kNearest) text += ",round=nearest";
+  if (spec.rounding == Rounding::kStochastic) {
+    text += ",round=" + kStochastic + std::to_string(spec.random_bits);
+  } else if (spec.rounding != Rounding::kTruncate) {
+    text += ",round=" + kRoundings[static_cast<int>(spec.rounding)];
+  }
+  if (spec.seed != 0) text += ",seed=" + std::to_string(spec.seed);
+  if (spec.exact_products) text += ",product=exact";
+  if (spec.accumulator_format.has_infinity) text += ",range=infinity";
+  if (spec.accumulator_format.has_subnormals) text += ",subnormals=keep";
   return text;
 }
 

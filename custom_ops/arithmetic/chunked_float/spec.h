@@ -1,5 +1,5 @@
 // Chunked floats: products and sums are quantized to two formats, sums in chunks (docs/numerics.md). Their text is
-// "M7E4b12/M7E4b10,chunk=32x8,tree=4,underflow=off,round=nearest".
+// "M7E4b12/M7E4b10,chunk=32x8,tree=4,underflow=off,round=nearest". Both formats have the same codes of IEEE 754.
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_SPEC_H_
 
@@ -14,7 +14,13 @@
 namespace lba {
 
 // What becomes of the bits that a format has no room for.
-enum class Rounding { kTruncate, kNearest };
+enum class Rounding {
+  kTruncate,
+  kNearest,      // ties to even
+  kNearestAway,  // ties away from zero
+  kOdd,          // toward zero, and the last bit set where anything was dropped
+  kStochastic,   // random_bits bits more are kept; a random integer of so many bits is added there, and the sum is cut
+};
 
 struct AccumulatorSpec {
   FloatFormat product_format;
@@ -24,7 +30,13 @@ struct AccumulatorSpec {
   int64_t tree = 0;                   // products an adder tree sums; 0: no tree
   bool underflow = true;
   Rounding rounding = Rounding::kTruncate;
+  int random_bits = 0;          // of each draw, for kStochastic
+  uint64_t seed = 0;            // likewise
+  bool exact_products = false;  // product_format is not used
 
+  // Whether products and sums are floats without the codes of IEEE 754, truncated or to nearest: fast kernels are for
+  // these.
+  bool IsPlain() const;
   // The groups of a dot product of this depth, none longer than it.
   SumOrder Order(int64_t depth) const;
   // The same for statistics, which count the levels of one group, too.

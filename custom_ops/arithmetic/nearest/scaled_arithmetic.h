@@ -15,9 +15,9 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// What takes the power of two of a sum in the scale of the products to the one that rounds it in that of the sums.
-inline uint32_t RescaledShift(const TileConstants& c) {
-  return c.accumulator_shift + static_cast<uint32_t>(std::ilogb(c.product_to_accumulator));
+// What takes the power of two of a sum to the one that rounds it, times this scale, to the accumulator's bits.
+inline uint32_t RescaledShift(const TileConstants& c, float scale) {
+  return c.accumulator_shift + static_cast<uint32_t>(std::ilogb(scale));
 }
 
 // A value t rounds to m bits where a power of two 2^(23 - m) times its own, c, is added: the last bit of float32's sum
@@ -41,7 +41,7 @@ class NearestArithmetic {
         accumulator_shift_(Isa::Bits(c.accumulator_shift << 23)),
         accumulator_power_(Isa::Set(static_cast<float>(1u << c.accumulator_shift))),
         accumulator_to_product_(Isa::Set(c.accumulator_to_product)),
-        rescaled_shift_(Isa::Bits(RescaledShift(c) << 23)),
+        rescaled_shift_(Isa::Bits(RescaledShift(c, c.product_to_accumulator) << 23)),
         power_bits_(Isa::Bits(0xff800000u)),
         unscale0_(Isa::Set(c.unscale[0])),
         unscale1_(Isa::Set(c.unscale[1])) {}
@@ -81,12 +81,6 @@ class NearestArithmetic {
       ForEach<kCount>([&](int v) { products[v] = Isa::Subtract(products[v], powers[v]); });
     }
     if constexpr (kProduct == ProductStep::kSaturate) Saturate(product_max_, products);
-  }
-  V AddProducts(V a, V b) const {
-    V sums[1] = {Isa::Add(a, b)};
-    RoundRescaled(sums);
-    if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
-    return sums[0];
   }
   V AddSums(V a, V b) const {
     V sums[1] = {Isa::Add(a, b)};
@@ -133,9 +127,19 @@ class NearestArithmetic {
   // As AddProduct where ShortCuts::sum_step() is kRescaled.
   V AddProductRescaled(V sum, V product) const {
     V sums[1] = {Isa::MultiplyAdd(sum, accumulator_to_product_, product)};
-    RoundRescaled(sums);
+    RoundRescaled(product_to_accumulator_, rescaled_shift_, sums);
     if constexpr (kSaturatesPartialSum) Saturate(accumulator_max_, sums);
     return sums[0];
+  }
+
+  // Sums in another scale: the power of two is that of the sums' own scale, to which the rounding takes the sum back. A
+  // sum of zero has a tiny one, and is zero again.
+  template <int kCount>
+  static void RoundRescaled(V scale, V shift, V (&sums)[kCount]) {
+    V powers[kCount], shifted[kCount];
+    ForEach<kCount>([&](int v) { powers[v] = Isa::AddBits(Isa::And(sums[v], Isa::Bits(0xff800000u)), shift); });
+    ForEach<kCount>([&](int v) { shifted[v] = Isa::MultiplyAdd(sums[v], scale, powers[v]); });
+    ForEach<kCount>([&](int v) { sums[v] = Isa::Subtract(shifted[v], powers[v]); });
   }
 
  private:
@@ -159,18 +163,8 @@ class NearestArithmetic {
 
   template <int kCount>
   void RoundSums(V (&sums)[kCount]) const {
-    if constexpr (kSum == SumStep::kRescaled) return RoundRescaled(sums);
+    if constexpr (kSum == SumStep::kRescaled) return RoundRescaled(product_to_accumulator_, rescaled_shift_, sums);
     Round(sums);
-  }
-
-  // From the scale of the products: the power of two is that of the sums' own scale, to which the rounding takes the
-  // sum back. A sum of zero has a tiny one, and is zero again.
-  template <int kCount>
-  void RoundRescaled(V (&sums)[kCount]) const {
-    V powers[kCount], shifted[kCount];
-    ForEach<kCount>([&](int v) { powers[v] = Isa::AddBits(Isa::And(sums[v], power_bits_), rescaled_shift_); });
-    ForEach<kCount>([&](int v) { shifted[v] = Isa::MultiplyAdd(sums[v], product_to_accumulator_, powers[v]); });
-    ForEach<kCount>([&](int v) { sums[v] = Isa::Subtract(shifted[v], powers[v]); });
   }
 
   // To the accumulator's mantissa; the subtraction is exact, and flushes what is then below min_value.
@@ -204,13 +198,26 @@ class NearestTreeArithmetic : public NearestArithmetic<Isa, kProduct, kSaturates
   using Half = std::conditional_t<std::is_void_v<typename Isa::Half>, void,
                                   NearestTreeArithmetic<typename Isa::Half, kProduct, kSaturatesPartialSum>>;
 
-  explicit NearestTreeArithmetic(const TileConstants& c) : Base(c), rescales_sums_(c.rescales_sums) {}
+  explicit NearestTreeArithmetic(const TileConstants& c)
+      : Base(c),
+        product_to_tree_(Isa::Set(c.product_to_tree)),
+        tree_to_accumulator_(Isa::Set(c.tree_to_accumulator)),
+        tree_shift_(Isa::Bits(RescaledShift(c, c.tree_to_accumulator) << 23)),
+        accumulator_max_(Isa::Set(c.accumulator_max)),
+        rescales_sums_(c.rescales_sums) {}
+
+  V AddProducts(V a, V b) const {
+    V sums[1] = {Isa::MultiplyAdd(b, product_to_tree_, Isa::Multiply(a, product_to_tree_))};
+    Base::RoundRescaled(tree_to_accumulator_, tree_shift_, sums);
+    return kSaturatesPartialSum ? Isa::Saturate(sums[0], accumulator_max_) : sums[0];
+  }
 
   V AddProduct(V sum, V product) const {
     return rescales_sums_ ? Base::AddProductRescaled(sum, product) : Base::AddProduct(sum, product);
   }
 
  private:
+  V product_to_tree_, tree_to_accumulator_, tree_shift_, accumulator_max_;
   const bool rescales_sums_;
 };
 

@@ -32,6 +32,8 @@ class ScaledArithmetic {
       : product_max_(Isa::Set(c.product_max)),
         accumulator_max_(Isa::Set(c.accumulator_max)),
         product_to_accumulator_(Isa::Set(c.product_to_accumulator)),
+        product_to_tree_(Isa::Set(c.product_to_tree)),
+        tree_to_accumulator_(Isa::Set(c.tree_to_accumulator)),
         product_kept_(Isa::Bits(c.product_kept_bits)),
         accumulator_kept_(Isa::Bits(c.accumulator_kept_bits)),
         unscale0_(Isa::Set(c.unscale[0])),
@@ -59,10 +61,11 @@ class ScaledArithmetic {
     ForEach<kCount>([&](int v) { products[v] = Isa::BroadcastMultiply(x, w[v]); });
     ForEach<kCount>([&](int v) { products[v] = QuantizedProduct(products[v]); });
   }
-  // Truncated in the scale of the products, in which it is finite; what takes it to that of the sums flushes it.
+  // In a scale in which no difference of two products is flushed that sums can hold; what takes it to that of the sums
+  // flushes the rest.
   V AddProducts(V a, V b) const {
-    const V kept = Isa::And(Isa::Add(a, b), accumulator_kept_);
-    return Clamped(Isa::Multiply(kept, product_to_accumulator_));
+    const V sum = Isa::MultiplyAdd(b, product_to_tree_, Isa::Multiply(a, product_to_tree_));
+    return Clamped(Isa::Multiply(Isa::And(sum, accumulator_kept_), tree_to_accumulator_));
   }
   V AddSums(V a, V b) const { return Quantized(Isa::Add(a, b)); }
 
@@ -97,7 +100,8 @@ class ScaledArithmetic {
     return kept;
   }
 
-  V product_max_, accumulator_max_, product_to_accumulator_, product_kept_, accumulator_kept_, unscale0_, unscale1_;
+  V product_max_, accumulator_max_, product_to_accumulator_, product_to_tree_, tree_to_accumulator_;
+  V product_kept_, accumulator_kept_, unscale0_, unscale1_;
 };
 
 // The kernels of one instruction set for every variant, in the order of TileVariant::index().

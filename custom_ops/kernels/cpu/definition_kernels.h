@@ -35,7 +35,7 @@ void RunDefinedTile(const TileArgs& args) {
   for (int r = 0; r < args.row_count; ++r) {
     for (int c = 0; c < args.column_count; ++c) {
       args.out[r * kColumnPanel + c] =
-          DefinedDot(definition, args.depth, *args.order, [&](int64_t k, float* x, float* w) {
+          DefinedDot(definition, args.depth, *args.order, args.places.At(r, c), [&](int64_t k, float* x, float* w) {
             *x = args.rows[k * kRowPanel + r];
             *w = args.columns[k * kColumnPanel + c];
           });
@@ -47,7 +47,7 @@ template <class Definition>
 void RunDefinedDirect(const DirectArgs& args) {
   const Definition definition = DefinitionOf<Definition>(args.constants);
   for (int64_t q = 0; q < args.count; ++q) {
-    args.out[q] = DefinedDot(definition, args.depth, *args.order, [&](int64_t k, float* x, float* w) {
+    args.out[q] = DefinedDot(definition, args.depth, *args.order, args.place, [&](int64_t k, float* x, float* w) {
       *x = args.plane[args.offsets[k] + q];
       *w = args.weights[k];
     });

@@ -39,10 +39,12 @@ void MovingPanel::Multiply(int64_t fixed_panel, float* tile) {
     values = unscaled_fixed_.data();
   }
   const int variant = sides_.planner.Variant(bounds_, fixed.panel_bounds(fixed_panel), plan_.is_fused);
-  Run(sides_.planner.KernelsOf(plan_.path), variant, values, fixed_count, tile);
+  Run(sides_.planner.KernelsOf(plan_.path), variant, values, fixed_panel, tile);
 }
 
-void MovingPanel::Run(const TileKernels& kernels, int variant, const float* fixed, int fixed_count, float* tile) const {
+void MovingPanel::Run(const TileKernels& kernels, int variant, const float* fixed, int64_t fixed_panel,
+                      float* tile) const {
+  const int fixed_count = static_cast<int>(sides_.fixed.panel_vectors(fixed_panel));
   TileArgs args;
   args.constants = sides_.planner.constants();
   args.depth = sides_.moving.depth();
@@ -53,6 +55,10 @@ void MovingPanel::Run(const TileKernels& kernels, int variant, const float* fixe
   args.row_count = moves_rows ? count_ : fixed_count;
   args.columns = moves_rows ? fixed : data_.data();
   args.column_count = moves_rows ? fixed_count : count_;
+  args.places.first.row = sides_.place.row + first_ * sides_.row_step;
+  args.places.first.column = sides_.place.column + fixed_panel * sides_.fixed.width();
+  args.places.row_step = sides_.row_step;
+  args.places.columns_are_rows = !moves_rows;
   const FpScope scope(kernels.mode);
   kernels.tile[variant](args);
   CountTiles(kernels.path, 1);

@@ -20,6 +20,8 @@ struct ProductSides {
   const PanelSource& fixed_source;
   const PackedPanels& fixed;
   MovingSide side;
+  Place place = {};      // of the first vectors of both
+  int64_t row_step = 1;  // as TilePlaces has it
 
   int moving_width() const { return side == MovingSide::kRows ? kRowPanel : kColumnPanel; }
 };
@@ -37,7 +39,7 @@ class MovingPanel {
   void Multiply(int64_t fixed_panel, float* tile);
 
  private:
-  void Run(const TileKernels& kernels, int variant, const float* fixed, int fixed_count, float* tile) const;
+  void Run(const TileKernels& kernels, int variant, const float* fixed, int64_t fixed_panel, float* tile) const;
 
   const ProductSides sides_;
   AlignedFloats data_;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "common/random_bits.h"
 #include "common/sum_order.h"
 #include "kernels/cpu/cpu_path.h"
 #include "kernels/cpu/fp_environment.h"
@@ -12,6 +13,18 @@
 #include "kernels/cpu/panel.h"
 
 namespace lba {
+
+// Where the outputs of a tile stand among those of their node; for arithmetics whose outputs differ by it.
+struct TilePlaces {
+  Place first;
+  int64_t row_step = 1;          // of the node's rows, from one vector of the moving operand to the next
+  bool columns_are_rows = false;  // columns of the tile are the node's rows
+
+  Place At(int row, int column) const {
+    if (columns_are_rows) return {first.row + column * row_step, first.column + row};
+    return {first.row + row * row_step, first.column + column};
+  }
+};
 
 // out[r][c], r < row_count, c < column_count rounded up to a vector: dot products of rows [depth][kRowPanel] and
 // columns [depth][kColumnPanel].
@@ -23,6 +36,7 @@ struct TileArgs {
   const SumOrder* order;
   int row_count, column_count;
   float* out;  // [kRowPanel][kColumnPanel]
+  TilePlaces places;
 };
 
 // out[q], q < count rounded up to kDirectRounding: dot products of weights[k] and plane[offsets[k] + q].
@@ -36,6 +50,7 @@ struct DirectArgs {
   const SumOrder* order;
   int64_t count;
   float* out;
+  Place place;  // where count is 1
 };
 
 using TileKernel = void (*)(const TileArgs&);

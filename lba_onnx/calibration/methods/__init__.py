@@ -1,13 +1,13 @@
 """The methods that choose exponent biases, by name. A new one is a module of its own and an entry here."""
 
+from dataclasses import fields
 from typing import Any
 
 from lba_onnx.calibration.methods.max import Max
-from lba_onnx.calibration.methods.method import Chosen, Count, Method, Number, Percent
+from lba_onnx.calibration.methods.method import Chosen, Count, Method, Number, Percent, takes
 from lba_onnx.calibration.methods.mse import Mse
 from lba_onnx.calibration.methods.percentile import Percentile
 from lba_onnx.calibration.methods.zero_shot import ZeroShot
-from lba_onnx.calibration.settings import Settings
 
 __all__ = [
     "DEFAULT_METHOD",
@@ -15,38 +15,44 @@ __all__ = [
     "NUMBERS",
     "Chosen",
     "Count",
+    "Max",
     "Method",
+    "Mse",
     "Number",
     "Percent",
+    "Percentile",
+    "ZeroShot",
+    "as_method",
     "make_method",
+    "takes",
 ]
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Max, Percentile, Mse, ZeroShot)}
 DEFAULT_METHOD = Max.name
 """Holds all that was seen: what is meant where nobody names a method."""
 NUMBERS: dict[str, Number] = {name: number for method in METHODS.values() for name, number in method.numbers().items()}
-"""All numbers that methods take, by name."""
+"""All numbers that these methods take, by name."""
 
 
-def make_method(name: str, settings: Settings, **numbers: Any) -> Method:
-    """Return a method with its numbers.
+def as_method(method: str | Method) -> Method:
+    """Return a method as it is, and the one of a name with its defaults.
 
-    Args:
-        name: One of METHODS.
-        settings: What else is asked for.
-        **numbers: All of NUMBERS; those that the method does not take are checked all the same.
+    Raises:
+        ValueError: There is no such method.
+    """
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
+    return METHODS[method]()
+
+
+def make_method(name: str, **settings: Any) -> Method:
+    """Return a method with its settings, as a command has them: fields of all methods, of which it takes its own.
 
     Raises:
         TypeError: A number is none.
-        ValueError: There is no such method, a number is out of range, or it does not go with the settings.
+        ValueError: There is no such method, or a setting is out of range.
     """
-    if not isinstance(name, str) or name not in METHODS:
-        raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {name!r}")
-    made = {known: _with_numbers(method, numbers) for known, method in METHODS.items()}
-    for method in made.values():
-        method.check(settings)
-    return made[name]
-
-
-def _with_numbers(method: type[Method], numbers: dict[str, Any]) -> Method:
-    return method(**{name: numbers[name] for name in method.numbers() if name in numbers})
+    method = type(as_method(name))
+    return method(**{field.name: settings[field.name] for field in fields(method) if field.name in settings})

@@ -2,7 +2,8 @@
 
     settings -> data pass (ranges, and the samples that the method keeps) -> choose -> the exponents of every node
 
-A method is a frozen dataclass, in a module of its own. Its fields are the numbers that it takes.
+A method is a frozen dataclass, in a module of its own. Its fields are all that it is told: what every method is told,
+and numbers of its own.
 """
 
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lba_onnx.calibration.seen import DataSeen, Keep
-from lba_onnx.calibration.settings import Choice, Settings
+from lba_onnx.calibration.settings import GRANULARITIES, Choice, Settings
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.integers import as_count
@@ -84,7 +85,7 @@ class Chosen:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method(ABC):
     """Chooses the exponents of all nodes.
 
@@ -92,9 +93,11 @@ class Method(ABC):
         name: What people call it.
         help: What it goes by, in a few words.
         keeps: Which samples it needs after the pass of the data.
+        granularity: "layer" for biases of each node's own, "model" for the same everywhere.
+        is_tied: Whether the products' bias follows from the sums' by the family's rule.
 
     Raises:
-        TypeError: A field is no number.
+        TypeError: A number is none.
         ValueError: A field is out of range.
     """
 
@@ -102,26 +105,24 @@ class Method(ABC):
     help: ClassVar[str]
     keeps: ClassVar[Keep]
 
+    granularity: str = GRANULARITIES[0]
+    is_tied: bool = False
+
     @classmethod
     def numbers(cls) -> dict[str, Number]:
-        """Return the numbers that it takes, by name."""
-        return {entry.name: entry.metadata["number"] for entry in fields(cls)}
+        """Return the numbers of its own, by name."""
+        return {entry.name: entry.metadata["number"] for entry in fields(cls) if "number" in entry.metadata}
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the fields."""
+        if self.granularity not in GRANULARITIES:
+            raise ValueError(f"expected a granularity out of {', '.join(GRANULARITIES)}, got {self.granularity!r}")
         for name, number in self.numbers().items():
             number.check(name, getattr(self, name))
 
-    def check(self, settings: Settings) -> None:  # noqa: B027 - most go with all settings
-        """Refuse settings that the method's numbers do not go with.
-
-        Raises:
-            ValueError: They do not.
-        """
-
     def to_json(self) -> dict[str, Any]:
         """Return the numbers that the result depends on."""
-        return dict(vars(self))
+        return {name: getattr(self, name) for name in self.numbers()}
 
     @abstractmethod
     def choose(self, seen: DataSeen, subject: Subject, settings: Settings, progress: "Progress | None") -> Chosen:

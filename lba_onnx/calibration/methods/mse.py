@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mse(Method):
-    """Looks at each layer's output, then at the model's."""
+    """Looks at each layer's output, then at the model's.
+
+    Attributes:
+        percentile: Percent of the values that the ranges of one of the choices compared hold.
+    """
 
     name = "mse"
     help = "least output error of each layer"

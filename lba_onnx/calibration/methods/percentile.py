@@ -22,7 +22,11 @@ def takes_percentile() -> Any:
 
 @dataclass(frozen=True)
 class Percentile(Method):
-    """The largest values, which are rare, may saturate."""
+    """The largest values, which are rare, may saturate.
+
+    Attributes:
+        percentile: Percent of the sampled products and sums that the ranges hold.
+    """
 
     name = "percentile"
     help = "ranges of most"

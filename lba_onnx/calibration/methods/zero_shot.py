@@ -50,14 +50,15 @@ class ZeroShot(Method):
     evaluations: int = takes(_EVALUATIONS)
     layer_evaluations: int = takes(_LAYER_EVALUATIONS)
 
-    def check(self, settings: Settings) -> None:
-        """Refuse changes to single nodes where all have the same biases."""
-        if self.layer_evaluations and settings.granularity == "model":
+    def __post_init__(self) -> None:
+        """Check the fields; changes to single nodes are refused where all have the same biases."""
+        super().__post_init__()
+        if self.layer_evaluations and self.granularity == "model":
             raise ValueError("expected granularity 'layer' to go with layer_evaluations, got 'model'")
 
     def to_json(self) -> dict[str, Any]:
         """Return the budgets; a starting point is no part of what the result is described by."""
-        return {**super().to_json(), "percentile": None}
+        return {name: value for name, value in super().to_json().items() if name != "percentile"}
 
     def choose(self, seen: DataSeen, subject: Subject, settings: Settings, progress: "Progress | None") -> Chosen:
         """Return the best of all that was evaluated."""

@@ -10,7 +10,7 @@ anything, with `forward`          forward(model, batch)         part of the batc
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -29,36 +29,73 @@ Forward = Callable[[nn.Module, Any], Any]
 _FORMS = "a tensor, (input,), (input, labels), a dictionary of keyword arguments, or anything together with `forward`"
 
 
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Batches of samples for a PyTorch model, and how it runs on them.
+
+    Attributes:
+        loader: A DataLoader or another iterable of batches. A batch is a tensor; (input,) or (input, labels), where the
+            input may be a tuple of several; or a dictionary of keyword arguments, where "label" and "labels" are no
+            arguments. With `forward`, batches may have any form made of tensors, NumPy arrays (handed on as tensors),
+            numbers, strings, tuples, lists and mappings (handed on as dictionaries).
+        max_samples: Where to stop; None for the end of the data.
+        forward: Runs a model on a batch, `forward(model, batch)`, and returns the outputs; None to call the model.
+
+    Raises:
+        TypeError: max_samples is no integer.
+        ValueError: max_samples is below 1.
+    """
+
+    loader: Iterable[Any]
+    _: KW_ONLY
+    max_samples: int | None = None
+    forward: Forward | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if self.max_samples is not None:
+            as_count("max_samples", self.max_samples)
+
+    @staticmethod
+    def of(data: "Batches | Iterable[Any]") -> "Batches":
+        """Return batches as they are, and a plain loader as batches."""
+        return data if isinstance(data, Batches) else Batches(data)
+
+    def count(self) -> int | None:
+        """Return how many samples a DataLoader with a sampler of known length has; None for others."""
+        loader: Any = self.loader
+        try:
+            count = len(loader.sampler)
+        except (AttributeError, TypeError):
+            return None
+        if loader.batch_sampler is None:  # what the sampler counts are whole batches
+            return None
+        return count if self.max_samples is None else min(count, self.max_samples)
+
+
 class BatchReader:
-    """Reads a loader once.
+    """Reads batches once.
 
     Attributes:
         first: The first batch.
         inputs: What the batches hold, by name; all have the same.
     """
 
-    def __init__(
-        self, loader: Iterable[Any], forward: Forward | None, with_labels: bool, max_samples: int | None
-    ) -> None:
+    def __init__(self, batches: Batches, with_labels: bool) -> None:
         """Read the first batch.
 
         Args:
-            loader: Yields batches.
-            forward: What runs the model; None for the forms above.
+            batches: The batches.
             with_labels: Whether labels are kept, for a metric.
-            max_samples: Where to stop; None for the end.
 
         Raises:
             DataError: There is no batch, or it has another form.
-            ValueError: max_samples is below 1.
         """
-        if max_samples is not None:
-            as_count("max_samples", max_samples)
-        self._forward = forward
-        self._with_labels = with_labels and forward is None
+        self._forward = batches.forward
+        self._with_labels = with_labels and batches.forward is None
         self._form: Any = None
         self._labels_form: Any = None
-        self._batches = self._read(_iterate(loader), max_samples)
+        self._batches = self._read(_iterate(batches.loader), batches.max_samples)
         first = next(self._batches, None)
         if first is None:
             raise DataError("expected at least one sample, got none")

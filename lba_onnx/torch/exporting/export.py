@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from lba_onnx.packages import package_version
 from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.attributes import drop_attributes, set_attributes
 from lba_onnx.rewrite.conversion import converted_nodes
+from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import VERSIONS_KEY, set_metadata, write_metadata
@@ -59,7 +61,6 @@ def export(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     opset_version: int | None = None,
-    use_external_data_format: bool | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Accumulator]:
     """Write a model as ONNX with low-bit-accumulator operators, which `make_session` and the rest of this package take.
@@ -72,14 +73,13 @@ def export(
     Args:
         model: The model, in evaluation mode, on the CPU.
         args: What to trace it with: positional arguments, or a single tensor.
-        path: The file to write, all of it or nothing.
+        path: The file to write, all of it or nothing. A `ModelFile` says where the weights go; those of a plain path go
+            into a file beside it where the model would exceed 2 GB.
         kwargs: Keyword arguments to trace it with.
         dynamic_shapes: Axes without a fixed size, as torch.onnx.export takes them: {"x": {0: "batch"}}.
         input_names: Names of the inputs; those of the arguments by default.
         output_names: Names of the outputs.
         opset_version: Version of the standard operators; PyTorch's choice by default.
-        use_external_data_format: Whether initializers of 1024 bytes and more go into a file beside it, as `save_model`
-            names it; None: where the model would exceed 2 GB.
         provenance: Where the specs come from, as JSON values, such as `Calibration.provenance`; kept in metadata_props.
 
     Returns:
@@ -101,7 +101,7 @@ def export(
     with _exported(model, as_args(args), kwargs or {}, target, settings) as opened:
         specs = read_specs(opened.proto)
         _describe(opened.proto, specs, provenance)
-        _save(opened, target, use_external_data_format)
+        _save(opened, path)
     return specs
 
 
@@ -116,7 +116,6 @@ def export_float32(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     opset_version: int | None = None,
-    use_external_data_format: bool | None = None,
 ) -> dict[str, Accumulator]:
     """Write a model as ONNX with standard operators, for any runtime, and the specs of its sites as JSON.
 
@@ -133,7 +132,6 @@ def export_float32(
         input_names: Names of the inputs.
         output_names: Names of the outputs.
         opset_version: Version of the standard operators.
-        use_external_data_format: Whether large initializers go into a file beside it.
 
     Returns:
         The specs of the nodes, by name.
@@ -156,7 +154,7 @@ def export_float32(
     with _exported(model, as_args(args), kwargs or {}, target, settings) as opened:
         specs = read_specs(opened.proto)
         _restore_standard_operators(opened.proto)
-        _save(opened, target, use_external_data_format)
+        _save(opened, path)
     write_specs(specs_path, specs)
     return specs
 
@@ -239,11 +237,9 @@ def _restore_standard_operators(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept_imports)
 
 
-def _save(opened: OpenModel, target: Path, use_external_data_format: bool | None) -> None:
-    is_large = model_files.external_bytes(opened) + _SPARE_BYTES > model_files.MAX_PROTOBUF_BYTES
-    save_model(
-        opened.proto,
-        target,
-        use_external_data_format=is_large if use_external_data_format is None else use_external_data_format,
-        source_path=opened.path,
-    )
+def _save(opened: OpenModel, path: str | os.PathLike[str]) -> None:
+    file = ModelFile.of(path)
+    if file.use_external_data_format is None:
+        is_large = model_files.external_bytes(opened) + _SPARE_BYTES > model_files.MAX_PROTOBUF_BYTES
+        file = replace(file, use_external_data_format=is_large)
+    save_model(opened.proto, file, source_path=opened.path)

@@ -1,6 +1,6 @@
 """Labels that come apart from the data."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.arrays import open_npy, read_whole
-from lba_onnx.data.batches import Batch
+from lba_onnx.data.batch import Batch
 from lba_onnx.data.blocks import check_labels
+from lba_onnx.data.samples import Labels
 from lba_onnx.errors import DataError
-
-Labels = NDArray[Any] | Sequence[int] | str | PathLike[str]
-"""Class numbers [samples], or the path of an .npy file with them."""
 
 
 def with_labels(batches: Iterable[Batch], labels: Labels | None, is_whole: bool = True) -> Iterator[Batch]:
