@@ -67,11 +67,11 @@ struct Calls {
   int PackMatMul() { return lba_cuda_pack_matmul(OnCuda(spec), &matmul, &weights); }
   int PackConv() { return lba_cuda_pack_conv(OnCuda(spec), &conv, &weights); }
   int MatMulStatistics(double fraction) const {
-    LbaStatistics counts;
+    LbaStatistics counts{};
     return lba_cuda_matmul_statistics(OnCuda(spec), &matmul, 0, fraction, &counts, nullptr);
   }
   int ConvStatistics(double fraction) const {
-    LbaStatistics counts;
+    LbaStatistics counts{};
     return lba_cuda_conv_statistics(OnCuda(spec), &conv, 0, fraction, &counts, nullptr);
   }
 
@@ -209,7 +209,7 @@ void CheckConvRefusals() {
 
 void CheckNulls() {
   int64_t bytes;
-  LbaStatistics counts;
+  LbaStatistics counts{};
   LbaCudaWeights* weights = nullptr;
   const Calls c;
   const int codes[] = {
