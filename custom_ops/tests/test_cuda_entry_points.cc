@@ -18,7 +18,7 @@ constexpr int64_t kWorkspaceBytes = 1 << 16;
 
 // Small products that are computed without a complaint; tests change one thing at a time.
 struct Calls {
-  AccumulatorSpec spec{{7, 4, 12}, {7, 4, 10}};
+  AccumulatorSpec spec = ParseSpec("M7E4b12/M7E4b10");
   Tensor values{LBA_FLOAT32, std::vector<float>(1000, 1.5f)}, results{LBA_FLOAT32, std::vector<float>(1000, kPoison)};
   DeviceMemory memory{&values}, y{&results}, workspace{kWorkspaceBytes};
   int64_t workspace_bytes = kWorkspaceBytes;
