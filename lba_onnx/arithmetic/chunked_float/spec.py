@@ -27,7 +27,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     """The arithmetic of one dot product whose products and sums are floats; see `ChunkedFloatFields` for its fields."""
 
     kind = "chunked-float"
-    summary = "floats without subnormals, summed in chunks or by trees; truncated or to nearest even, saturating"
+    summary = "floats of any width, summed in chunks, in levels of them or by trees; every rounding"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
     levels = ("product", "partial_sum", "total")
 
