@@ -1,11 +1,12 @@
 """What one call of a node collects: counted on the device, and by the CPU library."""
 
 import itertools
-from dataclasses import astuple, fields, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from gpu_cases import Case, MatMulCase
+from statistics_numbers import numbers
 
 from benchmarks.cuda.products import conv_shape, geometry_of
 from lba_onnx import native
@@ -18,18 +19,13 @@ def statistics_difference(case: Case, number: int, fraction: float) -> str | Non
     """How the statistics of a node's call after `number` others differ; None where they do not."""
     case = _with_batches_in_full(case)
     with case.on_device(packs=False) as on_device:
-        actual = _numbers(statistics(on_device.call, number, fraction))
+        actual = numbers(statistics(on_device.call, number, fraction))
     others, all_calls = _on_processor(case, number, fraction)
     for name, found in actual.items():
-        wanted = all_calls[name] if name.startswith("max_abs") else all_calls[name] - others[name]
+        wanted = all_calls[name] if name.endswith("max_abs") else all_calls[name] - others.get(name, 0)
         if not np.array_equal(found, wanted):
             return f"call {number}, fraction {fraction:.3g}, {name}: expected {wanted}, got {found}"
     return None
-
-
-def _numbers(collected: native.Statistics) -> dict[str, np.ndarray]:
-    values = ((field.name, getattr(collected, field.name)) for field in fields(collected))
-    return {name: np.array(astuple(value) if isinstance(value, native.Events) else value) for name, value in values}
 
 
 def _on_processor(case: Case, number: int, fraction: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -41,9 +37,9 @@ def _on_processor(case: Case, number: int, fraction: float) -> tuple[dict[str, n
     try:
         for _ in range(number):
             compute(is_zero=True)
-        before = _numbers(native.statistics_read(key))
+        before = numbers(native.statistics_read(key))
         compute(is_zero=False)
-        return before, _numbers(native.statistics_read(key))
+        return before, numbers(native.statistics_read(key))
     finally:
         native.statistics_close(run)
 

@@ -2,28 +2,39 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lba_onnx.arithmetic import AccumulatorSpec, FormatFamily, parse_family
+from lba_onnx.arithmetic import AccumulatorSpec, FormatFamily, as_spec, parse_family
 from lba_onnx.calibration import Calibration, EventRates, NodeCalibration, Verdict
 from lba_onnx.calibration.advice import warning_of
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.methods.max import fit_max
 from lba_onnx.calibration.methods.percentile import fit_percentile
-from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.calibration.ranges import LevelRange, NodeRange
 from lba_onnx.calibration.settings import Settings
 from lba_onnx.errors import DataError
+from lba_onnx.observation.event_rates import event_names
 
 M7E4 = parse_family("M7E4")
 M7E4_FORMATS = FormatFamily(7, 4)
 
 
 def seen(product: float, partial_sum: float, total: float = 0.0) -> NodeRange:
-    return NodeRange(100, 0, product, partial_sum, total)
+    return node_range(0, (product, partial_sum, total), [()] * 3)
+
+
+def node_range(sampled: int, largest: tuple[float, ...], bins: Sequence[tuple[tuple[int, int], ...]]) -> NodeRange:
+    levels = zip(("product", "partial_sum", "total"), largest, map(Log2Histogram.of, bins), strict=True)
+    return NodeRange(100, sampled, tuple(LevelRange(*level) for level in levels))
+
+
+def event_rates(*shares: float | None) -> EventRates:
+    return EventRates(dict(zip(event_names(as_spec("M7E4b10")), shares, strict=True)))
 
 
 @given(
@@ -107,9 +118,8 @@ def test_zeros_get_the_default_spec_with_the_range_of_the_paper(family, expected
 
 
 def spread_range(*bins: tuple[int, int]) -> NodeRange:
-    histogram = Log2Histogram.of(bins)
     largest = 1.9 * 2.0 ** max(log2 for log2, _ in bins)
-    return NodeRange(100, 100, largest, largest, 0.0, histogram, histogram, Log2Histogram())
+    return node_range(100, (largest, largest, 0.0), (bins, bins, ()))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +160,7 @@ def test_values_in_the_top_binade_are_as_good_as_truncated(exponent, fraction):
 
 
 def test_family_too_narrow_is_named_with_the_one_that_would_do():
-    settings, rates = parse_family("M7E3"), EventRates(0, 0, 0, 0, 0, 0, 0.0, 0.0)
+    settings, rates = parse_family("M7E3"), event_rates(*[0.0] * 8)
     assert warning_of(spread_range((0, 100)), rates, settings) == ""
     wide = spread_range(*((log2, 2 ** (10 - log2)) for log2 in range(-4, 11)))
     text = warning_of(wide, rates, settings)
@@ -159,9 +169,9 @@ def test_family_too_narrow_is_named_with_the_one_that_would_do():
 
 def test_swamped_products_ask_for_more_mantissa_bits():
     settings = M7E4
-    values = replace(spread_range((-12, 500), (0, 500)), partial_sums_log2=Log2Histogram.of([(0, 1000)]))
-    assert warning_of(values, EventRates(0, 0, 0, 0, 0, 0, 0.2, 0.0), settings) == ""
-    text = warning_of(values, EventRates(0, 0, 0, 0, 0, 0, 0.5, 0.0), settings)
+    values = node_range(100, (1.9, 1.9, 0.0), (((-12, 500), (0, 500)), ((0, 1000),), ()))
+    assert warning_of(values, event_rates(0, 0, 0, 0, 0.2, 0, 0, 0.0), settings) == ""
+    text = warning_of(values, event_rates(0, 0, 0, 0, 0.5, 0, 0, 0.0), settings)
     assert text == "50 % of the products are swamped: M12E4 would lose less"
 
 
@@ -170,7 +180,7 @@ def example() -> Calibration:
         "conv/1": NodeCalibration(
             AccumulatorSpec.parse("M7E4b12/M7E4b9"),
             spread_range((-2, 5), (3, 1)),
-            EventRates(0.0, 0.25, 0.0, 0.125, 0.0, 0.0, 0.5, None),
+            event_rates(0.0, 0.25, 0.0, 0.125, 0.5, 0.0, 0.0, None),
             "",
             "too narrow",
         ),

@@ -16,6 +16,7 @@ from lba_onnx import Samples
 from lba_onnx.calibration import Calibration, calibrate, data_pass
 from lba_onnx.calibration.methods import Percentile
 from lba_onnx.calibration.peaks import Peak, Peaks
+from lba_onnx.calibration.ranges import LevelRange
 
 RANDOM = np.random.default_rng(0)
 WEIGHTS = {name: RANDOM.standard_normal(shape).astype(np.float32) for name, shape in (("w", (16, 16)), ("v", (16, 8)))}
@@ -162,7 +163,7 @@ class Seen:
     """What a node has collected."""
 
     def __init__(self, value: float) -> None:
-        self.max_abs_product = self.max_abs_partial_sum = self.max_abs_total = value
+        self.levels = [LevelRange(name, value) for name in ("product", "partial_sum", "total")]
 
 
 def test_peaks_follow_the_running_maximum():

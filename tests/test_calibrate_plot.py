@@ -31,9 +31,9 @@ def test_figure_tells_ranges_and_what_lies_outside(calibration, tmp_path):
     assert {"share of the values", "log2 of the magnitude"} <= set(found)
     for number_format in (node.spec.product_format, node.spec.accumulator_format):
         assert f"range of {number_format}" in found
-    assert node.rates.product_underflow > 0.01
-    assert f"products: 0 % above, {100 * node.rates.product_underflow:.2g} % below" in found
-    assert f"totals: 0 % above, {100 * node.rates.total_underflow:.2g} % below" in found
+    assert node.rates["product_underflow"] > 0.01
+    assert f"products: 0 % above, {100 * node.rates['product_underflow']:.2g} % below" in found
+    assert f"totals: 0 % above, {100 * node.rates['total_underflow']:.2g} % below" in found
     assert f"largest of all: {node.range.max_abs_sum:.4g}" in found
 
 

@@ -10,6 +10,7 @@ import pytest
 from kinds.wrap.wrap import WRAP
 from kinds_library import kinds_library
 from operator_models import node_model
+from protocol_checks import check_all
 from small_models import images, network
 
 import lba_onnx
@@ -103,10 +104,12 @@ def test_statistics_count_products_sums_and_what_changes_nothing():
     native.matmul(a, b, "wrap4", 1, "kinds/node")
     found = native.statistics_read("kinds/node")
     native.statistics_close("kinds")
-    assert found.products.values == found.partial_sums.values == 4
-    assert found.partial_sums.swamped == 1, "0.5 becomes 0; a product of zero adds nothing"
-    assert found.products.overflows == found.partial_sums.overflows == 0, "what wraps does not saturate"
-    assert found.max_abs_total == 17.5, "of the unquantized sums"
+    assert [level.name for level in found.levels] == ["product", "total"], "there are no sums within sums"
+    assert native.accumulator_levels("wrap4") == as_spec("wrap4").levels
+    assert [level.values for level in found.levels] == [4, 4]
+    assert found["product"].events == {}, "what wraps does not saturate"
+    assert found["total"].events == {"swamped": 1}, "0.5 becomes 0; a product of zero adds nothing"
+    assert found["total"].max_abs == 17.5, "of the unquantized sums"
 
 
 def test_gradients_pass_what_the_estimators_leave_open():
@@ -175,6 +178,7 @@ def test_models_are_converted_evaluated_compared_and_debugged():
     diagnosis = lba_onnx.debug(narrow, data, model, samples_alone=0)
     layer = diagnosis.ranking[0]
     assert layer.main_cause == "wrap" and layer.shares["wrap"] > 0.9
+    assert list(layer.to_json()["events"]) == ["swamping"], "what the kind counts"
     assert "wrapping of the sums" in diagnosis.sentences()[0] and "more bits would help" in diagnosis.sentences()[0]
 
 
@@ -185,6 +189,11 @@ def test_sweeps_take_its_texts_beside_others():
     assert [point.to_json()["accumulator"] for point in result.points] == ["wrap9", "wrap24", "M7E5b12/M7E5b10"]
     narrow, wide, _ = (point.comparison.outputs[0].sqnr_db for point in result.points)
     assert narrow < 20 < wide
+
+
+@pytest.mark.parametrize("text", ["wrap4", "wrap12", "wrap24"])
+def test_it_is_what_it_says(text):
+    check_all(text)
 
 
 def test_what_the_kind_lacks_is_said():

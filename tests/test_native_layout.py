@@ -17,7 +17,7 @@ from lba_onnx.native.accumulators import accumulator_handle
 INCLUDE = Path(__file__).parents[1] / "custom_ops" / "include"
 HEADER = INCLUDE / "lba" / "c_api.h"
 STRUCTURES = {
-    "LbaEvents": library.EventsStruct,
+    "LbaLevel": library.LevelStruct,
     "LbaStatistics": library.StatisticsStruct,
     "LbaMatMulArgs": library.MatMulArgs,
     "LbaConvArgs": library.ConvArgs,

@@ -108,7 +108,7 @@ def test_debug_tells_its_causes_and_counts_its_events() -> None:
     for layer in layers:
         assert {"product_rounding", "accumulator_rounding", "rounding", "chunk_size"} <= layer.shares.keys()
         assert not any("truncation" in name for name in layer.shares)
-        assert layer.events is not None and 0 < layer.events.swamping < 1
+        assert layer.events is not None and 0 < layer.events["swamping"] < 1
     assert "rounding" in {layer.main_cause and layer.main_cause.rpartition("_")[2] for layer in layers}
 
 

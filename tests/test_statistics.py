@@ -27,54 +27,67 @@ class Walk:
 
     def __init__(self, spec: AccumulatorSpec) -> None:
         self.spec = spec
-        self.events = {kind: Counter() for kind in ("products", "partial_sums", "totals")}
-        self.bins = {kind: Counter() for kind in ("products", "partial_sums", "totals")}
+        self.events = {level.name: Counter() for level in spec.levels}
+        self.bins = {level.name: Counter() for level in spec.levels}
 
     def count(self, kind: str, exact: float) -> None:
         if exact:
             self.bins[kind][math.floor(math.log2(abs(exact)))] += 1
 
     def step(self, kind: str, addend: float, before: float) -> float:
-        number_format = self.spec.product_format if kind == "products" else self.spec.accumulator_format
+        number_format = self.spec.product_format if kind == "product" else self.spec.accumulator_format
         exact = addend + before  # exact in float64 for the operands of this test
         after = reference.quantize(exact, number_format, self.spec.underflow, self.spec.rounding)
         overflows = abs(after) == number_format.max_value
         self.events[kind].update(
             values=1,
-            overflows=overflows,
-            underflows=exact != 0 and after == 0,
-            swamped=kind != "products" and addend != 0 and after == before and not overflows,
+            overflow=overflows,
+            underflow=exact != 0 and after == 0,
+            swamped=kind != "product" and addend != 0 and after == before and not overflows,
         )
         return after
 
     def dot(self, x: np.ndarray, w: np.ndarray) -> None:
-        exact_total = total = 0.0
-        chunk = self.spec.chunk_size or len(x)
-        for begin in range(0, len(x), chunk):
-            exact_sum = partial_sum = 0.0
-            for k in range(begin, min(begin + chunk, len(x))):
-                product = float(x[k]) * float(w[k])
-                self.count("products", product)
-                exact_sum += product
-                self.count("partial_sums", exact_sum)
-                partial_sum = self.step("partial_sums", self.step("products", product, 0.0), partial_sum)
-            exact_total += exact_sum
-            self.count("totals", exact_total)
-            total = self.step("totals", partial_sum, total)
+        lengths = (1, *self.spec.order(len(x)).lengths)
+        self.sum(len(lengths), lengths, [float(a) * float(b) for a, b in zip(x, w, strict=True)])
+
+    def sum(self, level: int, lengths: tuple[int, ...], products: list[float]) -> tuple[float, float]:
+        """Return the unquantized and the quantized value of a level over such products."""
+        kind = self.spec.levels[level].name
+        if level == 0:
+            self.count(kind, products[0])
+            return products[0], self.step(kind, products[0], 0.0)
+        exact_sum = partial_sum = 0.0
+        for begin in range(0, len(products), lengths[level - 1]):
+            exact, value = self.sum(level - 1, lengths, products[begin : begin + lengths[level - 1]])
+            exact_sum += exact
+            self.count(kind, exact_sum)
+            partial_sum = self.step(kind, value, partial_sum)
+        return exact_sum, partial_sum
 
 
 def assert_same(statistics: native.Statistics, walk: Walk) -> None:
-    for kind in ("products", "partial_sums", "totals"):
-        events = getattr(statistics, kind)
-        expected = walk.events[kind]
-        got = {name: getattr(events, name) for name in ("values", "overflows", "underflows", "swamped")}
-        assert got == {name: expected[name] for name in got}, kind
-        histogram = getattr(statistics, f"{kind}_log2")
-        bins = {int(i) - native.LOG2_OFFSET: int(histogram[i]) for i in np.flatnonzero(histogram)}
+    assert [level.name for level in statistics.levels] == list(walk.events)
+    for kind in walk.events:
+        level, expected = statistics[kind], walk.events[kind]
+        assert level.values == expected["values"]
+        assert level.events == {name: expected[name] for name in level.events}, kind
+        assert ("swamped" in level.events) == (kind != "product")
+        bins = {int(i) - native.LOG2_OFFSET: int(level.log2[i]) for i in np.flatnonzero(level.log2)}
         assert bins == dict(walk.bins[kind]), kind
 
 
-@pytest.mark.parametrize("text", ["M4E3b4", "M7E4b10,chunk=5", "M7E4b12/M4E3b5,chunk=none", "M3E3b5,underflow=off"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "M4E3b4",
+        "M7E4b10,chunk=5",
+        "M7E4b12/M4E3b5,chunk=none",
+        "M3E3b5,underflow=off",
+        "M4E3b4,chunk=3x4",
+        "M7E4b10,chunk=2x2x30",
+    ],
+)
 @pytest.mark.parametrize("kind", ["overflow", "underflow", "zeros"])
 def test_matmul_statistics_equal_a_plain_walk(run: str, text: str, kind: str) -> None:
     spec = AccumulatorSpec.parse(text)
@@ -87,7 +100,7 @@ def test_matmul_statistics_equal_a_plain_walk(run: str, text: str, kind: str) ->
         walk.dot(a[row], b[:, column])
     statistics = native.statistics_read(f"{run}/node")
     assert (statistics.outputs, statistics.sampled_outputs) == (45, 45)
-    assert statistics.max_abs_product == np.abs(a[:, :, None].astype(np.float64) * b[None]).max()
+    assert statistics["product"].max_abs == np.abs(a[:, :, None].astype(np.float64) * b[None]).max()
     assert_same(statistics, walk)
 
 
@@ -98,9 +111,9 @@ def test_statistics_of_a_convolution_count_the_padding_as_zero_products(run: str
     geometry = native.ConvGeometry((1,), (1,), (1,), (1,), 1)
     native.conv(x, w, spec, geometry, (1, 3, 4), 1, f"{run}/conv")
     statistics = native.statistics_read(f"{run}/conv")
-    assert statistics.products.values == 3 * 4 * 6
-    assert statistics.products_log2.sum() == 3 * (4 * 6 - 4)
-    assert statistics.max_abs_total == 3 + 4 + 2 + 7 + 8 + 6
+    assert statistics["product"].values == 3 * 4 * 6
+    assert statistics["product"].log2.sum() == 3 * (4 * 6 - 4)
+    assert statistics["total"].max_abs == 3 + 4 + 2 + 7 + 8 + 6
 
 
 def test_calls_merge_and_sampling_takes_the_fraction() -> None:
@@ -129,9 +142,9 @@ def test_extremes_come_from_all_outputs_on_every_path(forced_path: str, sizes: t
     products = a.astype(np.float64)[:, :, None] * b.astype(np.float64)[None]
     chunks = [products[:, k : k + 7] for k in range(0, 50, 7)]
     totals = np.cumsum([np.cumsum(chunk, axis=1)[:, -1] for chunk in chunks], axis=0)
-    assert statistics.max_abs_product == np.abs(products).max(), forced_path
-    assert statistics.max_abs_partial_sum == max(np.abs(np.cumsum(chunk, axis=1)).max() for chunk in chunks)
-    assert statistics.max_abs_total == np.abs(totals).max()
+    assert statistics["product"].max_abs == np.abs(products).max(), forced_path
+    assert statistics["partial_sum"].max_abs == max(np.abs(np.cumsum(chunk, axis=1)).max() for chunk in chunks)
+    assert statistics["total"].max_abs == np.abs(totals).max()
 
 
 def test_extremes_of_infinite_operands_are_those_of_the_finite_values(run: str) -> None:
@@ -139,7 +152,7 @@ def test_extremes_of_infinite_operands_are_those_of_the_finite_values(run: str) 
     b = np.array([[[1.0], [1.0], [1.0]]], np.float32)
     native.matmul(a, b, AccumulatorSpec.parse("M7E4b5"), 1, f"{run}/node")
     statistics = native.statistics_read(f"{run}/node")
-    assert (statistics.max_abs_product, statistics.max_abs_partial_sum, statistics.max_abs_total) == (6.0, 11.0, 11.0)
+    assert tuple(level.max_abs for level in statistics.levels) == (6.0, 11.0, 11.0)
 
 
 def test_statistics_never_change_the_result(run: str) -> None:
@@ -170,7 +183,7 @@ def test_sums_before_a_nan_count_though_all_else_is_small() -> None:
     try:
         for rows in ([[1, 1], [1, 1]], [[100, np.nan], [0.1, 0.1]]):
             native.matmul(np.array([rows], np.float32), b, spec, 1, "nan-run/node")
-        assert native.statistics_read("nan-run/node").max_abs_partial_sum == 100
+        assert native.statistics_read("nan-run/node")["partial_sum"].max_abs == 100
     finally:
         native.statistics_close("nan-run")
 
@@ -179,10 +192,10 @@ def test_largest_values_begin_anew_and_all_else_goes_on(run: str) -> None:
     spec, ones = AccumulatorSpec.parse("M7E4b10"), np.ones((1, 8, 4), np.float32)
     native.matmul(ones * 100, ones.transpose(0, 2, 1), spec, 1, f"{run}/node")
     native.statistics_forget_largest(f"{run}/node")
-    assert native.statistics_read(f"{run}/node").max_abs_product == 0
+    assert native.statistics_read(f"{run}/node")["product"].max_abs == 0
     native.matmul(ones, ones.transpose(0, 2, 1), spec, 1, f"{run}/node")
     statistics = native.statistics_read(f"{run}/node")
-    assert (statistics.max_abs_product, statistics.max_abs_partial_sum, statistics.max_abs_total) == (1, 4, 4)
-    assert statistics.outputs == 128 and statistics.products_log2.sum() == 2 * 64 * 4
+    assert tuple(level.max_abs for level in statistics.levels) == (1, 4, 4)
+    assert statistics.outputs == 128 and statistics["product"].log2.sum() == 2 * 64 * 4
     with pytest.raises(ValueError, match="no"):
         native.statistics_forget_largest("never opened/node")

@@ -197,7 +197,7 @@ def test_statistics_collect_under_an_open_run_only() -> None:
         lba_matmul(x, w.t(), spec=SPEC, statistics="functional/matmul")
         lba_conv1d(x[None], random(4, 6, 3), spec=SPEC, statistics="functional/conv")
         outputs = [native.statistics_read(f"functional/{name}").outputs for name in ("linear", "matmul", "conv")]
-        products = native.statistics_read("functional/linear").products.values
+        products = native.statistics_read("functional/linear")["product"].values
     assert outputs == [54, 54, 72] and products == 6 * 9 * 20
     assert_bits(lba_linear(x, w, spec=SPEC, statistics="functional/linear"), lba_linear(x, w, spec=SPEC).numpy())
 

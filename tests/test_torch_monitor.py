@@ -74,9 +74,12 @@ def test_rates_are_those_of_the_products():
     with GatingMonitor(layer, sampled_fraction=1.0) as monitor:
         layer(torch.tensor([[1.0, 1.0, 1.0, 4.0]])).sum().backward()
         row = monitor.report().rows[0]
-    assert (row.product_overflow, row.product_underflow) == (1 / 3, 1 / 3)  # 16, 1 and 0.001; the zero is left out
-    assert (row.partial_sum_overflow, row.total_overflow) == (1 / 4, 1.0)  # 1, 1, 1, then 7.75 more
-    assert row.gated is None and row.total_swamped == 0.0
+    assert (row.rates["product_overflow"], row.rates["product_underflow"]) == (
+        1 / 3,
+        1 / 3,
+    )  # 16, 1 and 0.001; the zero is left out
+    assert (row.rates["partial_sum_overflow"], row.rates["total_overflow"]) == (1 / 4, 1.0)  # 1, 1, 1, then 7.75 more
+    assert row.gated is None and row.rates["total_swamped"] == 0.0
 
 
 def test_dead_module_is_warned_of_once_and_by_name():

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "arithmetic/levels.h"
+
 namespace lba {
 
 class Planner;
@@ -16,11 +18,14 @@ class Kernels;
 
 class Accumulator {
  public:
-  explicit Accumulator(std::string text) : text_(std::move(text)) {}
+  // At most kMaxLevels levels (common/levels.h).
+  Accumulator(std::string text, Levels levels) : text_(std::move(text)), levels_(std::move(levels)) {}
   virtual ~Accumulator() = default;
 
   // The identity of the arithmetic: the same for all texts that mean the same.
   const std::string& text() const { return text_; }
+  // What statistics tell of.
+  const Levels& levels() const { return levels_; }
 
   // How this CPU computes dot products of a depth (kernels/cpu/planner.h); null in the CUDA library.
   virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t /*depth*/) const { return nullptr; }
@@ -29,6 +34,7 @@ class Accumulator {
 
  private:
   const std::string text_;
+  const Levels levels_;
 };
 
 using SharedAccumulator = std::shared_ptr<const Accumulator>;

@@ -17,7 +17,7 @@
 
 namespace {
 
-thread_local std::string last_error;
+thread_local std::string last_error, last_levels;
 
 template <class Body>
 int Guarded(const Body& body) {
@@ -116,6 +116,10 @@ int lba_accumulator_create(const char* text, LbaAccumulator** out) {
 
 void lba_accumulator_release(LbaAccumulator* accumulator) { delete accumulator; }
 
+const char* lba_accumulator_levels(const LbaAccumulator* accumulator) {
+  return accumulator == nullptr ? nullptr : accumulator->levels.c_str();
+}
+
 const char* lba_cpu_path(void) {
   const char* name = nullptr;
   Guarded([&] { name = lba::CpuPathName(lba::SelectedCpuPath()); });
@@ -190,9 +194,17 @@ int lba_statistics_close(const char* run) {
 
 int lba_statistics_read(const char* key, LbaStatistics* out) {
   return Guarded([&] {
-    lba::Require(key != nullptr && out != nullptr, "expected a key and a place for the counts");
-    *out = CollectorOf(key)->Read();
+    lba::Require(key != nullptr, "expected a key, got null");
+    CollectorOf(key)->Read().Fill(out);
   });
+}
+
+const char* lba_statistics_levels(const char* key) {
+  const int code = Guarded([&] {
+    lba::Require(key != nullptr, "expected a key, got null");
+    last_levels = lba::TextOf(CollectorOf(key)->levels());
+  });
+  return code == LBA_OK ? last_levels.c_str() : nullptr;
 }
 
 int lba_statistics_forget_largest(const char* key) {

@@ -40,7 +40,8 @@ void RequireArrays(const ConvShape& shape, const void* x, const void* w, const v
 
 void CreateAccumulator(const char* text, LbaAccumulator** out) {
   Require(text != nullptr && out != nullptr, "expected a text and a place for the accumulator, got null");
-  *out = new LbaAccumulator{ParseAccumulator(text)};
+  const SharedAccumulator accumulator = ParseAccumulator(text);
+  *out = new LbaAccumulator{accumulator, TextOf(accumulator->levels())};
 }
 
 const Accumulator& AccumulatorOf(const LbaAccumulator* handle) {

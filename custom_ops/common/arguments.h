@@ -15,6 +15,7 @@
 
 struct LbaAccumulator {
   lba::SharedAccumulator accumulator;
+  std::string levels;  // of the accumulator, as text
 };
 
 namespace lba {

@@ -37,11 +37,6 @@ LBA_HOST_DEVICE inline int Log2Bin(double value) {
   return bin < 0 ? 0 : bin < LBA_LOG2_BINS ? bin : LBA_LOG2_BINS - 1;
 }
 
-// What happened to the values of the quantized chains.
-struct ChainEvents {
-  LbaEvents products{}, partial_sums{}, totals{};
-};
-
 }  // namespace lba
 
 #endif  // LBA_COMMON_SAMPLING_H_

@@ -24,8 +24,6 @@ struct SumOrder {
   LBA_HOST_DEVICE bool Passes(int level, int64_t end, int64_t depth) const {
     return level + 1 < levels && (end % lengths[level + 1] == 0 || end == depth);
   }
-  // Whether chains of products join one total.
-  LBA_HOST_DEVICE bool is_plain() const { return levels == 1 && !is_tree; }
 };
 
 }  // namespace lba

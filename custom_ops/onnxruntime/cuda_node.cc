@@ -4,7 +4,8 @@ namespace lba::ort {
 
 CudaNode::CudaNode(const Node& node)
     : cuda_(OpenCudaLibrary()),
-      accumulator_(MakeCudaAccumulator(cuda_, ReadAccumulator(node.attributes())->text())),
+      accumulator_(ReadAccumulator(node.attributes())),
+      cuda_accumulator_(MakeCudaAccumulator(cuda_, accumulator_->text())),
       statistics_(ReadStatistics(node.attributes())),
       scratch_(cuda_, node.scratch_api()) {}
 
@@ -13,14 +14,17 @@ void CudaNode::RunWith(const Call& call, const Args& args, const CudaWeights& we
                        Workspace workspace, Product product, Statistics statistics) const {
   void* stream = call.CudaStream();
   int64_t bytes = 0;
-  cuda_.Check(workspace(accumulator_.get(), &args, weights.get(), &bytes));
+  cuda_.Check(workspace(cuda_accumulator_.get(), &args, weights.get(), &bytes));
   scratch_.Use(call, stream, bytes, [&](void* memory) {
-    cuda_.Check(product(accumulator_.get(), &args, weights.get(), memory, bytes, stream));
+    cuda_.Check(product(cuda_accumulator_.get(), &args, weights.get(), memory, bytes, stream));
   });
   if (statistics_ == nullptr || !has_products) return;
-  LbaStatistics counts{};
-  cuda_.Check(
-      statistics(accumulator_.get(), &args, statistics_->NextCall(), statistics_->sampled_fraction(), &counts, stream));
+  const int64_t number = statistics_->NextCall(*accumulator_);
+  Counts counts(accumulator_->levels().size());
+  LbaStatistics filled{0, 0, static_cast<int64_t>(counts.levels.size()), counts.levels.data()};
+  cuda_.Check(statistics(cuda_accumulator_.get(), &args, number, statistics_->sampled_fraction(), &filled, stream));
+  counts.outputs = filled.outputs;
+  counts.sampled_outputs = filled.sampled_outputs;
   statistics_->Merge(counts);
 }
 

@@ -18,7 +18,7 @@ class CudaNode {
 
   template <typename Args>
   CudaWeights Pack(const Args& args) const {
-    return PackOnCuda(cuda_, *accumulator_, args);
+    return PackOnCuda(cuda_, *cuda_accumulator_, args);
   }
   // Queues the product and counts the call where statistics are kept; `weights` may be null.
   void Run(const Call& call, const LbaCudaMatMulArgs& args, const CudaWeights& weights) const;
@@ -30,7 +30,8 @@ class CudaNode {
                Product product, Statistics statistics) const;
 
   const CudaLibrary& cuda_;
-  CudaAccumulator accumulator_;
+  SharedAccumulator accumulator_;
+  CudaAccumulator cuda_accumulator_;
   std::shared_ptr<StatisticsCollector> statistics_;
   CudaScratch scratch_;
 };

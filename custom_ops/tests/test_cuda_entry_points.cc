@@ -18,7 +18,7 @@ constexpr int64_t kWorkspaceBytes = 1 << 16;
 
 // Small products that are computed without a complaint; tests change one thing at a time.
 struct Calls {
-  AccumulatorSpec spec{{7, 4, 12}, {7, 4, 10}};
+  AccumulatorSpec spec = ParseSpec("M7E4b12/M7E4b10");
   Tensor values{LBA_FLOAT32, std::vector<float>(1000, 1.5f)}, results{LBA_FLOAT32, std::vector<float>(1000, kPoison)};
   DeviceMemory memory{&values}, y{&results}, workspace{kWorkspaceBytes};
   int64_t workspace_bytes = kWorkspaceBytes;
@@ -67,11 +67,11 @@ struct Calls {
   int PackMatMul() { return lba_cuda_pack_matmul(OnCuda(spec), &matmul, &weights); }
   int PackConv() { return lba_cuda_pack_conv(OnCuda(spec), &conv, &weights); }
   int MatMulStatistics(double fraction) const {
-    LbaStatistics counts;
+    LbaStatistics counts{};
     return lba_cuda_matmul_statistics(OnCuda(spec), &matmul, 0, fraction, &counts, nullptr);
   }
   int ConvStatistics(double fraction) const {
-    LbaStatistics counts;
+    LbaStatistics counts{};
     return lba_cuda_conv_statistics(OnCuda(spec), &conv, 0, fraction, &counts, nullptr);
   }
 
@@ -209,7 +209,7 @@ void CheckConvRefusals() {
 
 void CheckNulls() {
   int64_t bytes;
-  LbaStatistics counts;
+  LbaStatistics counts{};
   LbaCudaWeights* weights = nullptr;
   const Calls c;
   const int codes[] = {

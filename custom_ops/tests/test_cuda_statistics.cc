@@ -1,6 +1,7 @@
 // Statistics counted by the CUDA library, run by the emulation, against those of the CPU library: the same counts.
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "tests/cuda_conv_case.h"
 #include "tests/cuda_matmul_case.h"
@@ -10,39 +11,55 @@ namespace {
 
 double DrawFraction(uint32_t seed) { return seed % 3 == 0 ? 1.0 : seed % 3 == 1 ? 0.3 : 0.01; }
 
-void Subtract(const LbaStatistics& before, LbaStatistics* counts) {
-  constexpr size_t kCounted = offsetof(LbaStatistics, products) / sizeof(int64_t);
-  constexpr size_t kWords = sizeof(LbaStatistics) / sizeof(int64_t);
-  int64_t from[kWords], to[kWords];
-  std::memcpy(from, &before, sizeof from);
-  std::memcpy(to, counts, sizeof to);
-  for (size_t i = kCounted; i < kWords; ++i) to[i] -= from[i];
-  std::memcpy(counts, to, sizeof to);
-  counts->outputs -= before.outputs;
-  counts->sampled_outputs -= before.sampled_outputs;
+constexpr int64_t kLevels = 3;
+
+// With a view of itself as the C API has it.
+struct Counted {
+  std::vector<LbaLevel> levels = std::vector<LbaLevel>(kLevels);
+  LbaStatistics all{0, 0, kLevels, levels.data()};
+
+  Counted() = default;
+  Counted(Counted&&) = default;  // the levels stay where they are
+};
+
+void Subtract(const Counted& before, Counted* counts) {
+  for (int64_t i = 0; i < kLevels; ++i) {
+    const LbaLevel& from = before.levels[i];
+    LbaLevel& to = counts->levels[i];
+    to.values -= from.values;
+    for (int event = 0; event < LBA_LEVEL_EVENTS; ++event) to.events[event] -= from.events[event];
+    for (int bin = 0; bin < LBA_LOG2_BINS; ++bin) to.log2[bin] -= from.log2[bin];
+  }
+  counts->all.outputs -= before.all.outputs;
+  counts->all.sampled_outputs -= before.all.sampled_outputs;
 }
 
-void CheckEqual(const LbaStatistics& got, const LbaStatistics& expected, const std::string& what) {
-  CHECK(got.outputs == expected.outputs && got.sampled_outputs == expected.sampled_outputs, "%s: outputs",
+void CheckEqual(const Counted& got, const Counted& expected, const std::string& what) {
+  const bool counts_nothing = expected.all.level_count == 0 && expected.all.outputs == 0;  // no products: no call
+  CHECK(got.all.level_count == kLevels && (counts_nothing || expected.all.level_count == kLevels), "%s: levels",
         what.c_str());
-  CHECK(got.max_abs_product == expected.max_abs_product && got.max_abs_partial_sum == expected.max_abs_partial_sum &&
-            got.max_abs_total == expected.max_abs_total,
-        "%s: expected %a %a %a, got %a %a %a", what.c_str(), expected.max_abs_product, expected.max_abs_partial_sum,
-        expected.max_abs_total, got.max_abs_product, got.max_abs_partial_sum, got.max_abs_total);
-  CHECK(std::memcmp(&got, &expected, sizeof got) == 0, "%s: events or histograms", what.c_str());
+  CHECK(got.all.outputs == expected.all.outputs && got.all.sampled_outputs == expected.all.sampled_outputs,
+        "%s: outputs", what.c_str());
+  for (int64_t i = 0; i < kLevels; ++i) {
+    const LbaLevel &found = got.levels[i], &wanted = expected.levels[i];
+    CHECK(found.max_abs == wanted.max_abs, "%s, level %d: expected %a, got %a", what.c_str(), static_cast<int>(i),
+          wanted.max_abs, found.max_abs);
+    CHECK(std::memcmp(&found, &wanted, sizeof found) == 0, "%s, level %d: events or histograms", what.c_str(),
+          static_cast<int>(i));
+  }
 }
 
 // `Case` counts its call `call` on the device with Count, and is counted on the CPU by Expected.
 template <class Case, class Count>
 void CheckCounts(const Case& test, double fraction, int64_t next_call, const Count& count) {
-  LbaStatistics first, second;
+  Counted first, second;
   CHECK(lba_statistics_open("run", fraction) == LBA_OK, "%s", lba_last_error());
   test.Expected("run/node");
-  CHECK(lba_statistics_read("run/node", &first) == LBA_OK, "%s", lba_last_error());
+  CHECK(lba_statistics_read("run/node", &first.all) == LBA_OK, "%s", lba_last_error());
   CheckEqual(count(0), first, test.Text() + ", first call");
   // The CPU library counts its calls, matrix by matrix.
   test.Expected("run/node");
-  CHECK(lba_statistics_read("run/node", &second) == LBA_OK, "%s", lba_last_error());
+  CHECK(lba_statistics_read("run/node", &second.all) == LBA_OK, "%s", lba_last_error());
   Subtract(first, &second);
   CheckEqual(count(next_call), second, test.Text() + ", second call");
   CHECK(lba_statistics_close("run") == LBA_OK, "%s", lba_last_error());
@@ -56,9 +73,9 @@ void CheckMatMul(uint32_t seed) {
   args.b = b.data();
   args.c = nullptr;
   CheckCounts(m, DrawFraction(seed), 1, [&](int64_t call) {
-    LbaStatistics counts;
-    CheckOk(lba_cuda_matmul_statistics(OnCuda(m.spec), &args, call, DrawFraction(seed), &counts, nullptr), "counting",
-            seed);
+    Counted counts;
+    CheckOk(lba_cuda_matmul_statistics(OnCuda(m.spec), &args, call, DrawFraction(seed), &counts.all, nullptr),
+            "counting", seed);
     return counts;
   });
 }
@@ -70,8 +87,8 @@ void CheckConv(uint32_t seed) {
   args.x = x.data();
   args.w = w.data();
   CheckCounts(c, DrawFraction(seed), 1, [&](int64_t call) {
-    LbaStatistics counts;
-    CheckOk(lba_cuda_conv_statistics(OnCuda(c.spec), &args, call, DrawFraction(seed), &counts, nullptr), "counting",
+    Counted counts;
+    CheckOk(lba_cuda_conv_statistics(OnCuda(c.spec), &args, call, DrawFraction(seed), &counts.all, nullptr), "counting",
             seed);
     return counts;
   });

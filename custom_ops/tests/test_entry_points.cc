@@ -17,7 +17,7 @@ constexpr float kPoison = -12345.0f;
 
 // Small products that are computed without a complaint; tests change one thing at a time.
 struct Calls {
-  const LbaAccumulator* accumulator = lba::OnCpu({{7, 4, 12}, {7, 4, 10}});
+  const LbaAccumulator* accumulator = lba::OnCpu(lba::ParseSpec("M7E4b12/M7E4b10"));
   std::vector<float> values = std::vector<float>(1000, 1.5f), results = std::vector<float>(1000, kPoison);
   std::vector<float> grad_first = results, grad_second = results;
   int64_t offsets[2] = {0, 10}, gated = 0;
@@ -226,7 +226,7 @@ void CheckEmptyCalls() {
 void CheckCountAlone() {
   Calls calls;
   calls.matmul.batch = 1;
-  calls.accumulator = lba::OnCpu({{7, 2, 3}, {7, 2, 3}});  // overflows
+  calls.accumulator = lba::OnCpu(lba::ParseSpec("M7E2b3/M7E2b3"));  // overflows
   CHECK(calls.MatMulGradients() == LBA_OK && calls.gated > 0, "%s", lba_last_error());
   int64_t gated = 0;
   CHECK(lba_matmul_gradients(calls.accumulator, &calls.matmul, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK,
@@ -250,7 +250,7 @@ void CheckUnusualCalls() {
 }
 
 void CheckStatistics() {
-  LbaStatistics counts;
+  LbaStatistics counts{};
   const auto ignore = [](const LbaObservation*, void*) -> int32_t { return 0; };
   const int codes[] = {lba_path_counts(nullptr),
                        lba_statistics_open(nullptr, 1),
@@ -267,6 +267,35 @@ void CheckStatistics() {
                        lba_statistics_read("run/node", nullptr),
                        lba_statistics_read("run/node", &counts)};
   for (size_t i = 0; i < std::size(codes); ++i) CHECK(codes[i] == LBA_INVALID_ARGUMENT, "%zu: %d", i, codes[i]);
+  CHECK(lba_statistics_levels(nullptr) == nullptr && lba_statistics_levels("run/node") == nullptr, "levels of no run");
+  CHECK(lba_accumulator_levels(nullptr) == nullptr, "levels of no accumulator");
+}
+
+constexpr char kLevels[] =
+    "product overflow underflow\npartial_sum overflow underflow swamped\ntotal overflow underflow swamped";
+
+// There is room, or an error; no room at all asks for the count. A key has the levels of one accumulator.
+void CheckLevels() {
+  Calls calls;
+  CHECK(lba_accumulator_levels(calls.accumulator) == std::string(kLevels), "%s",
+        lba_accumulator_levels(calls.accumulator));
+  CHECK(lba_statistics_open("levels", 1) == LBA_OK, "%s", lba_last_error());
+  LbaStatistics counts{7, 7, 7, nullptr};
+  CHECK(lba_statistics_read("levels/node", &counts) == LBA_OK && counts.level_count == 0, "levels before a call");
+  CHECK(lba_statistics_levels("levels/node") == std::string(), "names before a call");
+  calls.statistics = "levels/node";
+  CHECK(calls.MatMul() == LBA_OK, "%s", lba_last_error());
+  CHECK(lba_statistics_read("levels/node", &counts) == LBA_OK && counts.level_count == 3, "levels of a call");
+  CHECK(lba_statistics_levels("levels/node") == std::string(kLevels), "names of a call");
+  std::vector<LbaLevel> levels(3);
+  counts = {0, 0, 2, levels.data()};
+  CHECK(lba_statistics_read("levels/node", &counts) == LBA_INVALID_ARGUMENT && levels[0].values == 0,
+        "too little room");
+  CHECK(std::string(lba_last_error()) == "expected room for 3 levels, got 2", "%s", lba_last_error());
+  counts.level_count = 4;
+  CHECK(lba_statistics_read("levels/node", &counts) == LBA_OK && counts.level_count == 3, "%s", lba_last_error());
+  CHECK(levels[0].values > 0 && levels[1].values == levels[0].values && levels[2].values > 0, "nothing was counted");
+  CHECK(lba_statistics_close("levels") == LBA_OK, "%s", lba_last_error());
 }
 
 // The smallest share samples one position, not all of them.
@@ -276,7 +305,7 @@ void CheckSmallestShare() {
   calls.statistics = "rare/node";
   calls.matmul.batch = 1;
   CHECK(calls.MatMul() == LBA_OK, "%s", lba_last_error());
-  LbaStatistics counts;
+  LbaStatistics counts{};
   CHECK(lba_statistics_read("rare/node", &counts) == LBA_OK, "%s", lba_last_error());
   CHECK(counts.outputs == 30 && counts.sampled_outputs == 6, "%d", static_cast<int>(counts.sampled_outputs));
   CHECK(lba_statistics_close("rare") == LBA_OK, "%s", lba_last_error());
@@ -305,5 +334,6 @@ int main() {
   CheckCountAlone();
   CheckUnusualCalls();
   CheckStatistics();
+  CheckLevels();
   CheckSmallestShare();
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "arithmetic/chunked_float/statistics_chain.h"
 #include "lba/matmul.h"
 #include "lba/statistics.h"
 #include "tests/accumulators.h"
@@ -187,21 +188,21 @@ void CheckCase(uint32_t seed, CpuPath path, Caught* caught) {
 }
 
 // Counts one value that was rounded: a product, or the sum of `before` and an addend.
-void Count(const Fixed& exact, const Fixed& after, const FloatFormat& format, LbaEvents* events) {
-  ++events->values;
-  events->overflows += after.IsLargest(format);
-  events->underflows += !exact.IsZero() && after.IsZero();
+void Count(const Fixed& exact, const Fixed& after, const FloatFormat& format, LbaLevel* level) {
+  ++level->values;
+  level->events[kOverflow] += after.IsLargest(format);
+  level->events[kUnderflow] += !exact.IsZero() && after.IsZero();
 }
 
-Fixed CountedSum(const Fixed& addend, const Fixed& before, const AccumulatorSpec& spec, LbaEvents* events) {
+Fixed CountedSum(const Fixed& addend, const Fixed& before, const AccumulatorSpec& spec, LbaLevel* level) {
   const FloatFormat& format = spec.accumulator_format;
   const Fixed after = (addend + before).Quantized(format, spec.underflow, Model::kNearest);
-  Count(addend + before, after, format, events);
-  events->swamped += !addend.IsZero() && after == before && !after.IsLargest(format);
+  Count(addend + before, after, format, level);
+  level->events[kSwamped] += !addend.IsZero() && after == before && !after.IsLargest(format);
   return after;
 }
 
-void CountDot(const AccumulatorSpec& spec, const Values& x, const Values& w, LbaStatistics* counts) {
+void CountDot(const AccumulatorSpec& spec, const Values& x, const Values& w, Counts* counts) {
   const int64_t depth = static_cast<int64_t>(x.size()), chunk = spec.Order(depth).chunk();
   Fixed total;
   for (int64_t begin = 0; begin < depth; begin += chunk) {
@@ -209,15 +210,15 @@ void CountDot(const AccumulatorSpec& spec, const Values& x, const Values& w, Lba
     for (int64_t k = begin; k < std::min(begin + chunk, depth); ++k) {
       const Fixed exact = Fixed::Product(x[k], w[k]);
       const Fixed product = exact.Quantized(spec.product_format, spec.underflow, Model::kNearest);
-      Count(exact, product, spec.product_format, &counts->products);
-      sum = CountedSum(product, sum, spec, &counts->partial_sums);
+      Count(exact, product, spec.product_format, &counts->levels[0]);
+      sum = CountedSum(product, sum, spec, &counts->levels[1]);
     }
-    total = CountedSum(sum, total, spec, &counts->totals);
+    total = CountedSum(sum, total, spec, &counts->levels[2]);
   }
 }
 
-bool IsSame(const LbaEvents& a, const LbaEvents& b) {
-  return a.values == b.values && a.overflows == b.overflows && a.underflows == b.underflows && a.swamped == b.swamped;
+bool IsSame(const LbaLevel& a, const LbaLevel& b) {
+  return a.values == b.values && std::equal(a.events, a.events + LBA_LEVEL_EVENTS, b.events);
 }
 
 // The statistics' events are those of the same definition.
@@ -226,14 +227,15 @@ void CheckStatistics(uint32_t seed) {
   const Case drawn(random);
   StatisticsCollector collector("run/node", {});
   Product(drawn.spec, drawn.rows, drawn.depth, drawn.columns, drawn.a, drawn.b, &collector);
-  LbaStatistics expected{};
+  Counts expected(3);
   for (int i = 0; i < drawn.rows * drawn.columns; ++i) {
     CountDot(drawn.spec, drawn.Row(i), drawn.Column(i), &expected);
   }
-  const LbaStatistics got = collector.Read();
-  CHECK(IsSame(got.products, expected.products), "seed %u: events of products", seed);
-  CHECK(IsSame(got.partial_sums, expected.partial_sums), "seed %u: events of partial sums", seed);
-  CHECK(IsSame(got.totals, expected.totals), "seed %u: events of totals", seed);
+  const Counts got = collector.Read();
+  CHECK(got.levels.size() == 3, "seed %u: %zu levels", seed, got.levels.size());
+  for (size_t level = 0; level < 3; ++level) {
+    CHECK(IsSame(got.levels[level], expected.levels[level]), "seed %u: events of level %zu", seed, level);
+  }
 }
 
 // A weight just below float32's smallest normal value once scaled, and a row just below the largest that fits: the

@@ -14,7 +14,7 @@
 namespace lba {
 namespace {
 
-constexpr AccumulatorSpec kSpec{{7, 4, 12}, {7, 4, 10}, 16, true};
+const AccumulatorSpec kSpec = ParseSpec("M7E4b12/M7E4b10");
 
 struct Seen {
   int calls = 0;

@@ -4,12 +4,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.arithmetic.bounds import Bound
+from lba_onnx.arithmetic.levels import Level
 from lba_onnx.arithmetic.places import Places
+from lba_onnx.arithmetic.special_values import SpecialValues
 
 Float64s = NDArray[np.float64]
 
@@ -62,11 +66,18 @@ class HeldRange:
         return math.frexp(self.max_value)[1] - 1
 
 
+class ProductOrder(Enum):
+    """In which order the products of a dot product are taken; its value says so in words."""
+
+    NATURAL = "the order of k: along the depth of a product; of a convolution, channel by channel, each kernel in rows"
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One addition of a dot product, for an array of outputs; arrays broadcast to the outputs' shape.
 
     Attributes:
+        level: Index of the level of the sum, in `Accumulator.levels`.
         since: First k whose product is in the sum.
         start: First k whose product this step adds.
         stop: One more than the last.
@@ -78,6 +89,7 @@ class Step:
         overflows: Where `after` is the largest magnitude of its format.
     """
 
+    level: int
     since: int
     start: int
     stop: int
@@ -101,13 +113,17 @@ class Accumulator(ABC):
         kind: The name of the kind, as in the registry.
         summary: The kind in a line.
         example: A text of the kind.
-        levels: The levels whose values are counted and ranged, from products up.
+        operand_types: Types of tensors whose values it takes as they are, as numpy names them.
+        result_type: The type that holds its results exactly; tensors of another operand type are rounded to it once.
+        product_order: The order in which it takes products.
     """
 
     kind: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
-    levels: ClassVar[tuple[str, ...]]
+    operand_types: ClassVar[tuple[str, ...]]
+    result_type: ClassVar[str]
+    product_order: ClassVar[ProductOrder]
 
     @property
     @abstractmethod
@@ -172,6 +188,34 @@ class Accumulator(ABC):
             depth: How many.
             shape: Shape of the outputs.
             places: Where the outputs stand, for kinds that draw random bits; None for one row and one column, 0.
+        """
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[Level, ...]:
+        """The levels whose values are counted and ranged, innermost first: products, sums of them, the total."""
+
+    @property
+    def events(self) -> tuple[tuple[str, str], ...]:
+        """What is counted: pairs of a level's name and an event's."""
+        return tuple((level.name, event) for level in self.levels for event in level.events)
+
+    @property
+    def special_values(self) -> SpecialValues:
+        """What NaN, infinity and the sign of zero become."""
+        return SpecialValues.of(self.dot)
+
+    @abstractmethod
+    def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
+        """Return what the values of each level are at most, in the order of `levels`.
+
+        Args:
+            largest_x: No element of one operand is larger in magnitude.
+            largest_w: Of the other.
+            depth: Products per dot product.
+
+        Raises:
+            ValueError: A magnitude is negative or not finite, or the depth is negative.
         """
 
     @property

@@ -1,6 +1,7 @@
 """What calibration may turn: an accumulator with knobs that are still free."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lba_onnx.arithmetic.accumulator import Accumulator
@@ -22,11 +23,34 @@ class Exponents(NamedTuple):
         return Exponents(self.product + product, self.accumulator + accumulator)
 
 
+@dataclass(frozen=True)
+class Knob:
+    """Something that calibration may turn.
+
+    Attributes:
+        name: Its name.
+        words: What it is.
+        least: Its smallest legal value.
+        most: Its largest.
+        value: What it is set to; None where it is free.
+    """
+
+    name: str
+    words: str
+    least: int
+    most: int
+    value: int | None = None
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        now = "" if self.value is None else f" {self.value},"
+        return f"{self.words}:{now} {self.least} to {self.most}"
+
+
 class AccumulatorFamily(ABC):
     """All accumulators that differ in their free knobs alone (a bias costs nothing); its text leaves these out.
 
     It makes texts, which `registry.as_spec` reads.
-
 
     What costs hardware (a width) is a costly knob: a family with other ones is another family.
     """
@@ -44,6 +68,16 @@ class AccumulatorFamily(ABC):
     @abstractmethod
     def binades(self) -> int:
         """How many powers of two the range of a rounding point spans."""
+
+    @property
+    @abstractmethod
+    def free_knobs(self) -> tuple[Knob, ...]:
+        """What costs no hardware and is left open: the fields of `Exponents`, in their order."""
+
+    @property
+    @abstractmethod
+    def costly_knobs(self) -> tuple[Knob, ...]:
+        """What costs hardware and is set: the arguments of `widened`, in their order."""
 
     @abstractmethod
     def described(self) -> dict[str, Any]:

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from lba_onnx.calibration.calibrating import calibrate as calibrate
     from lba_onnx.calibration.calibration_result import Calibration as Calibration
     from lba_onnx.calibration.calibration_result import NodeCalibration as NodeCalibration
-    from lba_onnx.calibration.rates import EventRates as EventRates
     from lba_onnx.calibration.verdict import Verdict as Verdict
+    from lba_onnx.observation.event_rates import EventRates as EventRates
 
 _HOMES = {
-    "Calibration": "calibration_result",
-    "EventRates": "rates",
-    "NodeCalibration": "calibration_result",
-    "Verdict": "verdict",
-    "calibrate": "calibrating",
+    "Calibration": "calibration.calibration_result",
+    "EventRates": "observation.event_rates",
+    "NodeCalibration": "calibration.calibration_result",
+    "Verdict": "calibration.verdict",
+    "calibrate": "calibration.calibrating",
 }
 
 __all__ = sorted(_HOMES)
@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its module at first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'lba_onnx.calibration' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"lba_onnx.calibration.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"lba_onnx.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -11,7 +11,7 @@ histograms of products and prefix sums, taken as independent, and scaled to the 
 from lba_onnx.arithmetic import AccumulatorFamily
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.rates import EventRates
+from lba_onnx.observation.event_rates import EventRates, event_name
 
 LOST_LIMIT = 0.01
 SWAMPED_LIMIT = 0.25
@@ -25,7 +25,7 @@ def warning_of(seen: NodeRange, rates: EventRates, family: AccumulatorFamily) ->
         if lost > LOST_LIMIT:
             texts.append(f"{what} lose at least {_percent(lost)} of their magnitude, whatever the bias")
             wider = _with_sufficient_range(values, wider)
-    swamped = rates.partial_sum_swamped or 0.0
+    swamped = rates.shares.get(event_name(seen.levels[1].name, "swamped")) or 0.0
     if swamped > SWAMPED_LIMIT:
         texts.append(f"{_percent(swamped)} of the products are swamped")
         wider = _with_sufficient_precision(seen, swamped, wider)
@@ -58,10 +58,11 @@ def _with_sufficient_precision(seen: NodeRange, swamped: float, family: Accumula
 
 def _share_swamped(seen: NodeRange, mantissa_bits: int) -> float:
     """Return how many pairs of a product and a prefix sum lie at least so many binades apart."""
-    pairs = seen.products_log2.count * seen.partial_sums_log2.count
+    sums = seen.levels[1].log2  # which products are added to
+    pairs = seen.products_log2.count * sums.count
     below = sum(
         seen.products_log2.share_below(log2 - mantissa_bits) * seen.products_log2.count * count
-        for log2, count in seen.partial_sums_log2.bins
+        for log2, count in sums.bins
     )
     return below / max(pairs, 1)
 

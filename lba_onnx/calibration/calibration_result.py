@@ -27,11 +27,11 @@ from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.calibration.json_entry import read_entry
 from lba_onnx.calibration.methods import METHODS, NUMBERS
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.rates import EventRates
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
 from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.json_file import read_json, write_json
+from lba_onnx.observation.event_rates import EventRates, event_names
 from lba_onnx.rewrite.biases_file import KIND, SCHEMA, check_kind
 
 
@@ -72,7 +72,7 @@ class NodeCalibration:
         return cls(
             spec,
             None if seen is None else NodeRange.from_json(seen),
-            None if rates is None else EventRates.from_json(rates),
+            None if rates is None else EventRates.from_json(rates, event_names(spec)),
             read_entry(value, "note", str),
             read_entry(value, "warning", str),
         )

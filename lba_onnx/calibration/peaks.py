@@ -70,7 +70,8 @@ class Peaks:
         jumps = 0
         for name, seen in statistics.items():
             if seen is not None:
-                values = seen.max_abs_product, max(seen.max_abs_partial_sum, seen.max_abs_total)
+                products, *sums = (level.max_abs for level in seen.levels)
+                values = products, max(sums)
                 before = self.of_nodes.get(name, (Peak(),) * len(KINDS))
                 after = tuple(self._updated(p, value, holder) for p, value in zip(before, values, strict=True))
                 self.of_nodes[name] = after

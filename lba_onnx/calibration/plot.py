@@ -1,10 +1,11 @@
 """One node of a calibration as a figure: where its products and sums lie, and what the chosen formats hold of them.
 
 upper   products:      share of them by floor(log2|.|), the product format's range shaded
-lower   partial sums in chunks, totals across chunks: the same with the accumulator format
+lower   sums of each level (partial sums in chunks, totals across chunks): the same with the accumulator format
 """
 
 import difflib
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -13,17 +14,17 @@ from typing import TYPE_CHECKING
 from lba_onnx.arithmetic.accumulator import HeldRange
 from lba_onnx.calibration.calibration_result import Calibration, NodeCalibration
 from lba_onnx.calibration.histogram import Log2Histogram
-from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.calibration.rates import EventRates
+from lba_onnx.calibration.ranges import LevelRange, NodeRange, plural
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs
+from lba_onnx.observation.event_rates import EventRates, event_name
 from lba_onnx.text import plot_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = ("tab:blue", "tab:orange")
+_COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 _LEAST_SHARE = 1e-5
 """Where the vertical axis begins; rarer binades belong to the tail that no figure can show."""
 
@@ -55,13 +56,8 @@ def plot_node(calibration: Calibration, node: str, path: str | os.PathLike[str])
     figure.suptitle(plot_label(f"{node}: {found.spec}, method {calibration.method}"))
     upper, lower = figure.subplots(2, sharex=True)
     of_products, of_sums = found.spec.ranges
-    products = [("products", seen.products_log2, rates.product_overflow, rates.product_underflow)]
-    _draw(upper, products, of_products, seen.max_abs_product)
-    sums = [
-        ("partial sums", seen.partial_sums_log2, rates.partial_sum_overflow, rates.partial_sum_underflow),
-        ("totals", seen.totals_log2, rates.total_overflow, rates.total_underflow),
-    ]
-    _draw(lower, sums, of_sums, seen.max_abs_sum)
+    _draw(upper, seen.levels[:1], rates, of_products)
+    _draw(lower, seen.levels[1:], rates, of_sums)
     lower.set_xlabel("log2 of the magnitude")
     write_figure(figure, path)
 
@@ -76,17 +72,15 @@ def _values_of(calibration: Calibration, name: str) -> tuple[NodeCalibration, No
     return found, found.range, found.rates
 
 
-def _draw(
-    axes: "Axes",
-    kinds: Sequence[tuple[str, Log2Histogram, float, float]],
-    held: HeldRange,
-    largest: float,
-) -> None:
+def _draw(axes: "Axes", levels: Sequence[LevelRange], rates: EventRates, held: HeldRange) -> None:
     axes.axvspan(held.min_exponent, held.max_exponent + 1, color="0.9", label=f"range of {held.text}")
-    for (name, values, over, under), colour in zip(kinds, _COLOURS, strict=False):
+    for level, colour in zip(levels, itertools.cycle(_COLOURS)):
+        over, under = (rates.shares.get(event_name(level.name, e)) or 0.0 for e in ("overflow", "underflow"))
+        name = plural(level.name).replace("_", " ")
         label = f"{name}: {_percent(over)} above, {_percent(under)} below"
-        edges, heights = _outline(values)
-        axes.stairs(heights, edges, fill=len(kinds) == 1, color=colour, label=label, baseline=_LEAST_SHARE)
+        edges, heights = _outline(level.log2)
+        axes.stairs(heights, edges, fill=len(levels) == 1, color=colour, label=label, baseline=_LEAST_SHARE)
+    largest = max(level.max_abs for level in levels)
     axes.axvline(math.log2(largest), linestyle=":", color="black", label=f"largest of all: {largest:.4g}")
     axes.set_yscale("log")
     axes.set_ylim(_LEAST_SHARE, 3)

@@ -1,6 +1,9 @@
 """What the values of a node were seen to be: the largest of all, and how those of sampled outputs are spread."""
 
+import functools
 import math
+import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +14,27 @@ from lba_onnx.calibration.histogram import Log2Histogram
 if TYPE_CHECKING:
     from lba_onnx.native import Statistics
 
-_NUMBERS = ("outputs", "sampled_outputs", "max_abs_product", "max_abs_partial_sum", "max_abs_total")
 _COUNTS = ("outputs", "sampled_outputs")
-_HISTOGRAMS = ("products_log2", "partial_sums_log2", "totals_log2")
+_MAX_ABS = "max_abs_"
+
+
+@dataclass(frozen=True)
+class LevelRange:
+    """What the values of one level were.
+
+    Attributes:
+        name: The level, as in `Accumulator.levels`.
+        max_abs: Largest magnitude of an exact product, or of an unquantized sum, of all outputs.
+        log2: Histogram of these values of the sampled outputs.
+    """
+
+    name: str
+    max_abs: float
+    log2: Log2Histogram = field(default_factory=Log2Histogram, repr=False)
+
+    def __add__(self, other: "LevelRange") -> "LevelRange":
+        """Return what was seen in both."""
+        return LevelRange(self.name, max(self.max_abs, other.max_abs), self.log2 + other.log2)
 
 
 @dataclass(frozen=True)
@@ -23,36 +44,26 @@ class NodeRange:
     Attributes:
         outputs: Output values computed, over all its executions.
         sampled_outputs: Output values whose products and sums the histograms count.
-        max_abs_product: Largest magnitude of an exact product, of all outputs.
-        max_abs_partial_sum: Largest magnitude of a prefix sum inside a chunk, of all outputs.
-        max_abs_total: Largest magnitude of a running total across chunks, of all outputs.
-        products_log2: Histogram of the exact products of the sampled outputs.
-        partial_sums_log2: The same of the prefix sums.
-        totals_log2: The same of the running totals.
+        levels: Products first, the total last.
     """
 
     outputs: int
     sampled_outputs: int
-    max_abs_product: float
-    max_abs_partial_sum: float
-    max_abs_total: float
-    products_log2: Log2Histogram = field(default_factory=Log2Histogram, repr=False)
-    partial_sums_log2: Log2Histogram = field(default_factory=Log2Histogram, repr=False)
-    totals_log2: Log2Histogram = field(default_factory=Log2Histogram, repr=False)
+    levels: tuple[LevelRange, ...]
 
     @classmethod
     def from_statistics(cls, statistics: "Statistics") -> "NodeRange":
         """Keep of a node's statistics what the choice of biases needs."""
         from lba_onnx.native import LOG2_OFFSET
 
-        numbers = {name: getattr(statistics, name) for name in _NUMBERS}
-        counts = {name: Log2Histogram.from_counts(getattr(statistics, name), LOG2_OFFSET) for name in _HISTOGRAMS}
-        return cls(**numbers, **counts)  # type: ignore[arg-type]
+        levels = ((level, Log2Histogram.from_counts(level.log2, LOG2_OFFSET)) for level in statistics.levels)
+        kept = tuple(LevelRange(level.name, level.max_abs, counts) for level, counts in levels)
+        return cls(statistics.outputs, statistics.sampled_outputs, kept)
 
     @classmethod
     def largest_of(cls, statistics: "Statistics") -> "NodeRange":
         """Keep the largest magnitudes alone, without the counts."""
-        return cls(0, 0, *(getattr(statistics, name) for name in _NUMBERS if name not in _COUNTS))
+        return cls(0, 0, tuple(LevelRange(level.name, level.max_abs) for level in statistics.levels))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "NodeRange":
@@ -61,39 +72,72 @@ class NodeRange:
         Raises:
             ValueError: An entry is missing, no number of at least 0, or no histogram.
         """
-        numbers = {name: value.get(name) for name in _NUMBERS}
-        for name, number in numbers.items():
-            types = int if name in _COUNTS else (int, float)
-            if not isinstance(number, types) or isinstance(number, bool) or not 0 <= number < math.inf:
-                raise ValueError(f"expected a number of at least 0 as {name}, got {number!r}")
-        counts = {}
-        for name in _HISTOGRAMS:
-            try:
-                counts[name] = Log2Histogram.from_json(value.get(name))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return cls(**numbers, **counts)  # type: ignore[arg-type]
+        outputs, sampled_outputs = (_read_number(value, name, int) for name in _COUNTS)
+        return cls(outputs, sampled_outputs, tuple(_read_level(value, name) for name in _level_names(value)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; histograms as lists of [log2, count]."""
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        return {**numbers, **{name: getattr(self, name).to_json() for name in _HISTOGRAMS}}
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        largest = {f"{_MAX_ABS}{level.name}": level.max_abs for level in self.levels}
+        return {**counts, **largest, **{_histogram_key(level.name): level.log2.to_json() for level in self.levels}}
 
     def __add__(self, other: "NodeRange") -> "NodeRange":
         """Return what was seen in both."""
-        counts = {name: getattr(self, name) + getattr(other, name) for name in (*_COUNTS, *_HISTOGRAMS)}
-        largest = (name for name in _NUMBERS if name not in _COUNTS)
-        return NodeRange(**counts, **{name: max(getattr(self, name), getattr(other, name)) for name in largest})
+        levels = tuple(a + b for a, b in zip(self.levels, other.levels, strict=True))
+        return NodeRange(self.outputs + other.outputs, self.sampled_outputs + other.sampled_outputs, levels)
+
+    @property
+    def max_abs_product(self) -> float:
+        """Largest magnitude of an exact product."""
+        return self.levels[0].max_abs
+
+    @property
+    def products_log2(self) -> Log2Histogram:
+        """Histogram of the exact products."""
+        return self.levels[0].log2
 
     @property
     def max_abs_sum(self) -> float:
         """Largest magnitude that the accumulator has to hold."""
-        return max(self.max_abs_partial_sum, self.max_abs_total)
+        return max(level.max_abs for level in self.levels[1:])
 
     @cached_property
     def sums_log2(self) -> Log2Histogram:
         """Histogram of all that the accumulator has to hold."""
-        return self.partial_sums_log2 + self.totals_log2
+        return functools.reduce(operator.add, (level.log2 for level in self.levels[1:]))
+
+
+def _level_names(value: Mapping[str, Any]) -> list[str]:
+    """Return the names of the levels that a JSON object tells of; there are products and a total in each."""
+    found = {name.removeprefix(_MAX_ABS) for name in value if name.startswith(_MAX_ABS)}
+    sums = sorted(found - {"product", "total"}, key=lambda name: (len(name), name))  # partial_sum, partial_sum_2
+    return ["product", *sums, "total"]
+
+
+def _read_level(value: Mapping[str, Any], name: str) -> LevelRange:
+    largest, key = _read_number(value, f"{_MAX_ABS}{name}", int, float), _histogram_key(name)
+    try:
+        return LevelRange(name, largest, Log2Histogram.from_json(value.get(key)))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _read_number(value: Mapping[str, Any], name: str, *types: type) -> Any:
+    number: Any = value.get(name)
+    is_number = isinstance(number, types) and not isinstance(number, bool)
+    if not (is_number and 0 <= number < math.inf):
+        raise ValueError(f"expected a number of at least 0 as {name}, got {number!r}")
+    return number
+
+
+def _histogram_key(level: str) -> str:
+    """Return products_log2, partial_sums_log2, partial_sums_2_log2 and so on."""
+    return f"{plural(level)}_log2"
+
+
+def plural(level: str) -> str:
+    """Return the name of a level in the plural, such as partial_sums_2."""
+    return re.sub(r"(_\d+)?$", r"s\1", level, count=1)
 
 
 def add_ranges(

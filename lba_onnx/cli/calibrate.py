@@ -87,8 +87,6 @@ def _row(name: str, node: "NodeCalibration") -> tuple[str, ...]:
 def _percentages(rates: "EventRates | None") -> tuple[str, str, str]:
     if rates is None:
         return ("-", "-", "-")
-    values = rates.to_json()
-    kinds = ("overflow", "underflow", "swamped")
-    found = ([v for name, v in values.items() if name.endswith(kind) and v is not None] for kind in kinds)
-    over, under, swamped = (f"{100 * max(shares):.2g}" if shares else "-" for shares in found)
+    largest = map(rates.largest, ("overflow", "underflow", "swamped"))
+    over, under, swamped = ("-" if share is None else f"{100 * share:.2g}" for share in largest)
     return over, under, swamped

@@ -158,11 +158,9 @@ def _causes(diagnosis: "Diagnosis") -> TextTable:
 
 
 def _events(diagnosis: "Diagnosis") -> TextTable:
-    events = ("product_overflow", "product_underflow", "accumulator_overflow", "accumulator_underflow", "swamping")
-    rows = []
-    for layer in diagnosis.ranking:
-        cells = ["-" if layer.events is None else f"{100 * getattr(layer.events, name):.2g}" for name in events]
-        rows.append((layer.node, *cells))
+    shares = {layer.node: layer.events.shares if layer.events else {} for layer in diagnosis.ranking}
+    events = list(dict.fromkeys(name for own in shares.values() for name in own))
+    rows = [(node, *(_percent(own.get(name)) for name in events)) for node, own in shares.items()]
     headings = (name.replace("_", " ") for name in events)
     title = "how often it happens in the converted model, %"
     return TextTable((*names("node"), *figures(*headings)), rows, title)
@@ -191,6 +189,10 @@ def _outcome(promotion: "Promotion", output_path: Path | None) -> list[str]:
 
 def _decibels(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2g}"
 
 
 def _share(share: float | None) -> str:

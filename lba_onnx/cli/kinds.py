@@ -29,10 +29,11 @@ def explain_command(spec_text: str, as_json: bool) -> None:
     SPEC is a text such as M7E4b12/M7E4b10,chunk=32,round=nearest.
     """
     from lba_onnx.arithmetic import as_spec
+    from lba_onnx.arithmetic.explanation import explain
 
     spec = as_spec(spec_text)
     if as_json:
-        print_json({**spec.to_json(), "kind": spec.kind, "explained": dict(spec.explained())})
+        print_json({**spec.to_json(), "kind": spec.kind, "explained": dict(explain(spec))})
         return
-    rows = (("spec", str(spec)), ("kind", f"{spec.kind}: {spec.summary}"), *spec.explained())
+    rows = (("spec", str(spec)), ("kind", f"{spec.kind}: {spec.summary}"), *explain(spec))
     print_text(TextTable((*figures("of"), *remarks("what it is")), rows))

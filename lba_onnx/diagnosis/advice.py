@@ -51,13 +51,14 @@ def _alone(layer: LayerDiagnosis) -> str:
 
 
 def _rate(layer: LayerDiagnosis, cause: Cause) -> str:
-    if layer.events is None:
-        return ""
-    if cause.kind not in _RANGE_KINDS:
-        return "" if cause.place == "product" else f" ({_percent(layer.events.swamping)} of additions are swamped)"
-    rates = {"products": f"product_{cause.kind}", "sums": f"accumulator_{cause.kind}"}
-    told = [f"{_percent(getattr(layer.events, n))} of {what}" for what, n in rates.items() if cause.place in n]
-    return f" ({', '.join(told)})"
+    if cause.kind in _RANGE_KINDS:
+        places = {"product": "of products", "accumulator": "of sums"}
+        names = {f"{place}_{cause.kind}": what for place, what in places.items() if cause.place in place}
+    else:
+        names = {} if cause.place == "product" else {"swamping": "of additions are swamped"}
+    shares = {} if layer.events is None else layer.events.shares
+    told = [f"{_percent(share)} {what}" for name, what in names.items() if (share := shares.get(name)) is not None]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _percent(rate: float) -> str:

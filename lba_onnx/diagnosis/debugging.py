@@ -13,7 +13,6 @@ from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.samples import Samples
 from lba_onnx.data.watching import enter_phase, part
 from lba_onnx.diagnosis.alone import score_alone
-from lba_onnx.diagnosis.events import EventRates
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 from lba_onnx.diagnosis.layers import ModelPair, open_pair
 from lba_onnx.diagnosis.model_diagnosis import Diagnosis
@@ -21,6 +20,7 @@ from lba_onnx.diagnosis.sums import LayerSums
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.integers import as_count
 from lba_onnx.observation.collection import CollectingSession, collecting_session
+from lba_onnx.observation.event_rates import EventRates
 
 if TYPE_CHECKING:
     from lba_onnx.rewrite.model_files import ModelSource
@@ -115,7 +115,7 @@ class _Counting:
     def rates(self) -> dict[str, EventRates | None]:
         """Return the rates so far, by node."""
         seen = {} if self._session is None else self._session.read_statistics()
-        return {name: EventRates.of(statistics) for name, statistics in seen.items()}
+        return {name: None if found is None else EventRates.pooled(found) for name, found in seen.items()}
 
 
 def _run(

@@ -7,8 +7,8 @@ from typing import Any
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.accumulator import Cause
-from lba_onnx.diagnosis.events import EventRates
 from lba_onnx.evaluation.estimates import finite_or_none
+from lba_onnx.observation.event_rates import EventRates
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class LayerDiagnosis:
         xmodel_err: SQNR of its output in the converted model against its output in the reference.
         shares: By cause, the part of the error on the reference's inputs, by energy, that goes when the cause is
             switched off. Negative where the error grows; they need not add up to 1. None without an error.
-        events: How often something goes wrong in the converted model; None where the node did not run.
+        events: How often something goes wrong in the converted model, of all sums together; None where the node did not
+            run.
         reordered: The text of the spec with another order of additions, which the share of that cause was measured
             with; None where there is none, or nothing to change.
         outputs: How many values the errors come from.
@@ -83,7 +84,9 @@ class LayerDiagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
-        return {**_finite(asdict(self)), "spec": self.spec.to_json(), "main_cause": self.main_cause}
+        events = None if self.events is None else self.events.to_json()
+        told = {"spec": self.spec.to_json(), "events": events, "main_cause": self.main_cause}
+        return {**_finite(asdict(self)), **told}
 
 
 def _harm(value: float | None) -> float:

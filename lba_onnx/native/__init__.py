@@ -16,8 +16,9 @@ from lba_onnx.native.library import path_counts as path_counts
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul, Observer, observer_close, observer_open
 from lba_onnx.native.products import ConvGeometry, conv, matmul
 from lba_onnx.native.statistics import (
-    Events,
+    LevelStatistics,
     Statistics,
+    accumulator_levels,
     statistics_close,
     statistics_forget_largest,
     statistics_open,
@@ -31,8 +32,8 @@ __all__ = [
     "LOG2_BINS",
     "LOG2_OFFSET",
     "ConvGeometry",
-    "Events",
     "Gradients",
+    "LevelStatistics",
     "ObservedCall",
     "ObservedConv",
     "ObservedMatMul",
@@ -40,6 +41,7 @@ __all__ = [
     "Run",
     "RunProgress",
     "Statistics",
+    "accumulator_levels",
     "conv",
     "conv_gradients",
     "cpu_path",

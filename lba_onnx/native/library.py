@@ -14,6 +14,7 @@ LIBRARY_NAME = "liblba_ops.so"
 LIBRARY_VARIABLE = "LBA_ONNX_LIBRARY"
 LOG2_BINS = 704
 LOG2_OFFSET = 352
+_LEVEL_EVENTS = 7
 CPU_PATHS = ("avx512", "avx2", "portable", "exact")
 
 _BUILD = "`pip install .` or `pip install -e .` builds the one that fits"
@@ -21,10 +22,15 @@ _INVALID_ARGUMENT = 1
 _OUT_OF_MEMORY = 2
 
 
-class EventsStruct(ctypes.Structure):
-    """LbaEvents."""
+class LevelStruct(ctypes.Structure):
+    """LbaLevel."""
 
-    _fields_ = tuple((name, ctypes.c_int64) for name in ("values", "overflows", "underflows", "swamped"))
+    _fields_ = (
+        ("max_abs", ctypes.c_double),
+        ("values", ctypes.c_int64),
+        ("events", ctypes.c_int64 * _LEVEL_EVENTS),
+        ("log2", ctypes.c_int64 * LOG2_BINS),
+    )
 
 
 class StatisticsStruct(ctypes.Structure):
@@ -33,15 +39,8 @@ class StatisticsStruct(ctypes.Structure):
     _fields_ = (
         ("outputs", ctypes.c_int64),
         ("sampled_outputs", ctypes.c_int64),
-        ("max_abs_product", ctypes.c_double),
-        ("max_abs_partial_sum", ctypes.c_double),
-        ("max_abs_total", ctypes.c_double),
-        ("products", EventsStruct),
-        ("partial_sums", EventsStruct),
-        ("totals", EventsStruct),
-        ("products_log2", ctypes.c_int64 * LOG2_BINS),
-        ("partial_sums_log2", ctypes.c_int64 * LOG2_BINS),
-        ("totals_log2", ctypes.c_int64 * LOG2_BINS),
+        ("level_count", ctypes.c_int64),
+        ("levels", ctypes.POINTER(LevelStruct)),
     )
 
 
@@ -182,6 +181,10 @@ def _declare(library: ctypes.CDLL) -> None:
     library.lba_run_progress.restype = None
     library.lba_statistics_forget_largest.argtypes = (ctypes.c_char_p,)
     library.lba_statistics_read.argtypes = (ctypes.c_char_p, ctypes.POINTER(StatisticsStruct))
+    library.lba_statistics_levels.argtypes = (ctypes.c_char_p,)
+    library.lba_statistics_levels.restype = ctypes.c_char_p
+    library.lba_accumulator_levels.argtypes = (accumulator,)
+    library.lba_accumulator_levels.restype = ctypes.c_char_p
 
 
 def check(code: int) -> None:

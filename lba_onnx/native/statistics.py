@@ -1,29 +1,36 @@
 """What nodes collect while they compute."""
 
-import ctypes
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.native.library import EventsStruct, StatisticsStruct, check, load_library
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic.levels import Level
+from lba_onnx.native.accumulators import accumulator_handle
+from lba_onnx.native.library import LevelStruct, StatisticsStruct, check, load_library
 
 
-@dataclass(frozen=True)
-class Events:
-    """What happened to one kind of value in the quantized chain of the sampled outputs.
+@dataclass(frozen=True, eq=False)
+class LevelStatistics:
+    """Values of one level of an accumulator.
 
     Attributes:
-        values: How many values were formed.
-        overflows: Exact magnitudes of max_value or more.
-        underflows: Nonzero values that became zero.
-        swamped: Nonzero addends that left the accumulator unchanged without overflow.
+        name: The level, as in `Accumulator.levels`.
+        max_abs: Largest magnitude of an exact product, or of an unquantized sum, of all outputs; infinite values are
+            not counted.
+        values: How many values the quantized chain formed; like all that follows over the sampled outputs.
+        events: Names of events to how many of these values they happened to.
+        log2: int64 [704]; bin i counts exact products, or unquantized prefix sums of the level, v with
+            floor(log2|v|) = i - 352.
     """
 
+    name: str
+    max_abs: float
     values: int
-    overflows: int
-    underflows: int
-    swamped: int
+    events: Mapping[str, int]
+    log2: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,28 +40,16 @@ class Statistics:
     Attributes:
         outputs: Output values computed.
         sampled_outputs: Output values that were looked into.
-        max_abs_product: Largest exact product of all outputs; infinite values are not counted.
-        max_abs_partial_sum: Largest unquantized prefix sum inside a chunk, of all outputs.
-        max_abs_total: Largest unquantized running total, of all outputs.
-        products: Events of Q_prod(x * w), like all that follows over the sampled outputs.
-        partial_sums: Events of Q_acc(product + partial sum).
-        totals: Events of Q_acc(total + partial sum of a chunk).
-        products_log2: int64 [704]; bin i counts exact products v with floor(log2|v|) = i - 352.
-        partial_sums_log2: The same of the prefix sums.
-        totals_log2: The same of the running totals.
+        levels: Of products first, of the total last; empty if the node has not run.
     """
 
     outputs: int
     sampled_outputs: int
-    max_abs_product: float
-    max_abs_partial_sum: float
-    max_abs_total: float
-    products: Events
-    partial_sums: Events
-    totals: Events
-    products_log2: npt.NDArray[np.int64]
-    partial_sums_log2: npt.NDArray[np.int64]
-    totals_log2: npt.NDArray[np.int64]
+    levels: tuple[LevelStatistics, ...]
+
+    def __getitem__(self, name: str) -> LevelStatistics:
+        """Return the level of a name."""
+        return next(level for level in self.levels if level.name == name)
 
 
 def statistics_open(run: str, sampled_fraction: float) -> None:
@@ -76,20 +71,33 @@ def statistics_forget_largest(key: str) -> None:
 
 
 def statistics_read(key: str) -> Statistics:
-    """What the node with this key has collected so far; all zero if it has not run."""
-    raw = StatisticsStruct()
-    check(load_library().lba_statistics_read(key.encode(), raw))
-    return from_struct(raw)
+    """What the node with this key has collected so far; nothing if it has not run."""
+    library, encoded = load_library(), key.encode()
+    counts = StatisticsStruct()
+    check(library.lba_statistics_read(encoded, counts))
+    levels = _read_levels(library.lba_statistics_levels(encoded)) if counts.level_count else ()
+    return filled(levels, lambda out: check(library.lba_statistics_read(encoded, out)))
 
 
-def from_struct(raw: StatisticsStruct) -> Statistics:
-    """Return what the C form says."""
-    values: dict[str, object] = {}
-    for name, _ in raw._fields_:
-        value = getattr(raw, name)
-        if isinstance(value, EventsStruct):
-            value = Events(value.values, value.overflows, value.underflows, value.swamped)
-        elif isinstance(value, ctypes.Array):
-            value = np.array(value, np.int64)
-        values[name] = value
-    return Statistics(**values)  # type: ignore[arg-type]
+def accumulator_levels(spec: Accumulator | str) -> tuple[Level, ...]:
+    """Return what the library counts of an accumulator; the same as its `levels`."""
+    return _read_levels(load_library().lba_accumulator_levels(accumulator_handle(spec)))
+
+
+def filled(levels: Sequence[Level], fill: Callable[[StatisticsStruct], None]) -> Statistics:
+    """Return what a function of a library tells of so many levels."""
+    room = (LevelStruct * len(levels))()
+    out = StatisticsStruct(level_count=len(levels), levels=room)
+    fill(out)
+    found = tuple(_read_level(level, raw) for level, raw in zip(levels, room, strict=True))
+    return Statistics(out.outputs, out.sampled_outputs, found)
+
+
+def _read_level(level: Level, raw: LevelStruct) -> LevelStatistics:
+    events = dict(zip(level.events, raw.events, strict=False))  # the others are not counted
+    return LevelStatistics(level.name, raw.max_abs, raw.values, events, np.array(raw.log2, np.int64))
+
+
+def _read_levels(text: bytes) -> tuple[Level, ...]:
+    lines = (line.split() for line in text.decode().splitlines())
+    return tuple(Level(name, tuple(events)) for name, *events in lines)

@@ -4,12 +4,14 @@
 
 #include "arithmetic/accumulator.h"
 #include "arithmetic/chunked_float/spec.h"
+#include "arithmetic/chunked_float/statistics_chain.h"
 
 namespace lba {
 
 class ChunkedFloat : public Accumulator {
  public:
-  explicit ChunkedFloat(const AccumulatorSpec& spec) : Accumulator(TextOf(spec)), spec_(spec) {}
+  explicit ChunkedFloat(const AccumulatorSpec& spec)
+      : Accumulator(TextOf(spec), ChunkedFloatLevels(spec)), spec_(spec) {}
 
   const AccumulatorSpec& spec() const { return spec_; }
 

@@ -1,5 +1,6 @@
 #include "arithmetic/chunked_float/accumulator.h"
 #include "arithmetic/chunked_float/cpu_planner.h"
+#include "arithmetic/chunked_float/ruled_chains.h"
 #include "arithmetic/chunked_float/ruled_definition.h"
 #include "arithmetic/nearest/cpu_kernels.h"
 #include "arithmetic/truncate/cpu_kernels.h"
@@ -34,14 +35,28 @@ class PlainChunkedFloat : public ChunkedFloat {
   }
 };
 
+class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
+ public:
+  RuledPlanner(const AccumulatorSpec& spec, int64_t depth)
+      : DefinitionPlanner(RuledConstants::Of(spec), spec.Order(depth), spec.Groups(depth),
+                          spec.rounding == Rounding::kStochastic),
+        chains_(spec) {}
+
+  std::unique_ptr<ChainFollower> FollowChains() const override {
+    return std::make_unique<ChainFollowerOf<RuledChains>>(chains_, groups());
+  }
+
+ private:
+  const RuledChains chains_;
+};
+
 // What has no kernels but its definition.
 class RuledChunkedFloat : public ChunkedFloat {
  public:
   using ChunkedFloat::ChunkedFloat;
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
-    return std::make_shared<const DefinitionPlanner<RuledDefinition>>(RuledConstants::Of(spec()), spec().Order(depth),
-                                                                      spec().rounding == Rounding::kStochastic);
+    return std::make_shared<const RuledPlanner>(spec(), depth);
   }
 };
 

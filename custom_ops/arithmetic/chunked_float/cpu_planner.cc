@@ -1,5 +1,6 @@
 #include "arithmetic/chunked_float/cpu_planner.h"
 
+#include "arithmetic/chunked_float/ruled_chains.h"
 #include "arithmetic/chunked_float/statistics_chain.h"
 
 namespace lba {
@@ -11,6 +12,8 @@ bool IsVectorPath(CpuPath path) { return path == CpuPath::kAvx512 || path == Cpu
 
 ChunkedFloatPlanner::ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth, KernelChoice kernels)
     : Planner(spec.Order(depth)),
+      spec_(spec),
+      groups_(spec.Groups(depth)),
       short_cuts_(spec, depth),
       kernels_(kernels),
       is_scaled_(IsVectorPath(path()) && short_cuts_.is_scalable()) {}
@@ -28,8 +31,9 @@ GatePlan ChunkedFloatPlanner::PlanGates(CpuPath path, const PanelBounds& moving,
 }
 
 std::unique_ptr<ChainFollower> ChunkedFloatPlanner::FollowChains() const {
+  if (order().is_tree) return std::make_unique<ChainFollowerOf<RuledChains>>(RuledChains(spec_), groups());
   const ChunkedFloatChains chains{short_cuts_.constants().definition};
-  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, chunk());
+  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, groups());
 }
 
 }  // namespace lba

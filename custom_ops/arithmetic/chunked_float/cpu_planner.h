@@ -27,6 +27,7 @@ class ChunkedFloatPlanner : public Planner {
   // From the scale of the products to that of the accumulator.
   float fused_scale() const override { return short_cuts_.fused_scale(); }
 
+  SumGroups groups() const override { return groups_; }
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const override;
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
     return short_cuts_.Variant(moving, fixed, is_fused).index();
@@ -38,6 +39,8 @@ class ChunkedFloatPlanner : public Planner {
   std::unique_ptr<ChainFollower> FollowChains() const override;
 
  private:
+  const AccumulatorSpec spec_;
+  const SumGroups groups_;  // what statistics follow
   const ShortCuts short_cuts_;
   const KernelChoice kernels_;
   const bool is_scaled_;  // whether this CPU's path is for scaled operands, and some can be scaled

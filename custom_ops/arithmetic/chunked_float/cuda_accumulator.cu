@@ -19,9 +19,10 @@ class CudaChunkedFloat : public ChunkedFloat {
 
 }  // namespace
 
-// Rules beyond the plain ones have no kernels on a device.
+// Rules and orders beyond the plain ones have no kernels on a device.
 SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec) {
-  if (!spec.IsPlain()) return std::make_shared<const ChunkedFloat>(spec);
+  if (!spec.IsPlain() || spec.tree != 0 || !spec.outer_chunks.empty())
+    return std::make_shared<const ChunkedFloat>(spec);
   if (spec.rounding == Rounding::kNearest) return std::make_shared<const CudaChunkedFloat<cuda::NearestKind>>(spec);
   return std::make_shared<const CudaChunkedFloat<cuda::TruncatingKind>>(spec);
 }

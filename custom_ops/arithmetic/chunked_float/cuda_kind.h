@@ -56,7 +56,7 @@ class ChunkedFloatKind {
 
   ChunkedFloatKind(const AccumulatorSpec& spec, int64_t depth) : cuts_(spec, depth) {}
 
-  LBA_HOST_DEVICE const SumOrder& order() const { return cuts_.order(); }
+  LBA_HOST_DEVICE int64_t chunk() const { return cuts_.order().chunk(); }
   LBA_HOST_DEVICE int FixedScaleLog2(const ValueRange& fixed) const { return cuts_.FixedScaleLog2(fixed); }
   LBA_HOST_DEVICE ProductPlan PlanProduct(const ValueRange& moving, const ValueRange& fixed) const {
     const int fixed_log2 = cuts_.FixedScaleLog2(fixed);
@@ -68,7 +68,6 @@ class ChunkedFloatKind {
 
   __device__ int KernelFor(const TileRange& moving, const TileRange& fixed, const ValueRange& whole_moving,
                            const ValueRange& whole_fixed) const {
-    if (!cuts_.order().is_plain()) return kExact;
     const ProductPlan plan = PlanProduct(whole_moving, whole_fixed);
     if (!cuts_.FitsScaled(moving.range, fixed.range, plan.fixed_log2)) return kExact;
     return static_cast<int>(KernelOf(cuts_.Variant(moving.bounds, fixed.bounds, plan.is_fused)));

@@ -3,9 +3,9 @@
 
 namespace lba::cuda {
 
-template LbaStatistics CountMatMul(const ChunkedFloatChains&, int64_t, const LbaCudaMatMulArgs&, int64_t, double,
-                                   cudaStream_t);
-template LbaStatistics CountConv(const ChunkedFloatChains&, int64_t, const ConvShape&, const Values&, const Values&,
-                                 int64_t, double, cudaStream_t);
+template Counts CountMatMul(const ChunkedFloatChains&, const SumGroups&, const LbaCudaMatMulArgs&, int64_t, double,
+                            cudaStream_t);
+template Counts CountConv(const ChunkedFloatChains&, const SumGroups&, const ConvShape&, const Values&, const Values&,
+                          int64_t, double, cudaStream_t);
 
 }  // namespace lba::cuda

@@ -125,7 +125,7 @@ class RuledDefinition {
   using Constants = RuledConstants;
   using State = double;
   using Output = RuledOutput;
-  static constexpr bool kHasTrees = true;
+  static constexpr bool kHasTrees = true, kSaturates = true;
 
   LBA_HOST_DEVICE explicit RuledDefinition(const Constants& c) : c_(c) {}
 

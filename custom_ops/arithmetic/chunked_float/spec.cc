@@ -246,6 +246,18 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
   return order;
 }
 
+SumGroups AccumulatorSpec::Groups(int64_t depth) const {
+  const int64_t whole = std::max<int64_t>(depth, 1);
+  SumGroups groups;
+  int64_t products = 1;
+  for (const int64_t size : Sizes(*this)) {
+    products = std::min(products, whole) * std::min(size, whole);  // below 2^62
+    groups.sizes[groups.count++] = std::min(products, whole);
+  }
+  if (groups.count == 0) groups.sizes[groups.count++] = whole;
+  return groups;
+}
+
 std::string CheckSpec(const AccumulatorSpec& spec) {
   const std::string product = CheckFormat(spec.product_format);
   if (!product.empty() && !spec.exact_products) return "product_format: " + product;

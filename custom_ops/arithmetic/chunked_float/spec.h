@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "arithmetic/formats.h"
+#include "common/levels.h"
 #include "common/sum_order.h"
 
 namespace lba {
@@ -38,6 +39,8 @@ struct AccumulatorSpec {
   bool IsPlain() const;
   // The groups of a dot product of this depth, none longer than it.
   SumOrder Order(int64_t depth) const;
+  // The same for statistics, which count the levels of one group, too.
+  SumGroups Groups(int64_t depth) const;
 };
 
 // Returns an empty string if the emulation can represent the specification, else the reason.

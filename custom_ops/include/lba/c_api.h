@@ -34,26 +34,25 @@ extern "C" {
    shared between concurrent calls. Calls that use it do so before they return. */
 typedef struct LbaAccumulator LbaAccumulator;
 
-/* Events of one kind of value in the quantized chain. */
-typedef struct LbaEvents {
-  int64_t values;     /* how many were formed */
-  int64_t overflows;  /* |exact value| >= max_value */
-  int64_t underflows; /* 0 < |exact value| and the result is 0 */
-  int64_t swamped;    /* nonzero addend, accumulator unchanged, no overflow (0 for products) */
-} LbaEvents;
+/* The most events that a level of an accumulator has. */
+#define LBA_LEVEL_EVENTS 7
 
+/* What was counted of the values of one level of an accumulator: of its products, of the sums of groups of these, of
+   the total. */
+typedef struct LbaLevel {
+  double max_abs; /* of finite exact products and unquantized sums, over all outputs */
+  int64_t values; /* how many the quantized chain formed, like all that follows over sampled outputs */
+  int64_t events[LBA_LEVEL_EVENTS]; /* of how many of these each event is true, in the order of the events' names */
+  int64_t log2[LBA_LOG2_BINS];      /* exact products, prefix sums inside each group, running totals */
+} LbaLevel;
+
+/* The caller says for how many levels there is room, and learns how many there are. Null levels ask for no more than
+   that; less room than there are levels is an error. */
 typedef struct LbaStatistics {
   int64_t outputs;         /* all output values computed */
   int64_t sampled_outputs; /* of which looked into */
-  double max_abs_product;  /* finite exact products and unquantized sums, over all outputs */
-  double max_abs_partial_sum;
-  double max_abs_total;
-  LbaEvents products;     /* Q_prod(x * w) */
-  LbaEvents partial_sums; /* Q_acc(product + partial sum) */
-  LbaEvents totals;       /* Q_acc(total + partial sum of a chunk) */
-  int64_t products_log2[LBA_LOG2_BINS];
-  int64_t partial_sums_log2[LBA_LOG2_BINS]; /* prefix sums inside each chunk */
-  int64_t totals_log2[LBA_LOG2_BINS];       /* running totals after each chunk */
+  int64_t level_count;
+  LbaLevel* levels; /* products first, the total last */
 } LbaStatistics;
 
 LBA_EXPORT const char* lba_version(void);
@@ -64,6 +63,10 @@ LBA_EXPORT const char* lba_kinds(void);
 
 LBA_EXPORT int lba_accumulator_create(const char* text, LbaAccumulator** out);
 LBA_EXPORT void lba_accumulator_release(LbaAccumulator* accumulator); /* null is allowed */
+
+/* What statistics tell of its levels, a line each: the name of the level, then those of its events, with blanks
+   between, such as "partial_sum overflow underflow swamped". Valid until the release; null for a null. */
+LBA_EXPORT const char* lba_accumulator_levels(const LbaAccumulator* accumulator);
 
 /* The path that calls take where the data allow: "avx512", "avx2", "portable" or "exact". The environment variable
    LBA_ONNX_CPU_PATH forces one of them (an error if this CPU lacks it). */
@@ -149,7 +152,11 @@ typedef int32_t (*LbaObserver)(const LbaObservation* observation, void* context)
 LBA_EXPORT int lba_observer_open(const char* run, LbaObserver observer, void* context);
 
 LBA_EXPORT int lba_statistics_close(const char* run);
+/* Without levels until a node of this key has run. */
 LBA_EXPORT int lba_statistics_read(const char* key, LbaStatistics* out);
+/* The levels of the key's accumulator, as lba_accumulator_levels tells them; empty until a node of it has run. Null is
+   an error. Valid until the thread's next call. */
+LBA_EXPORT const char* lba_statistics_levels(const char* key);
 /* The largest magnitudes begin anew; counts, histograms and where the sampling has come to stay. */
 LBA_EXPORT int lba_statistics_forget_largest(const char* key);
 

@@ -106,7 +106,8 @@ LBA_EXPORT int lba_cuda_conv_host(const LbaAccumulator* accumulator, const LbaCu
                                   const LbaCudaWeights* weights);
 
 /* What lba_statistics_read tells of one call, counted on the device: the `call`-th of a node (it decides which
-   positions are sampled). y, alpha, beta, c and bias are not read. `out` is host memory. Waits. */
+   positions are sampled). y, alpha, beta, c and bias are not read. `out` is host memory, with room as for
+   lba_statistics_read. Waits. */
 LBA_EXPORT int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
                                           int64_t call, double sampled_fraction, LbaStatistics* out, void* stream);
 LBA_EXPORT int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, int64_t call,

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "arithmetic/accumulator.h"
 #include "lba/c_api.h"
@@ -25,6 +26,16 @@ struct RunOptions {
   Observer observer;
 };
 
+// What was counted: an LbaStatistics that owns its levels.
+struct Counts {
+  int64_t outputs = 0, sampled_outputs = 0;
+  std::vector<LbaLevel> levels;
+
+  explicit Counts(size_t level_count = 0) : levels(level_count) {}
+  // Throws std::invalid_argument where there is no room, or no place at all.
+  void Fill(LbaStatistics* out) const;
+};
+
 // Counters of one product of a node, or its observer. Merge may be called from several threads at once.
 class StatisticsCollector {
  public:
@@ -37,21 +48,24 @@ class StatisticsCollector {
   // Of the positions (rows of a matmul, output positions of a convolution), those sampled for histograms and events;
   // in (0, 1].
   double sampled_fraction() const { return options_.sampled_fraction; }
-  // A different number at each call: where the samples of the call start.
-  int64_t NextCall();
-  void Merge(const LbaStatistics& counts);
-  // The largest magnitudes alone: cheap enough to be called for every few outputs.
-  void MergeLargest(double product, double partial_sum, double total);
+  // A different number at each call: where the samples of the call start. Throws std::invalid_argument where the levels
+  // of the accumulator are not those of the calls before.
+  int64_t NextCall(const Accumulator& accumulator);
+  void Merge(const Counts& counts);
+  // The largest magnitudes alone, of each level: cheap enough to be called for every few outputs.
+  void MergeLargest(const double* largest);
   // The largest magnitudes begin anew; all else stays.
   void ForgetLargest();
-  LbaStatistics Read() const;
+  Counts Read() const;
+  Levels levels() const;
 
  private:
   const std::string key_;
   const RunOptions options_;
   mutable std::mutex mutex_;
   int64_t calls_ = 0;
-  LbaStatistics counts_{};
+  Levels levels_;
+  Counts counts_;
 };
 
 // Collectors by key "run/node", or "run/node/product". Closing a run forgets its keys.

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/levels.h"
 #include "common/sampling.h"
-#include "lba/c_api.h"
+#include "lba/statistics.h"
 
 namespace lba {
 
@@ -19,57 +20,61 @@ class ChainFollower {
   // x[depth] against `lanes` vectors fixed[depth][kChainLanes].
   virtual void Follow(const float* x, const float* fixed, int lanes, int64_t depth) = 0;
   // The events and histograms of all that was followed.
-  virtual LbaStatistics Counts() const = 0;
+  virtual Counts Followed() const = 0;
 };
 
-// A Steps brings Chain, the state of one dot product with `exact_sum` and `exact_total` in double, and
-//   AddProduct(x, w, chain, events), EndChunk(chain, events)
+// A Steps brings Chain, the state of one dot product with `exact_sums` in double, and, of the sums of common/levels.h,
+//   AddProduct(x, w, chain, events), EndGroup(n, chain, events)
 template <class Steps>
 class ChainFollowerOf : public ChainFollower {
  public:
-  ChainFollowerOf(const Steps& steps, int64_t chunk) : steps_(steps), chunk_(chunk) {}
+  ChainFollowerOf(const Steps& steps, const SumGroups& groups)
+      : steps_(steps), groups_(groups), counts_(groups.levels()) {}
 
   void Follow(const float* x, const float* fixed, int lanes, int64_t depth) override {
     typename Steps::Chain chains[kChainLanes];
-    for (int64_t begin = 0; begin < depth; begin += chunk_) {
-      const int64_t end = std::min(begin + chunk_, depth);
+    const int64_t run = groups_.RunLength(depth);
+    for (int64_t begin = 0; begin < depth; begin += run) {
+      const int64_t end = std::min(begin + run, depth);
       for (int64_t k = begin; k < end; ++k) {
         for (int lane = 0; lane < lanes; ++lane) Step(x[k], fixed[k * kChainLanes + lane], &chains[lane]);
       }
-      for (int lane = 0; lane < lanes; ++lane) EndChunk(&chains[lane]);
+      groups_.ForEachEnded(end, depth, [&](int n) {
+        for (int lane = 0; lane < lanes; ++lane) EndGroup(n, &chains[lane]);
+      });
     }
   }
 
-  LbaStatistics Counts() const override {
-    LbaStatistics counts = counts_;
-    counts.products = events_.products;
-    counts.partial_sums = events_.partial_sums;
-    counts.totals = events_.totals;
+  Counts Followed() const override {
+    Counts counts = counts_;
+    for (size_t level = 0; level < counts.levels.size(); ++level) {
+      counts.levels[level].values = events_.levels[level].values;
+      std::copy_n(events_.levels[level].events, LBA_LEVEL_EVENTS, counts.levels[level].events);
+    }
     return counts;
   }
 
  private:
-  static void CountValue(double value, int64_t* bins) {
+  void Count(int level, double value) {
     const int bin = Log2Bin(value);
-    if (bin >= 0) ++bins[bin];
+    if (bin >= 0) ++counts_.levels[level].log2[bin];
   }
 
   void Step(float x, float w, typename Steps::Chain* chain) {
-    const double product = static_cast<double>(x) * static_cast<double>(w);
     steps_.AddProduct(x, w, chain, &events_);
-    CountValue(product, counts_.products_log2);
-    CountValue(chain->exact_sum, counts_.partial_sums_log2);
+    Count(0, static_cast<double>(x) * static_cast<double>(w));
+    Count(1, chain->exact_sums[0]);
   }
 
-  void EndChunk(typename Steps::Chain* chain) {
-    steps_.EndChunk(chain, &events_);
-    CountValue(chain->exact_total, counts_.totals_log2);
+  void EndGroup(int n, typename Steps::Chain* chain) {
+    steps_.EndGroup(n, chain, &events_);
+    Count(n + 2, chain->exact_sums[n + 1]);
   }
 
   const Steps steps_;
-  const int64_t chunk_;
+  const SumGroups groups_;
   ChainEvents events_;
-  LbaStatistics counts_{};
+  Counts counts_;
 };
 
 }  // namespace lba

@@ -78,7 +78,7 @@ void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& pa
 
 void CollectConvStatistics(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
                            const Parallel& parallel, StatisticsCollector* statistics) {
-  const int64_t call = statistics->NextCall();
+  const int64_t call = statistics->NextCall(accumulator);
   const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.groups);
   for (int64_t group = 0; group < shape.groups; ++group) {
     CollectStatistics(accumulator, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel,

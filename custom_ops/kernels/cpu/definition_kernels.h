@@ -1,6 +1,7 @@
 // Kernels of an arithmetic from its definition alone (common/defined_dot.h), one value at a time: every operand, NaN
 // and infinity included. The Definition is made from its Constants, its State copyable and comparable, and it brings
 // besides
+//   kSaturates                             whether anything does
 //   ProductIsAtMax(x, w), IsAtMax(state)   whether it has saturated, for gradients and statistics
 #ifndef LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
 #define LBA_KERNELS_CPU_DEFINITION_KERNELS_H_
@@ -15,6 +16,7 @@ namespace lba {
 
 // For definitions whose values have no largest.
 struct NothingSaturates {
+  static constexpr bool kSaturates = false;
   static bool ProductIsAtMax(float, float) { return false; }
   template <class State>
   static bool IsAtMax(const State&) {

@@ -18,37 +18,44 @@ class DefinedChains {
  public:
   using State = typename Definition::State;
   struct Chain {
-    double exact_sum = 0, exact_total = 0;
-    State sum = Definition::Start(), total = Definition::Start();
+    double exact_sums[kMaxSums]{};
+    State sums[kMaxSums];
+
+    Chain() { std::fill_n(sums, kMaxSums, Definition::Start()); }
   };
+
+  static Levels LevelsOf(int partial_sums) {
+    if (!Definition::kSaturates) return NamedLevels(partial_sums, {}, {"swamped"});
+    return NamedLevels(partial_sums, {"overflow"}, {"overflow", "swamped"});
+  }
 
   explicit DefinedChains(const Definition& definition) : definition_(definition) {}
 
   void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
-    chain->exact_sum += static_cast<double>(x) * static_cast<double>(w);
-    ++events->products.values;
-    events->products.overflows += definition_.ProductIsAtMax(x, w);
-    const auto output = OutputOf<Definition>::At(definition_, {});
-    const State next = output.Step(chain->sum, x, w, 0);
-    Count(next, chain->sum, x != 0 && w != 0, &events->partial_sums);
-    chain->sum = next;
+    chain->exact_sums[0] += static_cast<double>(x) * static_cast<double>(w);
+    ++events->levels[0].values;
+    if (Definition::kSaturates) events->levels[0].events[kOverflow] += definition_.ProductIsAtMax(x, w);
+    const State next = OutputOf<Definition>::At(definition_, {}).Step(chain->sums[0], x, w, 0);
+    Replace(next, x != 0 && w != 0, &chain->sums[0], &events->levels[1]);
   }
 
-  void EndChunk(Chain* chain, ChainEvents* events) const {
-    chain->exact_total += chain->exact_sum;
-    const State next = OutputOf<Definition>::At(definition_, {}).Join(chain->total, chain->sum, 1, 0);
-    Count(next, chain->total, !(chain->sum == Definition::Start()), &events->totals);
-    chain->total = next;
-    chain->exact_sum = 0;
-    chain->sum = Definition::Start();
+  void EndGroup(int n, Chain* chain, ChainEvents* events) const {
+    chain->exact_sums[n + 1] += chain->exact_sums[n];
+    const State next = OutputOf<Definition>::At(definition_, {}).Join(chain->sums[n + 1], chain->sums[n], n + 2, 0);
+    Replace(next, !(chain->sums[n] == Definition::Start()), &chain->sums[n + 1], &events->levels[n + 2]);
+    chain->exact_sums[n] = 0;
+    chain->sums[n] = Definition::Start();
   }
 
  private:
-  void Count(const State& after, const State& before, bool adds, LbaEvents* events) const {
+  static constexpr int kOverflow = 0, kSwamped = Definition::kSaturates ? 1 : 0;
+
+  void Replace(const State& after, bool adds, State* sum, LevelEvents* counts) const {
     const bool overflows = definition_.IsAtMax(after);
-    ++events->values;
-    events->overflows += overflows;
-    events->swamped += adds && after == before && !overflows;
+    ++counts->values;
+    if (Definition::kSaturates) counts->events[kOverflow] += overflows;
+    counts->events[kSwamped] += adds && after == *sum && !overflows;
+    *sum = after;
   }
 
   const Definition definition_;
@@ -59,20 +66,23 @@ class DefinitionPlanner : public Planner {
  public:
   using Constants = typename Definition::Constants;
 
-  DefinitionPlanner(const Constants& constants, const SumOrder& order, bool differs_by_place = false)
-      : Planner(order), constants_(constants), differs_by_place_(differs_by_place) {}
+  DefinitionPlanner(const Constants& constants, const SumOrder& order, const SumGroups& groups,
+                    bool differs_by_place = false)
+      : Planner(order), constants_(constants), groups_(groups), differs_by_place_(differs_by_place) {}
 
   bool differs_by_place() const override { return differs_by_place_; }
 
+  SumGroups groups() const override { return groups_; }
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
   const void* constants() const override { return &constants_; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
     using Chains = DefinedChains<Definition>;
-    return std::make_unique<ChainFollowerOf<Chains>>(Chains(Definition(constants_)), chunk());
+    return std::make_unique<ChainFollowerOf<Chains>>(Chains(Definition(constants_)), groups_);
   }
 
  private:
   const Constants constants_;
+  const SumGroups groups_;
   const bool differs_by_place_;
 };
 
@@ -81,14 +91,17 @@ class DefinedAccumulator : public Accumulator {
  public:
   using Constants = typename Definition::Constants;
 
-  // A chunk size of 0: the whole depth is one chunk.
+  // A chunk size of 0: there are no partial sums; joining the total of nothing with a sum gives the sum.
   DefinedAccumulator(const std::string& text, const Constants& constants, int64_t chunk_size = 0)
-      : Accumulator(text), constants_(constants), chunk_size_(chunk_size) {}
+      : Accumulator(text, DefinedChains<Definition>::LevelsOf(chunk_size == 0 ? 0 : 1)),
+        constants_(constants),
+        chunk_size_(chunk_size) {}
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
     SumOrder order;
     order.lengths[0] = chunk_size_ == 0 ? std::max<int64_t>(depth, 1) : chunk_size_;
-    return std::make_shared<const DefinitionPlanner<Definition>>(constants_, order);
+    const SumGroups groups = chunk_size_ == 0 ? SumGroups() : SumGroups(chunk_size_);
+    return std::make_shared<const DefinitionPlanner<Definition>>(constants_, order, groups);
   }
 
  private:

@@ -33,12 +33,12 @@ double LargestFinite(const float* values, int width) {
 }
 
 // A panel [depth][width] in double, the largest finite magnitude at each depth, and the largest Euclidean norm that one
-// of its vectors has in each chunk.
+// of its vectors has in each run of products that nothing interrupts.
 struct DoublePanel {
   AlignedFloats packed;
   std::vector<double> values, max, norms;
 
-  void Load(const PanelSource& source, int64_t first, int width, int64_t chunk) {
+  void Load(const PanelSource& source, int64_t first, int width, int64_t run) {
     const int64_t depth = source.depth();
     const int count = static_cast<int>(std::min<int64_t>(source.vectors() - first, width));
     if (packed.size() != PanelFloats(width, depth)) packed = AlignedFloats(PanelFloats(width, depth));
@@ -49,8 +49,8 @@ struct DoublePanel {
     for (int64_t i = 0; i < width * depth; ++i) values[i] = packed.data()[i];
     for (int64_t k = 0; k < depth; ++k) max[k] = LargestFinite(packed.data() + k * width, width);
     norms.clear();
-    for (int64_t begin = 0; begin < depth; begin += chunk) {
-      norms.push_back(LargestNorm(values.data() + begin * width, std::min(chunk, depth - begin), width));
+    for (int64_t begin = 0; begin < depth; begin += run) {
+      norms.push_back(LargestNorm(values.data() + begin * width, std::min(run, depth - begin), width));
     }
   }
 
@@ -69,17 +69,27 @@ struct DoublePanel {
   }
 };
 
-// Whether no sum of a tile can exceed what is known: by the inequality of Cauchy and Schwarz, a prefix sum inside a
-// chunk is at most the product of the norms there, and a running total the sum of these products.
-bool HoldsNothingLarger(const DoublePanel& rows, const DoublePanel& columns, const Extremes& known) {
+// Whether no sum of a tile can exceed what is known: by the inequality of Cauchy and Schwarz, a prefix sum of a run is
+// at most the product of the norms there, and a sum of sums the sum of their bounds.
+bool HoldsNothingLarger(const DoublePanel& rows, const DoublePanel& columns, const SumGroups& groups,
+                        const Extremes& known) {
   constexpr double kRounding = 1 + 1e-9;  // of sums, norms and bounds, each far below
-  double partial_sum = 0, total = 0;
-  for (size_t c = 0; c < rows.norms.size(); ++c) {
-    const double bound = rows.norms[c] * columns.norms[c];
-    partial_sum = bound <= partial_sum ? partial_sum : bound;
-    total += bound;
+  const auto depth = static_cast<int64_t>(rows.max.size()), run = groups.RunLength(depth);
+  double sums[kMaxSums]{}, largest[kMaxSums]{};
+  const auto raise = [&](int n) { largest[n] = sums[n] <= largest[n] ? largest[n] : sums[n]; };  // also to NaN
+  for (size_t i = 0; i < rows.norms.size(); ++i) {
+    sums[0] += rows.norms[i] * columns.norms[i];
+    raise(0);
+    groups.ForEachEnded(std::min<int64_t>((i + 1) * run, depth), depth, [&](int n) {
+      sums[n + 1] += sums[n];
+      sums[n] = 0;
+      raise(n + 1);
+    });
   }
-  return partial_sum * kRounding <= known.partial_sum && total * kRounding <= known.total;
+  for (int n = 0; n <= groups.count; ++n) {
+    if (!(largest[n] * kRounding <= known.levels[n + 1])) return false;
+  }
+  return true;
 }
 
 // The largest product of a tile at depth k is that of the largest row value and the largest column value.
@@ -91,37 +101,40 @@ double LargestProduct(const DoublePanel& rows, const DoublePanel& columns) {
 
 }  // namespace
 
-void CollectExtremes(int64_t chunk, const PanelSource& moving, const PanelSource& fixed, const Parallel& parallel,
-                     double share, StatisticsCollector* collector) {
+void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const PanelSource& fixed,
+                     const Parallel& parallel, double share, StatisticsCollector* collector) {
   // The operand with more vectors fills the lanes.
   const bool moves_columns = moving.vectors() >= fixed.vectors();
   const PanelSource& columns = moves_columns ? moving : fixed;
   const PanelSource& rows = moves_columns ? fixed : moving;
+  const int64_t run = groups.RunLength(rows.depth());
   std::vector<DoublePanel> row_panels(CeilDiv(rows.vectors(), kRowPanel));
   RunTasks(parallel, static_cast<int64_t>(row_panels.size()),
-           [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel, chunk); });
-  const LbaStatistics known = collector->Read();
+           [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel, run); });
+  Extremes known;
+  const Counts counts = collector->Read();
+  for (size_t level = 0; level < counts.levels.size(); ++level) known.levels[level] = counts.levels[level].max_abs;
   const ExtremesKernel kernel = PathKernelsOf(SelectedCpuPath()).extremes;
   const int64_t panels = CeilDiv(columns.vectors(), kColumnPanel);
   const int64_t tasks = std::min(panels, kMostTasks);
   const auto run_task = [&](int64_t task) {
     DoublePanel panel;
-    Extremes extremes{known.max_abs_product, known.max_abs_partial_sum, known.max_abs_total};
+    Extremes extremes = known;
     for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
       const int64_t first = p * kColumnPanel;
       const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
-      panel.Load(columns, first, kColumnPanel, chunk);
+      panel.Load(columns, first, kColumnPanel, run);
       const FpScope scope(FpMode::kNearest);
       for (size_t i = 0; i < row_panels.size(); ++i) {
         ThrowIfStopped();
-        extremes.product = std::max(extremes.product, LargestProduct(row_panels[i], panel));
-        if (HoldsNothingLarger(row_panels[i], panel, extremes)) continue;
+        extremes.Raise(0, LargestProduct(row_panels[i], panel));
+        if (HoldsNothingLarger(row_panels[i], panel, groups, extremes)) continue;
         const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
         extremes.Merge(
-            kernel({row_panels[i].values.data(), panel.values.data(), rows.depth(), chunk, row_count, count}));
+            kernel({row_panels[i].values.data(), panel.values.data(), rows.depth(), groups, row_count, count}));
       }
     }
-    collector->MergeLargest(extremes.product, extremes.partial_sum, extremes.total);
+    collector->MergeLargest(extremes.levels);
   };
   RunTasks(parallel, tasks, run_task, share);
 }

@@ -63,27 +63,35 @@ struct ExtremeSums {
   static constexpr int kLanes = sizeof(V) / sizeof(double);
   static constexpr int kVectors = 4;  // chains side by side hide the latency of the additions
 
-  V partial_sums[kVectors], totals[kVectors];  // largest magnitudes so far
+  V largest[kMaxSums][kVectors];  // magnitudes so far
 
   ExtremeSums() {
-    for (int v = 0; v < kVectors; ++v) partial_sums[v] = totals[v] = V{};
+    for (V(&sum)[kVectors] : largest) std::fill_n(sum, kVectors, V{});
   }
 
-  static void Raise(const V& value, V* largest) {
+  static void Raise(const V& value, V* known) {
     if constexpr (kCountsInfinity) {
-      *largest = Doubles::Largest(value, *largest);
+      *known = Doubles::Largest(value, *known);
     } else {
       const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
-      *largest = Doubles::Largest(magnitude <= std::numeric_limits<double>::max() ? magnitude : V{}, *largest);
+      *known = Doubles::Largest(magnitude <= std::numeric_limits<double>::max() ? magnitude : V{}, *known);
+    }
+  }
+
+  static void AddTo(V (&sums)[kVectors], const V (&ended)[kVectors], V (&known)[kVectors]) {
+    for (int v = 0; v < kVectors; ++v) {
+      sums[v] += ended[v];
+      Raise(sums[v], &known[v]);
     }
   }
 
   void Follow(const ExtremesArgs& args, int row, int column) {
-    V running[kVectors], largest[kVectors];
-    for (int v = 0; v < kVectors; ++v) running[v] = V{};
-    for (int v = 0; v < kVectors; ++v) largest[v] = partial_sums[v];
-    for (int64_t begin = 0; begin < args.depth; begin += args.chunk) {
-      const int64_t end = std::min(begin + args.chunk, args.depth);
+    V outer[kMaxSums][kVectors], first_largest[kVectors];  // outer[0] is not used
+    for (int n = 1; n <= args.groups.count; ++n) std::fill_n(outer[n], kVectors, V{});
+    std::copy_n(largest[0], kVectors, first_largest);
+    const int64_t run = args.groups.RunLength(args.depth);
+    for (int64_t begin = 0; begin < args.depth; begin += run) {
+      const int64_t end = std::min(begin + run, args.depth);
       V sums[kVectors];
       for (int v = 0; v < kVectors; ++v) sums[v] = V{};
       for (int64_t k = begin; k < end; ++k) {
@@ -93,20 +101,24 @@ struct ExtremeSums {
           V w;
           std::memcpy(&w, args.columns + k * kColumnPanel + column + v * kLanes, sizeof w);
           sums[v] = Doubles::MultiplyAdd(w, x, sums[v]);
-          Raise(sums[v], &largest[v]);
+          Raise(sums[v], &first_largest[v]);
         }
       }
-      for (int v = 0; v < kVectors; ++v) {
-        running[v] += sums[v];
-        Raise(running[v], &totals[v]);
+      if (args.groups.count == 0) continue;
+      AddTo(outer[1], sums, largest[1]);
+      for (int n = 1; n < args.groups.count && args.groups.Ends(n, end, args.depth); ++n) {
+        AddTo(outer[n + 1], outer[n], largest[n + 1]);
+        std::fill_n(outer[n], kVectors, V{});
       }
     }
-    for (int v = 0; v < kVectors; ++v) partial_sums[v] = largest[v];
+    std::copy_n(first_largest, kVectors, largest[0]);
   }
 
   void Reduce(Extremes* extremes) const {
-    for (int v = 0; v < kVectors; ++v) {
-      for (int lane = 0; lane < kLanes; ++lane) extremes->Merge({0, partial_sums[v][lane], totals[v][lane]});
+    for (int n = 0; n < kMaxSums; ++n) {
+      for (int v = 0; v < kVectors; ++v) {
+        for (int lane = 0; lane < kLanes; ++lane) extremes->Raise(n + 1, largest[n][v][lane]);
+      }
     }
   }
 };

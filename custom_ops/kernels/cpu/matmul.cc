@@ -161,7 +161,7 @@ void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, cons
     statistics->Observe(accumulator, &args, nullptr);
     return;
   }
-  const int64_t call = statistics->NextCall();
+  const int64_t call = statistics->NextCall(accumulator);
   const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.batch());
   for (int64_t entry = 0; entry < shape.batch(); ++entry) {
     CollectStatistics(accumulator, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]),

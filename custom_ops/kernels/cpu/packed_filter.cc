@@ -17,10 +17,9 @@ StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group
 }
 
 PackedFilter::PackedFilter(const Planner& planner, const ConvShape& shape, const float* w, const Parallel& parallel) {
-  const int64_t panel = IsDirect(planner, shape) ? 1 : kRowPanel;
   groups_.reserve(shape.groups);
   for (int64_t group = 0; group < shape.groups; ++group) {
-    groups_.emplace_back(planner, FilterSource(shape, w, group), panel, parallel);
+    groups_.emplace_back(planner, FilterSource(shape, w, group), IsDirect(planner, shape) ? 1 : kRowPanel, parallel);
   }
 }
 

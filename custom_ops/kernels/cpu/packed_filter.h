@@ -25,7 +25,7 @@ class PackedFilter {
 StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group);
 
 // Groups with few output channels (depthwise: one) leave most rows of a tile idle: they are computed directly from a
-// padded copy of the input, many positions of one filter at a time; not where the place of an output plays a part.
+// padded copy of the input, many positions of one filter at a time; not where outputs differ by their place.
 bool IsDirect(const Planner& planner, const ConvShape& shape);
 
 }  // namespace lba

@@ -6,21 +6,23 @@
 #include <cmath>
 #include <cstdint>
 
+#include "common/levels.h"
 #include "common/value_range.h"
 #include "kernels/cpu/cpu_path.h"
 #include "kernels/cpu/gates.h"
 
 namespace lba {
 
-// The largest finite magnitudes of unquantized values.
+// The largest finite magnitudes of unquantized values, by level.
 struct Extremes {
-  double product = 0, partial_sum = 0, total = 0;
+  double levels[kMaxLevels]{};
 
-  bool is_finite() const { return std::isfinite(product) && std::isfinite(partial_sum) && std::isfinite(total); }
+  bool is_finite() const {
+    return std::all_of(levels, levels + kMaxLevels, [](double value) { return std::isfinite(value); });
+  }
+  void Raise(int level, double value) { levels[level] = std::max(levels[level], value); }
   void Merge(const Extremes& other) {
-    product = std::max(product, other.product);
-    partial_sum = std::max(partial_sum, other.partial_sum);
-    total = std::max(total, other.total);
+    for (int level = 0; level < kMaxLevels; ++level) Raise(level, other.levels[level]);
   }
 };
 
@@ -29,7 +31,8 @@ struct Extremes {
 struct ExtremesArgs {
   const double* rows;
   const double* columns;
-  int64_t depth, chunk;
+  int64_t depth;
+  SumGroups groups;
   int row_count, column_count;
 };
 

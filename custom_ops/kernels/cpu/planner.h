@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "common/levels.h"
 #include "common/sum_order.h"
 #include "common/value_range.h"
 #include "kernels/cpu/chain_follower.h"
@@ -38,6 +39,8 @@ class Planner {
   const SumOrder& order() const { return order_; }
   int64_t chunk() const { return order_.chunk(); }  // products of an innermost group
   CpuPath path() const { return path_; }            // the preferred one
+  // What statistics follow.
+  virtual SumGroups groups() const { return SumGroups(chunk()); }
 
   virtual int FixedScaleLog2(const ValueRange&) const { return 0; }
   virtual float MovingScale(int /*fixed_scale_log2*/) const { return 1; }

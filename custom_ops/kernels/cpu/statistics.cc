@@ -25,11 +25,10 @@ Registry& TheRegistry() {
   return *registry;
 }
 
-void Add(const LbaEvents& from, LbaEvents* to) {
+void Add(const LbaLevel& from, LbaLevel* to) {
   to->values += from.values;
-  to->overflows += from.overflows;
-  to->underflows += from.underflows;
-  to->swamped += from.swamped;
+  for (int event = 0; event < LBA_LEVEL_EVENTS; ++event) to->events[event] += from.events[event];
+  for (int bin = 0; bin < LBA_LOG2_BINS; ++bin) to->log2[bin] += from.log2[bin];
 }
 
 }  // namespace
@@ -42,41 +41,45 @@ void StatisticsCollector::Observe(const Accumulator& accumulator, const LbaMatMu
   throw std::runtime_error("its observer stopped the run");
 }
 
-int64_t StatisticsCollector::NextCall() {
+int64_t StatisticsCollector::NextCall(const Accumulator& accumulator) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  Require(
+      levels_.empty() || levels_ == accumulator.levels(),
+      "expected an accumulator with the levels of those before for the key " + key_ + ", got " + accumulator.text());
+  levels_ = accumulator.levels();
+  counts_.levels.resize(levels_.size());
   return calls_++;
 }
 
-void StatisticsCollector::MergeLargest(double product, double partial_sum, double total) {
+void StatisticsCollector::MergeLargest(const double* largest) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  counts_.max_abs_product = std::max(counts_.max_abs_product, product);
-  counts_.max_abs_partial_sum = std::max(counts_.max_abs_partial_sum, partial_sum);
-  counts_.max_abs_total = std::max(counts_.max_abs_total, total);
+  for (LbaLevel& level : counts_.levels) level.max_abs = std::max(level.max_abs, *largest++);
 }
 
 void StatisticsCollector::ForgetLargest() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  counts_.max_abs_product = counts_.max_abs_partial_sum = counts_.max_abs_total = 0;
+  for (LbaLevel& level : counts_.levels) level.max_abs = 0;
 }
 
-void StatisticsCollector::Merge(const LbaStatistics& counts) {
-  MergeLargest(counts.max_abs_product, counts.max_abs_partial_sum, counts.max_abs_total);
+void StatisticsCollector::Merge(const Counts& counts) {
   const std::lock_guard<std::mutex> lock(mutex_);
   counts_.outputs += counts.outputs;
   counts_.sampled_outputs += counts.sampled_outputs;
-  Add(counts.products, &counts_.products);
-  Add(counts.partial_sums, &counts_.partial_sums);
-  Add(counts.totals, &counts_.totals);
-  for (int bin = 0; bin < LBA_LOG2_BINS; ++bin) {
-    counts_.products_log2[bin] += counts.products_log2[bin];
-    counts_.partial_sums_log2[bin] += counts.partial_sums_log2[bin];
-    counts_.totals_log2[bin] += counts.totals_log2[bin];
+  for (size_t i = 0; i < counts.levels.size(); ++i) {
+    LbaLevel& level = counts_.levels[i];
+    level.max_abs = std::max(level.max_abs, counts.levels[i].max_abs);
+    Add(counts.levels[i], &level);
   }
 }
 
-LbaStatistics StatisticsCollector::Read() const {
+Counts StatisticsCollector::Read() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return counts_;
+}
+
+Levels StatisticsCollector::levels() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return levels_;
 }
 
 bool OpenStatisticsRun(const std::string& run, const RunOptions& options) {

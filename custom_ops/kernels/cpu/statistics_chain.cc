@@ -47,13 +47,13 @@ void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving
       FollowVector(x.data(), fixed, follower.get(), &panel);
       followed += fixed.vectors();
     }
-    LbaStatistics counts = follower->Counts();
+    Counts counts = follower->Followed();
     counts.sampled_outputs = followed;
     collector->Merge(counts);
   };
   RunTasks(parallel, std::min<int64_t>(samples.count, 16), follow, kChainShare * share);
-  CollectExtremes(planner->chunk(), moving, fixed, parallel, (1 - kChainShare) * share, collector);
-  LbaStatistics outputs{};
+  CollectExtremes(planner->groups(), moving, fixed, parallel, (1 - kChainShare) * share, collector);
+  Counts outputs;
   outputs.outputs = moving.vectors() * fixed.vectors();
   collector->Merge(outputs);
 }

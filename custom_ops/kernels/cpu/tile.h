@@ -17,7 +17,7 @@ namespace lba {
 // Where the outputs of a tile stand among those of their node; for arithmetics whose outputs differ by it.
 struct TilePlaces {
   Place first;
-  int64_t row_step = 1;          // of the node's rows, from one vector of the moving operand to the next
+  int64_t row_step = 1;           // of the node's rows, from one vector of the moving operand to the next
   bool columns_are_rows = false;  // columns of the tile are the node's rows
 
   Place At(int row, int column) const {

@@ -249,25 +249,24 @@ int lba_cuda_conv_host(const LbaAccumulator* accumulator, const LbaCudaConvArgs*
 int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args, int64_t call,
                                double sampled_fraction, LbaStatistics* out, void* stream) {
   return Guarded([&] {
-    Require(out != nullptr, "expected a place for the counts, got null");
     RequireSampling(call, sampled_fraction);
     const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->b, "b");
-    *out = problem.accumulator->OnCuda()->CountMatMul(*args, call, sampled_fraction, StreamOf(stream));
+    problem.accumulator->OnCuda()->CountMatMul(*args, call, sampled_fraction, StreamOf(stream)).Fill(out);
   });
 }
 
 int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, int64_t call,
                              double sampled_fraction, LbaStatistics* out, void* stream) {
   return Guarded([&] {
-    Require(out != nullptr, "expected a place for the counts, got null");
     RequireSampling(call, sampled_fraction);
     const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->w, "w");
-    *out = problem.accumulator->OnCuda()->CountConv(problem.shape, problem.x, problem.weights.values, call,
-                                                    sampled_fraction, StreamOf(stream));
+    problem.accumulator->OnCuda()
+        ->CountConv(problem.shape, problem.x, problem.weights.values, call, sampled_fraction, StreamOf(stream))
+        .Fill(out);
   });
 }
 

@@ -93,7 +93,7 @@ __device__ __forceinline__ void ComputeTotals(const ConvArgs<Kind>& args, const 
                                               const float* (&corners)[kOutputs], float (&dots)[kOutputs]) {
   const int64_t depth = args.geometry.depth;
   const float* weights = args.packed.Panel(strip.group, 0) + strip.filter;
-  StripSums<kOutputs, Arithmetic> sums(arithmetic, args.kind.order().chunk());
+  StripSums<kOutputs, Arithmetic> sums(arithmetic, args.kind.chunk());
   for (int64_t begin = 0; begin < depth; begin += kStageTaps) {
     const int count = static_cast<int>(std::min<int64_t>(depth - begin, kStageTaps));
     if (begin > 0) __syncthreads();  // all are done with the stage before

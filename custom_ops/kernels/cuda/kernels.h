@@ -26,10 +26,10 @@ class Kernels {
   virtual PackedOperand PackFixed(const MatrixSource& source, PanelFacts* facts, float* values,
                                   cudaStream_t stream) const = 0;
   // As CountMatMul and CountConv.
-  virtual LbaStatistics CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
-                                    cudaStream_t stream) const = 0;
-  virtual LbaStatistics CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call,
-                                  double sampled_fraction, cudaStream_t stream) const = 0;
+  virtual Counts CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
+                             cudaStream_t stream) const = 0;
+  virtual Counts CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call,
+                           double sampled_fraction, cudaStream_t stream) const = 0;
 };
 
 // A Kind is that of tile_plan.h, made from its Spec and a depth.
@@ -50,15 +50,15 @@ class KernelsOf : public Kernels {
                           cudaStream_t stream) const override {
     return Pack(Kind(spec_, source.depth), source, nullptr, facts, values, stream);
   }
-  LbaStatistics CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
-                            cudaStream_t stream) const override {
+  Counts CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
+                     cudaStream_t stream) const override {
     const Kind kind(spec_, args.depth);
-    return cuda::CountMatMul(kind.chains(), kind.order().chunk(), args, call, sampled_fraction, stream);
+    return cuda::CountMatMul(kind.chains(), spec_.Groups(args.depth), args, call, sampled_fraction, stream);
   }
-  LbaStatistics CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call,
-                          double sampled_fraction, cudaStream_t stream) const override {
+  Counts CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call, double sampled_fraction,
+                   cudaStream_t stream) const override {
     const Kind kind(spec_, shape.depth());
-    return cuda::CountConv(kind.chains(), kind.order().chunk(), shape, x, w, call, sampled_fraction, stream);
+    return cuda::CountConv(kind.chains(), spec_.Groups(shape.depth()), shape, x, w, call, sampled_fraction, stream);
   }
 
  private:

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "common/defined_dot.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/product_parts.h"
@@ -71,7 +71,7 @@ __device__ void ComputeExact(const MatMulArgs<Kind>& args, const Place& place) {
       *x = args.row_source.Read(row_offset, row, k);
       *w = args.column_source.Read(column_offset, column, k);
     };
-    const float dots[1] = {DefinedDot(args.kind.definition(), args.row_source.depth, args.kind.order(), Place{}, read)};
+    const float dots[1] = {ExactDot(args.kind.definition(), args.row_source.depth, args.kind.chunk(), read)};
     Store(args, place, row, column, dots);
   }
 }

@@ -57,8 +57,8 @@ template <class Kind>
 PackedOperand Pack(const Kind& kind, const MatrixSource& source, const SharedRange* fixed, PanelFacts* facts,
                    float* values, cudaStream_t stream) {
   using namespace slices;
-  FindRanges(source, kind.order().chunk(), facts, stream);
-  PanelArgs panels(source, kind.order().chunk(), RoundUp(source.depth, kStageDepth), kSliceDepth);
+  FindRanges(source, kind.chunk(), facts, stream);
+  PanelArgs panels(source, kind.chunk(), RoundUp(source.depth, kStageDepth), kSliceDepth);
   panels.facts = facts;
   const PackArgs<Kind> args{panels, kind, &facts[panels.all_panels].range, fixed, values};
   Launch(PackKernel<Kind>, panels.all_panels * panels.slices, kThreads, stream, args);

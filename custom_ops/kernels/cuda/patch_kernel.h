@@ -83,8 +83,8 @@ template <class Kind>
 __device__ TileRange RangeOfPatches(const PatchArgs<Kind>& args, int64_t sample) {
   ValueRange range = args.memory.ranges[sample].Read();
   const float largest = __uint_as_float(range.max_bits);
-  range.max_chunk_squares = static_cast<float>(args.kind.order().chunk()) * (largest * largest);
-  return {range, PanelBounds(range, args.kind.order().chunk())};
+  range.max_chunk_squares = static_cast<float>(args.kind.chunk()) * (largest * largest);
+  return {range, PanelBounds(range, args.kind.chunk())};
 }
 
 // The kernel for a sample and a panel of filters.

@@ -9,8 +9,8 @@
 #include <array>
 #include <cstdint>
 
-#include "common/defined_dot.h"
 #include "kernels/cuda/divisor.h"
+#include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/operand.h"
 #include "lba/conv.h"
 
@@ -100,7 +100,7 @@ __device__ float ExactPatchDot(const Kind& kind, const PatchGeometry& geometry, 
   for (int d = 0; d < 3; ++d) corner[d] = at[d] * geometry.strides[d] - geometry.pads[d];
   const int64_t first_plane = (column / geometry.outputs.size * geometry.groups + group) * geometry.channels;
   const int64_t group_weights = group * weights.matrices.strides[0];
-  return DefinedDot(kind.definition(), geometry.depth, kind.order(), Place{}, [&](int64_t k, float* x, float* w) {
+  return ExactDot(kind.definition(), geometry.depth, kind.chunk(), [&](int64_t k, float* x, float* w) {
     const PatchTap& tap = patches.taps[k];
     int64_t index = first_plane + tap.channel;
     bool is_inside = true;

@@ -7,9 +7,11 @@
 
 #include <cstdint>
 
+#include "common/levels.h"
 #include "kernels/cuda/operand.h"
 #include "lba/conv.h"
 #include "lba/cuda_api.h"
+#include "lba/statistics.h"
 
 namespace lba::cuda {
 
@@ -17,13 +19,13 @@ namespace lba::cuda {
 // c of `args` are not read. Waits for the stream. Throws CudaError. Chains are those of kernels/cpu/chain_follower.h,
 // on the device; defined in statistics_kernel.h.
 template <class Chains>
-LbaStatistics CountMatMul(const Chains& chains, int64_t chunk, const LbaCudaMatMulArgs& args, int64_t call,
-                          double sampled_fraction, cudaStream_t stream);
+Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaMatMulArgs& args, int64_t call,
+                   double sampled_fraction, cudaStream_t stream);
 
 // `shape` is complete; x and w are as lba/conv.h has them, on the device.
 template <class Chains>
-LbaStatistics CountConv(const Chains& chains, int64_t chunk, const ConvShape& shape, const Values& x, const Values& w,
-                        int64_t call, double sampled_fraction, cudaStream_t stream);
+Counts CountConv(const Chains& chains, const SumGroups& groups, const ConvShape& shape, const Values& x,
+                 const Values& w, int64_t call, double sampled_fraction, cudaStream_t stream);
 
 }  // namespace lba::cuda
 

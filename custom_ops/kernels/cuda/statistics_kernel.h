@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
+#include "common/levels.h"
 #include "common/sampling.h"
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/launch.h"
@@ -25,15 +27,13 @@ constexpr int kSliceDepth = 16;
 constexpr int64_t kCountedDepth = 1 << 20;
 static_assert(kCountedDepth % kSliceDepth == 0 && kTile * kTile * kCountedDepth < int64_t{1} << 31);
 
-// LbaStatistics as 64-bit words: two that the host fills, the largest values, and what is counted.
+// LbaLevels as 64-bit words, of which the device fills all: the largest value, and what is counted.
 using Word = unsigned long long;
-constexpr int kLargest = offsetof(LbaStatistics, max_abs_product) / sizeof(Word);
-constexpr int kLargestCount = 3;  // of products, partial sums and totals
-constexpr int kCounters = offsetof(LbaStatistics, products) / sizeof(Word);
-constexpr int kEvents = sizeof(LbaEvents) / sizeof(Word);  // of one kind of value
-constexpr int kCounterCount = 3 * (kEvents + LBA_LOG2_BINS);
-static_assert(kLargest == 2 && kCounters == kLargest + kLargestCount);
-static_assert(sizeof(LbaStatistics) == (kCounters + kCounterCount) * sizeof(Word));
+constexpr int kLevelWords = sizeof(LbaLevel) / sizeof(Word);
+constexpr int kCounters = kLevelWords - 1;  // of a level: values, events, bins
+constexpr int kBins = 1 + LBA_LEVEL_EVENTS;
+static_assert(sizeof(LbaLevel) == kLevelWords * sizeof(Word) && kCounters == kBins + LBA_LOG2_BINS);
+static_assert(offsetof(LbaLevel, max_abs) == 0 && offsetof(LbaLevel, log2) == (1 + kBins) * sizeof(Word));
 
 // The patches of a convolution, a matrix a group: vector sample * output size + position; its elements in the order of
 // the weights. Padding is zeros.
@@ -85,8 +85,8 @@ struct CountArgs {
   int64_t moving_tiles, fixed_tiles;                 // of one matrix
   const int64_t* first;                              // the first moving vector to look at, of each matrix; null: 0
   int64_t step;                                      // from one such vector to the next
-  int64_t chunk;
-  Word* words;  // an LbaStatistics
+  SumGroups groups;
+  Word* words;  // an LbaLevel for each level
 };
 
 // Values of some depths of a tile's vectors, zero past the operand's end.
@@ -132,8 +132,8 @@ __device__ void Load(const Source& source, const Part& part, Slice& slice) {
 template <class Moving, class Follower>
 __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Slices& slices, Follower* follower) {
   const int x = threadIdx.x % kSide, y = threadIdx.x / kSide;
-  const int64_t depth = args.fixed.depth;
-  int64_t in_chunk = 0;
+  const int64_t depth = args.fixed.depth, run = args.groups.RunLength(depth);
+  int64_t in_run = 0;
   for (int64_t begin = 0; begin < depth; begin += kSliceDepth) {
     const int depths = static_cast<int>(std::min<int64_t>(depth - begin, kSliceDepth));
     __syncthreads();
@@ -148,67 +148,77 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
           follower->Add(i, j, slices.moving[k][y + i * kSide] * slices.fixed[k][x + j * kSide]);
         }
       }
-      if (++in_chunk < args.chunk && begin + k + 1 < depth) continue;
-      follower->EndChunks();
-      in_chunk = 0;
+      if (++in_run < run && begin + k + 1 < depth) continue;
+      const SumGroups& groups = args.groups;
+      for (int n = 0; n < groups.count && groups.Ends(n, begin + k + 1, depth); ++n) follower->EndGroups(n);
+      in_run = 0;
     }
     if ((begin + kSliceDepth) % kCountedDepth == 0) follower->HandOver(args.words);
   }
   follower->HandOver(args.words);
 }
 
-// The largest finite magnitudes of unquantized chains.
+// The largest finite magnitudes of unquantized chains. Products and the sums that take them are apart from the others,
+// which are numbered at run time and so are not held in registers.
 class LargestValues {
  public:
+  __device__ explicit LargestValues(const SumGroups& groups) : levels_(groups.levels()) {}
+
   __device__ void Add(int i, int j, double product) {
     sums_[i][j] += product;
-    Raise(product, &largest_[0]);
-    Raise(sums_[i][j], &largest_[1]);
+    Raise(product, &largest_product_);
+    Raise(sums_[i][j], &largest_sum_);
   }
 
-  __device__ void EndChunks() {
+  __device__ void EndGroups(int n) {
     for (int i = 0; i < kPerThread; ++i) {
       for (int j = 0; j < kPerThread; ++j) {
-        totals_[i][j] += sums_[i][j];
-        Raise(totals_[i][j], &largest_[2]);
-        sums_[i][j] = 0;
+        outer_[n][i][j] += n == 0 ? sums_[i][j] : outer_[n - 1][i][j];
+        Raise(outer_[n][i][j], &largest_outer_[n]);
+        if (n == 0) sums_[i][j] = 0;
+        if (n > 0) outer_[n - 1][i][j] = 0;
       }
     }
   }
 
   __device__ void HandOver(Word* words) {
-    for (int value = 0; value < kLargestCount; ++value) {
-      uint64_t largest = largest_[value];
-      for (int distance = 16; distance > 0; distance /= 2) {
-        largest = std::max(largest, __shfl_xor_sync(kAllLanes, largest, distance));
-      }
-      // Most warps find that others have seen more: a plain read spares them the atomic operation.
-      Word* word = words + kLargest + value;
-      if (threadIdx.x % 32 == 0 && largest > *word) atomicMax(word, static_cast<Word>(largest));
-    }
+    HandOver(largest_product_, words);
+    HandOver(largest_sum_, words + kLevelWords);
+    for (int level = 2; level < levels_; ++level) HandOver(largest_outer_[level - 2], words + level * kLevelWords);
   }
 
  private:
   // Magnitudes of doubles order like their bits; those of infinity and NaN come last.
   __device__ static void Raise(double value, uint64_t* largest) {
     constexpr uint64_t kInfinity = uint64_t{0x7ff} << 52;
-    const uint64_t magnitude = BitsOf(value) & (~uint64_t{0} >> 1);
+    uint64_t magnitude;
+    memcpy(&magnitude, &value, sizeof magnitude);
+    magnitude &= ~uint64_t{0} >> 1;
     if (magnitude < kInfinity && magnitude > *largest) *largest = magnitude;
   }
 
-  double sums_[kPerThread][kPerThread]{}, totals_[kPerThread][kPerThread]{};
-  uint64_t largest_[kLargestCount]{};
+  __device__ static void HandOver(uint64_t largest, Word* word) {
+    for (int distance = 16; distance > 0; distance /= 2) {
+      largest = std::max(largest, __shfl_xor_sync(kAllLanes, largest, distance));
+    }
+    // Most warps find that others have seen more: a plain read spares them the atomic operation.
+    if (threadIdx.x % 32 == 0 && largest > *word) atomicMax(word, static_cast<Word>(largest));
+  }
+
+  const int levels_;
+  double sums_[kPerThread][kPerThread]{}, outer_[kMaxGroups][kPerThread][kPerThread]{};
+  uint64_t largest_product_ = 0, largest_sum_ = 0, largest_outer_[kMaxGroups]{};
 };
 
-// Histograms and events of the dot products of a tile. `counters` are the block's, in shared memory: events, then bins,
-// as in LbaStatistics.
+// Histograms and events of the dot products of a tile. `counters` are the block's, in shared memory: of each level, as
+// in LbaLevel.
 template <class Chains>
 class CountedChains {
  public:
   template <class Moving>
   __device__ CountedChains(const Chains& steps, const CountArgs<Moving>& args, const Place& place, unsigned* counters)
-      : steps_(steps), counters_(counters) {
-    for (int n = threadIdx.x; n < kCounterCount; n += kThreads) counters[n] = 0;
+      : steps_(steps), levels_(args.groups.levels()), counters_(counters) {
+    for (int n = threadIdx.x; n < levels_ * kCounters; n += kThreads) counters[n] = 0;
     for (int i = 0; i < kPerThread; ++i) {
       const int64_t moving = place.first_moving + (threadIdx.x / kSide + i * kSide) * args.step;
       for (int j = 0; j < kPerThread; ++j) {
@@ -222,42 +232,39 @@ class CountedChains {
     if (!is_inside_[i][j]) return;
     steps_.AddProduct(product, &chains_[i][j], &events_);
     Count(0, product);
-    Count(1, chains_[i][j].exact_sum);
+    Count(1, chains_[i][j].exact_sums[0]);
   }
 
-  __device__ void EndChunks() {
+  __device__ void EndGroups(int n) {
     for (int i = 0; i < kPerThread; ++i) {
       for (int j = 0; j < kPerThread; ++j) {
         if (!is_inside_[i][j]) continue;
-        steps_.EndChunk(&chains_[i][j], &events_);
-        Count(2, chains_[i][j].exact_total);
+        steps_.EndGroup(n, &chains_[i][j], &events_);
+        Count(n + 2, chains_[i][j].exact_sums[n + 1]);
       }
     }
   }
 
   __device__ void HandOver(Word* words) {
-    CountEvents(events_.products, counters_);
-    CountEvents(events_.partial_sums, counters_ + kEvents);
-    CountEvents(events_.totals, counters_ + 2 * kEvents);
+    for (int level = 0; level < levels_; ++level) {
+      AddOfWarp(events_.levels[level].values, counters_ + level * kCounters);
+      for (int event = 0; event < LBA_LEVEL_EVENTS; ++event) {
+        AddOfWarp(events_.levels[level].events[event], counters_ + level * kCounters + 1 + event);
+      }
+    }
     events_ = {};
     __syncthreads();
-    for (int n = threadIdx.x; n < kCounterCount; n += kThreads) {
-      if (counters_[n] != 0) atomicAdd(words + kCounters + n, static_cast<Word>(counters_[n]));
+    for (int n = threadIdx.x; n < levels_ * kCounters; n += kThreads) {
+      Word* word = words + n / kCounters * kLevelWords + 1 + n % kCounters;
+      if (counters_[n] != 0) atomicAdd(word, static_cast<Word>(counters_[n]));
       counters_[n] = 0;
     }
   }
 
  private:
-  __device__ void Count(int kind, double value) {
+  __device__ void Count(int level, double value) {
     const int bin = Log2Bin(value);
-    if (bin >= 0) atomicAdd(counters_ + 3 * kEvents + kind * LBA_LOG2_BINS + bin, 1u);
-  }
-
-  __device__ static void CountEvents(const LbaEvents& events, unsigned* counters) {
-    AddOfWarp(events.values, counters);
-    AddOfWarp(events.overflows, counters + 1);
-    AddOfWarp(events.underflows, counters + 2);
-    AddOfWarp(events.swamped, counters + 3);
+    if (bin >= 0) atomicAdd(counters_ + level * kCounters + kBins + bin, 1u);
   }
 
   __device__ static void AddOfWarp(int64_t count, unsigned* counter) {
@@ -267,6 +274,7 @@ class CountedChains {
   }
 
   const Chains& steps_;
+  const int levels_;
   unsigned* const counters_;
   typename Chains::Chain chains_[kPerThread][kPerThread];
   ChainEvents events_;
@@ -276,7 +284,7 @@ class CountedChains {
 template <class Moving>
 __global__ void __launch_bounds__(kThreads) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
   __shared__ Slices slices;
-  LargestValues largest;
+  LargestValues largest(args.groups);
   FollowTile(args, Place(args), slices, &largest);
 }
 
@@ -289,7 +297,7 @@ struct SampleArgs {
 template <class Moving, class Chains>
 __global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
   __shared__ Slices slices;
-  __shared__ unsigned counters[kCounterCount];
+  __shared__ unsigned counters[kMaxLevels * kCounters];
   const Place place(args.count);
   CountedChains<Chains> chains(args.chains, args.count, place, counters);
   FollowTile(args.count, place, slices, &chains);
@@ -312,17 +320,18 @@ struct Samples {
 };
 
 template <class Chains, class Moving>
-LbaStatistics Count(const Chains& chains, int64_t chunk, const Moving& moving, const MatrixSource& fixed, int64_t call,
-                    double sampled_fraction, cudaStream_t stream) {
-  LbaStatistics counts{};
+Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving, const MatrixSource& fixed,
+             int64_t call, double sampled_fraction, cudaStream_t stream) {
+  Counts counts(groups.levels());
   const int64_t matrices = fixed.matrices.count();
   if (matrices == 0 || moving.vectors == 0 || fixed.vectors == 0 || fixed.depth == 0) return counts;
   const Samples samples(matrices, moving.vectors, call, sampled_fraction);
   const int64_t first_bytes = matrices * sizeof(int64_t);
-  const DeviceMemory memory(sizeof counts + first_bytes);
+  const size_t level_bytes = counts.levels.size() * sizeof(LbaLevel);
+  const DeviceMemory memory(level_bytes + first_bytes);
   Word* words = reinterpret_cast<Word*>(memory.data());
-  void* first = words + kCounters + kCounterCount;
-  Check(cudaMemsetAsync(words, 0, sizeof counts, stream), "clearing statistics");
+  void* first = words + groups.levels() * kLevelWords;
+  Check(cudaMemsetAsync(words, 0, level_bytes, stream), "clearing statistics");
   Check(cudaMemcpyAsync(first, samples.first.data(), first_bytes, cudaMemcpyHostToDevice, stream), "copying samples");
   CountArgs<Moving> args{moving,
                          fixed,
@@ -332,7 +341,7 @@ LbaStatistics Count(const Chains& chains, int64_t chunk, const Moving& moving, c
                          CeilDiv(fixed.vectors, kTile),
                          nullptr,
                          1,
-                         chunk,
+                         groups,
                          words};
   Launch(LargestKernel<Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
   args.first = static_cast<const int64_t*>(first);
@@ -340,7 +349,8 @@ LbaStatistics Count(const Chains& chains, int64_t chunk, const Moving& moving, c
   args.moving_tiles = CeilDiv(samples.most, kTile);
   Launch(SampleKernel<Moving, Chains>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream,
          SampleArgs<Moving, Chains>{args, chains});
-  Check(cudaMemcpyAsync(&counts, words, sizeof counts, cudaMemcpyDeviceToHost, stream), "copying statistics");
+  Check(cudaMemcpyAsync(counts.levels.data(), words, level_bytes, cudaMemcpyDeviceToHost, stream),
+        "copying statistics");
   Check(cudaStreamSynchronize(stream), "counting statistics");
   counts.outputs = matrices * moving.vectors * fixed.vectors;
   counts.sampled_outputs = samples.all * fixed.vectors;
@@ -358,8 +368,8 @@ inline StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* stride
 }  // namespace statistics
 
 template <class Chains>
-LbaStatistics CountMatMul(const Chains& chains, int64_t chunk, const LbaCudaMatMulArgs& args, int64_t call,
-                          double sampled_fraction, cudaStream_t stream) {
+Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaMatMulArgs& args, int64_t call,
+                   double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
   const bool is_half = args.type == LBA_FLOAT16;
   const MatrixSource rows{{args.a, is_half}, BatchOf(args, args.a_batch_strides),
@@ -368,14 +378,14 @@ LbaStatistics CountMatMul(const Chains& chains, int64_t chunk, const LbaCudaMatM
   const MatrixSource columns{{args.b, is_half},    BatchOf(args, args.b_batch_strides),
                              args.columns,         args.depth,
                              args.b_column_stride, args.b_depth_stride};
-  return Count(chains, chunk, rows, columns, call, sampled_fraction, stream);
+  return Count(chains, groups, rows, columns, call, sampled_fraction, stream);
 }
 
 template <class Chains>
-LbaStatistics CountConv(const Chains& chains, int64_t chunk, const ConvShape& shape, const Values& x, const Values& w,
-                        int64_t call, double sampled_fraction, cudaStream_t stream) {
+Counts CountConv(const Chains& chains, const SumGroups& groups, const ConvShape& shape, const Values& x,
+                 const Values& w, int64_t call, double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
-  return Count(chains, chunk, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
+  return Count(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
 }
 
 }  // namespace lba::cuda

@@ -210,7 +210,7 @@ template <class Shape, class Kind, class Copies>
 __device__ __forceinline__ void ComputeTotals(int kernel, const Kind& kind, int64_t depth, Copies& copies,
                                               ThreadTotals<Shape>& totals) {
   kind.WithSteps(kernel, [&](const auto& arithmetic) {
-    TileSums<Shape, std::decay_t<decltype(arithmetic)>> sums(arithmetic, static_cast<int>(kind.order().chunk()));
+    TileSums<Shape, std::decay_t<decltype(arithmetic)>> sums(arithmetic, static_cast<int>(kind.chunk()));
     for (int64_t stage = 0; stage < copies.count(); ++stage) {
       const int64_t left = depth - stage * kStageDepth;
       sums.Add(copies.Next(), left < kStageDepth ? static_cast<int>(left) : kStageDepth);

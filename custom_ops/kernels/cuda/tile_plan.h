@@ -1,6 +1,6 @@
 // What is known of operands before a tile is computed, and what follows for their scales. A Kind, which kernels take as
 // a template argument, is how an accumulator computes dot products of one depth. Copied to the device, it brings
-//   order()                                 in which groups products are summed; what is not plain takes kExact
+//   chunk()                                 consecutive products that are summed before they join the total
 //   FixedScaleLog2(fixed)                   of the ranges of whole operands
 //   PlanProduct(moving, fixed)              likewise
 //   fused_scale()
@@ -8,7 +8,7 @@
 //                                           stand in for lower ones, and the highest, kExact, is the definition
 //   WithSteps(kernel, function)             calls function(steps) for any but kExact: Step(sum, x, w), Join(total, sum)
 //   Unscaled(total)                         as the caller sees it; zeros are positive
-//   definition(), chains()                  for common/defined_dot.h and the statistics
+//   definition(), chains()                  for exact_dot.h and the statistics
 #ifndef LBA_KERNELS_CUDA_TILE_PLAN_H_
 #define LBA_KERNELS_CUDA_TILE_PLAN_H_
 

@@ -115,7 +115,7 @@ class _Sums:
         after = self._quantized(add(addend, before), spec.accumulator_format, level, span[1])
         product_overflows = None if product is None else _overflows(addend, spec.product_format)
         overflows = _overflows(after, spec.accumulator_format)
-        return Step(*span, product, product_overflows, addend, before, after, overflows)
+        return Step(level, *span, product, product_overflows, addend, before, after, overflows)
 
     def _quantized(self, values: Float64s, number_format: FloatFormat, stream: int, step: int) -> Float64s:
         spec, draws = self.spec, None

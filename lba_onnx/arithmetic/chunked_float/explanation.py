@@ -20,13 +20,11 @@ def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
     exact = "exact: each is added as it is, and the sum rounded once"
     products = exact if spec.product_format is None else _format_words(spec.product_format, spec)
     return (
-        ("operands", "float32 and float16, exact values, subnormals too; products of two are formed without rounding"),
         ("products", products),
         ("sums", _format_words(spec.accumulator_format, spec)),
         ("rounding", _rounding_words(spec)),
         ("overflow", "becomes infinite" if spec.has_infinity else "saturates at the largest value"),
         ("underflow", _underflow_words(spec)),
-        ("special values", _special_words(spec)),
         ("order", _order_words(spec)),
         ("adding 1", _ones_words(spec)),
     )
@@ -45,13 +43,6 @@ def _rounding_words(spec: ChunkedFloatFields) -> str:
     if spec.rounding is Rounding.STOCHASTIC:
         return f"stochastic, {spec.random_bits} random bits a step, of seed {spec.seed} and the place of the output"
     return _ROUNDINGS[spec.rounding]
-
-
-def _special_words(spec: ChunkedFloatFields) -> str:
-    nan = "NaN where an operand is NaN, or infinity times 0"
-    if spec.has_infinity:
-        return f"{nan}, or infinity less infinity; other infinities stay; zeros keep their sign, as in IEEE 754"
-    return f"{nan}; other infinities saturate; zeros are +0"
 
 
 def _underflow_words(spec: ChunkedFloatFields) -> str:

@@ -10,8 +10,8 @@ from lba_onnx.arithmetic.chunked_float.order import product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import read_family, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
-from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents
-from lba_onnx.arithmetic.formats import MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
+from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents, Knob
+from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
 from lba_onnx.arithmetic.grammar import SpecText, read_text
 
 
@@ -55,6 +55,22 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
     def binades(self) -> int:
         """How many powers of two the range of a format spans."""
         return 1 << self.formats.exponent_bits
+
+    @property
+    def free_knobs(self) -> tuple[Knob, ...]:
+        """The largest exponents of both formats, which their biases set."""
+        least = self.formats.with_bias(MAX_EXPONENT_BIAS)
+        limits = self.formats.max_exponent(least), MAX_EXPONENT
+        of = {"product": "products", "accumulator": "sums"}
+        return tuple(Knob(name, f"largest exponent of {what}", *limits) for name, what in of.items())
+
+    @property
+    def costly_knobs(self) -> tuple[Knob, ...]:
+        """The bits of both formats."""
+        return (
+            Knob("range_bits", "exponent bits", 1, MAX_EXPONENT_BITS, self.formats.exponent_bits),
+            Knob("precision_bits", "mantissa bits", 0, MAX_MANTISSA_BITS, self.formats.mantissa_bits),
+        )
 
     def described(self) -> dict[str, Any]:
         """Return bits and options as JSON values."""

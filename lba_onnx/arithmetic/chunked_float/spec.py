@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, Step
-from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, losses
+from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
+from lba_onnx.arithmetic.bounds import Bound
+from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, limits, losses
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.named import without_name
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
@@ -14,6 +15,7 @@ from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, rea
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
+from lba_onnx.arithmetic.levels import Level, named_levels
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.rounding import Rounding
 from lba_onnx.integers import as_integer
@@ -29,7 +31,9 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     kind = "chunked-float"
     summary = "floats of any width, summed in chunks, in levels of them or by trees; every rounding"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
-    levels = ("product", "partial_sum", "total")
+    operand_types = ("float32", "float16")
+    result_type = "float32"
+    product_order = ProductOrder.NATURAL
 
     @property
     def watched(self) -> frozenset[str]:
@@ -132,6 +136,17 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     ) -> Iterator[Step]:
         """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
         return arrays.steps(products, depth, shape, self, places)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Products, the sums of each level of groups, and the total."""
+        subnormal = ("subnormal",) if self.has_subnormals else ()
+        of_products = () if self.exact_products else ("overflow", "underflow", *subnormal)
+        return named_levels(len(self.order(1).lengths), of_products, ("overflow", "underflow", "swamped", *subnormal))
+
+    def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
+        """Return the bounds of products, of the sums of each level of groups, and of the total."""
+        return limits.bounds(self, self.levels, largest_x, largest_w, depth)
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.native.cuda.calls import Call, Tensor, Values, conv_call, matmul_call
 from lba_onnx.native.cuda.library import check, cuda_handle, load_cuda_library
 from lba_onnx.native.library import StatisticsStruct
 from lba_onnx.native.products import ConvGeometry
-from lba_onnx.native.statistics import Statistics, from_struct
+from lba_onnx.native.statistics import Statistics, filled
 
 
 class Weights:
@@ -146,13 +146,12 @@ def statistics(call: Call, number: int, sampled_fraction: float, stream: int = 0
         sampled_fraction: Share of the rows or output positions that histograms and events are taken from, in (0, 1].
         stream: The stream that the operands are ready on.
     """
-    raw = StatisticsStruct()
-    check(
-        _entry(f"{call.kind}_statistics")(
-            cuda_handle(call.accumulator), call.args, number, sampled_fraction, raw, stream
-        )
-    )
-    return from_struct(raw)
+    handle, entry = cuda_handle(call.accumulator), _entry(f"{call.kind}_statistics")
+
+    def fill(out: StatisticsStruct) -> None:
+        check(entry(handle, call.args, number, sampled_fraction, out, stream))
+
+    return filled(as_spec(call.accumulator).levels, fill)
 
 
 def _entry(name: str) -> Any:

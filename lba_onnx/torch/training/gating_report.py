@@ -5,11 +5,12 @@
             "gated": 0.31, "product_overflow": 0.0, ...}]}
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native import Statistics
+from lba_onnx.observation.event_rates import EventRates
 from lba_onnx.torch.operators.gating import GatedProducts
 
 KIND = "lba_onnx.gating"
@@ -26,48 +27,25 @@ class SiteGating:
         estimator: Its estimator.
         gated: Of all products, padding included, those that the backward pass gates; None where it gates
             none, or without a backward pass.
-        product_overflow: Of the nonzero products, those that saturate.
-        product_underflow: Of the same, those that become zero.
-        partial_sum_overflow: Of the sums inside chunks, those that saturate.
-        partial_sum_underflow: Of the same, those not zero that become zero.
-        partial_sum_swamped: Of the nonzero products, those that leave the partial sum as it was, without overflow.
-        total_overflow: Of the additions of a chunk's sum to the total, those that saturate.
-        total_underflow: Of the same, those whose result becomes zero.
-        total_swamped: Of the same, those of a sum that is not zero but leaves the total as it was, without overflow.
+        rates: Of its values, those to which something happens, as `EventRates.counted` takes shares.
     """
 
     name: str
     spec: str
     estimator: str
     gated: float | None
-    product_overflow: float | None
-    product_underflow: float | None
-    partial_sum_overflow: float | None
-    partial_sum_underflow: float | None
-    partial_sum_swamped: float | None
-    total_overflow: float | None
-    total_underflow: float | None
-    total_swamped: float | None
+    rates: EventRates
 
     @classmethod
     def of(cls, name: str, spec: Accumulator, estimator: str, gating: GatedProducts, seen: Statistics) -> "SiteGating":
         """Return the row of one site from its counts."""
-        nonzero = int(seen.products_log2.sum())
-        sums, totals = seen.partial_sums, seen.totals
-        return cls(
-            name=name,
-            spec=str(spec),
-            estimator=estimator,
-            gated=_share(gating.gated, gating.products),
-            product_overflow=_share(seen.products.overflows, nonzero),
-            product_underflow=_share(seen.products.underflows, nonzero),
-            partial_sum_overflow=_share(sums.overflows, sums.values),
-            partial_sum_underflow=_share(sums.underflows, sums.values),
-            partial_sum_swamped=_share(sums.swamped, nonzero),
-            total_overflow=_share(totals.overflows, totals.values),
-            total_underflow=_share(totals.underflows, totals.values),
-            total_swamped=_share(totals.swamped, totals.values),
-        )
+        gated = gating.gated / gating.products if gating.products else None
+        return cls(name, str(spec), estimator, gated, EventRates.counted(spec, seen))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object, rates among them."""
+        told = {"name": self.name, "spec": self.spec, "estimator": self.estimator, "gated": self.gated}
+        return {**told, **self.rates.to_json()}
 
 
 @dataclass(frozen=True)
@@ -86,7 +64,7 @@ class GatingReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object described above."""
-        rows = [asdict(row) for row in self.rows]
+        rows = [row.to_json() for row in self.rows]
         return {"kind": KIND, "schema": SCHEMA, "steps": self.steps, "sampled_steps": self.sampled_steps, "sites": rows}
 
     def __str__(self) -> str:
@@ -110,7 +88,7 @@ _TITLES = {
 
 
 def _cells(row: SiteGating) -> tuple[str, ...]:
-    return (row.name or "(model)", row.spec, *(_percent(getattr(row, name)) for name in _TITLES.values()))
+    return (row.name or "(model)", row.spec, *(_percent(row.to_json().get(name)) for name in _TITLES.values()))
 
 
 def _percent(share: float | None) -> str:
@@ -121,7 +99,3 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
     padded[:2] = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
     return "  ".join(padded).rstrip()
-
-
-def _share(count: int, of: int) -> float | None:
-    return min(count / of, 1.0) if of else None

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
-from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, Step
+from lba_onnx.arithmetic.accumulator import Cause, Float64s, HeldRange, ProductOrder, Step
+from lba_onnx.arithmetic.bounds import Bound, check_summary
 from lba_onnx.arithmetic.grammar import SpecText
+from lba_onnx.arithmetic.levels import Level, named_levels
+from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.registry import Kind
 
 _HEAD = re.compile(r"wrap(\d{1,2})", re.ASCII)
@@ -28,7 +31,9 @@ class WrapSpec(Accumulator):
     kind = "wrap"
     summary = "integers that wrap, for tests"
     example = "wrap12"
-    levels = ("product", "partial_sum", "total")
+    operand_types = ("float32", "float16")
+    result_type = "float32"
+    product_order = ProductOrder.NATURAL
     watched = frozenset(("difference",))
 
     bits: int
@@ -61,15 +66,25 @@ class WrapSpec(Accumulator):
         product = x * w
         return float(self._wrapped(partial_sum + math.trunc(product))) if math.isfinite(product) else math.nan
 
-    def steps(self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...]) -> Iterator[Step]:
+    def steps(
+        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+    ) -> Iterator[Step]:
         total = np.zeros(shape)
         never = np.zeros(shape, dtype=bool)
         for k, product in enumerate(itertools.islice(products, depth)):
             addend = np.trunc(np.where(np.isfinite(product), product, np.nan))
             after = np.asarray(self._wrapped(total + addend))
-            yield Step(0, k + 1, product, never, addend, total, after, never)
+            yield Step(1, 0, k, k + 1, product, never, addend, total, after, never)
             total = after
-        yield Step(0, depth, None, None, total, np.zeros(shape), total, never)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return named_levels(0, (), ("swamped",))
+
+    def bounds(self, largest_x: float, largest_w: float, depth: int) -> tuple[Bound, ...]:
+        check_summary(largest_x, largest_w, depth)
+        product = float(math.floor(largest_x * largest_w))
+        return Bound("product", product, fits=True), Bound.held("total", depth * product, float(1 << (self.bits - 1)))
 
     @property
     def ranges(self) -> tuple[HeldRange, ...]:

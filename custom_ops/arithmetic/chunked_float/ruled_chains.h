@@ -1,0 +1,115 @@
+// What the statistics tell of one dot product by ruled_definition.h, value by value, adder trees among its sums. Random
+// bits are those of the output in row 0 and column 0: as good as any to count with.
+#ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_CHAINS_H_
+#define LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_CHAINS_H_
+
+#include <cmath>
+#include <cstdint>
+
+#include "arithmetic/chunked_float/ruled_definition.h"
+#include "arithmetic/chunked_float/spec.h"
+#include "arithmetic/chunked_float/statistics_chain.h"
+#include "common/levels.h"
+
+namespace lba {
+
+class RuledChains {
+ public:
+  struct Chain {
+    double exact_sums[kMaxSums]{}, sums[kMaxSums]{};
+    int64_t firsts[kMaxSums]{};  // product of each sum
+    int64_t products = 0;
+    // Of a tree: the sums that wait for their neighbours, with and without rounding, and the first product of each.
+    static constexpr int kMostWaiting = 12;
+    double waiting[kMostWaiting], exact_waiting[kMostWaiting];
+    int64_t waiting_firsts[kMostWaiting];
+    int count = 0;
+    int64_t in_tree = 0;
+  };
+
+  explicit RuledChains(const AccumulatorSpec& spec)
+      : constants_(RuledConstants::Of(spec)), is_tree_(spec.tree != 0), has_subnormals_(HasSubnormals(spec)) {}
+
+  void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
+    const int64_t k = chain->products++;
+    const double exact = static_cast<double>(x) * static_cast<double>(w);
+    const double product = Output().Product(x, w, k);
+    if (!constants_.exact_products) CountProduct(exact, product, &events->levels[0]);
+    if (constants_.exact_products) ++events->levels[0].values;
+    if (is_tree_) return AddToTree(exact, product, k, chain, events);
+    chain->exact_sums[0] += exact;
+    chain->sums[0] = Sum(product, chain->sums[0], 1, k, &events->levels[1]);
+  }
+
+  void EndGroup(int n, Chain* chain, ChainEvents* events) const {
+    if (is_tree_ && n == 0) EndTree(chain, events);
+    chain->exact_sums[n + 1] += chain->exact_sums[n];
+    chain->sums[n + 1] = Sum(chain->sums[n], chain->sums[n + 1], n + 2, chain->firsts[n], &events->levels[n + 2]);
+    chain->exact_sums[n] = chain->sums[n] = 0;
+    chain->firsts[n] = chain->products;
+  }
+
+ private:
+  enum RuledEvent { kSubnormal = kSwamped + 1 };
+
+  static bool HasSubnormals(const AccumulatorSpec& spec) { return spec.accumulator_format.has_subnormals; }
+  RuledOutput Output() const { return RuledOutput(constants_, {}); }
+
+  bool IsSubnormal(double value, const RuledFormat& format) const {
+    return has_subnormals_ && value != 0 && std::fabs(value) < std::ldexp(1.0, format.min_exponent);
+  }
+
+  void CountProduct(double exact, double product, LevelEvents* counts) const {
+    ++counts->values;
+    counts->events[kOverflow] += constants_.product.IsLargest(product);
+    counts->events[kUnderflow] += exact != 0 && product == 0;
+    // Products have no event of swamping: theirs move up.
+    if (has_subnormals_) counts->events[kSwamped] += IsSubnormal(product, constants_.product);
+  }
+
+  double Sum(double addend, double before, int level, int64_t k, LevelEvents* counts) const {
+    const double after = Output().Join(before, addend, level, k);
+    const bool overflows = constants_.accumulator.IsLargest(after);
+    ++counts->values;
+    counts->events[kOverflow] += overflows;
+    counts->events[kUnderflow] += AddToOdd(addend, before) != 0 && after == 0;
+    counts->events[kSwamped] += addend != 0 && after == before && !overflows;
+    if (has_subnormals_) counts->events[kSubnormal] += IsSubnormal(after, constants_.accumulator);
+    return after;
+  }
+
+  // The sum that a product completes is what the histograms count.
+  void AddToTree(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+    double sum = product;
+    int64_t first = k;
+    for (int64_t seen = ++chain->in_tree; seen % 2 == 0; seen /= 2) {
+      const int top = --chain->count;
+      sum = Sum(sum, chain->waiting[top], 1, first, &events->levels[1]);
+      exact += chain->exact_waiting[top];
+      first = chain->waiting_firsts[top];
+    }
+    chain->waiting[chain->count] = sum;
+    chain->exact_waiting[chain->count] = chain->exact_sums[0] = exact;
+    chain->waiting_firsts[chain->count++] = first;
+  }
+
+  void EndTree(Chain* chain, ChainEvents* events) const {
+    double sum = chain->waiting[chain->count - 1], exact = chain->exact_waiting[chain->count - 1];
+    if (chain->in_tree == 1) sum = Sum(sum, 0, 1, chain->waiting_firsts[0], &events->levels[1]);
+    for (int top = chain->count - 2; top >= 0; --top) {
+      sum = Sum(sum, chain->waiting[top], 1, chain->waiting_firsts[top + 1], &events->levels[1]);
+      exact += chain->exact_waiting[top];
+    }
+    chain->sums[0] = sum;
+    chain->exact_sums[0] = exact;
+    chain->count = 0;
+    chain->in_tree = 0;
+  }
+
+  const RuledConstants constants_;
+  const bool is_tree_, has_subnormals_;
+};
+
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_CHAINS_H_

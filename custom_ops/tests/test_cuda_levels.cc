@@ -1,0 +1,42 @@
+// Statistics of sums of sums on the device, run by the emulation, against a walk.
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/statistics_kernel.h"
+#include "tests/level_walk.h"
+
+namespace lba {
+namespace {
+
+cuda::MatrixSource Rows(const std::vector<float>& values, int64_t count, int64_t depth) {
+  cuda::StridedIndex one;
+  one.rank = 1;
+  one.sizes[0] = 1;
+  return {{values.data(), false}, one, count, depth, depth, 1};
+}
+
+void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth) {
+  constexpr int64_t kRows = 11, kColumns = 37;
+  const std::vector<float> a = Quarters(kRows, depth, 1), b = Quarters(kColumns, depth, 2);
+  LevelWalk walk(SmallFormats(), sizes);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t column = 0; column < kColumns; ++column) {
+      walk.Of(sizes.size(), &a[row * depth], &b[column * depth], 0, depth);
+    }
+  }
+  const std::string what = std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
+  CHECK(depth < 50 || LosesAll(walk.counts), "%s: the operands lose nothing", what.c_str());
+  CheckSame(cuda::statistics::Count(ChunkedFloatChains{SmallFormats()}, GroupsOf(sizes), Rows(a, kRows, depth),
+                                    Rows(b, kColumns, depth), 0, 1.0, nullptr),
+            walk.counts, what);
+}
+
+}  // namespace
+}  // namespace lba
+
+int main() {
+  for (const std::vector<int64_t>& sizes : lba::kGroupSizes) {
+    for (const int64_t depth : {12, 50, 96}) lba::CheckLevels(sizes, depth);
+  }
+  return 0;
+}

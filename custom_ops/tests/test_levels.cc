@@ -1,0 +1,91 @@
+// Statistics of sums of sums, any number of them, on every CPU path against a walk.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/planner.h"
+#include "kernels/cpu/statistics_chain.h"
+#include "tests/level_walk.h"
+#include "tests/paths.h"
+
+namespace lba {
+namespace {
+
+Levels LevelsOf(int partial_sums) {
+  return NamedLevels(partial_sums, {"overflow", "underflow"}, {"overflow", "underflow", "swamped"});
+}
+
+class GroupedPlanner : public Planner {
+ public:
+  explicit GroupedPlanner(const SumGroups& groups) : Planner(SumOrder()), groups_(groups) {}
+
+  SumGroups groups() const override { return groups_; }
+  std::unique_ptr<ChainFollower> FollowChains() const override {
+    return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(ChunkedFloatChains{SmallFormats()}, groups_);
+  }
+  const TileKernels& KernelsOf(CpuPath) const override { std::abort(); }  // statistics compute no result
+  const void* constants() const override { return nullptr; }
+
+ private:
+  const SumGroups groups_;
+};
+
+class Grouped : public Accumulator {
+ public:
+  explicit Grouped(const SumGroups& groups) : Accumulator("grouped", LevelsOf(groups.count)), groups_(groups) {}
+
+  std::shared_ptr<const Planner> PlanOnCpu(int64_t) const override {
+    return std::make_shared<const GroupedPlanner>(groups_);
+  }
+
+ private:
+  const SumGroups groups_;
+};
+
+void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth, CpuPath path) {
+  constexpr int64_t kRows = 11, kColumns = 37;
+  const std::vector<float> a = Quarters(kRows, depth, 1), b = Quarters(kColumns, depth, 2);
+  LevelWalk walk(SmallFormats(), sizes);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t column = 0; column < kColumns; ++column) {
+      walk.Of(sizes.size(), &a[row * depth], &b[column * depth], 0, depth);
+    }
+  }
+  const Grouped accumulator(GroupsOf(sizes));
+  StatisticsCollector collector("run/node", {});
+  const int64_t call = collector.NextCall(accumulator);
+  CollectStatistics(accumulator, StridedSource(a.data(), kRows, depth, depth, 1),
+                    StridedSource(b.data(), kColumns, depth, depth, 1), call, ThreadParallel(2), 1, &collector);
+  const std::string what =
+      std::string(CpuPathName(path)) + ", " + std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
+  CHECK(depth < 50 || LosesAll(walk.counts), "%s: the operands lose nothing", what.c_str());
+  CheckSame(collector.Read(), walk.counts, what);
+}
+
+void CheckNames() {
+  const std::string sums = " overflow underflow swamped";
+  CHECK(TextOf(LevelsOf(3)) == "product overflow underflow\npartial_sum" + sums + "\npartial_sum_2" + sums +
+                                   "\npartial_sum_3" + sums + "\ntotal" + sums,
+        "%s", TextOf(LevelsOf(3)).c_str());
+  StatisticsCollector collector("run/node", {});
+  collector.NextCall(Grouped(GroupsOf({4})));
+  try {
+    collector.NextCall(Grouped(SumGroups()));
+    CHECK(false, "levels of another accumulator are taken");
+  } catch (const std::invalid_argument& error) {
+    CHECK(std::string(error.what()).find("for the key run/node, got grouped") != std::string::npos, "%s", error.what());
+  }
+}
+
+}  // namespace
+}  // namespace lba
+
+int main() {
+  lba::CheckNames();
+  lba::ForEachPath([](lba::CpuPath path) {
+    for (const std::vector<int64_t>& sizes : lba::kGroupSizes) {
+      for (const int64_t depth : {12, 50, 96}) lba::CheckLevels(sizes, depth, path);
+    }
+  });
+  return 0;
+}

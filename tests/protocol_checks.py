@@ -1,0 +1,142 @@
+"""What every kind of accumulators says of itself, held against what it does."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+from operator_models import node_model
+
+from lba_onnx import make_session, native, reference
+from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents, as_spec, parse_family
+from lba_onnx.arithmetic.accumulator import ProductOrder
+from lba_onnx.arithmetic.explanation import explain
+
+DEPTH = 37
+
+
+def check_all(text: str) -> None:
+    spec = as_spec(text)
+    check_types(spec)
+    check_special_values(spec)
+    check_order(spec)
+    check_levels(spec)
+    check_bounds(spec)
+    check_explanation(spec)
+
+
+def draw(shape: tuple[int, ...], seed: int, largest: float) -> np.ndarray:
+    values = np.random.default_rng(seed).uniform(-1, 1, shape)
+    return (values * largest).astype(np.float32)
+
+
+def check_types(spec: Accumulator) -> None:
+    """Nodes of each operand type compute the same values, rounded to their type; arrays of another are refused."""
+    half = [draw(shape, 3, 20.0).astype(np.float16) for shape in ((3, DEPTH), (DEPTH, 2))]
+    result = native.matmul(*(values.astype(np.float32)[np.newaxis] for values in half), spec, 1)[0]
+    assert result.dtype == spec.result_type
+    for name in spec.operand_types:
+        a, b = (values.astype(name) for values in half)
+        node = node_model("LbaMatMul", {"A": (a.dtype, a.shape)}, {"B": b}, spec.to_attributes())
+        y = make_session(node).run(None, {"A": a})[0]
+        assert y.dtype == name
+        np.testing.assert_array_equal(y, result.astype(name))
+    for name in {"float64", "float32", "int32"} - set(spec.operand_types):
+        with pytest.raises(TypeError):
+            reference.matmul(*(values.astype(name) for values in half), spec)
+
+
+def check_special_values(spec: Accumulator) -> None:
+    """The definition, its twin for arrays and the library make of them what it says."""
+    told = spec.special_values
+    pairs = {"nan": (np.nan, 1.0), "invalid": (np.inf, 0.0), "infinity": (np.inf, 1.0)}
+    for name, (x, w) in pairs.items():
+        a, b = np.full((1, 1), x, np.float32), np.full((1, 1), w, np.float32)
+        found = (reference.matmul(a, b, spec), native.matmul(a[np.newaxis], b[np.newaxis], spec, 1)[0])
+        for value in (*(y.item() for y in found), reference.dot(a[0], b[:, 0], spec)):
+            assert value == getattr(told, name) or (math.isnan(value) and math.isnan(getattr(told, name))), name
+    zero = np.array([[-0.0]], np.float32)
+    for y in (reference.matmul(zero, zero + 1, spec), native.matmul(zero[np.newaxis], zero[np.newaxis] + 1, spec, 1)):
+        assert np.signbit(y.item()) == told.keeps_negative_zero
+    assert ("keep" in told.words) == told.keeps_negative_zero
+    assert ("saturate" in told.words) == math.isfinite(told.infinity)
+
+
+def check_order(spec: Accumulator) -> None:
+    """Products enter in the natural order, which is that of the library: its bits are those of the definition."""
+    assert spec.product_order is ProductOrder.NATURAL
+    products = np.arange(1.0, DEPTH + 1)
+    seen = [step.product for step in spec.steps(iter(products), DEPTH, ()) if step.product is not None]
+    assert seen in (list(products), [])  # none are seen where products are added to each other
+    a, b = draw((3, DEPTH), 5, 30.0), draw((DEPTH, 2), 6, 3.0)
+    np.testing.assert_array_equal(
+        native.matmul(a[np.newaxis], b[np.newaxis], spec, 1)[0],
+        [[reference.dot(row, column, spec) for column in b.T] for row in a],
+    )
+
+
+def check_levels(spec: Accumulator) -> None:
+    """Products first, the total last; the library counts the same events, and the steps name the same levels."""
+    assert spec.levels[0].name == "product" and spec.levels[-1].name == "total"
+    assert native.accumulator_levels(spec) == spec.levels
+    assert spec.events == tuple((level.name, event) for level in spec.levels for event in level.events)
+    steps = list(spec.steps(iter(np.ones(DEPTH)), DEPTH, ()))
+    assert {step.level for step in steps} == set(range(1, len(spec.levels)))
+    assert steps[-1].level == len(spec.levels) - 1
+    assert all(step.level == 1 for step in steps if step.product is not None)
+
+
+def check_bounds(spec: Accumulator) -> None:
+    """No value passes its bound, random or as large as can be; what fits does not overflow; ones come near it."""
+    for seed, largest in enumerate((0.001, 0.3, 1.0, 1.7, 6.0, 200.0, 3e4)):
+        bounds = spec.bounds(largest, 1.5, DEPTH)
+        assert [bound.level for bound in bounds] == [level.name for level in spec.levels]
+        operands = draw((40, DEPTH), seed, largest), draw((40, DEPTH), seed + 50, 1.5)
+        for x, w in (operands, (np.full((1, DEPTH), np.float32(largest)), np.full((1, DEPTH), np.float32(1.5)))):
+            for step in spec.steps(iter((x.astype(float) * w).T), DEPTH, (len(x),)):
+                assert not np.any(np.abs(step.after) > bounds[step.level].largest)  # infinities may make NaN
+                assert not (bounds[step.level].fits and np.any(step.overflows))
+                if step.product is not None:
+                    assert np.all(np.abs(step.addend) <= bounds[0].largest * 1.000001)
+                    assert not (bounds[0].fits and np.any(step.product_overflows))
+    assert spec.bounds(0.0, 3.0, DEPTH)[-1].largest == 0 and spec.bounds(2.0, 3.0, 0)[-1].largest == 0
+    assert not spec.bounds(1e30, 1e30, DEPTH)[-1].fits
+    with pytest.raises(ValueError, match="expected largest_w to be a finite magnitude, got inf"):
+        spec.bounds(1.0, math.inf, DEPTH)
+    with pytest.raises(ValueError, match="expected a depth of at least 0, got -1"):
+        spec.bounds(1.0, 1.0, -1)
+
+
+def check_explanation(spec: Accumulator) -> None:
+    """The text for people says what the members say."""
+    told = dict(explain(spec))
+    assert all(name in told["operands"] for name in spec.operand_types) and told["result"] == spec.result_type
+    assert told["special values"] == spec.special_values.words
+    assert all(event in told["counted"] and level.replace("_", " ") in told["counted"] for level, event in spec.events)
+    if spec.family_text is None:
+        assert told["calibration chooses"] == "nothing"
+    else:
+        knobs = parse_family(spec.family_text).free_knobs
+        assert all(knob.words in told["calibration chooses"] for knob in knobs)
+
+
+def check_knobs(family: AccumulatorFamily) -> None:
+    """Each knob turns to both its ends and no further."""
+    assert tuple(knob.name for knob in family.free_knobs) == Exponents._fields
+    assert tuple(knob.name for knob in family.costly_knobs) == tuple(inspect.signature(family.widened).parameters)
+    for knob in family.free_knobs:
+        assert knob.value is None and knob.least < knob.most
+        assert [family.legal(e) for e in (knob.least - 1, knob.least, knob.most, knob.most + 1)] == [
+            knob.least,
+            knob.least,
+            knob.most,
+            knob.most,
+        ]
+    least, most = (Exponents(*(getattr(knob, end) for knob in family.free_knobs)) for end in ("least", "most"))
+    for exponents in (least, most):
+        assert family.exponents(as_spec(family.with_exponents(exponents))) == exponents
+    for knob in family.costly_knobs:
+        assert knob.value is not None and knob.least <= knob.value <= knob.most
+        widest = family.widened(**{knob.name: knob.most - knob.value})
+        assert widest is not None and family.widened(**{knob.name: knob.most - knob.value + 1}) is None
+        assert {k.name: k.value for k in widest.costly_knobs}[knob.name] == knob.most
