@@ -75,7 +75,7 @@ def _sum_products(
     total = np.zeros(shape)
     for step in spec.steps(products, depth, shape, places):
         total = step.after
-    return total.astype(np.float32)  # quantizing has made every zero +0
+    return total.astype(np.float32)
 
 
 def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator | str) -> NDArray[np.float32]:
@@ -87,7 +87,7 @@ def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator | s
         spec: The accumulator, or the text of it; k runs upward.
 
     Returns:
-        float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0.
+        float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0 where there is no infinity.
 
     Raises:
         TypeError: An operand is not float32.
@@ -151,7 +151,7 @@ def conv(
         group: Number of groups.
 
     Returns:
-        float32 [batch, out_channels, *out_size]; zeros are +0.
+        float32 [batch, out_channels, *out_size]; zeros are +0 where there is no infinity.
 
     Raises:
         TypeError: An operand is not float32.

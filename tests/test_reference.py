@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from same_bits import assert_same_bits
@@ -57,6 +57,7 @@ def conv_output(
     return spec.dot(values, weights, place=place)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_matmul_equals_scalar_dots_on_any_data(data: st.DataObject) -> None:
     rows, depth, columns = (data.draw(st.integers(low, high)) for low, high in ((0, 3), (0, 9), (0, 3)))
@@ -76,6 +77,7 @@ def test_matmul_equals_scalar_dots_on_normal_data(text: str, depth: int) -> None
     np.testing.assert_array_equal(reference.matmul(a, b, spec), matmul_by_dots(a, b, spec))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_conv_equals_scalar_outputs_on_any_data(data: st.DataObject) -> None:
     axes, group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))

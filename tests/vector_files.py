@@ -2,21 +2,24 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
+from lba_onnx.arithmetic.rounding import Rounding
 
 FOLDER = Path(__file__).parent / "vectors"
 
 
 class Tokens:
-    """The tokens of one case, read from the left."""
+    """The tokens of one case, read from the left; the folder of a file says how specs are written, and round."""
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, folder: str = "") -> None:
         self._tokens = iter(line.split(" "))
+        self._has_texts = folder == "rules"
+        self._rounding = Rounding.NEAREST if folder == "nearest" else Rounding.TRUNCATE
 
     def text(self) -> str:
         return next(self._tokens)
@@ -35,9 +38,19 @@ class Tokens:
         return np.array(values, dtype=np.uint32).view(np.float32).reshape(shape)
 
     def spec(self) -> AccumulatorSpec:
+        if self._has_texts:
+            return AccumulatorSpec.parse(self.text())
         names = ("product_format", "accumulator_format", "chunk_size", "underflow")
         values = (self.text(), self.text(), self.integer(), self.integer())
-        return AccumulatorSpec.from_attributes(dict(zip(names, values, strict=True)))
+        spec = AccumulatorSpec.from_attributes(dict(zip(names, values, strict=True)))
+        return replace(spec, rounding=self._rounding)
+
+    def quantizing(self) -> tuple[AccumulatorSpec, int]:
+        """Return a spec whose sums have the format and the rules of a case, and the random integer."""
+        if self._has_texts:
+            return AccumulatorSpec.parse(self.text()), self.integer()
+        held = FloatFormat.parse(self.text())
+        return AccumulatorSpec(held, held, underflow=bool(self.integer()), rounding=self._rounding), 0
 
     def expect_end(self) -> None:
         assert next(self._tokens, None) is None
@@ -45,15 +58,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class QuantizeCase:
-    number_format: FloatFormat
-    underflow: bool
+    spec: AccumulatorSpec
+    draw: int
     value: float
     expected: np.ndarray
 
     @classmethod
     def read(cls, tokens: Tokens) -> "QuantizeCase":
-        number_format, underflow = FloatFormat.parse(tokens.text()), bool(tokens.integer())
-        return cls(number_format, underflow, tokens.float64(), tokens.float32())
+        return cls(*tokens.quantizing(), tokens.float64(), tokens.float32())
 
 
 @dataclass(frozen=True)
@@ -113,9 +125,10 @@ KINDS: dict[str, type[Case]] = {
 
 
 def read_cases(name: str) -> Iterator[Case]:
-    """Yield the cases of a file."""
+    """Yield the cases of a file, such as "dot.txt" or "nearest/dot.txt"."""
+    folder, _, file = name.rpartition("/")
     for line in (FOLDER / name).read_text("ascii").splitlines():
         if not line.startswith("#"):
-            tokens = Tokens(line)
-            yield KINDS[name].read(tokens)
+            tokens = Tokens(line, folder)
+            yield KINDS[file].read(tokens)
             tokens.expect_end()

@@ -16,9 +16,16 @@
 namespace lba {
 namespace {
 
+// What a folder of files says of their cases: how values round, or that a spec is one text that says it all.
+struct Folder {
+  const char* name;
+  Rounding rounding;
+  bool has_texts;
+};
+
 class Tokens {
  public:
-  Tokens(const std::string& line, Rounding rounding) : line_(line), rounding_(rounding), stream_(line) {}
+  Tokens(const std::string& line, const Folder& folder) : line_(line), folder_(folder), stream_(line) {}
 
   std::string Text() {
     std::string token;
@@ -33,12 +40,13 @@ class Tokens {
     return format;
   }
   AccumulatorSpec Spec() {
+    if (folder_.has_texts) return ParseSpec(Text());
     AccumulatorSpec spec;
     spec.product_format = Format();
     spec.accumulator_format = Format();
     spec.chunk_size = Integer();
     spec.underflow = Integer() != 0;
-    spec.rounding = rounding_;
+    spec.rounding = folder_.rounding;
     return spec;
   }
   double Float64() { return FromBits(std::stoull(Text(), nullptr, 16)); }
@@ -54,16 +62,18 @@ class Tokens {
     return values;
   }
   const std::string& line() const { return line_; }
-  Rounding rounding() const { return rounding_; }
+  const Folder& folder() const { return folder_; }
 
  private:
   std::string line_;
-  Rounding rounding_;
+  const Folder& folder_;
   std::istringstream stream_;
 };
 
-// Equal as values: -0 is 0, any NaN is NaN.
-bool IsSame(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+// Equal bits, but that any NaN is NaN.
+bool IsSame(float a, float b) {
+  return (a == b && std::signbit(a) == std::signbit(b)) || (std::isnan(a) && std::isnan(b));
+}
 
 void CheckSame(const std::vector<float>& actual, const std::vector<float>& expected, CpuPath path,
                const Tokens& tokens) {
@@ -74,14 +84,13 @@ void CheckSame(const std::vector<float>& actual, const std::vector<float>& expec
 }
 
 template <class Case>
-int ForEachLine(const std::string& name, Rounding rounding, const Case& run) {
-  const std::string folder = rounding == Rounding::kNearest ? "/nearest/" : "/";
-  std::ifstream file(LBA_VECTORS_DIR + folder + name);
+int ForEachLine(const std::string& name, const Folder& folder, const Case& run) {
+  std::ifstream file(std::string(LBA_VECTORS_DIR) + folder.name + name);
   CHECK(file.is_open(), "%s does not open", name.c_str());
   int cases = 0;
   for (std::string line; std::getline(file, line);) {
     if (line.empty() || line[0] == '#') continue;
-    Tokens tokens(line, rounding);
+    Tokens tokens(line, folder);
     run(tokens);
     ++cases;
   }
@@ -94,7 +103,8 @@ void QuantizeCase(Tokens& tokens) {
   const bool underflow = tokens.Integer() != 0;
   const double x = tokens.Float64();
   const float expected = tokens.Float32();
-  const float actual = static_cast<float>(Quantize(x, QuantizeConstants::Of(format, underflow, tokens.rounding())));
+  const float actual =
+      static_cast<float>(Quantize(x, QuantizeConstants::Of(format, underflow, tokens.folder().rounding)));
   CHECK(IsSame(actual, expected), "expected %a, got %a in: %s", static_cast<double>(expected),
         static_cast<double>(actual), tokens.line().c_str());
 }
@@ -147,20 +157,20 @@ void ConvCase(Tokens& tokens, CpuPath path) {
   CheckSame(y, expected, path, tokens);
 }
 
-void CheckFiles(Rounding rounding) {
-  std::printf("quantize: %d cases\n", ForEachLine("quantize.txt", rounding, QuantizeCase));
-  ForEachPath([rounding](CpuPath path) {
-    const int dots = ForEachLine("dot.txt", rounding, [&](Tokens& tokens) {
+void CheckFiles(const Folder& folder) {
+  if (!folder.has_texts) std::printf("quantize: %d cases\n", ForEachLine("quantize.txt", folder, QuantizeCase));
+  ForEachPath([&folder](CpuPath path) {
+    const int dots = ForEachLine("dot.txt", folder, [&](Tokens& tokens) {
       const AccumulatorSpec spec = tokens.Spec();
       const int64_t depth = tokens.Integer();
       MatMulCase(tokens, spec, 1, depth, 1, path);
     });
-    const int products = ForEachLine("matmul.txt", rounding, [&](Tokens& tokens) {
+    const int products = ForEachLine("matmul.txt", folder, [&](Tokens& tokens) {
       const AccumulatorSpec spec = tokens.Spec();
       const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
       MatMulCase(tokens, spec, rows, depth, columns, path);
     });
-    const int convolutions = ForEachLine("conv.txt", rounding, [&](Tokens& tokens) { ConvCase(tokens, path); });
+    const int convolutions = ForEachLine("conv.txt", folder, [&](Tokens& tokens) { ConvCase(tokens, path); });
     std::printf("%s: %d dot products, %d matrix products, %d convolutions\n", CpuPathName(path), dots, products,
                 convolutions);
   });
@@ -170,6 +180,7 @@ void CheckFiles(Rounding rounding) {
 }  // namespace lba
 
 int main() {
-  lba::CheckFiles(lba::Rounding::kTruncate);
-  lba::CheckFiles(lba::Rounding::kNearest);
+  lba::CheckFiles({"/", lba::Rounding::kTruncate, false});
+  lba::CheckFiles({"/nearest/", lba::Rounding::kNearest, false});
+  lba::CheckFiles({"/rules/", {}, true});
 }

@@ -15,20 +15,23 @@ their bits and float64 values as 16. `<spec>` stands for four tokens:
     conv.txt      <spec> <axes> <shape of x: 2+axes> <shape of w: 2+axes> <strides: axes> <pads: 2*axes, all begins then
                   all ends> <dilations: axes> <group> <shape of result: 2+axes> <x> <w> <result>
 
-The files in this folder truncate; those of the same names in the folder `nearest` round to nearest even.
+The files in this folder truncate; those of the same names in the folder `nearest` round to nearest even. Those in the
+folder `rules` have one token for `<spec>`, the text of an accumulator, and quantize.txt has
 
-Arrays are in row-major order. A zero result is written as +0 and a NaN as 7fc00000: compare zeros by value, and NaNs
-by being one.
+    quantize.txt  <spec> <random integer> <float64 input> <float32 output>
+
+Arrays are in row-major order. A NaN is written as 7fc00000: compare NaNs by being one, and everything else by bits.
 """
 
 import argparse
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from convolutions import CONVOLUTIONS, Convolution
+from edges import quantize_inputs
 from kinds import KINDS, NEAREST_KINDS, SPECIALS, Draw, Kind, Pairs, operands
 from rationals import (
     NAN_BITS,
@@ -43,6 +46,7 @@ from rationals import (
     quantized_product,
     result_bits,
 )
+from rule_files import RULE_FILES
 
 SPECS = (
     ("M7E4b12", "M7E4b10"),
@@ -69,32 +73,6 @@ def specs() -> Iterator[tuple[Format, Format, bool]]:
 def kinds_of_data(to_nearest: bool) -> tuple[Kind, ...]:
     """Return the kinds of data that a rounding is tried on."""
     return NEAREST_KINDS if to_nearest else KINDS
-
-
-def quantize_inputs(draw: Draw, number_format: Format, to_nearest: bool) -> list[float]:
-    """Return the edges of a format with their neighbours, special values, and random ones."""
-    largest, smallest = float(number_format.max_value), 2.0**number_format.min_exponent
-    edges = [largest, 2.0**number_format.max_exponent, smallest, 2.0**-126]
-    edges += [smallest * (1 + 2.0**-number_format.mantissa_bits), 1.0]
-    values = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -(2.0**-1022), 1.7976931348623157e308, 2.0**-149]
-    for edge in edges:
-        values += [edge, math.nextafter(edge, 0.0), -math.nextafter(edge, math.inf), edge * 1.999999999, -edge / 2]
-    for _ in range(24):
-        exponent = draw.integer(number_format.min_exponent - 3, number_format.max_exponent + 2)
-        values.append(draw.float32(0) * (1 + draw.integer(0, 2**20) * 2.0**-52) * 2.0**exponent)
-    return values + (tie_inputs(draw, number_format) if to_nearest else [])
-
-
-def tie_inputs(draw: Draw, number_format: Format) -> list[float]:
-    """Return values halfway between two of a format, those around the edges among them, with their neighbours."""
-    values = []
-    half = 2.0 ** -(number_format.mantissa_bits + 1)
-    exponents = (number_format.min_exponent - 1, number_format.min_exponent, number_format.max_exponent, 0)
-    for exponent in exponents:
-        for multiple in (1.0 / half - 1, 2 * draw.integer(0, 2**number_format.mantissa_bits - 1) + 1.0):
-            tie = math.ldexp(1 + multiple * half, exponent)
-            values += [tie, -math.nextafter(tie, 0.0), math.nextafter(tie, math.inf)]
-    return values
 
 
 def quantize_lines(to_nearest: bool) -> Iterator[str]:
@@ -148,88 +126,11 @@ def matmul_lines(to_nearest: bool) -> Iterator[str]:
     yield line(empty, 2, 0, 3, *[result_bits(Fraction(0))] * 6)
 
 
-@dataclass(frozen=True)
-class Convolution:
-    """Shapes and settings of one convolution."""
-
-    x_shape: tuple[int, ...]
-    w_shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    pads: tuple[int, ...]
-    dilations: tuple[int, ...]
-    group: int = 1
-
-    @property
-    def axes(self) -> int:
-        """The number of spatial axes."""
-        return len(self.strides)
-
-    @property
-    def out_shape(self) -> tuple[int, ...]:
-        """The shape of the result."""
-        sizes = []
-        for axis in range(self.axes):
-            padded = self.x_shape[2 + axis] + self.pads[axis] + self.pads[self.axes + axis]
-            extent = (self.w_shape[2 + axis] - 1) * self.dilations[axis] + 1
-            sizes.append((padded - extent) // self.strides[axis] + 1)
-        return (self.x_shape[0], self.w_shape[0], *sizes)
-
-    def __str__(self) -> str:
-        """Return the tokens from <axes> to the shape of the result."""
-        numbers = (
-            *self.x_shape,
-            *self.w_shape,
-            *self.strides,
-            *self.pads,
-            *self.dilations,
-            self.group,
-            *self.out_shape,
-        )
-        return " ".join(map(str, (self.axes, *numbers)))
-
-
-CONVOLUTIONS = (
-    Convolution((1, 2, 9), (3, 2, 3), (1,), (0, 0), (1,)),
-    Convolution((2, 4, 7), (2, 2, 3), (2,), (1, 2), (2,), group=2),
-    Convolution((1, 3, 8), (6, 1, 4), (3,), (3, 0), (1,), group=3),
-    Convolution((1, 2, 5, 4), (3, 2, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
-    Convolution((2, 3, 6, 5), (2, 3, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
-    Convolution((1, 4, 6, 5), (4, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), group=4),
-    Convolution((1, 4, 7, 6), (4, 2, 2, 3), (2, 1), (0, 2, 1, 1), (1, 2), group=2),
-    Convolution((1, 1, 7, 7), (2, 1, 3, 2), (3, 2), (2, 0, 0, 3), (2, 3)),
-    Convolution((1, 5, 3, 3), (2, 5, 2, 2), (1, 1), (2, 2, 2, 2), (1, 1)),
-    Convolution((1, 2, 3, 4, 3), (2, 2, 2, 3, 2), (1, 1, 1), (0, 1, 0, 1, 0, 1), (1, 1, 1)),
-    Convolution((1, 2, 4, 4, 5), (2, 1, 2, 2, 2), (2, 1, 2), (1, 0, 0, 0, 1, 1), (1, 2, 1), group=2),
-)
-
-
-def offset(index: Sequence[int], shape: Sequence[int]) -> int:
-    """Return the row-major position of an index."""
-    position = 0
-    for i, size in zip(index, shape, strict=True):
-        position = position * size + i
-    return position
-
-
 def conv_output(
     conv: Convolution, spec: Spec, x: Sequence[float], w: Sequence[float], index: tuple[int, ...]
 ) -> Fraction | None:
     """Return one output of a convolution; None for NaN."""
-    image, out_channel, *place = index
-    first_channel = out_channel // (conv.w_shape[0] // conv.group) * conv.w_shape[1]
-    products: list[Fraction | None] = []
-    for channel, *tap in itertools.product(*map(range, conv.w_shape[1:])):
-        source = [
-            place[axis] * conv.strides[axis] - conv.pads[axis] + tap[axis] * conv.dilations[axis]
-            for axis in range(conv.axes)
-        ]
-        if all(0 <= at < size for at, size in zip(source, conv.x_shape[2:], strict=True)):
-            value = x[offset((image, first_channel + channel, *source), conv.x_shape)]
-            weight = w[offset((out_channel, channel, *tap), conv.w_shape)]
-            products.append(quantized_product(value, weight, spec))
-        else:
-            products.append(Fraction(0))  # padding counts toward the chunk
-    return chunked_sum(products, spec)
+    return chunked_sum([quantized_product(*pair, spec) for pair in conv.pairs(x, w, index)], spec)
 
 
 def conv_lines(to_nearest: bool) -> Iterator[str]:
@@ -242,8 +143,7 @@ def conv_lines(to_nearest: bool) -> Iterator[str]:
         conv, kind = next(cases), kinds[index % len(kinds)]
         x = operands(draw, spec, kind, 16, math.prod(conv.x_shape))
         w = operands(draw, spec, kind, 16, math.prod(conv.w_shape))
-        indices = itertools.product(*map(range, conv.out_shape))
-        results = [result_bits(conv_output(conv, spec, x, w, out)) for out in indices]
+        results = [result_bits(conv_output(conv, spec, x, w, out)) for out in conv.indices()]
         yield line(spec, conv, bits(x), bits(w), *results)
 
 
@@ -263,10 +163,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the golden vectors.")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
     folder = parser.parse_args().output
-    (folder / "nearest").mkdir(exist_ok=True)
     for to_nearest, (name, (header, lines)) in itertools.product((False, True), FILES.items()):
-        path = folder / "nearest" / name if to_nearest else folder / name
-        path.write_text("\n".join([f"# {header}", *lines(to_nearest)]) + "\n", encoding="ascii", newline="\n")
+        write(folder / "nearest" / name if to_nearest else folder / name, header, lines(to_nearest))
+    for name, (header, rule_lines) in RULE_FILES.items():
+        write(folder / "rules" / name, header, rule_lines())
+
+
+def write(path: Path, header: str, lines: Iterator[str]) -> None:
+    """Write the cases of a file."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([f"# {header}", *lines]) + "\n", encoding="ascii", newline="\n")
 
 
 if __name__ == "__main__":

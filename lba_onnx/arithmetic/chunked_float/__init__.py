@@ -1,1 +1,1 @@
-"""The kind of Blumenfeld, Hubara and Soudry (ICLR 2024): floats without subnormals, summed in chunks."""
+"""Sums of floats, by default those of Blumenfeld, Hubara and Soudry (ICLR 2024); in any order, with any rounding."""
