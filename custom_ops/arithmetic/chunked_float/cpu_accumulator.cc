@@ -1,6 +1,7 @@
 #include "arithmetic/chunked_float/accumulator.h"
 #include "arithmetic/chunked_float/cpu_planner.h"
 #include "arithmetic/chunked_float/ruled_definition.h"
+#include "arithmetic/ieee/cpu_planner.h"
 #include "arithmetic/nearest/cpu_kernels.h"
 #include "arithmetic/truncate/cpu_kernels.h"
 #include "kernels/cpu/definition_planner.h"
@@ -34,12 +35,13 @@ class PlainChunkedFloat : public ChunkedFloat {
   }
 };
 
-// What has no kernels but its definition.
+// What has kernels for some operands of some specifications, and its definition for the others.
 class RuledChunkedFloat : public ChunkedFloat {
  public:
   using ChunkedFloat::ChunkedFloat;
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
+    if (auto planner = PlanIeeeOnCpu(spec(), depth)) return planner;
     return std::make_shared<const DefinitionPlanner<RuledDefinition>>(RuledConstants::Of(spec()), spec().Order(depth),
                                                                       spec().rounding == Rounding::kStochastic);
   }
