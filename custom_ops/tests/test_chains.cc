@@ -28,6 +28,21 @@ using DrawText = std::string (*)(Random&);
 
 std::string Float32(Random&) { return "fp32-fma"; }
 
+// Any format without IEEE 754's codes.
+std::string AnyFormat(Random& random, int most_mantissa_bits) {
+  const int mantissa_bits = Draw(random, 0, most_mantissa_bits), exponent_bits = Draw(random, 1, 7);
+  const int least_bias = (1 << exponent_bits) - 128;
+  const int bias = Draw(random, 0, 1) != 0 ? Draw(random, least_bias, 126) : Draw(random, std::max(least_bias, 2), 40);
+  return "M" + std::to_string(mantissa_bits) + "E" + std::to_string(exponent_bits) + "b" + std::to_string(bias) +
+         (Draw(random, 0, 3) == 0 ? ",underflow=off" : "") + ",product=exact";
+}
+
+std::string ExactTruncate(Random& random) { return AnyFormat(random, 22); }
+std::string ExactNearest(Random& random) {
+  if (Draw(random, 0, 2) == 0) return "M9E6b31,product=exact,round=nearest";
+  return AnyFormat(random, Draw(random, 0, 1) != 0 ? 22 : 10) + ",round=nearest";
+}
+
 std::string DrawSpecText(Random& random, DrawText draw) {
   static const char* const kOrders[] = {"", "none", "1", "3", "16", "2x3", "4x2x2", "16x1"};
   const std::string text = draw(random), order = kOrders[Draw(random, 0, 7)];
@@ -56,7 +71,8 @@ class OperandDrawer {
     center_ = places[Draw(random, 0, 3)];
     split_ = std::max(std::min(center_ / 2 + Draw(random, -20, 20), 120), -120);
     spread_ = Draw(random, 0, 1) != 0 ? Draw(random, 0, 2) : Draw(random, 0, 24);
-    bits_ = Draw(random, 0, 2) == 0 ? 24 : Draw(random, 1, 12);
+    bits_ = Draw(random, 0, 2) == 0 ? 24 : Draw(random, 1, Draw(random, 0, 1) != 0 ? 4 : 12);
+    is_short_ = Draw(random, 0, 1) != 0;
     is_hostile_ = Draw(random, 0, 5) == 0;
   }
 
@@ -77,7 +93,7 @@ class OperandDrawer {
     if (is_hostile_ && kind < 6) return FromFloatBits(static_cast<uint32_t>(random_()));
     if (is_hostile_ && kind < 9) return std::ldexp(static_cast<float>(Draw(random_, -8, 8)), -149);
     if (is_hostile_ && kind == 9) return HUGE_VALF;
-    if (kind < 20) bits = std::min(mantissa_bits_ + 2, 24);
+    if (!is_short_ && kind < 20) bits = std::min(mantissa_bits_ + 2, 24);
     const float integer = static_cast<float>((1 << (bits - 1)) | Draw(random_, 0, (1 << (bits - 1)) - 1));
     const int power = exponent + Draw(random_, -spread_, spread_) - (bits - 1);
     const float value = std::ldexp(integer, power);
@@ -87,7 +103,7 @@ class OperandDrawer {
   Random& random_;
   const int mantissa_bits_;
   int center_, split_, spread_, bits_;
-  bool is_hostile_;
+  bool is_short_, is_hostile_;
 };
 
 struct MatMulCase {
@@ -190,7 +206,7 @@ int main(int argc, char** argv) {
   const uint32_t first = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 0;
   constexpr uint32_t kSeeds = 400;
   ForEachPath([&](CpuPath path) {
-    for (const DrawText draw : {Float32}) {
+    for (const DrawText draw : {Float32, ExactTruncate, ExactNearest}) {
       const int64_t before = TilesCounted(path);
       for (uint32_t seed = first; seed < first + kSeeds; ++seed) {
         Check<MatMulCase>(seed, path, draw);

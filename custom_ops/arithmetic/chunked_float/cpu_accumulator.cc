@@ -1,6 +1,7 @@
 #include "arithmetic/chunked_float/accumulator.h"
 #include "arithmetic/chunked_float/cpu_planner.h"
 #include "arithmetic/chunked_float/ruled_definition.h"
+#include "arithmetic/exact_products/cpu_planner.h"
 #include "arithmetic/ieee/cpu_planner.h"
 #include "arithmetic/nearest/cpu_kernels.h"
 #include "arithmetic/truncate/cpu_kernels.h"
@@ -42,6 +43,7 @@ class RuledChunkedFloat : public ChunkedFloat {
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
     if (auto planner = PlanIeeeOnCpu(spec(), depth)) return planner;
+    if (auto planner = PlanExactProductsOnCpu(spec(), depth)) return planner;
     return std::make_shared<const DefinitionPlanner<RuledDefinition>>(RuledConstants::Of(spec()), spec().Order(depth),
                                                                       spec().rounding == Rounding::kStochastic);
   }

@@ -79,6 +79,13 @@ struct Avx512 {
   static V AddBits(V a, V b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
   }
+  // Of the two neighbours of an inexact a * b + c the one with an odd last bit; a zero of both signs is positive.
+  static V OddMultiplyAdd(V a, V b, V c) {
+    const V down = _mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    const V up = _mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    const __mmask16 is_odd = _mm512_test_epi32_mask(_mm512_castps_si512(down), _mm512_set1_epi32(1));
+    return _mm512_mask_blend_ps(is_odd, up, down);
+  }
   static uint32_t Equal(V a, V b) { return BitsOfMask(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ)); }
   static uint32_t AtLeast(V value, V max) {
     return BitsOfMask(_mm512_cmp_ps_mask(_mm512_abs_ps(value), max, _CMP_GE_OQ));
