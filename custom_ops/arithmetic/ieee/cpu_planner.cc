@@ -9,11 +9,17 @@
 namespace lba {
 namespace {
 
-constexpr FloatFormat kFloat32{23, 8, 127, true, true};
+constexpr FloatFormat kFloat32{23, 8, 127, true, true}, kFloat16{10, 5, 15, true, true};
+constexpr FloatFormat kBfloat16{7, 8, 127, true, true};
 
 std::optional<IeeeChain> ChainOf(const AccumulatorSpec& spec) {
+  const FloatFormat& sums = spec.accumulator_format;
   if (spec.rounding != Rounding::kNearest || spec.tree != 0) return std::nullopt;
-  if (spec.accumulator_format == kFloat32 && spec.exact_products) return IeeeChain::kFusedFloat32;
+  if (sums == kFloat16 && !spec.exact_products && spec.product_format == kFloat16) return IeeeChain::kRoundedFloat16;
+  if (!spec.exact_products) return std::nullopt;
+  if (sums == kFloat32) return IeeeChain::kFusedFloat32;
+  if (sums == kFloat16) return IeeeChain::kFusedFloat16;
+  if (sums == kBfloat16) return IeeeChain::kFusedBfloat16;
   return std::nullopt;
 }
 
@@ -22,7 +28,12 @@ class IeeePlanner : public DefinitionPlanner<RuledDefinition> {
   IeeePlanner(const AccumulatorSpec& spec, int64_t depth, IeeeChain chain)
       : DefinitionPlanner(RuledConstants::Of(spec), spec.Order(depth)), chain_(chain) {}
 
-  PanelPlan Plan(const ValueRange&, const ValueRange&, int) const override { return {path(), false}; }
+  PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
+    return {Computes(moving, fixed) ? path() : CpuPath::kExact, false};
+  }
+  int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool) const override {
+    return moving.significant_bits + fixed.significant_bits <= kFloat32Bits ? 0 : 1;
+  }
   CpuPath GatePath(const PanelPlan&) const override { return CpuPath::kExact; }
 
   const TileKernels& KernelsOf(CpuPath path) const override {
@@ -34,6 +45,27 @@ class IeeePlanner : public DefinitionPlanner<RuledDefinition> {
   }
 
  private:
+  static constexpr int kFloat32Bits = 24;
+
+  // Whether the kernels of this path give the definition's bits.
+  bool Computes(const ValueRange& moving, const ValueRange& fixed) const {
+    if (chain_ == IeeeChain::kFusedFloat32) return true;
+    if (path() == CpuPath::kPortable) return false;
+    if (path() == CpuPath::kAvx2) return HoldsProducts(moving, fixed);
+    // The bits of other NaN than the processor's may round to infinity.
+    return chain_ != IeeeChain::kFusedBfloat16 || (moving.is_finite() && fixed.is_finite());
+  }
+
+  // Whether float32 holds every product.
+  static bool HoldsProducts(const ValueRange& moving, const ValueRange& fixed) {
+    if (!moving.is_finite() || !fixed.is_finite()) return false;
+    if (moving.is_zero() || fixed.is_zero()) return true;
+    const int bits = moving.significant_bits() + fixed.significant_bits();
+    return bits <= kFloat32Bits && !moving.has_subnormal() && !fixed.has_subnormal() &&
+           moving.min_exponent() + fixed.min_exponent() - (bits - 2) >= -149 &&
+           moving.max_exponent() + fixed.max_exponent() + 1 <= 127;
+  }
+
   const IeeeChain chain_;
 };
 
