@@ -109,7 +109,7 @@ void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x
     }
     const ConvShape flat = Flattened(shape);
     const double share = ProductShare(statistics);
-    const bool is_direct = IsDirect(flat) && !planner.differs_by_place();
+    const bool is_direct = IsDirect(planner, flat);
     if (NeedsMask(flat, *packed) || (is_direct && !HasModestPlanes(flat))) {
       MaskedConv(planner, flat, x, w, y, parallel, share);
     } else {

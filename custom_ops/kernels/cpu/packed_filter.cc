@@ -7,7 +7,9 @@ constexpr int64_t kMaxDirectFilters = 3;  // per group
 
 }  // namespace
 
-bool IsDirect(const ConvShape& shape) { return shape.groups > 1 && shape.group_out_channels() <= kMaxDirectFilters; }
+bool IsDirect(const Planner& planner, const ConvShape& shape) {
+  return shape.groups > 1 && shape.group_out_channels() <= kMaxDirectFilters && !planner.differs_by_place();
+}
 
 StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group) {
   const int64_t filters = shape.group_out_channels();
@@ -17,7 +19,7 @@ StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group
 PackedFilter::PackedFilter(const Planner& planner, const ConvShape& shape, const float* w, const Parallel& parallel) {
   groups_.reserve(shape.groups);
   for (int64_t group = 0; group < shape.groups; ++group) {
-    groups_.emplace_back(planner, FilterSource(shape, w, group), IsDirect(shape) ? 1 : kRowPanel, parallel);
+    groups_.emplace_back(planner, FilterSource(shape, w, group), IsDirect(planner, shape) ? 1 : kRowPanel, parallel);
   }
 }
 

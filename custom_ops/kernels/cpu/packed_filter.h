@@ -25,8 +25,8 @@ class PackedFilter {
 StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group);
 
 // Groups with few output channels (depthwise: one) leave most rows of a tile idle: they are computed directly from a
-// padded copy of the input, many positions of one filter at a time.
-bool IsDirect(const ConvShape& shape);
+// padded copy of the input, many positions of one filter at a time. Kernels that do so are told no places.
+bool IsDirect(const Planner& planner, const ConvShape& shape);
 
 }  // namespace lba
 
