@@ -28,7 +28,7 @@ using DrawText = std::string (*)(Random&);
 
 struct Kind {
   DrawText draw;
-  bool has_portable_kernel;
+  bool has_avx2_kernel, has_portable_kernel;
 };
 
 std::string Float32(Random&) { return "fp32-fma"; }
@@ -52,8 +52,16 @@ std::string ExactNearest(Random& random) {
   return AnyFormat(random, Draw(random, 0, 1) != 0 ? 22 : 10) + ",round=nearest";
 }
 
-constexpr Kind kKinds[] = {{Float32, true},         {Float16, false},      {Bfloat16, false},
-                           {RoundedFloat16, false}, {ExactTruncate, true}, {ExactNearest, true}};
+std::string ExactStochastic(Random& random) {
+  const std::string rounding = ",round=stochastic" + std::to_string(Draw(random, 1, 16));
+  const std::string seed = Draw(random, 0, 1) != 0 ? ",seed=" + std::to_string(random()) : "";
+  return (Draw(random, 0, 2) == 0 ? "M5E6b31,product=exact" : AnyFormat(random, 12)) + rounding + seed;
+}
+
+// Where kernels for vectors or for any 64-bit target are.
+constexpr Kind kKinds[] = {{Float32, true, true},          {Float16, true, false},      {Bfloat16, true, false},
+                           {RoundedFloat16, true, false},  {ExactTruncate, true, true}, {ExactNearest, true, true},
+                           {ExactStochastic, false, false}};
 
 std::string DrawSpecText(Random& random, DrawText draw) {
   static const char* const kOrders[] = {"", "none", "1", "3", "16", "2x3", "4x2x2", "16x1"};
@@ -224,7 +232,9 @@ int main(int argc, char** argv) {
         Check<MatMulCase>(seed, path, kind.draw);
         Check<ConvCase>(seed, path, kind.draw);
       }
-      const bool has_kernel = path != CpuPath::kPortable || kind.has_portable_kernel;
+      const bool has_kernel = path == CpuPath::kAvx2       ? kind.has_avx2_kernel
+                              : path == CpuPath::kPortable ? kind.has_portable_kernel
+                                                           : true;
       CHECK(!has_kernel || TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
     }
     for (uint32_t seed = first; seed < first + kSeeds; ++seed) CheckFloat32Chain(seed);
