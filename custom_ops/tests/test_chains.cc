@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lba/conv.h"
+#include "lba/gradients.h"
 #include "lba/matmul.h"
 #include "tests/accumulators.h"
 #include "tests/check.h"
@@ -148,6 +149,14 @@ struct MatMulCase {
     MatMul(*ParseAccumulator(text), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr);
     return y;
   }
+
+  // How many products an estimator gates.
+  int64_t Gated(Estimator estimator) const {
+    const Values grad(shape.rows * shape.columns, 1.0f);
+    Values grad_a(a.size()), grad_b(b.size());
+    return AddMatMulGradients(*ParseAccumulator(text), estimator, shape, a.data(), b.data(), grad.data(), grad_a.data(),
+                              grad_b.data(), ThreadParallel(2));
+  }
 };
 
 struct ConvCase {
@@ -179,13 +188,14 @@ struct ConvCase {
   }
 };
 
-template <class Case>
-Values Defined(const Case& drawn) {
+// What the definition says of a case.
+template <class Function>
+auto Defined(const Function& function) {
   const std::string path = std::getenv("LBA_ONNX_CPU_PATH");
   setenv("LBA_ONNX_CPU_PATH", CpuPathName(CpuPath::kExact), 1);
-  const Values y = drawn.Computed();
+  const auto result = function();
   setenv("LBA_ONNX_CPU_PATH", path.c_str(), 1);
-  return y;
+  return result;
 }
 
 bool IsSame(float a, float b) { return std::isnan(a) ? std::isnan(b) : FloatBitsOf(a) == FloatBitsOf(b); }
@@ -194,11 +204,23 @@ template <class Case>
 void Check(uint32_t seed, CpuPath path, DrawText draw) {
   Random random(seed);
   const Case drawn(random, draw);
-  const Values y = drawn.Computed(), expected = Defined(drawn);
+  const Values y = drawn.Computed(), expected = Defined([&] { return drawn.Computed(); });
   for (size_t i = 0; i < y.size(); ++i) {
     CHECK(IsSame(y[i], expected[i]), "%s on %s, seed %u, output %zu: expected %a, got %a", drawn.text.c_str(),
           CpuPathName(path), seed, i, static_cast<double>(expected[i]), static_cast<double>(y[i]));
   }
+}
+
+// Gradients follow the definition's steps on every path.
+void CheckGates(uint32_t seed, DrawText draw) {
+  Random random(seed);
+  const MatMulCase drawn(random, draw);
+  const Estimator estimators[] = {Estimator::kImmediateOverflow, Estimator::kRecursiveOverflow,
+                                  Estimator::kImmediateDifference};
+  const Estimator estimator = estimators[Draw(random, 0, 2)];
+  const int64_t gated = drawn.Gated(estimator), expected = Defined([&] { return drawn.Gated(estimator); });
+  CHECK(gated == expected, "%s, seed %u: expected %lld gated products, got %lld", drawn.text.c_str(), seed,
+        static_cast<long long>(expected), static_cast<long long>(gated));
 }
 
 // The processor's own chain.
@@ -231,6 +253,7 @@ int main(int argc, char** argv) {
       for (uint32_t seed = first; seed < first + kSeeds; ++seed) {
         Check<MatMulCase>(seed, path, kind.draw);
         Check<ConvCase>(seed, path, kind.draw);
+        if (seed % 4 == 0) CheckGates(seed, kind.draw);
       }
       const bool has_kernel = path == CpuPath::kAvx2       ? kind.has_avx2_kernel
                               : path == CpuPath::kPortable ? kind.has_portable_kernel
