@@ -35,13 +35,18 @@ class RandomBits {
 
   LBA_HOST_DEVICE RandomBits(uint64_t seed, int bits, const Place& place) : bits_(bits) {
     if (bits == 0) return;
-    const uint32_t mixed = MixBits(MixBits(static_cast<uint32_t>(seed)) ^ static_cast<uint32_t>(seed >> 32));
     for (int stream = 0; stream < kMostStreams; ++stream) {
-      const uint32_t key = MixBits(mixed + 0x9e3779b9u * static_cast<uint32_t>(stream + 1));
-      rows_[stream] = MixIndex(key, place.row);
-      columns_[stream] = MixIndex(~key, place.column);
+      rows_[stream] = MixIndex(RowKey(seed, stream), place.row);
+      columns_[stream] = MixIndex(ColumnKey(seed, stream), place.column);
     }
   }
+
+  // What the places' rows and columns are mixed with.
+  LBA_HOST_DEVICE static uint32_t RowKey(uint64_t seed, int stream) {
+    const uint32_t mixed = MixBits(MixBits(static_cast<uint32_t>(seed)) ^ static_cast<uint32_t>(seed >> 32));
+    return MixBits(mixed + 0x9e3779b9u * static_cast<uint32_t>(stream + 1));
+  }
+  LBA_HOST_DEVICE static uint32_t ColumnKey(uint64_t seed, int stream) { return ~RowKey(seed, stream); }
 
   LBA_HOST_DEVICE uint32_t Draw(int stream, int64_t step) const {
     const int per_word = 32 / bits_;

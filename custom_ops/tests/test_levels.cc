@@ -24,7 +24,7 @@ class GroupedPlanner : public Planner {
     return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(ChunkedFloatChains{SmallFormats()}, groups_);
   }
   const TileKernels& KernelsOf(CpuPath) const override { std::abort(); }  // statistics compute no result
-  const void* constants() const override { return nullptr; }
+  const void* constants(CpuPath) const override { return nullptr; }
 
  private:
   const SumGroups groups_;

@@ -1,10 +1,10 @@
 #include "arithmetic/chunked_float/accumulator.h"
 #include "arithmetic/chunked_float/cpu_planner.h"
-#include "arithmetic/chunked_float/ruled_chains.h"
-#include "arithmetic/chunked_float/ruled_definition.h"
+#include "arithmetic/chunked_float/ruled_planner.h"
+#include "arithmetic/exact_products/cpu_planner.h"
+#include "arithmetic/ieee/cpu_planner.h"
 #include "arithmetic/nearest/cpu_kernels.h"
 #include "arithmetic/truncate/cpu_kernels.h"
-#include "kernels/cpu/definition_planner.h"
 
 namespace lba {
 namespace {
@@ -35,27 +35,14 @@ class PlainChunkedFloat : public ChunkedFloat {
   }
 };
 
-class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
- public:
-  RuledPlanner(const AccumulatorSpec& spec, int64_t depth)
-      : DefinitionPlanner(RuledConstants::Of(spec), spec.Order(depth), spec.Groups(depth),
-                          spec.rounding == Rounding::kStochastic),
-        chains_(spec) {}
-
-  std::unique_ptr<ChainFollower> FollowChains() const override {
-    return std::make_unique<ChainFollowerOf<RuledChains>>(chains_, groups());
-  }
-
- private:
-  const RuledChains chains_;
-};
-
-// What has no kernels but its definition.
+// What has kernels for some operands of some specifications, and its definition for the others.
 class RuledChunkedFloat : public ChunkedFloat {
  public:
   using ChunkedFloat::ChunkedFloat;
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
+    if (auto planner = PlanIeeeOnCpu(spec(), depth)) return planner;
+    if (auto planner = PlanExactProductsOnCpu(spec(), depth)) return planner;
     return std::make_shared<const RuledPlanner>(spec(), depth);
   }
 };

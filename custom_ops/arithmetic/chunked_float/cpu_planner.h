@@ -35,7 +35,7 @@ class ChunkedFloatPlanner : public Planner {
   GatePlan PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const override;
 
   const TileKernels& KernelsOf(CpuPath path) const override { return kernels_(path, short_cuts_); }
-  const void* constants() const override { return &short_cuts_.constants(); }
+  const void* constants(CpuPath) const override { return &short_cuts_.constants(); }
   std::unique_ptr<ChainFollower> FollowChains() const override;
 
  private:

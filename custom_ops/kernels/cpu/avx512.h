@@ -79,6 +79,15 @@ struct Avx512 {
   static V AddBits(V a, V b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
   }
+  // Truncated to 24 bits, the last one set where that is not exact; a zero of both signs is positive.
+  static V OddMultiplyAdd(V a, V b, V c) {
+    return OddOf(_mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC),
+                 _mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+  }
+  static V OddMultiply(V a, V b) {
+    return OddOf(_mm512_mul_round_ps(a, b, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC),
+                 _mm512_mul_round_ps(a, b, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
+  }
   static uint32_t Equal(V a, V b) { return BitsOfMask(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ)); }
   static uint32_t AtLeast(V value, V max) {
     return BitsOfMask(_mm512_cmp_ps_mask(_mm512_abs_ps(value), max, _CMP_GE_OQ));
@@ -97,6 +106,10 @@ struct Avx512 {
   }
 
  private:
+  // Of equal values, or of neighbours the one with an odd last bit.
+  static V OddOf(V down, V up) {
+    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(_mm512_castps_si512(down), _mm512_set1_epi32(1)), up, down);
+  }
   static V Unpacked(V a, V b) { return Add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)); }
   // Of four vectors: the sums of each quarter, in the order of the vectors.
   static V Quarters(V a, V b, V c, V d) {

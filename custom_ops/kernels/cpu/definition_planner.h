@@ -74,7 +74,7 @@ class DefinitionPlanner : public Planner {
 
   SumGroups groups() const override { return groups_; }
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
-  const void* constants() const override { return &constants_; }
+  const void* constants(CpuPath) const override { return &constants_; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
     using Chains = DefinedChains<Definition>;
     return std::make_unique<ChainFollowerOf<Chains>>(Chains(Definition(constants_)), groups_);

@@ -170,9 +170,15 @@ class DirectGroup {
 
   void Multiply(const float* weights, int variant) {
     const TileKernels& kernels = planner_.KernelsOf(plan_.path);
-    const DirectArgs args{planner_.constants(), weights,        input_.data(),
-                          offsets_.data(),      shape_.depth(), &planner_.order(),
-                          planes_.span(),       output_.data(), {}};
+    const DirectArgs args{planner_.constants(plan_.path),
+                          weights,
+                          input_.data(),
+                          offsets_.data(),
+                          shape_.depth(),
+                          &planner_.order(),
+                          planes_.span(),
+                          output_.data(),
+                          {}};
     const FpScope scope(kernels.mode);
     kernels.direct[variant](args);
     CountTiles(kernels.path, 1);

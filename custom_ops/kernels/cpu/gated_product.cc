@@ -147,7 +147,7 @@ class Slice {
         PathKernelsOf(planner.path())
             .scale_panel(scaled_.data(), call_.depth, width_, planner.chunk(), planner.MovingScale(fixed_log2));
     bounds_ = PanelBounds(range, planner.chunk());
-    path_ = planner.Plan(range, fixed_.packed.range(), fixed_log2).path;
+    path_ = planner.GatePath(planner.Plan(range, fixed_.packed.range(), fixed_log2));
   }
 
   Sides SidesOf(const float* moving, const float* fixed, int fixed_count) const {
@@ -178,7 +178,7 @@ class Slice {
     const TileKernels& kernels = planner.KernelsOf(path_);
     const FpScope scope(kernels.mode);
     kernels.gates[static_cast<int>(watch)][plan.variant](
-        {planner.constants(), sides.rows, sides.columns, call_.depth, &planner.order(), sides.row_count,
+        {planner.constants(path_), sides.rows, sides.columns, call_.depth, &planner.order(), sides.row_count,
          sides.column_count, product_gates_.data(), sum_gates_.data(), join_gates_.data()});
     return watch;
   }

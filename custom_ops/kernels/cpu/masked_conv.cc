@@ -27,8 +27,8 @@ class MaskedDot {
     float out[kDirectRounding];
     const TileKernels& kernels = planner_.KernelsOf(CpuPath::kExact);
     const FpScope scope(kernels.mode);
-    kernels.direct[0]({planner_.constants(), weights_.data(), values_.data(), offsets_.data(), depth, &planner_.order(),
-                       1, out, place});
+    kernels.direct[0]({planner_.constants(CpuPath::kExact), weights_.data(), values_.data(), offsets_.data(), depth,
+                       &planner_.order(), 1, out, place});
     CountTiles(CpuPath::kExact, 1);
     return out[0];
   }

@@ -46,7 +46,7 @@ void MovingPanel::Run(const TileKernels& kernels, int variant, const float* fixe
                       float* tile) const {
   const int fixed_count = static_cast<int>(sides_.fixed.panel_vectors(fixed_panel));
   TileArgs args;
-  args.constants = sides_.planner.constants();
+  args.constants = sides_.planner.constants(kernels.path);
   args.depth = sides_.moving.depth();
   args.order = &sides_.planner.order();
   args.out = tile;

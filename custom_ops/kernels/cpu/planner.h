@@ -51,13 +51,15 @@ class Planner {
   virtual int Variant(const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/, bool /*is_fused*/) const {
     return 0;
   }
+  // Which path follows a panel a second time.
+  virtual CpuPath GatePath(const PanelPlan& plan) const { return plan.path; }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
 
   // Whether outputs differ by their place (common/random_bits.h), so that kernels have to be told it.
   virtual bool differs_by_place() const { return false; }
 
   virtual const TileKernels& KernelsOf(CpuPath path) const = 0;
-  virtual const void* constants() const = 0;  // what these kernels read
+  virtual const void* constants(CpuPath path) const = 0;  // what these kernels read
   virtual std::unique_ptr<ChainFollower> FollowChains() const = 0;
 
   // Whether a plan's kernel takes the packed, scaled values of the fixed operand; else it takes them as they were.

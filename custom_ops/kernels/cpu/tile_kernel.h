@@ -102,6 +102,12 @@ struct InChain {
   }
 };
 
+// Whether sums keep the sign of zero, so that 0 + s is not s where s is -0. Such an Arithmetic says kHasSignedZeros.
+template <class Arithmetic, class = void>
+struct HasSignedZeros : std::false_type {};
+template <class Arithmetic>
+struct HasSignedZeros<Arithmetic, std::enable_if_t<Arithmetic::kHasSignedZeros>> : std::true_type {};
+
 // The dot products over the whole depth. Flattened: a step that is called keeps its sums in memory.
 template <class Arithmetic, class Group, int kRows, int kVectors, class Column>
 [[gnu::flatten]] inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t row_step,
@@ -114,11 +120,12 @@ template <class Arithmetic, class Group, int kRows, int kVectors, class Column>
     Sums sums;
     Group::Sum(arithmetic, rows, row_step, column, begin, end, sums);
     outer.Add(sums, end, depth, [&](int, bool is_first, const Sums& group, Sums& total) {
-    // Q_acc(0 + s) = s: a group's sum is a value of the format already.
+      // Q_acc(0 + s) = s: a group's sum is a value of the format already.
+      const bool is_total = is_first && (!HasSignedZeros<Arithmetic>::value || order.is_one_chain);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         ForEach<kVectors>(
-            [&](int v) { total[r][v] = is_first ? group[r][v] : arithmetic.Join(total[r][v], group[r][v]); });
+            [&](int v) { total[r][v] = is_total ? group[r][v] : arithmetic.Join(total[r][v], group[r][v]); });
       }
     });
   }
