@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from lba_onnx import native
 from lba_onnx.arithmetic import as_spec, parse_family
 from lba_onnx.arithmetic.grammar import read_text
 from lba_onnx.cli import main
@@ -69,6 +70,13 @@ def test_kinds_are_listed_with_an_example_each() -> None:
     for kind in listed:
         assert as_spec(kind["example"]).kind == kind["kind"]
         assert kind["example"] in run("kinds")
+
+
+def test_kinds_tell_the_path_that_computes_each_example() -> None:
+    examples = {row["spec"]: row["path"] for row in json.loads(run("kinds", "--json"))["examples"]}
+    assert examples["M7E4b12/M7E4b10"] == native.cpu_path()
+    assert examples["M7E4b12/M7E4b10,round=stochastic8"] == "exact"
+    assert {"fp16-fma", "wang2018"} <= set(examples)
 
 
 def test_explain_says_what_an_accumulator_is_in_numbers() -> None:

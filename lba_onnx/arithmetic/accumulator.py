@@ -113,6 +113,7 @@ class Accumulator(ABC):
         kind: The name of the kind, as in the registry.
         summary: The kind in a line.
         example: A text of the kind.
+        further_examples: Texts and names of the kind that people look for.
         operand_types: Types of tensors whose values it takes as they are, as numpy names them.
         result_type: The type that holds its results exactly; tensors of another operand type are rounded to it once.
         product_order: The order in which it takes products.
@@ -121,6 +122,7 @@ class Accumulator(ABC):
     kind: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
+    further_examples: ClassVar[tuple[str, ...]] = ()
     operand_types: ClassVar[tuple[str, ...]]
     result_type: ClassVar[str]
     product_order: ClassVar[ProductOrder]

@@ -10,14 +10,35 @@ from lba_onnx.text import TextTable, figures, remarks
 @click.command("kinds")
 @options.common
 def kinds_command(as_json: bool) -> None:
-    """List the kinds of accumulators, with an example each."""
+    """List the kinds of accumulators, with examples, and which path of the library computes each here.
+
+    "exact" is the definition, one value at a time, and slow.
+    """
     from lba_onnx.arithmetic.registry import kinds
 
-    rows = [(kind.kind, kind.example, kind.summary) for kind in kinds()]
+    known = kinds()
+    texts = [(kind.kind, text) for kind in known for text in (kind.example, *kind.further_examples)]
+    rows = [(kind, text, _path(text)) for kind, text in texts]
     if as_json:
-        print_json({"kinds": [dict(zip(("kind", "example", "summary"), row, strict=True)) for row in rows]})
+        told = [{"kind": kind.kind, "example": kind.example, "summary": kind.summary} for kind in known]
+        paths = [dict(zip(("kind", "spec", "path"), row, strict=True)) for row in rows]
+        print_json({"kinds": told, "examples": paths})
         return
-    print_text(TextTable((*figures("kind", "example"), *remarks("what it is")), rows))
+    print_text(TextTable((*figures("kind"), *remarks("what it is")), [(kind.kind, kind.summary) for kind in known]))
+    print_text(TextTable(figures("kind", "example", "path"), rows))
+
+
+def _path(text: str) -> str:
+    """Return the path that computes a small product, as the library counts it."""
+    import numpy as np
+
+    from lba_onnx import native
+    from lba_onnx.kernels import matmul
+
+    ones = np.ones((32, 32), np.float32)
+    before = native.path_counts()
+    matmul(ones, ones, text)
+    return next(name for name, count in native.path_counts().items() if count > before[name])
 
 
 @click.command("explain")

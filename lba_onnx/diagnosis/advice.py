@@ -1,9 +1,10 @@
 """Sentences on a layer, derived from its figures alone.
 
 1. No error: it says so.
-2. No cause makes a tenth of the error: several together.
-3. Another order of additions takes away a quarter of what is lost in sums by dropped bits: that order.
-4. Otherwise what the accumulator says of the main cause: for floats, the bias that moves the range, or more bits.
+2. Sums leave a range that no bias can move: the power of two that would bring them back.
+3. No cause makes a tenth of the error: several together.
+4. Another order of additions takes away a quarter of what is lost in sums by dropped bits: that order.
+5. Otherwise what the accumulator says of the main cause: for floats, the bias that moves the range, or more bits.
 """
 
 import math
@@ -13,6 +14,7 @@ from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 
 _RANGE_KINDS = ("overflow", "underflow")
+_MANY_SUBNORMALS = 0.01  # share of sums
 
 
 def sentence(layer: LayerDiagnosis) -> str:
@@ -20,15 +22,46 @@ def sentence(layer: LayerDiagnosis) -> str:
     if layer.exact_input_err is None:
         return f"{layer.node}: did not run on these samples."
     if math.isnan(layer.exact_input_err):
-        return f"{layer.node}: its outputs hold NaN, so that no error can be told."
+        return f"{layer.node}: its outputs hold NaN, so that no error can be told{_or_else(rescaling(layer))}."
     if layer.exact_input_err == math.inf:
         return f"{layer.node}: makes no error of its own."
     size = f"{layer.node} ({layer.exact_input_err:.1f} dB by itself{_alone(layer)})"
+    scale = rescaling(layer)
+    if scale:
+        return f"{size}: {scale}."
     cause = layer.cause
     if cause is None:
         return f"{size}: no single cause makes a tenth of its error, several do together; see the shares."
     share = layer.shares[cause.name] or 0.0
     return f"{size}: {cause.words}{_rate(layer, cause)} makes {100 * share:.0f} % of its error; {advice(layer, cause)}."
+
+
+def rescaling(layer: LayerDiagnosis) -> str:
+    """Return which power of two would cure sums that overflow, or that become subnormal; "" where none would.
+
+    Only for formats whose exponent bias is given: where calibration chooses it, a bias does the same for nothing.
+    """
+    spec, shares = layer.spec, {} if layer.events is None else layer.events.shares
+    if spec.family_text is not None or not layer.largest_sum:
+        return ""
+    room = spec.ranges[-1].max_value / layer.largest_sum  # of sums, which is the last place
+    overflow, subnormal = (shares.get(f"accumulator_{event}") or 0.0 for event in ("overflow", "subnormal"))
+    if overflow and room < 1:
+        scale = 2 ** math.ceil(-math.log2(room))
+        reach = (
+            f"sums reach {layer.largest_sum:.3g}, of which {spec.ranges[-1].text} holds {spec.ranges[-1].max_value:g}"
+        )
+        cure = f"divide the activations of node {layer.node} by {scale}, and multiply its output by it"
+        return f"{_percent(overflow)} of sums overflow: {reach}; {cure}"
+    if subnormal >= _MANY_SUBNORMALS and room >= 4:
+        scale = 2 ** math.floor(math.log2(room) - 1)  # a bit to spare
+        cure = f"multiply the activations of node {layer.node} by {scale}, and divide its output by it"
+        return f"{_percent(subnormal)} of sums are subnormal and have fewer bits; {cure}"
+    return ""
+
+
+def _or_else(cure: str) -> str:
+    return f": {cure}" if cure else ""
 
 
 def advice(layer: LayerDiagnosis, cause: Cause) -> str:

@@ -23,6 +23,7 @@ from lba_onnx.observation.collection import CollectingSession, collecting_sessio
 from lba_onnx.observation.event_rates import EventRates
 
 if TYPE_CHECKING:
+    from lba_onnx.native import Statistics
     from lba_onnx.rewrite.model_files import ModelSource
 
 DEFAULT_SAMPLES = 64
@@ -81,12 +82,14 @@ class _Seen:
     Attributes:
         sums: By node.
         rates: By node.
+        largest: Largest magnitude of an exact sum, by node.
         samples: How many there were.
         kept: The first batches.
     """
 
     sums: Mapping[str, LayerSums]
-    rates: Mapping[str, EventRates | None]
+    rates: Mapping[str, EventRates]
+    largest: Mapping[str, float]
     samples: int
     kept: list[Batch]
 
@@ -112,10 +115,9 @@ class _Counting:
             self._session = self._stack.enter_context(collecting_session(self._model, self._providers, fraction))
         run_batch(self._session.session, batch, [])
 
-    def rates(self) -> dict[str, EventRates | None]:
-        """Return the rates so far, by node."""
-        seen = {} if self._session is None else self._session.read_statistics()
-        return {name: None if found is None else EventRates.pooled(found) for name, found in seen.items()}
+    def read(self) -> "dict[str, Statistics | None]":
+        """Return the statistics so far, by node."""
+        return {} if self._session is None else self._session.read_statistics()
 
 
 def _run(
@@ -139,7 +141,10 @@ def _run(
         samples += batch.samples
         if progress is not None:
             progress(samples, total)
-    return _Seen(pair.observer.layers, counting.rates(), samples, kept)
+    statistics = {name: found for name, found in counting.read().items() if found is not None}
+    rates = {name: EventRates.pooled(found) for name, found in statistics.items()}
+    largest = {name: max(level.max_abs for level in found.levels[1:]) for name, found in statistics.items()}
+    return _Seen(pair.observer.layers, rates, largest, samples, kept)
 
 
 def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tuple[LayerDiagnosis, ...]:
@@ -154,6 +159,7 @@ def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tup
             xmodel_err=seen.sums[name].xmodel.sqnr_db,
             shares={cause.name: seen.sums[name].share(cause.name) for cause in spec.causes},
             events=seen.rates.get(name),
+            largest_sum=seen.largest.get(name),
             reordered=_reordered(spec, seen.sums[name].depth),
             outputs=seen.sums[name].exact_input.values,
             notes=_notes(spec, seen.sums[name]),

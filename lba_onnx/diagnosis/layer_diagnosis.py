@@ -29,6 +29,8 @@ class LayerDiagnosis:
             switched off. Negative where the error grows; they need not add up to 1. None without an error.
         events: How often something goes wrong in the converted model, of all sums together; None where the node did not
             run.
+        largest_sum: The largest magnitude of an exact sum in the converted model, before any bias; None where the node
+            did not run.
         reordered: The text of the spec with another order of additions, which the share of that cause was measured
             with; None where there is none, or nothing to change.
         outputs: How many values the errors come from.
@@ -44,6 +46,7 @@ class LayerDiagnosis:
     xmodel_err: float | None
     shares: Mapping[str, float | None]
     events: EventRates | None
+    largest_sum: float | None
     reordered: str | None
     outputs: int
     notes: tuple[str, ...]

@@ -8,7 +8,7 @@ from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRa
 from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, limits, losses
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
-from lba_onnx.arithmetic.chunked_float.named import without_name
+from lba_onnx.arithmetic.chunked_float.named import NAMED, without_name
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
@@ -29,8 +29,16 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     """The arithmetic of one dot product whose products and sums are floats; see `ChunkedFloatFields` for its fields."""
 
     kind = "chunked-float"
-    summary = "floats of any width, summed in chunks, in levels of them or by trees; every rounding"
+    summary = "floats of any width, rounded in any way, summed in chains, chains of chains, or adder trees"
     example = "M7E4b12/M7E4b10,chunk=16,round=nearest"
+    further_examples = (
+        "M7E4b12/M7E4b10",
+        "M7E4b12/M7E4b10,chunk=9x8",
+        "M7E4b12/M7E4b10,tree=16",
+        "M7E4b10,product=exact",
+        "M7E4b12/M7E4b10,round=stochastic8",
+        *NAMED,
+    )
     operand_types = ("float32", "float16")
     result_type = "float32"
     product_order = ProductOrder.NATURAL
