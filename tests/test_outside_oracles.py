@@ -5,15 +5,19 @@ Chains are compared, not sums: s = s + x * w from s = +0 on, each step by the ot
 
 import ctypes
 import ctypes.util
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from same_bits import assert_same_bits
 
-from lba_onnx import kernels, reference
+from lba_onnx import kernels, native, reference
 from lba_onnx.arithmetic import FloatFormat
 
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -73,10 +77,23 @@ def chain(a: np.ndarray, b: np.ndarray, step: Step, dtype: type) -> np.ndarray:
     return total.astype(np.float32)
 
 
+@cache
+def paths() -> list[str]:
+    """Return the CPU paths that this machine has."""
+    found = []
+    for path in native.CPU_PATHS:
+        with mock.patch.dict(os.environ, LBA_ONNX_CPU_PATH=path), suppress(ValueError):
+            found.append(native.cpu_path())
+    assert found
+    return found
+
+
 def check(a: np.ndarray, b: np.ndarray, text: str, expected: np.ndarray) -> None:
-    """Assert that the definition, its arrays and the library give what another gave."""
+    """Assert that the definition, its arrays and the library on every path give what another gave."""
     assert_same_bits(reference.matmul(a, b, text), expected)
-    assert_same_bits(kernels.matmul(a, b, text), expected)
+    for path in paths():
+        with mock.patch.dict(os.environ, LBA_ONNX_CPU_PATH=path):
+            assert_same_bits(kernels.matmul(a, b, text), expected)
     for row, column in np.ndindex(4, 4):
         assert_same_bits(np.float32(reference.dot(a[row], b[:, column], text)), expected[row, column])
 
