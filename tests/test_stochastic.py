@@ -10,9 +10,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import lba_onnx
 from lba_onnx import kernels, reference
 from lba_onnx.arithmetic import FloatFormat
 from lba_onnx.arithmetic.places import Places
+from lba_onnx.demo import demo_data_path
 
 LIMIT = 5.5
 RANDOM_BITS = (1, 3, 8, 11, 16)
@@ -181,3 +183,12 @@ def test_seeds_change_sums_and_equal_ones_do_not() -> None:
     np.testing.assert_array_equal(one, same)
     for other in others:
         assert np.mean(one != other) > 0.3
+
+
+def test_convert_gives_each_product_bits_of_its_own() -> None:
+    model = demo_data_path() / "fashion_cnn.onnx"
+    first, again, other = (lba_onnx.convert(model, f"fp12-sr,seed={seed}")[1].specs for seed in (1, 1, 2))
+    seeds = {spec.seed for spec in first.values()}
+    assert first == again and len(seeds) == len(first) > 1
+    assert seeds.isdisjoint(spec.seed for spec in other.values())
+    assert lba_onnx.convert(model, first)[1].specs == first

@@ -247,6 +247,14 @@ class Accumulator(ABC):
         """Return in words how far `without` falls short of what the cause asks for; "" where it does not."""
         return ""
 
+    def in_product(self, key: str) -> "Accumulator":
+        """Return itself as it computes one product of a model; with random bits of its own where it draws any.
+
+        Args:
+            key: What the model calls the product.
+        """
+        return self
+
     def relaxed(self, is_relaxed: bool = True) -> "Accumulator":
         """Return itself as the first stage of dual-stage training computes, in which no small value is lost.
 

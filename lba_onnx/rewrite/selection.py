@@ -171,7 +171,7 @@ def _nearest(name: str, names: Iterable[str]) -> list[str]:
 
 def _specs_by_name(names: _Names, specs: Accumulator | Mapping[str, Accumulator]) -> dict[str, Accumulator]:
     if isinstance(specs, Accumulator):
-        return dict.fromkeys((candidate.name for candidate in names.candidates), specs)
+        return {candidate.name: specs.in_product(candidate.name) for candidate in names.candidates}
     found: dict[str, dict[str, Accumulator]] = {}
     for text, spec in specs.items():
         named = names.named(text)

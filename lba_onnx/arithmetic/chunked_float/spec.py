@@ -1,5 +1,6 @@
 """Sums of floats in chunks: two formats, a chunk size, a rounding, and whether small values underflow."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -190,6 +191,13 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     def limit_note(self, cause: str) -> str:
         """Return in words how far `without` falls short of what the cause asks for; "" where it does not."""
         return losses.limit_note(self, cause)
+
+    def in_product(self, key: str) -> "AccumulatorSpec":
+        """Return the spec with a seed that follows from its own and the key; itself where nothing is drawn."""
+        if self.rounding is not Rounding.STOCHASTIC:
+            return self
+        digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:8], "little"))
 
     def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
         """Return the spec with underflow off; with `is_relaxed` False, on."""
