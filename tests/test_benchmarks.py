@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import conv, harness, layer_shapes, matmul, models, node_checks, numpy_loop, statistics_mode
 from benchmarks.checks import CheckFailed, check_bits, conv_patches
+from benchmarks.kinds import KINDS
 from benchmarks.layer_shapes import ConvLayer, MatMulLayer, read_layers
 from benchmarks.memory import build_chain
 from benchmarks.node_checks import check_nodes
@@ -84,6 +85,12 @@ def test_matmul_benchmark_measures_every_variant(name: str) -> None:
     assert row["slower_than_float32"] > 0 and row["two_threads_faster"] > 0
     spec = VARIANTS[name].spec
     assert ("faster_than_numpy" in row) == (spec.underflow and spec.rounding is Rounding.TRUNCATE)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_matmul_benchmark_measures_every_kind(name: str) -> None:
+    case = matmul.Case(MatMulLayer(1, 1, 70, 64, 48), KINDS[name], with_numpy=False)
+    assert matmul.run_case(case, EFFORT, seed=1)["slower_than_float32"] > 0
 
 
 def test_matmul_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) -> None:

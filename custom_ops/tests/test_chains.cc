@@ -144,6 +144,15 @@ struct MatMulCase {
     b = drawer.Fixed(shape.depth * shape.columns);
   }
 
+  // One output.
+  MatMulCase(const std::string& text, const Values& x, const Values& w) : text(text), a(x), b(w) {
+    shape.rows = shape.columns = 1;
+    shape.depth = static_cast<int64_t>(x.size());
+    shape.a_offsets = shape.b_offsets = {0};
+    shape.a_row_stride = shape.depth;
+    shape.b_depth_stride = 1;
+  }
+
   Values Computed() const {
     Values y(shape.rows * shape.columns, 77.0f);
     MatMul(*ParseAccumulator(text), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr);
@@ -211,6 +220,27 @@ void Check(uint32_t seed, CpuPath path, DrawText draw) {
   }
 }
 
+void CheckOutput(const std::string& text, const Values& x, const Values& w, float expected, CpuPath path) {
+  const float y = MatMulCase(text, x, w).Computed()[0];
+  CHECK(IsSame(y, expected), "%s on %s, %a: expected %a, got %a", text.c_str(), CpuPathName(path),
+        static_cast<double>(x[0]), static_cast<double>(expected), static_cast<double>(y));
+}
+
+// Where kernels stop: at operands that the hardware would flush, and at products that float32 does not hold.
+void CheckEdges(CpuPath path) {
+  const std::string nearest = "M7E7b100,product=exact,round=nearest";
+  for (int e = 10; e < 120; ++e) {
+    const float tiny = std::ldexp(1.0f, -e);
+    CheckOutput("M7E4b7,product=exact", {1, -tiny}, {1, tiny}, 1 - 0x1p-8f, path);
+    if (e < 50) CheckOutput(nearest, {tiny, 1}, {tiny, 1 + 0x1p-8f}, 1 + 0x1p-7f, path);
+    if (e < 50) CheckOutput(nearest, {-tiny, 1}, {tiny, 1 + 0x1p-8f}, 1, path);
+  }
+  // Just below halfway between two of bfloat16's subnormal values, and of float16's.
+  CheckOutput("bf16-fma", {3 * 0x1.002p-67f}, {0x1.ffcp-68f}, 0x1p-133f, path);
+  CheckOutput("fp16-fma", {3 * 0x1.002p-13f}, {0x1.ffcp-13f}, 0x1p-24f, path);
+  CheckOutput("fp16-mul-add", {3 * 0x1.002p-13f}, {0x1.ffcp-13f}, 0x1p-24f, path);
+}
+
 // Gradients follow the definition's steps on every path.
 void CheckGates(uint32_t seed, DrawText draw) {
   Random random(seed);
@@ -248,6 +278,7 @@ int main(int argc, char** argv) {
   const uint32_t first = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 0;
   constexpr uint32_t kSeeds = 400;
   ForEachPath([&](CpuPath path) {
+    CheckEdges(path);
     for (const Kind& kind : kKinds) {
       const int64_t before = TilesCounted(path);
       for (uint32_t seed = first; seed < first + kSeeds; ++seed) {
