@@ -9,6 +9,7 @@
 #define LBA_KERNELS_CPU_TREE_KERNEL_H_
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu/tile_kernel.h"
 
@@ -106,13 +107,21 @@ struct InTree {
   }
 };
 
+// Trees keep nothing in registers from row to row.
+template <class Arithmetic>
+struct OneRow : Arithmetic {
+  using Arithmetic::Arithmetic;
+  using Half = std::conditional_t<std::is_void_v<typename Arithmetic::Half>, void, OneRow<typename Arithmetic::Half>>;
+  static constexpr int kRows = 1;
+};
+
 // Light: an Arithmetic that saturates nothing inside a tree, Full: one that does. By TileVariant::index(), whose last
 // bit says which is needed; products may overflow in the last two. No gradient estimator is defined that gates parts of
 // trees.
 template <class Light, class Full>
 TileKernels MakeTreeKernels(CpuPath path, FpMode mode) {
-  constexpr TileKernel kTiles[] = {RunTile<Light, InTree>, RunTile<Full, InTree>};
-  constexpr DirectKernel kDirects[] = {RunDirect<Light, InTree>, RunDirect<Full, InTree>};
+  constexpr TileKernel kTiles[] = {RunTile<OneRow<Light>, InTree>, RunTile<OneRow<Full>, InTree>};
+  constexpr DirectKernel kDirects[] = {RunDirect<OneRow<Light>, InTree>, RunDirect<OneRow<Full>, InTree>};
   TileKernels kernels{path, mode, {}, {}, {}};
   for (int variant = 0; variant < kMostVariants; ++variant) {
     const bool is_full = variant % 2 != 0 || variant >= kMostVariants - 2;
