@@ -117,8 +117,10 @@ template <class Arithmetic, class Group, int kRows, int kVectors, class Column>
       const bool is_total = is_first && (!HasSignedZeros<Arithmetic>::value || order.is_one_chain);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        ForEach<kVectors>(
-            [&](int v) { total[r][v] = is_total ? group[r][v] : arithmetic.Join(total[r][v], group[r][v]); });
+        ForEach<kVectors>([&](int v) {
+          const typename Arithmetic::V before = is_first ? Arithmetic::Zero() : total[r][v];
+          total[r][v] = is_total ? group[r][v] : arithmetic.Join(before, group[r][v]);
+        });
       }
     });
   }
