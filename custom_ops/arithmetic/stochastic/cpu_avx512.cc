@@ -40,7 +40,6 @@ class StochasticSums {
     Avx512::Store(out, Avx512::Add(value, Avx512::Zero()));  // -0 + 0 = +0
   }
 
-
  private:
   V max_, unscale0_, unscale1_;
   __m512i kept_, drawn_;
