@@ -71,7 +71,7 @@ def check_order(spec: Accumulator) -> None:
     a, b = draw((3, DEPTH), 5, 30.0), draw((DEPTH, 2), 6, 3.0)
     np.testing.assert_array_equal(
         native.matmul(a[np.newaxis], b[np.newaxis], spec, 1)[0],
-        [[reference.dot(row, column, spec) for column in b.T] for row in a],
+        [[reference.dot(a[i], b[:, j], spec, place=(i, j)) for j in range(2)] for i in range(3)],
     )
 
 

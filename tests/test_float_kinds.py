@@ -1,0 +1,87 @@
+"""Every floating-point accumulator goes through every tool: conversion, runs, comparison, debugging, sweeps, PyTorch."""
+
+import numpy as np
+import pytest
+from protocol_checks import check_all
+from small_models import images, network
+
+import lba_onnx
+from lba_onnx import make_session, reference
+from lba_onnx.arithmetic import as_spec
+from lba_onnx.errors import LbaError
+
+GIVEN = ("fp32-fma", "fp16-fma", "bf16-fma", "fp16-mul-add", "wang2018", "hfp8", "fp12-sr", "M7E4b7,chunk=9x8",
+         "M7E4b7,tree=16", "M7E4b7,tree=8,chunk=4x2", "M7E4b7,product=exact", "M7E4b7,round=nearest-away",
+         "M7E4b7,round=odd", "M7E4b7,round=stochastic4,seed=3", "M7E5b15,range=infinity", "M7E4b7,subnormals=keep")  # fmt: skip
+FAMILIES = ("M6E4,chunk=9x8", "M6E4,tree=16", "M6E4,round=nearest,chunk=4x4x4", "M6E4,product=exact",
+            "M6E4,product=exact,round=nearest", "M6E4,round=odd", "M6E4,round=nearest-away,tree=8")  # fmt: skip
+DATA = {"x": images(16)}
+
+
+@pytest.mark.parametrize("text", GIVEN)
+def test_every_kind_is_what_it_says(text):
+    check_all(text)
+
+
+@pytest.mark.parametrize("text", GIVEN)
+def test_nodes_compute_what_the_reference_does(text):
+    converted, report = lba_onnx.convert(network(), text)
+    assert len(report.converted) == 3
+    node = next(node for node in converted.graph.node if node.name == "conv1")
+    node.output[0], weights = "h1", {t.name: t for t in converted.graph.initializer}
+    spec = report.specs["conv1"]
+    w, b = (np.frombuffer(weights[name].raw_data, np.float32) for name in ("w1", "b1"))
+    expected = reference.conv(DATA["x"], w.reshape(8, 1, 3, 3), spec, pads=[1, 1, 1, 1]) + b.reshape(8, 1, 1)
+    converted.graph.output.add().name = "h1"
+    np.testing.assert_array_equal(make_session(converted).run(["h1"], DATA)[0], expected)
+
+
+@pytest.mark.parametrize("text", GIVEN)
+def test_a_converted_model_is_compared_debugged_and_swept(text):
+    model = network()
+    converted, _ = lba_onnx.convert(model, text)
+    assert lba_onnx.compare(model, converted, DATA).outputs[0].sqnr_db > 5
+    layers = lba_onnx.debug(converted, DATA, model, samples_alone=0).layers
+    assert all(layer.events is not None and layer.exact_input_err is not None for layer in layers)
+    wide, point = lba_onnx.sweep(model, DATA, families=("M22E7b63", text)).points
+    assert wide.comparison.outputs[0].sqnr_db > 100 and point.to_json()["accumulator"] == str(as_spec(text))
+    assert lba_onnx.correct(converted, DATA)[1].estimator is not None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_biases_of_a_family_are_calibrated_and_the_rest_corrected(family):
+    model = network()
+    calibration = lba_onnx.calibrate(model, DATA, family)
+    converted, _ = lba_onnx.convert(model, calibration)
+    assert lba_onnx.compare(model, converted, DATA).outputs[0].sqnr_db > 10
+    assert all(as_spec(str(spec)) == spec for spec in calibration.specs.values())
+    lba_onnx.correct(converted, DATA)
+
+
+@pytest.mark.parametrize("text", ["fp16-fma", "M7E5,range=infinity", "M7E4,subnormals=keep"])
+def test_formats_with_given_biases_are_no_families(text):
+    with pytest.raises((ValueError, LbaError), match="bias is free|expected a family of formats"):
+        lba_onnx.calibrate(network(), DATA, text)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("text", GIVEN)
+def test_pytorch_computes_the_same_bits_and_exports(text, tmp_path):
+    torch = pytest.importorskip("torch")
+    import lba_onnx.torch as lba_torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.Sequential(torch.nn.Linear(20, 7, bias=False))
+    weights = layer[0].weight.detach().numpy().copy()
+    lba_torch.quantize_(layer, text)
+    x = torch.from_numpy(DATA["x"].reshape(16, 64)[:, :20].copy()).requires_grad_()
+    y = layer(x)
+    np.testing.assert_array_equal(y.detach().numpy(), reference.matmul(x.detach().numpy(), weights.T.copy(), text))
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.tile(weights.sum(axis=0), (16, 1)), rtol=1e-5)
+    layer.eval()
+    lba_torch.export(layer, (x.detach(),), tmp_path / "layer.onnx")
+    run = make_session(tmp_path / "layer.onnx")
+    exported = run.run(None, {run.get_inputs()[0].name: x.detach().numpy()})[0]
+    if as_spec(text) == as_spec(text).in_product("any"):
+        np.testing.assert_array_equal(exported, y.detach().numpy())
