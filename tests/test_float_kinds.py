@@ -10,36 +10,32 @@ from lba_onnx import make_session, reference
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.errors import LbaError
 
-GIVEN = tuple(
-    [
-        "fp32-fma",
-        "fp16-fma",
-        "bf16-fma",
-        "fp16-mul-add",
-        "wang2018",
-        "hfp8",
-        "fp12-sr",
-        "M7E4b7,chunk=9x8",
-        "M7E4b7,tree=16",
-        "M7E4b7,tree=8,chunk=4x2",
-        "M7E4b7,product=exact",
-        "M7E4b7,round=nearest-away",
-        "M7E4b7,round=odd",
-        "M7E4b7,round=stochastic4,seed=3",
-        "M7E5b15,range=infinity",
-        "M7E4b7,subnormals=keep",
-    ]
+GIVEN = (
+    "fp32-fma",
+    "fp16-fma",
+    "bf16-fma",
+    "fp16-mul-add",
+    "wang2018",
+    "hfp8",
+    "fp12-sr",
+    "M7E4b7,chunk=9x8",
+    "M7E4b7,tree=16",
+    "M7E4b7,tree=8,chunk=4x2",
+    "M7E4b7,product=exact",
+    "M7E4b7,round=nearest-away",
+    "M7E4b7,round=odd",
+    "M7E4b7,round=stochastic4,seed=3",
+    "M7E5b15,range=infinity",
+    "M7E4b7,subnormals=keep",
 )
-FAMILIES = tuple(
-    [
-        "M6E4,chunk=9x8",
-        "M6E4,tree=16",
-        "M6E4,round=nearest,chunk=4x4x4",
-        "M6E4,product=exact",
-        "M6E4,product=exact,round=nearest",
-        "M6E4,round=odd",
-        "M6E4,round=nearest-away,tree=8",
-    ]
+FAMILIES = (
+    "M6E4,chunk=9x8",
+    "M6E4,tree=16",
+    "M6E4,round=nearest,chunk=4x4x4",
+    "M6E4,product=exact",
+    "M6E4,product=exact,round=nearest",
+    "M6E4,round=odd",
+    "M6E4,round=nearest-away,tree=8",
 )
 DATA = {"x": images(16)}
 
