@@ -48,8 +48,9 @@ COLUMNS = (
 def main() -> None:
     """Measure, or render, what the command line asks for."""
     arguments = _parse_arguments()
-    if arguments.render:
-        print(render(json.loads(arguments.json_path.read_text())["results"]))
+    if arguments.render or arguments.render_rules:
+        rendered = render if arguments.render else render_rules
+        print(rendered(json.loads(arguments.json_path.read_text())["results"]))
         return
     rows: list[Row] = []
     models = [partial(zoo.load, name) for name in arguments.models]
@@ -174,6 +175,39 @@ def _right(row: Row) -> str:
     return _with_interval(row["right"], row["right_interval"], scale, form)
 
 
+def render_rules(rows: Sequence[Row]) -> str:
+    """Return a Markdown table per model: a line per rule, such as "round=nearest", a column per width of formats.
+
+    A cell is "plain / corrected", samples whose label is found.
+    """
+    tables = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        found = {(row["family"], row["variant"]): row for row in rows if row["model"] == model}
+        split = [family.partition(",") for family, _ in found]
+        widths, rules = (tuple(dict.fromkeys(parts[place] for parts in split)) for place in (0, 2))
+        first = next(iter(found.values()))
+        lines = [
+            f"### {model}: other rules",
+            "",
+            f"{first['samples']} test samples, float32 {first['float32_right']}; plain / corrected.",
+            "",
+            f"| options | {' | '.join(widths)} |",
+            f"| --- |{' --- |' * len(widths)}",
+        ]
+        for rule in rules:
+            families = [f"{width},{rule}" if rule else width for width in widths]
+            cells = [_cell(*(found.get((family, variant)) for variant in (PLAIN, CORRECTED))) for family in families]
+            lines.append(f"| {f'`{rule}`' if rule else 'none'} | {' | '.join(cells)} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def _cell(plain: Row | None, corrected: Row | None) -> str:
+    if plain is None or corrected is None:
+        return "-"
+    return " / ".join(row["right"].partition("/")[0] for row in (plain, corrected))
+
+
 def _with_interval(text: str, limits: Sequence[float] | None, scale: int, form: str) -> str:
     if limits is None:
         return text
@@ -189,9 +223,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--photographs", type=Path, help="a folder of photographs for MobileNetV2, named <class>.jpg")
     parser.add_argument("--json_path", type=Path, help="where to add the results")
     parser.add_argument("--render", action="store_true", help="print the tables of --json_path as Markdown")
+    parser.add_argument("--render_rules", action="store_true", help="likewise, a line for each rule of an accumulator")
     arguments = parser.parse_args()
-    if arguments.render and arguments.json_path is None:
-        parser.error("--render takes --json_path")
+    if (arguments.render or arguments.render_rules) and arguments.json_path is None:
+        parser.error("--render and --render_rules take --json_path")
     return arguments
 
 

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from benchmarks.results import METHODS, PHOTOGRAPHS, render
+from benchmarks.results import METHODS, PHOTOGRAPHS, render, render_rules
 
 DOCS = Path(__file__).parent.parent / "docs"
 ROWS = json.loads((DOCS / "results.json").read_text())["results"]
+RULE_ROWS = json.loads((DOCS / "results_rules.json").read_text())["results"]
 
 
 def row(model: str, family: str, method: str, variant: str) -> dict:
@@ -20,6 +21,20 @@ def right(text: str) -> int:
 
 def test_page_shows_the_measured_tables():
     assert render(ROWS) in (DOCS / "results.md").read_text()
+
+
+def test_page_shows_the_measured_tables_of_rules():
+    text = (DOCS / "results.md").read_text()
+    assert render_rules(RULE_ROWS) in text
+    found = {(r["family"], r["variant"]): right(r["right"]) for r in RULE_ROWS if r["model"] == "demo"}
+    for told, family, variant in (
+        (919, "M3E4,round=nearest", "plain"), (95, "M3E4", "plain"), (899, "M3E4", "corrected"),
+        (933, "M3E4,round=nearest,product=exact", "plain"), (661, "M4E4,chunk=16x8", "plain"),
+        (781, "M4E4,chunk=4x4x4", "plain"), (932, "M5E4,chunk=4x4x4", "corrected"),
+        (933, "M5E4,round=nearest", "corrected"), (926, "M4E4,chunk=4x4x4", "corrected"),
+        (931, "M4E4,round=nearest", "corrected"), (606, "M4E4,tree=16", "plain"),
+    ):  # fmt: skip
+        assert found[family, variant] == told and f"{told}" in text, (family, variant)
 
 
 def test_every_method_was_measured_plain_and_corrected():
