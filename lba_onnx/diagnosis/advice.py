@@ -48,9 +48,8 @@ def rescaling(layer: LayerDiagnosis) -> str:
     overflow, subnormal = (shares.get(f"accumulator_{event}") or 0.0 for event in ("overflow", "subnormal"))
     if overflow and room < 1:
         scale = 2 ** math.ceil(-math.log2(room))
-        reach = (
-            f"sums reach {layer.largest_sum:.3g}, of which {spec.ranges[-1].text} holds {spec.ranges[-1].max_value:g}"
-        )
+        held = spec.ranges[-1]
+        reach = f"sums reach {layer.largest_sum:.3g}, and {held.text} holds up to {held.max_value:g}"
         cure = f"divide the activations of node {layer.node} by {scale}, and multiply its output by it"
         return f"{_percent(overflow)} of sums overflow: {reach}; {cure}"
     if subnormal >= _MANY_SUBNORMALS and room >= 4:
