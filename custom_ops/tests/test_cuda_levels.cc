@@ -15,6 +15,15 @@ cuda::MatrixSource Rows(const std::vector<float>& values, int64_t count, int64_t
   return {{values.data(), false}, one, count, depth, depth, 1};
 }
 
+// Kernels are made for a number of groups.
+template <int kGroups = kMaxGroups>
+Counts Counted(const SumGroups& groups, const cuda::MatrixSource& rows, const cuda::MatrixSource& columns) {
+  if constexpr (kGroups > 0) {
+    if (groups.count < kGroups) return Counted<kGroups - 1>(groups, rows, columns);
+  }
+  return cuda::statistics::Count<kGroups>(ChunkedFloatChains{SmallFormats()}, groups, rows, columns, 0, 1.0, nullptr);
+}
+
 void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth) {
   constexpr int64_t kRows = 11, kColumns = 37;
   const std::vector<float> a = Quarters(kRows, depth, 1), b = Quarters(kColumns, depth, 2);
@@ -26,9 +35,7 @@ void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth) {
   }
   const std::string what = std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
   CHECK(depth < 50 || LosesAll(walk.counts), "%s: the operands lose nothing", what.c_str());
-  CheckSame(cuda::statistics::Count(ChunkedFloatChains{SmallFormats()}, GroupsOf(sizes), Rows(a, kRows, depth),
-                                    Rows(b, kColumns, depth), 0, 1.0, nullptr),
-            walk.counts, what);
+  CheckSame(Counted(GroupsOf(sizes), Rows(a, kRows, depth), Rows(b, kColumns, depth)), walk.counts, what);
 }
 
 }  // namespace

@@ -52,6 +52,8 @@ LBA_HOST_DEVICE inline double CountedSum(double addend, double before, const Qua
 
 // Follows dot products unquantized, in double, and in the formats of a specification.
 struct ChunkedFloatChains {
+  static constexpr int kEvents = 3;  // of a level, at most
+
   ChunkedFloatConstants formats;
 
   // The state of one dot product: its sums (common/levels.h).

@@ -17,6 +17,7 @@
 namespace lba::cuda {
 namespace statistics {
 
+constexpr int kGroupsOnDevice = 1;  // of the accumulators that have kernels there: chunks, whose sums join the total
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kSide = 16;  // threads along each side of a tile
 constexpr int kThreads = kSide * kSide;
@@ -127,9 +128,10 @@ __device__ void Load(const Source& source, const Part& part, Slice& slice) {
   }
 }
 
-// Shows a follower the exact products of a tile, in the order of the definition. The thread's outputs are those of
-// moving vectors y + i * kSide and fixed vectors x + j * kSide of the tile.
-template <class Moving, class Follower>
+// Shows a follower the exact products of a tile, in the order of the definition, with kGroups sums before the total: a
+// number at run time would keep them out of registers. The thread's outputs are those of moving vectors y + i * kSide
+// and fixed vectors x + j * kSide of the tile.
+template <int kGroups, class Moving, class Follower>
 __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Slices& slices, Follower* follower) {
   const int x = threadIdx.x % kSide, y = threadIdx.x / kSide;
   const int64_t depth = args.fixed.depth, run = args.groups.RunLength(depth);
@@ -149,8 +151,11 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
         }
       }
       if (++in_run < run && begin + k + 1 < depth) continue;
-      const SumGroups& groups = args.groups;
-      for (int n = 0; n < groups.count && groups.Ends(n, begin + k + 1, depth); ++n) follower->EndGroups(n);
+#pragma unroll
+      for (int n = 0; n < kGroups; ++n) {
+        if (n > 0 && !args.groups.Ends(n, begin + k + 1, depth)) break;  // a run is a group of the innermost
+        follower->EndGroups(n);
+      }
       in_run = 0;
     }
     if ((begin + kSliceDepth) % kCountedDepth == 0) follower->HandOver(args.words);
@@ -158,33 +163,31 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
   follower->HandOver(args.words);
 }
 
-// The largest finite magnitudes of unquantized chains. Products and the sums that take them are apart from the others,
-// which are numbered at run time and so are not held in registers.
+// The largest finite magnitudes of unquantized chains.
+template <int kGroups>
 class LargestValues {
  public:
-  __device__ explicit LargestValues(const SumGroups& groups) : levels_(groups.levels()) {}
-
   __device__ void Add(int i, int j, double product) {
-    sums_[i][j] += product;
-    Raise(product, &largest_product_);
-    Raise(sums_[i][j], &largest_sum_);
+    sums_[0][i][j] += product;
+    Raise(product, &largest_[0]);
+    Raise(sums_[0][i][j], &largest_[1]);
   }
 
   __device__ void EndGroups(int n) {
+#pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
+#pragma unroll
       for (int j = 0; j < kPerThread; ++j) {
-        outer_[n][i][j] += n == 0 ? sums_[i][j] : outer_[n - 1][i][j];
-        Raise(outer_[n][i][j], &largest_outer_[n]);
-        if (n == 0) sums_[i][j] = 0;
-        if (n > 0) outer_[n - 1][i][j] = 0;
+        sums_[n + 1][i][j] += sums_[n][i][j];
+        Raise(sums_[n + 1][i][j], &largest_[n + 2]);
+        sums_[n][i][j] = 0;
       }
     }
   }
 
   __device__ void HandOver(Word* words) {
-    HandOver(largest_product_, words);
-    HandOver(largest_sum_, words + kLevelWords);
-    for (int level = 2; level < levels_; ++level) HandOver(largest_outer_[level - 2], words + level * kLevelWords);
+#pragma unroll
+    for (int level = 0; level < kGroups + 2; ++level) HandOver(largest_[level], words + level * kLevelWords);
   }
 
  private:
@@ -205,20 +208,19 @@ class LargestValues {
     if (threadIdx.x % 32 == 0 && largest > *word) atomicMax(word, static_cast<Word>(largest));
   }
 
-  const int levels_;
-  double sums_[kPerThread][kPerThread]{}, outer_[kMaxGroups][kPerThread][kPerThread]{};
-  uint64_t largest_product_ = 0, largest_sum_ = 0, largest_outer_[kMaxGroups]{};
+  double sums_[kGroups + 1][kPerThread][kPerThread]{};
+  uint64_t largest_[kGroups + 2]{};  // of each level
 };
 
 // Histograms and events of the dot products of a tile. `counters` are the block's, in shared memory: of each level, as
 // in LbaLevel.
-template <class Chains>
+template <int kGroups, class Chains>
 class CountedChains {
  public:
   template <class Moving>
   __device__ CountedChains(const Chains& steps, const CountArgs<Moving>& args, const Place& place, unsigned* counters)
-      : steps_(steps), levels_(args.groups.levels()), counters_(counters) {
-    for (int n = threadIdx.x; n < levels_ * kCounters; n += kThreads) counters[n] = 0;
+      : steps_(steps), counters_(counters) {
+    for (int n = threadIdx.x; n < kLevels * kCounters; n += kThreads) counters[n] = 0;
     for (int i = 0; i < kPerThread; ++i) {
       const int64_t moving = place.first_moving + (threadIdx.x / kSide + i * kSide) * args.step;
       for (int j = 0; j < kPerThread; ++j) {
@@ -236,7 +238,9 @@ class CountedChains {
   }
 
   __device__ void EndGroups(int n) {
+#pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
+#pragma unroll
       for (int j = 0; j < kPerThread; ++j) {
         if (!is_inside_[i][j]) continue;
         steps_.EndGroup(n, &chains_[i][j], &events_);
@@ -246,15 +250,17 @@ class CountedChains {
   }
 
   __device__ void HandOver(Word* words) {
-    for (int level = 0; level < levels_; ++level) {
+#pragma unroll
+    for (int level = 0; level < kLevels; ++level) {
       AddOfWarp(events_.levels[level].values, counters_ + level * kCounters);
-      for (int event = 0; event < LBA_LEVEL_EVENTS; ++event) {
+#pragma unroll
+      for (int event = 0; event < Chains::kEvents; ++event) {
         AddOfWarp(events_.levels[level].events[event], counters_ + level * kCounters + 1 + event);
       }
     }
     events_ = {};
     __syncthreads();
-    for (int n = threadIdx.x; n < levels_ * kCounters; n += kThreads) {
+    for (int n = threadIdx.x; n < kLevels * kCounters; n += kThreads) {
       Word* word = words + n / kCounters * kLevelWords + 1 + n % kCounters;
       if (counters_[n] != 0) atomicAdd(word, static_cast<Word>(counters_[n]));
       counters_[n] = 0;
@@ -262,6 +268,8 @@ class CountedChains {
   }
 
  private:
+  static constexpr int kLevels = kGroups + 2;
+
   __device__ void Count(int level, double value) {
     const int bin = Log2Bin(value);
     if (bin >= 0) atomicAdd(counters_ + level * kCounters + kBins + bin, 1u);
@@ -274,18 +282,17 @@ class CountedChains {
   }
 
   const Chains& steps_;
-  const int levels_;
   unsigned* const counters_;
   typename Chains::Chain chains_[kPerThread][kPerThread];
   ChainEvents events_;
   bool is_inside_[kPerThread][kPerThread];
 };
 
-template <class Moving>
+template <int kGroups, class Moving>
 __global__ void __launch_bounds__(kThreads) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
   __shared__ Slices slices;
-  LargestValues largest(args.groups);
-  FollowTile(args, Place(args), slices, &largest);
+  LargestValues<kGroups> largest;
+  FollowTile<kGroups>(args, Place(args), slices, &largest);
 }
 
 template <class Moving, class Chains>
@@ -294,13 +301,13 @@ struct SampleArgs {
   Chains chains;
 };
 
-template <class Moving, class Chains>
+template <int kGroups, class Moving, class Chains>
 __global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
   __shared__ Slices slices;
-  __shared__ unsigned counters[kMaxLevels * kCounters];
+  __shared__ unsigned counters[(kGroups + 2) * kCounters];
   const Place place(args.count);
-  CountedChains<Chains> chains(args.chains, args.count, place, counters);
-  FollowTile(args.count, place, slices, &chains);
+  CountedChains<kGroups, Chains> chains(args.chains, args.count, place, counters);
+  FollowTile<kGroups>(args.count, place, slices, &chains);
 }
 
 // Of one call: each of its matrices is sampled as a call of its own.
@@ -319,7 +326,8 @@ struct Samples {
   }
 };
 
-template <class Chains, class Moving>
+// Of kGroups groups.
+template <int kGroups, class Chains, class Moving>
 Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving, const MatrixSource& fixed,
              int64_t call, double sampled_fraction, cudaStream_t stream) {
   Counts counts(groups.levels());
@@ -343,11 +351,11 @@ Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving
                          1,
                          groups,
                          words};
-  Launch(LargestKernel<Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
+  Launch(LargestKernel<kGroups, Moving>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream, args);
   args.first = static_cast<const int64_t*>(first);
   args.step = samples.step;
   args.moving_tiles = CeilDiv(samples.most, kTile);
-  Launch(SampleKernel<Moving, Chains>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream,
+  Launch(SampleKernel<kGroups, Moving, Chains>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream,
          SampleArgs<Moving, Chains>{args, chains});
   Check(cudaMemcpyAsync(counts.levels.data(), words, level_bytes, cudaMemcpyDeviceToHost, stream),
         "copying statistics");
@@ -378,14 +386,15 @@ Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaM
   const MatrixSource columns{{args.b, is_half},    BatchOf(args, args.b_batch_strides),
                              args.columns,         args.depth,
                              args.b_column_stride, args.b_depth_stride};
-  return Count(chains, groups, rows, columns, call, sampled_fraction, stream);
+  return Count<kGroupsOnDevice>(chains, groups, rows, columns, call, sampled_fraction, stream);
 }
 
 template <class Chains>
 Counts CountConv(const Chains& chains, const SumGroups& groups, const ConvShape& shape, const Values& x,
                  const Values& w, int64_t call, double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
-  return Count(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
+  return Count<kGroupsOnDevice>(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction,
+                                stream);
 }
 
 }  // namespace lba::cuda
