@@ -40,6 +40,8 @@ class StochasticSums {
     Avx512::Store(out, Avx512::Add(value, Avx512::Zero()));  // -0 + 0 = +0
   }
 
+  static V Zero() { return Avx512::Zero(); }  // for OuterSums
+
  private:
   V max_, unscale0_, unscale1_;
   __m512i kept_, drawn_;
@@ -65,7 +67,7 @@ class StochasticBlock {
       const int64_t end = std::min(begin + args_.order->chunk(), args_.depth);
       Sums sums;
       SumChain(begin, end, sums);
-      outer.Add(sums, end, args_.depth, [&](bool is_first, const Sums& group, Sums& total, int level) {
+      outer.Add(sums, end, args_.depth, [&](int level, bool is_first, const Sums& group, Sums& total) {
         if (!is_first) return Join(level, end, group, total);
         std::copy(&group[0][0], &group[0][0] + kRows * kVectors, &total[0][0]);  // a value of the format already
       });

@@ -41,12 +41,15 @@ struct GateBlock {
     OuterSums<Arithmetic, kRows, kVectors> outer(*args.order);
     GroupWords words(*args.order, args.depth, args.joins + row);
     for (int64_t begin = 0; begin < args.depth; begin += args.order->chunk()) {
-      SetToZero(sums);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[r][v] = Arithmetic::Zero();
+      }
       const int64_t end = std::min(begin + args.order->chunk(), args.depth);
       for (int64_t k = begin; k < end; ++k) Step(k, sums);
-      outer.Add(sums, end, args.depth, [&](bool is_first, const Sums& group, Sums& total, int level) {
+      outer.Add(sums, end, args.depth, [&](int level, bool, const Sums& group, Sums& total) {
         uint32_t* word = words.Next(level);
-        if (is_first) SetToZero(total);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) Join(group[r], total[r], word + r);
       });
@@ -54,14 +57,6 @@ struct GateBlock {
   }
 
  private:
-  static void SetToZero(Sums& sums) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = Arithmetic::Zero();
-    }
-  }
-
   void Step(int64_t k, V (&sums)[kRows][kVectors]) const {
     const float* values = args.columns + k * kColumnPanel + column;
     V w[kVectors];

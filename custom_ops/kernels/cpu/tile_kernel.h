@@ -57,29 +57,36 @@ class OuterSums {
 
   explicit OuterSums(const SumOrder& order) : order_(order) {
     for (int level = 0; level < order.levels; ++level) {
-      ends_[level] = order.lengths[level];
-      is_zero_[level] = true;
+      if (level > 0) ends_[level] = order.lengths[level];
+      Clear(level);
     }
   }
 
-  // Adds the sums of an innermost group that ends with product end - 1: join(is_first, sums, total, level). The first
-  // sums of a chain join zero, whatever the total holds.
+  // Adds the sums of an innermost group that ends with product end - 1: join(level, is_first, sums, total). The first
+  // ones join zero.
   template <class Join>
   void Add(const Sums& sums, int64_t end, int64_t depth, const Join& join) {
-    const Sums* from = &sums;
-    for (int level = 0;; ++level) {
-      join(is_zero_[level], *from, sums_[level], level);
+    join(0, is_zero_[0], sums, sums_[0]);
+    is_zero_[0] = false;
+    for (int level = 1; level < order_.levels && (end == ends_[level] || end == depth); ++level) {
+      join(level, is_zero_[level], sums_[level - 1], sums_[level]);
       is_zero_[level] = false;
-      if (level + 1 == order_.levels || (end != ends_[level + 1] && end != depth)) return;
-      ends_[level + 1] = end + order_.lengths[level + 1];
-      is_zero_[level] = true;
-      from = &sums_[level];
+      Clear(level - 1);
+      ends_[level] = end + order_.lengths[level];
     }
   }
 
   const Sums& total() const { return sums_[order_.levels - 1]; }
 
  private:
+  void Clear(int level) {
+    is_zero_[level] = true;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      ForEach<kVectors>([&](int v) { sums_[level][r][v] = Arithmetic::Zero(); });
+    }
+  }
+
   const SumOrder& order_;
   Sums sums_[SumOrder::kMostLevels];
   bool is_zero_[SumOrder::kMostLevels];
@@ -112,15 +119,13 @@ template <class Arithmetic, class Group, int kRows, int kVectors, class Column>
     const int64_t end = std::min(begin + order.chunk(), depth);
     Sums sums;
     Group::Sum(arithmetic, rows, row_step, column, begin, end, sums);
-    outer.Add(sums, end, depth, [&](bool is_first, const Sums& group, Sums& total, int) {
+    outer.Add(sums, end, depth, [&](int, bool is_first, const Sums& group, Sums& total) {
       // Q_acc(0 + s) = s: a group's sum is a value of the format already.
       const bool is_total = is_first && (!HasSignedZeros<Arithmetic>::value || order.is_one_chain);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        ForEach<kVectors>([&](int v) {
-          const typename Arithmetic::V before = is_first ? Arithmetic::Zero() : total[r][v];
-          total[r][v] = is_total ? group[r][v] : arithmetic.Join(before, group[r][v]);
-        });
+        ForEach<kVectors>(
+            [&](int v) { total[r][v] = is_total ? group[r][v] : arithmetic.Join(total[r][v], group[r][v]); });
       }
     });
   }
