@@ -19,11 +19,13 @@ def formats(draw: st.DrawFn, has_infinity: bool = False, has_subnormals: bool = 
 
 
 @st.composite
-def orders(draw: st.DrawFn, largest_chunk: int = 2**63 - 1, largest_tree: int = 40) -> dict[str, Any]:
-    """The sizes of any legal order of sums; a largest tree of 0 leaves trees out."""
+def orders(
+    draw: st.DrawFn, largest_chunk: int = 2**63 - 1, largest_tree: int = 40, most_outer: int = 3
+) -> dict[str, Any]:
+    """The sizes of any legal order of sums; a largest tree of 0 leaves trees out, and most_outer of 0 levels."""
     chunk_size = draw(st.none() | st.integers(1, largest_chunk))
     is_small = chunk_size is not None and chunk_size < 1000
-    outer = tuple(draw(st.lists(st.integers(1, 9), max_size=3))) if is_small else ()
+    outer = tuple(draw(st.lists(st.integers(1, 9), max_size=most_outer))) if is_small else ()
     has_tree = largest_tree and (is_small or chunk_size is None)
     tree = draw(st.none() | st.integers(1, largest_tree)) if has_tree else None
     return {"chunk_size": chunk_size, "outer_chunks": outer, "tree": tree}
@@ -35,12 +37,13 @@ def specs(
     largest_chunk: int = 2**63 - 1,
     roundings: Iterable[Rounding] = (Rounding.TRUNCATE, Rounding.NEAREST),
     largest_tree: int = 40,
+    most_outer: int = 3,
 ) -> AccumulatorSpec:
-    """Any legal spec of those with fast kernels; a largest tree of 0 leaves trees out."""
+    """Any legal spec of those with fast kernels; a largest tree of 0 leaves trees out, and most_outer of 0 levels."""
     return AccumulatorSpec(
         draw(formats()),
         draw(formats()),
-        **draw(orders(largest_chunk, largest_tree)),
+        **draw(orders(largest_chunk, largest_tree, most_outer)),
         underflow=draw(st.booleans()),
         rounding=draw(st.sampled_from(list(roundings))),
     )
