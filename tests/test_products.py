@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from small_models import model, tensor
 
 import lba_onnx
-from lba_onnx import make_session, native, ops
+from lba_onnx import Selection, make_session, native, ops
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.native.keys import key_in_run, product_key, run_key
@@ -151,7 +151,7 @@ def test_a_node_means_all_of_its_products(given, first, second):
     ],
 )
 def test_selections_take_nodes_and_products(selection, taken):
-    converted, report = lba_onnx.convert(two_products_model(), FIRST, **selection)
+    converted, report = lba_onnx.convert(two_products_model(), FIRST, selection=Selection(**selection))
     assert {entry.node for entry in report.converted} == taken
     node_stays = not any(name.startswith("block") for name in taken)
     assert (node_named(converted, "block").op_type == "TwoProducts") == node_stays
@@ -159,7 +159,9 @@ def test_selections_take_nodes_and_products(selection, taken):
 
 
 def test_a_product_that_is_not_selected_stands_for_float32_beside_one_that_is():
-    converted, report = lba_onnx.convert(two_products_model(), FIRST, nodes_to_exclude=["block/first", "head"])
+    converted, report = lba_onnx.convert(
+        two_products_model(), FIRST, selection=Selection(nodes_to_exclude=["block/first", "head"])
+    )
     left = {entry.node: (entry.spec, entry.reason) for entry in report.left}
     assert left == {
         "block/first": (WIDE, "excluded by 'block/first'; stands for float32"),
@@ -276,7 +278,7 @@ def test_calibration_chooses_and_keeps_each_products_biases(tmp_path):
     converted = lba_onnx.convert(source, path)[0]
     assert read_specs(converted) == found.specs
     np.testing.assert_array_equal(run(converted), expected(*found.specs.values()))
-    only = lba_onnx.calibrate(source, {"x": X}, "M7E4", nodes_to_convert=["block/second"])
+    only = lba_onnx.calibrate(source, {"x": X}, "M7E4", selection=Selection(nodes_to_convert=["block/second"]))
     assert list(only.specs) == ["block/second"]
 
 

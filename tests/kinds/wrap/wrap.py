@@ -56,7 +56,9 @@ class WrapSpec(Accumulator):
     def explained(self) -> tuple[tuple[str, str], ...]:
         return (("sums", f"integers of {self.bits} bits that wrap"),)
 
-    def dot(self, x: Sequence[float], w: Sequence[float], initial: float = 0.0) -> float:
+    def dot(
+        self, x: Sequence[float], w: Sequence[float], initial: float = 0.0, place: tuple[int, int] = (0, 0)
+    ) -> float:
         total = initial
         for a, b in zip(x, w, strict=True):
             total = self.step(a, b, total)
