@@ -70,9 +70,8 @@ LBA_HOST_DEVICE State DefinedChain(const Output& output, int64_t begin, int64_t 
 template <class State, class Output, class Read>
 LBA_HOST_DEVICE State DefinedTree(const Output& output, int64_t begin, int64_t end, const Read& read,
                                   const State& start) {
-  constexpr int kMostWaiting = 12;  // of SumOrder::kLargestTree products
-  State waiting[kMostWaiting];
-  int64_t firsts[kMostWaiting];  // product of each
+  State waiting[SumOrder::kMostWaiting];
+  int64_t firsts[SumOrder::kMostWaiting];  // product of each
   int count = 0;
   for (int64_t k = begin; k < end; ++k) {
     float x, w;

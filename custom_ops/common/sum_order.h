@@ -13,6 +13,7 @@ namespace lba {
 struct SumOrder {
   static constexpr int kMostLevels = 8;
   static constexpr int64_t kLargestTree = 1024;
+  static constexpr int kMostWaiting = 12;  // sums in such a tree that wait for their neighbours
 
   int64_t lengths[kMostLevels] = {1};  // products of a group of each level at most, each a multiple of the one before
   int levels = 1;

@@ -83,6 +83,24 @@ inline ChunkedFloatConstants SmallFormats() {
   return {of({3, 2, 1}), of({2, 3, 4})};
 }
 
+// Operands that lose, and what statistics tell of their products.
+struct WalkedCase {
+  static constexpr int64_t kRows = 11, kColumns = 37;
+  std::vector<float> a, b;
+  Counts counts;
+
+  WalkedCase(const std::vector<int64_t>& sizes, int64_t depth)
+      : a(Quarters(kRows, depth, 1)), b(Quarters(kColumns, depth, 2)) {
+    LevelWalk walk(SmallFormats(), sizes);
+    for (int64_t row = 0; row < kRows; ++row) {
+      for (int64_t column = 0; column < kColumns; ++column) {
+        walk.Of(sizes.size(), &a[row * depth], &b[column * depth], 0, depth);
+      }
+    }
+    counts = walk.counts;
+  }
+};
+
 // Whether the operands lose by all that is counted, of products and of sums of some level.
 inline bool LosesAll(const Counts& counts) {
   int64_t overflows = 0, swamped = 0;

@@ -25,17 +25,11 @@ Counts Counted(const SumGroups& groups, const cuda::MatrixSource& rows, const cu
 }
 
 void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth) {
-  constexpr int64_t kRows = 11, kColumns = 37;
-  const std::vector<float> a = Quarters(kRows, depth, 1), b = Quarters(kColumns, depth, 2);
-  LevelWalk walk(SmallFormats(), sizes);
-  for (int64_t row = 0; row < kRows; ++row) {
-    for (int64_t column = 0; column < kColumns; ++column) {
-      walk.Of(sizes.size(), &a[row * depth], &b[column * depth], 0, depth);
-    }
-  }
+  const WalkedCase walked(sizes, depth);
   const std::string what = std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
-  CHECK(depth < 50 || LosesAll(walk.counts), "%s: the operands lose nothing", what.c_str());
-  CheckSame(Counted(GroupsOf(sizes), Rows(a, kRows, depth), Rows(b, kColumns, depth)), walk.counts, what);
+  CHECK(depth < 50 || LosesAll(walked.counts), "%s: the operands lose nothing", what.c_str());
+  CheckSame(Counted(GroupsOf(sizes), Rows(walked.a, walked.kRows, depth), Rows(walked.b, walked.kColumns, depth)),
+            walked.counts, what);
 }
 
 }  // namespace

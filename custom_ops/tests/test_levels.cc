@@ -43,23 +43,17 @@ class Grouped : public Accumulator {
 };
 
 void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth, CpuPath path) {
-  constexpr int64_t kRows = 11, kColumns = 37;
-  const std::vector<float> a = Quarters(kRows, depth, 1), b = Quarters(kColumns, depth, 2);
-  LevelWalk walk(SmallFormats(), sizes);
-  for (int64_t row = 0; row < kRows; ++row) {
-    for (int64_t column = 0; column < kColumns; ++column) {
-      walk.Of(sizes.size(), &a[row * depth], &b[column * depth], 0, depth);
-    }
-  }
+  const WalkedCase walked(sizes, depth);
   const Grouped accumulator(GroupsOf(sizes));
   StatisticsCollector collector("run/node", {});
   const int64_t call = collector.NextCall(accumulator);
-  CollectStatistics(accumulator, StridedSource(a.data(), kRows, depth, depth, 1),
-                    StridedSource(b.data(), kColumns, depth, depth, 1), call, ThreadParallel(2), 1, &collector);
+  CollectStatistics(accumulator, StridedSource(walked.a.data(), walked.kRows, depth, depth, 1),
+                    StridedSource(walked.b.data(), walked.kColumns, depth, depth, 1), call, ThreadParallel(2), 1,
+                    &collector);
   const std::string what =
       std::string(CpuPathName(path)) + ", " + std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
-  CHECK(depth < 50 || LosesAll(walk.counts), "%s: the operands lose nothing", what.c_str());
-  CheckSame(collector.Read(), walk.counts, what);
+  CHECK(depth < 50 || LosesAll(walked.counts), "%s: the operands lose nothing", what.c_str());
+  CheckSame(collector.Read(), walked.counts, what);
 }
 
 void CheckNames() {

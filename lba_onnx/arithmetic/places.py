@@ -35,6 +35,11 @@ class Places:
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
 
+    @classmethod
+    def one(cls, row: int = 0, column: int = 0) -> "Places":
+        """Return the place of one dot product."""
+        return cls(np.array(row, np.int64), np.array(column, np.int64))
+
     def draws(self, seed: int, stream: int, step: int, random_bits: int) -> NDArray[np.int64]:
         """Return an integer of `random_bits` bits for each dot product.
 

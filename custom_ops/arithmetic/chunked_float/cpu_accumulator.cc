@@ -9,20 +9,10 @@
 namespace lba {
 namespace {
 
-const TileKernels& TruncatingKernels(CpuPath path, const ShortCuts& cuts) {
-#if defined(__x86_64__)
-  if (path == CpuPath::kAvx512) return TruncatingAvx512Kernels(cuts);
-  if (path == CpuPath::kAvx2) return TruncatingAvx2Kernels(cuts);
-#endif
-  return path == CpuPath::kExact ? ExactChunkedFloatKernels() : TruncatingPortableKernels(cuts);
-}
-
-const TileKernels& NearestKernels(CpuPath path, const ShortCuts& cuts) {
-#if defined(__x86_64__)
-  if (path == CpuPath::kAvx512) return NearestAvx512Kernels(cuts);
-  if (path == CpuPath::kAvx2) return NearestAvx2Kernels(cuts);
-#endif
-  return path == CpuPath::kExact ? ExactChunkedFloatKernels() : NearestPortableKernels(cuts);
+// The kernels of a rounding, and the definition for what they do not compute.
+template <KernelChoice kFast>
+const TileKernels& OrExact(CpuPath path, const ShortCuts& cuts) {
+  return path == CpuPath::kExact ? ExactChunkedFloatKernels() : kFast(path, cuts);
 }
 
 class PlainChunkedFloat : public ChunkedFloat {
@@ -30,7 +20,8 @@ class PlainChunkedFloat : public ChunkedFloat {
   using ChunkedFloat::ChunkedFloat;
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
-    const KernelChoice kernels = spec().rounding == Rounding::kNearest ? NearestKernels : TruncatingKernels;
+    const bool is_nearest = spec().rounding == Rounding::kNearest;
+    const KernelChoice kernels = is_nearest ? OrExact<NearestKernels> : OrExact<TruncatingKernels>;
     return std::make_shared<const ChunkedFloatPlanner>(spec(), depth, kernels);
   }
 };

@@ -10,6 +10,7 @@
 #include "arithmetic/chunked_float/spec.h"
 #include "arithmetic/chunked_float/statistics_chain.h"
 #include "common/levels.h"
+#include "common/sum_order.h"
 
 namespace lba {
 
@@ -20,22 +21,22 @@ class RuledChains {
     int64_t firsts[kMaxSums]{};  // product of each sum
     int64_t products = 0;
     // Of a tree: the sums that wait for their neighbours, with and without rounding, and the first product of each.
-    static constexpr int kMostWaiting = 12;
-    double waiting[kMostWaiting], exact_waiting[kMostWaiting];
-    int64_t waiting_firsts[kMostWaiting];
+    double waiting[SumOrder::kMostWaiting], exact_waiting[SumOrder::kMostWaiting];
+    int64_t waiting_firsts[SumOrder::kMostWaiting];
     int count = 0;
     int64_t in_tree = 0;
   };
 
   explicit RuledChains(const AccumulatorSpec& spec)
-      : constants_(RuledConstants::Of(spec)), is_tree_(spec.tree != 0), has_subnormals_(HasSubnormals(spec)) {}
+      : constants_(RuledConstants::Of(spec)),
+        is_tree_(spec.tree != 0),
+        has_subnormals_(spec.accumulator_format.has_subnormals) {}
 
   void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
     const int64_t k = chain->products++;
     const double exact = static_cast<double>(x) * static_cast<double>(w);
     const double product = Output().Product(x, w, k);
-    if (!constants_.exact_products) CountProduct(exact, product, &events->levels[0]);
-    if (constants_.exact_products) ++events->levels[0].values;
+    CountProduct(exact, product, &events->levels[0]);
     if (is_tree_) return AddToTree(exact, product, k, chain, events);
     chain->exact_sums[0] += exact;
     chain->sums[0] = Sum(product, chain->sums[0], 1, k, &events->levels[1]);
@@ -52,7 +53,6 @@ class RuledChains {
  private:
   enum RuledEvent { kSubnormal = kSwamped + 1 };
 
-  static bool HasSubnormals(const AccumulatorSpec& spec) { return spec.accumulator_format.has_subnormals; }
   RuledOutput Output() const { return RuledOutput(constants_, {}); }
 
   bool IsSubnormal(double value, const RuledFormat& format) const {
@@ -61,6 +61,7 @@ class RuledChains {
 
   void CountProduct(double exact, double product, LevelEvents* counts) const {
     ++counts->values;
+    if (constants_.exact_products) return;
     counts->events[kOverflow] += constants_.product.IsLargest(product);
     counts->events[kUnderflow] += exact != 0 && product == 0;
     // Products have no event of swamping: theirs move up.

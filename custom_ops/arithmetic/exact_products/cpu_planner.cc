@@ -128,11 +128,7 @@ class ExactTruncatePlanner : public ExactProductsPlanner {
   ExactTruncatePlanner(const AccumulatorSpec& spec, int64_t depth) : ExactProductsPlanner(spec, depth, 0) {}
 
   const TileKernels& KernelsOf(CpuPath path) const override {
-#if defined(__x86_64__)
-    if (path == CpuPath::kAvx512) return TruncatingAvx512Kernels(short_cuts());
-    if (path == CpuPath::kAvx2) return TruncatingAvx2Kernels(short_cuts());
-#endif
-    return path == CpuPath::kExact ? ExactProductsPlanner::KernelsOf(path) : TruncatingPortableKernels(short_cuts());
+    return path == CpuPath::kExact ? ExactProductsPlanner::KernelsOf(path) : TruncatingKernels(path, short_cuts());
   }
 
  private:
@@ -150,9 +146,8 @@ class ExactNearestPlanner : public ExactProductsPlanner {
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return ExactNearestAvx512Kernels(short_cuts());
-    if (path == CpuPath::kAvx2) return NearestAvx2Kernels(short_cuts());
 #endif
-    return path == CpuPath::kExact ? ExactProductsPlanner::KernelsOf(path) : NearestPortableKernels(short_cuts());
+    return path == CpuPath::kExact ? ExactProductsPlanner::KernelsOf(path) : NearestKernels(path, short_cuts());
   }
 
  private:

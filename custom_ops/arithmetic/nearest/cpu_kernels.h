@@ -15,6 +15,9 @@ const TileKernels& NearestAvx2Kernels(const ShortCuts& cuts);
 // For operands as they are.
 const TileKernels& NearestPortableKernels(const ShortCuts& cuts);
 
+// Those of a path, which is not kExact.
+const TileKernels& NearestKernels(CpuPath path, const ShortCuts& cuts);
+
 }  // namespace lba
 
 #endif  // LBA_ARITHMETIC_NEAREST_CPU_KERNELS_H_

@@ -15,6 +15,9 @@ const TileKernels& TruncatingAvx2Kernels(const ShortCuts& cuts);
 // For operands as they are.
 const TileKernels& TruncatingPortableKernels(const ShortCuts& cuts);
 
+// Those of a path, which is not kExact.
+const TileKernels& TruncatingKernels(CpuPath path, const ShortCuts& cuts);
+
 }  // namespace lba
 
 #endif  // LBA_ARITHMETIC_TRUNCATE_CPU_KERNELS_H_

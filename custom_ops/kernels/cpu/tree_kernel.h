@@ -27,7 +27,7 @@ class RowTree {
 
   // What waits for its neighbour lies on a stack, as the bits of a counter of products do.
   void Sum(int64_t begin, int64_t end, V (&sum)[kVectors]) const {
-    V waiting[kMostWaiting][kVectors];
+    V waiting[SumOrder::kMostWaiting][kVectors];
     ForEach<kVectors>([&](int v) { waiting[0][v] = Arithmetic::Zero(); });  // for a lone product
     int count = 0;
     int64_t k = begin;
@@ -44,7 +44,6 @@ class RowTree {
 
  private:
   static constexpr int kInRegisters = 8;
-  static constexpr int kMostWaiting = 12;  // of SumOrder::kLargestTree products
 
   void Products(int64_t k, V (&products)[kVectors]) const {
     const float* values = column_(k);
@@ -75,7 +74,7 @@ class RowTree {
   // Fewer than 2 * kCount products: onto the stack, the larger powers of two first. A lone product joins what lies
   // there.
   template <int kCount>
-  void SumRest(int64_t k, int64_t end, V (&waiting)[kMostWaiting][kVectors], int* count) const {
+  void SumRest(int64_t k, int64_t end, V (&waiting)[SumOrder::kMostWaiting][kVectors], int* count) const {
     if constexpr (kCount > 1) {
       if (end - k >= kCount) {
         SumWhole<kCount>(k, waiting[(*count)++]);

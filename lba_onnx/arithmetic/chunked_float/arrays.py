@@ -58,10 +58,7 @@ def steps(
 ) -> Iterator[Step]:
     """Yield the additions of dot products in order: those of each group, then the one of its sum to what holds it."""
     order = spec.order(depth)
-    yield from _Sums(products, shape, spec, order, places or _ONE_PLACE).chain(len(order.lengths), 0, depth)
-
-
-_ONE_PLACE = Places(np.zeros((), np.int64), np.zeros((), np.int64))
+    yield from _Sums(products, shape, spec, order, places or Places.one()).chain(len(order.lengths), 0, depth)
 
 
 @dataclass(frozen=True)

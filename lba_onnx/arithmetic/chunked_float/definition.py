@@ -89,7 +89,7 @@ def dot(
     place: tuple[int, int] = (0, 0),
 ) -> float:
     """Return the dot product of two vectors of float32 values; `initial` where they are empty."""
-    sums = _Sums(spec, Places(*(np.array(index, np.int64) for index in place)))
+    sums = _Sums(spec, Places.one(*place))
     products = [product_units(a, b, spec, sums.draw(0, k)) for k, (a, b) in enumerate(zip(x, w, strict=True))]
     items = list(enumerate(products))
     if spec.tree is not None:
@@ -142,7 +142,7 @@ class _Sums:
 
 def step(x: float, w: float, partial_sum: float, spec: ChunkedFloatFields) -> float:
     """Return quantize_acc(quantize_prod(x * w) + partial_sum), with the random bits of step 0 in place 0, 0."""
-    sums = _Sums(spec, Places(np.zeros((), np.int64), np.zeros((), np.int64)))
+    sums = _Sums(spec, Places.one())
     product = product_units(x, w, spec, sums.draw(0, 0))
     return _from_exact(sums.add(product, _to_exact(partial_sum), 1, 0))
 

@@ -131,16 +131,8 @@ def _read_option(option: Option, text: SpecText) -> dict[str, Any]:
     """Return the fields that an option sets."""
     if option.key == "chunk" and option.value == "none":
         return {"chunk_size": None}
-    if option.key in ("chunk", "tree") and _SIZES[option.key].fullmatch(option.value):
-        try:
-            sizes = [
-                check_size("chunk_size" if option.key == "chunk" else "tree", int(n)) for n in option.value.split("x")
-            ]
-        except ValueError as error:
-            raise text.error(str(error), option.part) from None
-        return (
-            {"tree": sizes[0]} if option.key == "tree" else {"chunk_size": sizes[0], "outer_chunks": tuple(sizes[1:])}
-        )
+    if option.key in _SIZES and _SIZES[option.key].fullmatch(option.value):
+        return _read_sizes(option, text)
     stochastic = _STOCHASTIC.fullmatch(option.value)
     if option.key == "round" and stochastic:
         return {"rounding": Rounding.STOCHASTIC, "random_bits": int(stochastic[1])}
@@ -151,3 +143,12 @@ def _read_option(option: Option, text: SpecText) -> dict[str, Any]:
         name, value = choices[option.value]
         return {name: value}
     raise text.error(f"{_EXPECTED}, got {option.part.text!r}{nearest(option.part.text, _VALID)}", option.part)
+
+
+def _read_sizes(option: Option, text: SpecText) -> dict[str, Any]:
+    name = "chunk_size" if option.key == "chunk" else option.key
+    try:
+        first, *further = (check_size(name, int(size)) for size in option.value.split("x"))
+    except ValueError as error:
+        raise text.error(str(error), option.part) from None
+    return {"tree": first} if option.key == "tree" else {"chunk_size": first, "outer_chunks": tuple(further)}
