@@ -27,9 +27,8 @@ from benchmarks.memory import MEGABYTE, peak_bytes
 from benchmarks.models import INPUT, RECIPES
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.methods import METHODS
-from lba_onnx.correction import CorrectionReport
+from lba_onnx.correction import DEFAULT_EFFORT, EFFORTS, CorrectionReport
 from lba_onnx.correction.correcting import DEFAULT_MAX_SAMPLES
-from lba_onnx.correction.estimators import ESTIMATORS
 from lba_onnx.rewrite.conversion import list_candidates
 from lba_onnx.session import make_session
 
@@ -99,15 +98,15 @@ def run_method(subject: Subject, method: str, rounds: int) -> Row:
 
 
 def run_correction(subject: Subject, rounds: int) -> Row:
-    """Check and time the correction of a model, all estimators and the choice between them, on as many as it takes."""
+    """Check and time the correction of a model, all recipes and the choice between them, on as many as it takes."""
     few = replace(subject, images=subject.images[:DEFAULT_MAX_SAMPLES])
     converted, _ = lba_onnx.convert(few.model, _calibration(few, "max")().specs)
 
     def correct() -> CorrectionReport:
         return lba_onnx.correct(converted, lba_onnx.Samples({INPUT: few.images}, batch_size=BATCH_SIZE))[1]
 
-    if len(correct().scores) != len(ESTIMATORS) + 1:
-        raise CheckFailed(f"{subject.name}: the correction has left out estimators")
+    if len(correct().scores) != len(EFFORTS[DEFAULT_EFFORT]) + 1:
+        raise CheckFailed(f"{subject.name}: the correction has left out recipes")
     return _time(few, CORRECT, correct, rounds)
 
 

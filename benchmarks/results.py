@@ -40,7 +40,7 @@ COLUMNS = (
     Column("float32_right", "float32"),
     Column("likeness_name", "likeness"),
     Column("likeness", "value", ".4f"),
-    Column("estimator", "estimator"),
+    Column("recipe", "recipe"),
     Column("seconds", "seconds", ".1f"),
 )
 
@@ -84,7 +84,7 @@ def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequenc
                 "variant": variant,
                 "converted": len(report.converted),
                 "left": len(report.left),
-                "estimator": correction.estimator if variant == CORRECTED else None,
+                "recipe": correction.recipe if variant == CORRECTED else None,
                 "seconds": seconds[variant],
                 **_figures(model, float32, zoo.run(proto, model.test)),
             }
@@ -164,7 +164,7 @@ def _line(plain: Row, corrected: Row) -> str:
     cells = [plain["family"], plain["method"]]
     for row in (plain, corrected):
         cells += [_right(row), _with_interval(f"{row['likeness']:.4f}", row["likeness_interval"], 1, ".4f")]
-    return f"| {' | '.join([*cells, corrected['estimator']])} |"
+    return f"| {' | '.join([*cells, corrected['recipe']])} |"
 
 
 def _right(row: Row) -> str:

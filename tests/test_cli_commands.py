@@ -180,7 +180,7 @@ def test_convert_corrects_where_there_are_data(folder):
     value = run_json(*arguments, "-o", folder / "corrected.onnx", *family)
     correction = value["correction"]
     scores = {name: score for name, score in correction["scores"].items() if name not in correction["rejected"]}
-    assert scores[correction["estimator"]] == max(scores.values()) > scores["none"]
+    assert scores[correction["recipe"]] == max(scores.values()) > scores["none"]
     plain = run_json(*arguments, "-o", folder / "plain.onnx", *family, "--no_correct")
     assert plain["correction"] is None
     assert plain["report"] == value["report"]

@@ -104,7 +104,7 @@ def test_no_step_has_seen_what_is_measured_with(monkeypatch):
 def test_result_holds_every_step():
     result = lba_onnx.convert_with_data(MODEL, {"image": IMAGES}, "M5E4")
     assert result.calibration.family == "M5E4" and result.calibration.samples == 192
-    assert result.correction.estimator == "chain"
+    assert result.correction.recipe == "refit"
     assert len(result.conversion.converted) == 10
     assert result.verdict.status == CLOSE
     assert result.before_correction.status != CLOSE

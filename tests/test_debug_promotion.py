@@ -140,7 +140,7 @@ def test_conditions_are_printed_as_they_are_read(text):
 def test_a_corrected_model_is_promoted_corrected(tmp_path):
     converted, _ = convert(network(), AccumulatorSpec.parse("M4E5b16"))
     corrected, report = lba_onnx.correct(converted, images(32))
-    assert report.estimator != "none"
+    assert report.recipe != "none"
     target = tmp_path / "promoted.onnx"
     plain = promote_until(converted, images(32, 2), "sqnr>=100", network()).steps
     found = promote_until(corrected, images(32, 2), "sqnr>=24", network(), model_output=target)

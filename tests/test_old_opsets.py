@@ -85,7 +85,7 @@ def test_calibration_and_correction_go_through(op_type: str, opset: int, uses: i
     data = np.random.default_rng(3).standard_normal((24, *SHAPES[op_type][0][1:])).astype(np.float32)
     biases = lba_onnx.calibrate(source, {"x": data}, family="M3E4")
     corrected, correction = lba_onnx.correct(lba_onnx.convert(source, biases)[0], {"x": data})
-    assert correction.estimator != "none"  # three mantissa bits lose enough for a scale to win
+    assert correction.recipe != "none"  # three mantissa bits lose enough for a scale to win
     assert len(correction.corrected) == uses
     assert all(np.isfinite(y).all() for y in run(corrected, feed(op_type)))
     assert len(list_candidates(corrected)) == uses

@@ -67,6 +67,11 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
     help="Undo what truncation systematically takes away, where the model's output on samples kept apart agrees. "
     "[default: with --calibration_data_path]",
 )
+@click.option(
+    "--effort",
+    type=click.Choice(["quick", "default", "thorough"]),
+    help="How much the correction tries: scales alone, refits of the weights, or every recipe. [default: default]",
+)
 @click.option("--portable", is_flag=True, help="Add float32 bodies, for runtimes without the library.")
 @click.option(
     "--use_external_data_format",
@@ -114,13 +119,18 @@ def _wrote(path: Path | None) -> list[str]:
 def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "ConvertedModel":
     """Convert; with data calibrate, correct and measure as well."""
     from lba_onnx.cli.settings import take_family, take_method, take_samples, take_selection
+    from lba_onnx.correction import DEFAULT_EFFORT
     from lba_onnx.data.execution import Execution
     from lba_onnx.post_training import convert_only, convert_with_data
     from lba_onnx.rewrite import ModelFile
 
     data, with_correction = given.pop("calibration_data_path"), given.pop("with_correction")
-    if with_correction and data is None:
-        raise click.UsageError("--correct takes samples, --calibration_data_path")
+    effort = given.pop("effort")
+    for option, is_given in (("--correct", with_correction), ("--effort", effort)):
+        if is_given and data is None:
+            raise click.UsageError(f"{option} takes samples, --calibration_data_path")
+    if effort and with_correction is False:
+        raise click.UsageError("--effort is of no effect with --no_correct")
     spec = _choose_spec(data, given)
     selection, samples = take_selection(given), take_samples(given, data)
     method, family = take_method(given), take_family(given)
@@ -136,6 +146,7 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
             samples,
             family if spec is None else spec,
             with_correction=with_correction is not False,
+            effort=effort or DEFAULT_EFFORT,
             metric=metric,
             selection=selection,
             execution=Execution(providers, progress),

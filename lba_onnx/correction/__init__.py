@@ -1,6 +1,7 @@
-"""Undoes what truncation systematically takes away from dot products, without training."""
+"""Undoes what an accumulator takes away from dot products, without training."""
 
 from lba_onnx.correction.correcting import correct
 from lba_onnx.correction.correction_report import CorrectionReport, NodeCorrection
+from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
 
-__all__ = ["CorrectionReport", "NodeCorrection", "correct"]
+__all__ = ["DEFAULT_EFFORT", "EFFORTS", "RECIPES", "CorrectionReport", "NodeCorrection", "correct"]

@@ -1,4 +1,4 @@
-"""The correction of a converted model: estimators are tried, and what its own outputs say is best is folded in."""
+"""The correction of a converted model: recipes are tried, and the one that its own outputs say is best is folded in."""
 
 import json
 import logging
@@ -8,8 +8,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
-from lba_onnx.correction.estimation import estimate, widened
-from lba_onnx.correction.estimators import ESTIMATORS
+from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
+from lba_onnx.correction.sequence import correct_in_sequence, widened
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.finite import finite_batches
@@ -48,25 +48,28 @@ def correct(
     model: ModelSource,
     data: Any,
     *,
-    estimators: Sequence[str] = tuple(ESTIMATORS),
+    effort: str = DEFAULT_EFFORT,
+    recipes: Sequence[str] | None = None,
     metric: "Metric | str | None" = None,
     execution: Execution = Execution(),
     model_output: str | PathLike[str] | None = None,
 ) -> "tuple[onnx.ModelProto, CorrectionReport]":
-    """Undo, without training, what truncation systematically takes away from a converted model's dot products.
+    """Undo, without training, what a low bit-width accumulator takes away from a converted model's dot products.
 
-    Per output channel a scale and, where it helps, an offset are estimated layer after layer and folded into weights
-    and biases. Every estimator is tried; the choice between them and no correction is made by the model's outputs on
-    one sample in four, kept apart, so that there the corrected model is never worse. An estimator that takes class
-    scores clearly further from float32's, over all samples, is out. See `correction.estimators`.
+    Layer after layer, in execution order, on all samples: each meets the inputs that the corrected layers before it
+    give. Scales, and changes of weights where the recipe refits them, are folded into weights; offsets into biases.
+    Every recipe is tried; the choice between them and no correction is made by the model's outputs on
+    one sample in four, kept apart, so that there the corrected model is never worse. A recipe that takes class
+    scores clearly further from float32's, over all samples, is out. See docs/correction.md.
 
     Args:
         model: Path, bytes or ModelProto of a converted model that has not been corrected.
         data: `Samples`, or plain data in any form that they take; labels are needed by a metric only. The samples
             stay in memory: 96, from the start of the data, where no max_samples says otherwise.
-        estimators: Which to try: "scale", "affine", "chain".
+        effort: How much is tried, one of `correction.recipes.EFFORTS`: "quick", "default" or "thorough".
+        recipes: Which to try instead, of `correction.recipes.RECIPES`.
         metric: What to choose by, as `evaluate` takes it; by default the SQNR of the outputs against float32.
-        execution: How models run. Progress is told in samples, over all estimators.
+        execution: How models run. Progress is told in layers, over all recipes.
         model_output: A file to write the result to, as for `convert`.
 
     Returns:
@@ -76,9 +79,9 @@ def correct(
         DataError: The data cannot be read, do not fit the model, or hold NaN or infinities.
         ModelError: The model cannot be read, has no converted node, or has been corrected before.
         OutputError: model_output is one of the files that are read.
-        ValueError: An estimator or a number is not as described.
+        ValueError: There is no such effort or recipe, or a number is not as described.
     """
-    _check_estimators(estimators)
+    recipes = _recipes(effort, recipes)
     read = chain(model_inputs(model), data_inputs(data), function_inputs(metric=metric))
     check_outputs({"corrected model": model_output}, read)
     opened = open_model(model)
@@ -86,12 +89,12 @@ def correct(
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=execution.providers))
     samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs)
-    trials = _Trials(opened, samples, metric, execution, len(estimators))
-    for estimator in estimators:
-        trials.run(estimator)
+    trials = _Trials(opened, samples, metric, execution, len(recipes))
+    for recipe in recipes:
+        trials.run(recipe)
     report = trials.report()
     _LOG.info("%s", report.summary())
-    corrected = trials.fold(report.estimator)
+    corrected = trials.fold(report.recipe)
     set_metadata(corrected.proto, CORRECTION_KEY, json.dumps(_provenance(report)))
     return deliver(corrected, model_output), report
 
@@ -109,7 +112,7 @@ class _Samples:
 
 
 class _Trials:
-    """What the estimators tried so far have found, and how it scores."""
+    """What the recipes tried so far have found, and how it scores."""
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class _Trials:
         self._samples = samples
         self._execution = execution
         self._done = 0
-        self._total = count * _count(samples.estimation)
+        self._total = count * len(self._nodes)
         with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
             self._judge = Judge(reference, samples.held_out, metric=metric, providers=execution.providers)
             self._arbiter = Judge(reference, samples.all, metric=metric, providers=execution.providers)
@@ -133,18 +136,23 @@ class _Trials:
         self._on_all: dict[str, Assessment] = {}
         self._assess(NONE)
 
-    def run(self, estimator: str) -> None:
-        """Try an estimator."""
-        batches = self._samples.estimation
-        enter_phase(f"estimator {estimator}", total=self._total, done=self._done)
-        found = estimate(self._opened, self._nodes, batches, estimator, self._execution.providers, self._advance)
-        self._corrections[estimator] = found
-        self._assess(estimator)
+    def run(self, recipe: str) -> None:
+        """Try a recipe."""
+        enter_phase(f"recipe {recipe}", "layers", self._total, self._done)
+        self._corrections[recipe] = correct_in_sequence(
+            self._opened,
+            self._nodes,
+            self._samples.estimation,
+            RECIPES[recipe],
+            self._execution.providers,
+            self._advance,
+        )
+        self._assess(recipe)
 
-    def fold(self, estimator: str) -> OpenModel:
-        """Return a copy of the model, corrected as an estimator says."""
+    def fold(self, recipe: str) -> OpenModel:
+        """Return a copy of the model, corrected as a recipe says."""
         copy = open_model(self._opened.proto).proto
-        fold(copy, self._corrections[estimator])
+        fold(copy, self._corrections[recipe])
         return OpenModel(copy, self._opened.path)
 
     def report(self) -> CorrectionReport:
@@ -153,7 +161,7 @@ class _Trials:
         left = [name for name in self._scores if name not in rejected]  # no correction is the first of them
         best = max(left, key=lambda name: self._scores[name])
         return CorrectionReport(
-            estimator=best,
+            recipe=best,
             scores=dict(self._scores),
             rejected=tuple(rejected),
             divergences={name: found.divergence for name, found in self._on_all.items()},
@@ -164,38 +172,48 @@ class _Trials:
             nodes=tuple(self._describe(product.name, best) for product in converted_products(self._opened.proto)),
         )
 
-    def _describe(self, name: str, estimator: str) -> NodeCorrection:
-        affine = self._corrections[estimator].get(name)
+    def _describe(self, name: str, recipe: str) -> NodeCorrection:
+        affine = self._corrections[recipe].get(name)
         if affine is None:
-            reason = self._reasons.get(name) or ("no estimator is better" if estimator == NONE else NOT_RUN)
+            reason = self._reasons.get(name) or ("no recipe is better" if recipe == NONE else NOT_RUN)
             return NodeCorrection(name, None, None, reason)
         return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)))
 
-    def _assess(self, estimator: str) -> None:
+    def _assess(self, recipe: str) -> None:
         enter_phase("judging", unit="")
         few, all_of_them = _count(self._samples.held_out), _count(self._samples.all)
-        with runnable(self.fold(estimator)) as file:
+        with runnable(self.fold(recipe)) as file:
             with part(0, few / (few + all_of_them)):
-                self._scores[estimator] = self._judge.score(file)
+                self._scores[recipe] = self._judge.score(file)
             with part(few / (few + all_of_them), 1):
-                self._on_all[estimator] = self._arbiter.assess(file)
+                self._on_all[recipe] = self._arbiter.assess(file)
 
-    def _advance(self, samples: int) -> None:
-        self._done += samples
+    def _advance(self) -> None:
+        self._done += 1
         if self._execution.progress is not None:
             self._execution.progress(self._done, self._total)
 
 
-def _check_estimators(estimators: Sequence[str]) -> None:
-    for estimator in estimators:
-        if estimator not in ESTIMATORS:
-            raise ValueError(f"expected estimators out of {', '.join(ESTIMATORS)}, got {estimator!r}")
+def corrected_by(model: "onnx.ModelProto") -> str | None:
+    """Return the recipe that a model was corrected by, as its metadata say; None for a model that was not."""
+    entry = read_json_entry(model, CORRECTION_KEY)
+    recipe = entry.get("recipe", entry.get("estimator", NONE))  # "estimator" in models of before 0.2
+    return None if recipe == NONE else recipe
+
+
+def _recipes(effort: str, recipes: Sequence[str] | None) -> Sequence[str]:
+    if effort not in EFFORTS:
+        raise ValueError(f"expected an effort out of {', '.join(EFFORTS)}, got {effort!r}")
+    for recipe in recipes or ():
+        if recipe not in RECIPES:
+            raise ValueError(f"expected recipes out of {', '.join(RECIPES)}, got {recipe!r}")
+    return EFFORTS[effort] if recipes is None else recipes
 
 
 def _check_correctable(model: "onnx.ModelProto") -> None:
     if not converted_products(model):
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
-    if read_json_entry(model, CORRECTION_KEY).get("estimator", NONE) != NONE:
+    if corrected_by(model) is not None:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
 
 
@@ -205,4 +223,4 @@ def _count(batches: Sequence[Batch]) -> int:
 
 def _provenance(report: CorrectionReport) -> dict[str, Any]:
     described = report.to_json()
-    return {name: described[name] for name in ("estimator", "scores", "unit", "samples", "held_out_samples")}
+    return {name: described[name] for name in ("recipe", "scores", "unit", "samples", "held_out_samples")}

@@ -31,11 +31,11 @@ class CorrectionReport:
     """How a converted model was corrected, and what was gained.
 
     Attributes:
-        estimator: The one chosen (`correction.estimators`); "none" where none was better than no correction.
-        scores: Estimators, and "none", to the scores on samples kept apart; larger is better.
+        recipe: The one chosen (`correction.recipes`); "none" where none was better than no correction.
+        scores: Recipes, and "none", to the scores on samples kept apart; larger is better.
         divergences: The same to the divergence of class scores from float32's, over all samples
             (`evaluation.likeness.class_divergence`); None where no output is [samples, classes].
-        rejected: Estimators that take class scores clearly further from float32's; they are out.
+        rejected: Recipes that take class scores clearly further from float32's; they are out.
         unit: What scores count: "dB" (SQNR of the outputs against float32), "%" or a metric's name.
         samples: How many samples the estimates come from.
         held_out_samples: How many were kept apart to choose by.
@@ -43,7 +43,7 @@ class CorrectionReport:
         nodes: One a converted node, in the model's order.
     """
 
-    estimator: str
+    recipe: str
     scores: dict[str, float]
     divergences: dict[str, float | None]
     rejected: tuple[str, ...]
@@ -55,8 +55,8 @@ class CorrectionReport:
 
     @property
     def gain(self) -> float:
-        """What the chosen estimator's score is above that of no correction; at least 0."""
-        return self.scores[self.estimator] - self.scores[NONE] if self.estimator != NONE else 0.0
+        """What the chosen recipe's score is above that of no correction; at least 0."""
+        return self.scores[self.recipe] - self.scores[NONE] if self.recipe != NONE else 0.0
 
     @property
     def corrected(self) -> tuple[NodeCorrection, ...]:
@@ -67,9 +67,9 @@ class CorrectionReport:
         """Return one line: the choice, and what it gains."""
         tried = ", ".join(f"{name} {score:.4g}{self._remark(name)}" for name, score in self.scores.items())
         where = f"on {self.held_out_samples} samples{' kept apart' if self.is_held_out else ''}"
-        if self.estimator == NONE:
+        if self.recipe == NONE:
             return f"not corrected: nothing tried is better {where} ({self.unit}: {tried})"
-        return f"corrected by {self.estimator}: {len(self.corrected)} nodes; {where}, {self.unit}: {tried}"
+        return f"corrected by {self.recipe}: {len(self.corrected)} nodes; {where}, {self.unit}: {tried}"
 
     def _remark(self, name: str) -> str:
         if name not in self.rejected:

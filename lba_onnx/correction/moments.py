@@ -59,12 +59,12 @@ class PairedSums:
     Attributes:
         q: Of the values given.
         y: Of those that it should give.
-        products: float64 [channels], sums of q * y; None where the values were not seen in pairs.
+        products: float64 [channels], sums of q * y.
     """
 
     q: ChannelSums
     y: ChannelSums
-    products: Sums | None
+    products: Sums
 
     @classmethod
     @ANY_VALUES
@@ -76,10 +76,7 @@ class PairedSums:
     @ANY_VALUES
     def __add__(self, other: "PairedSums") -> "PairedSums":
         """Return the sums over the pairs of both."""
-        products = None
-        if self.products is not None and other.products is not None:
-            products = self.products + other.products
-        return PairedSums(self.q + other.q, self.y + other.y, products)
+        return PairedSums(self.q + other.q, self.y + other.y, self.products + other.products)
 
 
 def _total(values: _Values, channel_axis: int) -> Sums:

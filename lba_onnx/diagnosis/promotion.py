@@ -63,7 +63,7 @@ def promote_until(
 ) -> Promotion:
     """Find the fewest layers to leave in float32, or to give a wider family, until a condition holds.
 
-    Where `correct` corrected the converted model, each model tried is corrected too, by the same estimator, on the
+    Where `correct` corrected the converted model, each model tried is corrected too, by the same recipe, on the
     samples at hand. These run once for each model tried: about log2 of the number of layers, and one more for each
     layer that is promoted in between.
 
@@ -109,7 +109,7 @@ def _promote(trial: "_Trial", ordered: Sequence[str], wider: str | None) -> Prom
     names = trial.variants.specs
     if sorted(ordered) != sorted(names):
         raise ValueError(f"expected an order of all converted nodes, {sorted(names)}, got {sorted(ordered)}")
-    if trial.variants.is_corrected and trial.variants.estimator is None:
+    if trial.variants.is_corrected and trial.variants.recipe is None:
         _LOG.warning("the model's weights are not the reference's: promotion takes the reference's")
     enter_phase("promotions", "models")
     found = _search(trial, ordered)
@@ -160,15 +160,15 @@ class _Trial:
 
     def correct(self, model: "ModelSource", path: "str | os.PathLike[str] | None" = None) -> "onnx.ModelProto":
         """Return a converted model corrected as that of the user was; write it where there is a path."""
-        feeds, estimators = [dict(batch.feeds) for batch in self.batches], [self.variants.estimator or ""]
+        feeds, recipes = [dict(batch.feeds) for batch in self.batches], [self.variants.recipe or ""]
         with watched_by(None):  # its phases are those of one model tried
             execution = Execution(self._execution.providers)
-            return correct(model, feeds, estimators=estimators, execution=execution, model_output=path)[0]
+            return correct(model, feeds, recipes=recipes, execution=execution, model_output=path)[0]
 
     def run(self, promoted: Sequence[str]) -> Step:
         """Try the model with these nodes promoted."""
         model: ModelSource = self.variants.make(lambda name, _: self.spec(name, promoted))
-        if self.variants.estimator is not None and any(self.spec(name, promoted) for name in self.variants.specs):
+        if self.variants.recipe is not None and any(self.spec(name, promoted) for name in self.variants.specs):
             model = self.correct(model)
         candidate = make_session(model, providers=self._execution.providers)
         check_same_interface(self._reference, candidate)
@@ -220,7 +220,7 @@ def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") 
     variants = trial.variants
     said = {"condition": promotion.condition, "promoted": list(promotion.promoted), "wider": promotion.wider}
     provenance = {**variants.provenance, "promotion": said}
-    if variants.estimator is None or not promotion.specs:
+    if variants.recipe is None or not promotion.specs:
         convert(variants.reference, promotion.specs, model_output=path, provenance=provenance)
         return
     with scratch_folder() as folder:

@@ -12,8 +12,7 @@ from pathlib import Path
 import onnx
 
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.correction.correcting import CORRECTION_KEY
-from lba_onnx.correction.correction_report import NONE
+from lba_onnx.correction.correcting import corrected_by
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import drop_attributes
@@ -39,7 +38,7 @@ class Variants:
         op_types: Their standard operators, such as "Conv".
         reference: The float32 model: as given, or the converted model with all nodes back in float32.
         is_corrected: Whether the converted model has other weights than the reference.
-        estimator: What `correct` corrected the converted model by, as its metadata say; None where it did not.
+        recipe: What `correct` corrected the converted model by, as its metadata say; None where it did not.
         provenance: What the metadata say of the specs.
     """
 
@@ -51,16 +50,15 @@ class Variants:
             product.name: schema_of(product.site.node).replaces for product in converted_products(opened.proto)
         }
         self.provenance = read_json_entry(opened.proto, PROVENANCE_KEY)
-        estimator = read_json_entry(opened.proto, CORRECTION_KEY).get("estimator", NONE)
-        self.estimator: str | None = None if estimator == NONE else estimator
-        if self.estimator is not None and reference is None:
+        self.recipe = corrected_by(opened.proto)
+        if self.recipe is not None and reference is None:
             raise ModelError(
                 "expected the float32 reference beside a corrected model, whose weights are others, got none"
             )
         self._folder = folder
         self._count = 0
         self._base = _in_memory_or_in(opened if reference is None else self._convert(reference), folder)
-        self.is_corrected = self.estimator is not None or _differ(opened.proto, self._base.proto)
+        self.is_corrected = self.recipe is not None or _differ(opened.proto, self._base.proto)
         self.reference: ModelSource = self.make(lambda name, spec: None) if reference is None else reference
 
     def make(self, change: Change) -> "onnx.ModelProto | Path":

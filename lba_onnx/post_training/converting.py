@@ -20,7 +20,7 @@ import onnx
 from lba_onnx.arithmetic import parse_family
 from lba_onnx.calibration import calibrate
 from lba_onnx.calibration.methods import DEFAULT_METHOD, Method
-from lba_onnx.correction import CorrectionReport, correct
+from lba_onnx.correction import DEFAULT_EFFORT, CorrectionReport, correct
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.inputs import ModelInput, describe_inputs
@@ -57,6 +57,7 @@ def convert_with_data(
     *,
     method: str | Method | None = None,
     with_correction: bool = True,
+    effort: str = DEFAULT_EFFORT,
     metric: Metric | str | None = None,
     selection: Selection = Selection(),
     portable: bool = False,
@@ -76,6 +77,7 @@ def convert_with_data(
         spec: A family such as "M7E4", whose biases are chosen from the data; or what `convert` takes.
         method: How the biases of a family are chosen, as `calibrate` takes it; None for its default.
         with_correction: Whether to correct the converted model, as `lba_onnx.correct` does.
+        effort: How much the correction tries, as `lba_onnx.correct` takes it.
         metric: A function or "module:function", as `evaluate` takes it: methods that look at the output and the choice
             of the correction go by it, and the verdict tells its mean.
         selection: Which nodes to convert.
@@ -110,7 +112,7 @@ def convert_with_data(
         converted, report = stages.convert(chosen or spec, selection, portable)
         models, correction = {_CONVERTED: converted}, None
         if with_correction and report.converted:
-            models[_CORRECTED], correction = stages.correct(converted, samples.to_fit, **running)
+            models[_CORRECTED], correction = stages.correct(converted, samples.to_fit, effort=effort, **running)
         verdicts = _measure(model, models, samples, inputs, report, running)
         final = next(reversed(models))
         proto, path = stages.deliver(models[final], model_output)

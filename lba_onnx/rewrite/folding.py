@@ -51,10 +51,13 @@ class ChannelAffine:
     Attributes:
         scale: float32 [channels].
         offset: float32 [channels].
+        weights: What takes the place of the constant operand, scale included: float32 [rows, depth], [depth, columns]
+            or [filters, channels, *kernel], with three kernel axes; None where scaling is all.
     """
 
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,9 @@ def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> No
     edit = _Edit(FreshNames(model), Insertions())
     for name, affine in corrections.items():
         place = nodes[name]
-        if np.any(affine.scale != 1):
+        if affine.weights is not None:
+            _replace_weights(place, affine.weights, edit)
+        elif np.any(affine.scale != 1):
             _scale_weights(place, affine.scale, edit)
         if np.any(affine.offset != 0):
             _add_offset(place, affine.offset, edit)
@@ -187,6 +192,26 @@ def _scale_weights(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit)
     name = place.node.input[place.operand]
     factors = scale.reshape(_scale_shape(place, len(scale)))
     place.node.input[place.operand] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
+
+
+def _replace_weights(place: ScalableNode, weights: NDArray[np.float32], edit: _Edit) -> None:
+    name, values = place.node.input[place.operand], _as_stored(place, weights).astype(place.dtype)
+    owner, tensor = place.scope.owner(name), _tensor(place.scope, name)
+    if owner is not None and owner.uses(name) == 1 and tensor is not None and _dtype(tensor) == place.dtype:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    else:
+        place.node.input[place.operand] = _insert_constant(place, values, f"{name}_refitted", edit)
+
+
+def _as_stored(place: ScalableNode, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an operand as the node reads it: with its number of axes, and transposed where it transposes back."""
+    if place.node.op_type == "LbaConv":
+        return weights.reshape(*weights.shape[:2], *weights.shape[2:][5 - place.rank :])
+    if place.rank == 1:
+        return weights.reshape(-1)
+    is_transposed = bool(place.attributes.get(_TRANSPOSED[place.operand]))
+    stored = weights.T if is_transposed else weights
+    return np.ascontiguousarray(stored).reshape(*[1] * (place.rank - 2), *stored.shape)
 
 
 def _scale_shape(place: ScalableNode, channels: int) -> tuple[int, ...]:

@@ -1,0 +1,159 @@
+"""The correction of one layer, as a function of arrays.
+
+    x [groups, rows, depth]  w [groups, depth, channels]     rows that the layer meets, and its weights
+    y [groups, rows, channels]                               what it should give for them, before any bias
+    q = low(x, w)                                            what it gives in its accumulator
+
+    scale     w <- w * s[c]             s from q and y, by the recipe's estimator; then q anew
+    refit     w <- w + ridge(x, y - q)  what is left of the error, as far as it follows from x; then scale again
+    offset    mean of y - q             from the last q, so that it makes up for what the weights cannot
+
+Every step is followed by running the layer again in its accumulator: none of it rests on how a sum would change.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.correction.moments import ANY_VALUES, PairedSums
+from lba_onnx.correction.recipes import Recipe
+from lba_onnx.correction.ridge import ridge
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer and the rows to correct it by.
+
+    Attributes:
+        x: float32 [groups, rows, depth].
+        y: float32 [groups, rows, channels], what it should give.
+        weights: float32 [groups, depth, channels].
+        low: Returns what the layer gives for rows and weights, in its accumulator.
+        dtype: The type that the model keeps its weights in.
+        takes_offset: Whether it can add an offset to its channels.
+    """
+
+    x: Floats
+    y: Floats
+    weights: Floats
+    low: Callable[[Floats, Floats], Floats]
+    dtype: np.dtype[Any]
+    takes_offset: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCorrection:
+    """What becomes of a layer.
+
+    Attributes:
+        weights: float32 [groups, depth, channels], of values that the model's type of weights has.
+        offset: float32 [groups * channels].
+        scale: float32 [groups * channels], by which weights were multiplied in all, refits aside.
+        is_refitted: Whether weights moved beyond scales.
+    """
+
+    weights: Floats
+    offset: Floats
+    scale: Floats
+    is_refitted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Weights on the way, and what the layer gives with them."""
+
+    weights: Floats
+    q: Floats
+    scale: Floats
+    is_refitted: bool = False
+
+
+@ANY_VALUES
+def correct_layer(layer: Layer, q: Floats, recipe: Recipe) -> LayerCorrection:
+    """Correct a layer.
+
+    Args:
+        layer: The layer.
+        q: What it gives as it is, float32 [groups, rows, channels].
+        recipe: How.
+    """
+    layer, q = _usable(layer, q)
+    groups, _, channels = layer.weights.shape
+    state = _State(layer.weights, q, np.ones(groups * channels, np.float32))
+    if layer.x.shape[1]:
+        state = _scaled(layer, state, recipe)
+        for _ in range(recipe.rounds):
+            refitted = _refitted(layer, state, recipe)
+            if not _error(layer, refitted, recipe) < _error(layer, state, recipe):
+                break
+            state = refitted
+    return LayerCorrection(state.weights, _offset(layer, state.q, recipe), state.scale, state.is_refitted)
+
+
+def _usable(layer: Layer, q: Floats) -> tuple[Layer, Floats]:
+    """Leave out rows that hold what is not finite."""
+    finite = np.isfinite(layer.x).all((0, 2)) & np.isfinite(layer.y).all((0, 2)) & np.isfinite(q).all((0, 2))
+    if finite.all():
+        return layer, q
+    return replace(layer, x=layer.x[:, finite], y=layer.y[:, finite]), q[:, finite]
+
+
+def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
+    scale = recipe.estimator.scale(_sums(layer.y, state.q), layer.takes_offset)
+    factors = scale.reshape(len(layer.weights), 1, -1)
+    weights = _rounded(state.weights.astype(np.float64) * factors, layer)
+    return replace(state, weights=weights, q=layer.low(layer.x, weights), scale=state.scale * scale)
+
+
+def _refitted(layer: Layer, state: _State, recipe: Recipe) -> _State:
+    row_weights = _row_weights(layer.y) if recipe.weighs_rows else None
+    change = ridge(layer.x, layer.y - state.q, row_weights, is_centred=_has_offset(layer, recipe))
+    weights = _rounded(state.weights + change, layer)
+    return _scaled(layer, replace(state, weights=weights, q=layer.low(layer.x, weights), is_refitted=True), recipe)
+
+
+def _error(layer: Layer, state: _State, recipe: Recipe) -> float:
+    """Return the squared error, offsets aside."""
+    error = (layer.y - state.q).astype(np.float64)
+    if _has_offset(layer, recipe):
+        error = error - error.mean(1, keepdims=True)
+    if recipe.weighs_rows:
+        error = error * _row_weights(layer.y)[..., np.newaxis]
+    return float(np.square(error).sum())
+
+
+def _row_weights(y: Floats) -> NDArray[np.float64]:
+    """Return 1 / rms of each row, [groups, rows]; 0 for a row of zeros."""
+    rms = np.sqrt(np.square(y.astype(np.float64)).mean(2))
+    weights: NDArray[np.float64] = np.divide(1, rms, out=np.zeros_like(rms), where=rms > 0)
+    return weights
+
+
+def _offset(layer: Layer, q: Floats, recipe: Recipe) -> Floats:
+    if recipe.estimator.offset is None or not layer.takes_offset or not q.shape[1]:
+        return np.zeros(q.shape[0] * q.shape[2], np.float32)
+    return recipe.estimator.offset(_sums(layer.y, q))
+
+
+def _has_offset(layer: Layer, recipe: Recipe) -> bool:
+    return layer.takes_offset and recipe.estimator.offset is not None
+
+
+def _sums(y: Floats, q: Floats) -> PairedSums:
+    return PairedSums.of(_by_channel(q), _by_channel(y), -1)
+
+
+def _by_channel(values: Floats) -> Floats:
+    """Return [rows, groups * channels] of [groups, rows, channels]."""
+    by_channel: Floats = values.swapaxes(0, 1).reshape(values.shape[1], -1)
+    return by_channel
+
+
+def _rounded(weights: NDArray[np.float64], layer: Layer) -> Floats:
+    rounded: Floats = weights.astype(layer.dtype).astype(np.float32)
+    return rounded

@@ -1,0 +1,47 @@
+"""How layers are corrected: the recipes, by name. A new one is an entry here."""
+
+from dataclasses import dataclass
+
+from lba_onnx.correction.estimators import AFFINE, CHAIN, SCALE, Estimator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How each layer is corrected, in execution order.
+
+    Attributes:
+        name: What people call it.
+        help: What it does, in a few words.
+        estimator: Where scales and offsets come from.
+        follows_float32: Whether a layer should give what it gives in the float32 model, which undoes errors of earlier
+            layers, too; else the float32 dot products of its own inputs.
+        rounds: How often at most weights are refitted, as long as it helps; 0 for never.
+        weighs_rows: Whether each row of outputs counts the same, whatever its size.
+    """
+
+    name: str
+    help: str
+    estimator: Estimator
+    follows_float32: bool = False
+    rounds: int = 0
+    weighs_rows: bool = False
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("scale", "a scale per channel, of the layer's own inputs", SCALE),
+        Recipe("affine", "a scale and an offset per channel, of the layer's own inputs", AFFINE),
+        Recipe("chain", "the mean and deviation of each channel in float32", CHAIN, follows_float32=True),
+        Recipe("refit", "chain, and weights moved to meet float32", CHAIN, follows_float32=True, rounds=2),
+        Recipe("refit_rows", "scale, and weights moved, every row alike", SCALE, rounds=2, weighs_rows=True),
+    )
+}
+
+EFFORTS: dict[str, tuple[str, ...]] = {
+    "quick": ("scale", "chain"),
+    "default": ("refit", "refit_rows"),
+    "thorough": tuple(RECIPES),
+}
+"""How much is tried, by name, to the recipes."""
+DEFAULT_EFFORT = "default"

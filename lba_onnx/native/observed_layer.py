@@ -1,0 +1,234 @@
+"""An observed call seen as a layer: rows that meet weights.
+
+Arrays have an axis of groups in front, which is one long but in grouped convolutions:
+
+    x [groups, rows, depth]     w [groups, depth, channels]     y [groups, rows, channels]
+
+A row is what the weights of all channels are multiplied with: of a matrix product a row of the other operand, of a
+convolution the patch at an output position. Where the weights are the left operand, both are transposed: the products
+and the order of their sums stay.
+"""
+
+import ctypes
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.native.accumulators import accumulator_handle
+from lba_onnx.native.library import MatMulArgs, check, load_library
+from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul
+from lba_onnx.native.processors import thread_count
+
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+_FLOAT_BYTES = 4
+
+
+class ObservedLayer(ABC):
+    """A call as a layer; valid as long as the call."""
+
+    def __init__(self, call: ObservedCall) -> None:
+        self.call = call
+
+    @property
+    @abstractmethod
+    def row_count(self) -> int:
+        """How many rows there are."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Floats:
+        """The weights, float32 [groups, depth, channels]; a copy."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all matrices meet the same weights."""
+        return True
+
+    @abstractmethod
+    def operand(self, weights: Floats) -> Floats:
+        """Return weights as the operand has them: [rows, depth] or [depth, columns], or filters with three axes."""
+
+    @abstractmethod
+    def rows(self, numbers: Numbers) -> Floats:
+        """Return some rows, float32 [groups, rows, depth].
+
+        Args:
+            numbers: int64 [rows], which, from 0 up.
+        """
+
+    @abstractmethod
+    def outputs(self, numbers: Numbers) -> Floats:
+        """Return what the call has given for some rows, float32 [groups, rows, channels]."""
+
+    @abstractmethod
+    def compute(self, weights: Floats) -> Floats:
+        """Return the whole call's result with other weights, float32 in the shape of `call.y`."""
+
+
+def layer_of(call: ObservedCall, operand: int) -> ObservedLayer:
+    """Return a call as a layer.
+
+    Args:
+        call: A call whose weights are one matrix, or filters.
+        operand: Which operand holds the weights: 0 or 1.
+    """
+    if isinstance(call, ObservedConv):
+        return _ConvLayer(call)
+    if isinstance(call, ObservedMatMul):
+        return _MatMulLayer(call, operand)
+    raise TypeError(f"expected an observed product or convolution, got {type(call).__name__}")
+
+
+@dataclass(frozen=True)
+class _Strided:
+    """An operand of a matrix product: one matrix of a batch begins at each offset."""
+
+    address: int
+    offsets: Numbers
+    row_stride: int
+    depth_stride: int
+    shape: tuple[int, int]  # rows, depth
+
+    def matrix(self, index: int) -> Floats:
+        rows, depth = self.shape
+        extent = 1 + (rows - 1) * self.row_stride + (depth - 1) * self.depth_stride
+        start = self.address + int(self.offsets[index]) * _FLOAT_BYTES
+        flat = np.ctypeslib.as_array((ctypes.c_float * max(extent, 0)).from_address(start))
+        strides = (self.row_stride * _FLOAT_BYTES, self.depth_stride * _FLOAT_BYTES)
+        return np.lib.stride_tricks.as_strided(flat, self.shape, strides, writeable=False)
+
+
+class _MatMulLayer(ObservedLayer):
+    call: ObservedMatMul
+
+    def __init__(self, call: ObservedMatMul, operand: int) -> None:
+        super().__init__(call)
+        args = call.args
+        a = _Strided(args.a, call.a_offsets, args.a_row_stride, args.a_depth_stride, (args.rows, args.depth))
+        b = _Strided(args.b, call.b_offsets, args.b_column_stride, args.b_depth_stride, (args.columns, args.depth))
+        self._operand = operand
+        self._moving, self._fixed = (b, a) if operand == 0 else (a, b)
+
+    @property
+    def row_count(self) -> int:
+        return len(self._moving.offsets) * self._moving.shape[0]
+
+    @property
+    def weights(self) -> Floats:
+        weights: Floats = self._fixed.matrix(0).T.copy()[np.newaxis]
+        return weights
+
+    @property
+    def is_whole(self) -> bool:
+        return bool((self._fixed.offsets == self._fixed.offsets[0]).all())
+
+    def operand(self, weights: Floats) -> Floats:
+        matrix: Floats = weights[0].T if self._operand == 0 else weights[0]
+        return matrix
+
+    def rows(self, numbers: Numbers) -> Floats:
+        per_matrix = self._moving.shape[0]
+        found: Floats = np.empty((1, len(numbers), self._moving.shape[1]), np.float32)
+        for index in range(len(self._moving.offsets)):
+            first, last = np.searchsorted(numbers, (index * per_matrix, (index + 1) * per_matrix))
+            found[0, first:last] = self._moving.matrix(index)[numbers[first:last] - index * per_matrix]
+        return found
+
+    def outputs(self, numbers: Numbers) -> Floats:
+        y = self.call.y.swapaxes(1, 2) if self._operand == 0 else self.call.y
+        outputs: Floats = np.ascontiguousarray(y[np.divmod(numbers, self._moving.shape[0])])[np.newaxis]
+        return outputs
+
+    def compute(self, weights: Floats) -> Floats:
+        call, y = self.call, np.empty(self.call.y.shape, np.float32)
+        fixed, none = np.ascontiguousarray(weights[0]), np.zeros(len(call.y), np.int64)
+        args = MatMulArgs.from_buffer_copy(call.args)
+        args.a_offsets, args.b_offsets, args.y = call.a_offsets.ctypes.data, call.b_offsets.ctypes.data, y.ctypes.data
+        if self._operand == 0:
+            args.a, args.a_offsets, args.a_row_stride, args.a_depth_stride = _pointers(fixed, none)
+        else:
+            args.b, args.b_offsets, args.b_column_stride, args.b_depth_stride = _pointers(fixed, none)
+        check(load_library().lba_matmul(accumulator_handle(call.spec), args, thread_count(None), None))
+        return y
+
+
+def _pointers(fixed: Floats, offsets: Numbers) -> tuple[int, int, int, int]:
+    """Return address, offsets and strides (of channels, of depth) of weights [depth, channels]."""
+    return fixed.ctypes.data, offsets.ctypes.data, 1, fixed.shape[1]
+
+
+class _ConvLayer(ObservedLayer):
+    call: ObservedConv
+
+    @cached_property
+    def _positions(self) -> tuple[int, ...]:
+        return self.call.y.shape[2:]
+
+    @property
+    def _groups(self) -> int:
+        return int(self.call.args.groups)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.call.y) * math.prod(self._positions)
+
+    @property
+    def weights(self) -> Floats:
+        args = self.call.args
+        count = args.out_channels * self.call.depth
+        flat = np.ctypeslib.as_array((ctypes.c_float * count).from_address(args.w))
+        grouped = flat.reshape(self._groups, args.out_channels // self._groups, self.call.depth)
+        weights: Floats = grouped.swapaxes(1, 2).copy()
+        return weights
+
+    def operand(self, weights: Floats) -> Floats:
+        args = self.call.args
+        shape = (args.out_channels, args.in_channels // args.groups, *args.kernel)
+        filters: Floats = weights.swapaxes(1, 2).reshape(shape)
+        return filters
+
+    def rows(self, numbers: Numbers) -> Floats:
+        args, x = self.call.args, self.call.x
+        pads = [(0, 0), (0, 0), *zip(args.pads_begin, args.pads_end, strict=True)]
+        images, *places = np.unravel_index(numbers, (len(x), *self._positions))
+        found = np.empty((len(numbers), x.shape[1], *args.kernel), np.float32)
+        for image in np.unique(images):
+            padded = np.pad(x[image : image + 1], pads)[0]
+            mine = images == image
+            indexes = (slice(None), *_taps(args, [place[mine] for place in places]))
+            found[mine] = np.moveaxis(padded[indexes], 0, 1)
+        grouped = found.reshape(len(numbers), self._groups, self.call.depth)
+        rows: Floats = np.ascontiguousarray(grouped.swapaxes(0, 1))
+        return rows
+
+    def outputs(self, numbers: Numbers) -> Floats:
+        images, places = np.divmod(numbers, math.prod(self._positions))
+        flat = self.call.y.reshape(*self.call.y.shape[:2], -1)
+        found = flat[images, :, places].reshape(len(numbers), self._groups, -1)
+        outputs: Floats = np.ascontiguousarray(found.swapaxes(0, 1))
+        return outputs
+
+    def compute(self, weights: Floats) -> Floats:
+        y = np.empty(self.call.y.shape, np.float32)
+        filters = np.ascontiguousarray(weights.swapaxes(1, 2))
+        args = type(self.call.args).from_buffer_copy(self.call.args)
+        args.x, args.w, args.y = self.call.x.ctypes.data, filters.ctypes.data, y.ctypes.data
+        check(load_library().lba_conv(accumulator_handle(self.call.spec), args, thread_count(None), None))
+        return y
+
+
+def _taps(args: object, places: "list[NDArray[np.intp]]") -> "tuple[NDArray[np.intp], ...]":
+    """Return the indexes of the inputs of each position, which broadcast to [positions, *kernel]."""
+    indexes = []
+    for axis, place in enumerate(places):
+        taps = np.arange(args.kernel[axis]) * args.dilations[axis]  # type: ignore[attr-defined]
+        index = place[:, np.newaxis] * args.strides[axis] + taps  # type: ignore[attr-defined]
+        shape = [len(place), 1, 1, 1]
+        shape[1 + axis] = len(taps)
+        indexes.append(index.reshape(shape))
+    return tuple(indexes)

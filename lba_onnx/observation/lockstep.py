@@ -1,0 +1,140 @@
+"""Runs of converted models side by side, which wait for each other at every product.
+
+    batch 1, low bits   -> conv1 | -> conv2 | -> ...
+    batch 2, low bits   -> conv1 | -> conv2 |
+    batch 1, float32    -> conv1 | -> conv2 |        at each |, `visit` sees the calls of all runs
+
+A visitor sees one product on all samples at once, and what it writes into the results is what the runs go on with: no
+part of a model runs twice. What is alive at the cut stays in memory for all samples.
+
+Each run has a thread. Where runs take different ways (If, Loop), those that have come to the first product in the order
+of the model are visited, and then go on.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from lba_onnx.data.batches import Batch
+from lba_onnx.native import ObservedCall
+from lba_onnx.observation.observer import ObservingSession, observing_session
+from lba_onnx.rewrite.candidates import converted_products
+from lba_onnx.rewrite.model_files import OpenModel
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+Visit = Callable[[str, Sequence[Sequence[ObservedCall | None]]], None]
+"""Called with a product's key, and its calls: for each batch those of each model; None where a run took another way."""
+
+
+def run_in_lockstep(
+    models: Sequence[OpenModel], batches: Sequence[Batch], visit: Visit, providers: Sequence[str]
+) -> None:
+    """Run batches through models that have the same products, and visit each product once all runs have come to it.
+
+    Args:
+        models: Converted models; they differ in their accumulators.
+        batches: What each of them is fed.
+        visit: Called in this thread, product after product; a product in a loop is visited each time.
+        providers: onnxruntime's execution providers.
+
+    Raises:
+        DataError: A model does not run on a batch.
+        ModelError: A model cannot be read, or has no converted node.
+        BaseException: What `visit` raises, or a signal handler; all runs end before.
+    """
+    order = {product.name: place for place, product in enumerate(converted_products(models[0].proto))}
+    meeting = _Meeting()
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(observing_session(model, meeting.arrive, providers)) for model in models]
+        lanes = [_Lane(meeting, session, batch) for batch in batches for session in sessions]
+        try:
+            for lane in lanes:
+                lane.start()
+            _visit_all(meeting, lanes, len(sessions), order, visit)
+        finally:
+            meeting.dissolve()
+            for lane in lanes:
+                lane.join()
+
+
+def _visit_all(meeting: "_Meeting", lanes: "Sequence[_Lane]", models: int, order: dict[str, int], visit: Visit) -> None:
+    while arrived := meeting.wait_for(lanes):
+        key = min((call.node for call in arrived.values()), key=lambda name: order.get(name, len(order)))
+        calls = [call if call is not None and call.node == key else None for call in map(arrived.get, lanes)]
+        rows = [calls[start : start + models] for start in range(0, len(calls), models)]
+        visit(key, [row for row in rows if any(call is not None for call in row)])
+        meeting.release([lane for lane, call in zip(lanes, calls, strict=True) if call is not None])
+
+
+class _Lane(threading.Thread):
+    """One run of one batch."""
+
+    def __init__(self, meeting: "_Meeting", session: ObservingSession, batch: Batch) -> None:
+        super().__init__(name="lba_onnx-lane", daemon=True)
+        self.error: BaseException | None = None
+        self._meeting = meeting
+        self._session = session
+        self._batch = batch
+
+    def run(self) -> None:
+        try:
+            self._session.run(self._batch, [])
+        except BaseException as error:  # raised again in the thread that waits
+            self.error = error
+        self._meeting.leave(self)
+
+
+class _DissolvedError(Exception):
+    """Ends a run whose meeting is over."""
+
+
+@dataclass(eq=False)
+class _Meeting:
+    """Where runs wait; `arrived` and `left` change under the lock of `changed` only."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    arrived: dict[threading.Thread, ObservedCall] = field(default_factory=dict)
+    left: set[threading.Thread] = field(default_factory=set)
+    is_over: bool = False
+
+    def arrive(self, call: ObservedCall) -> None:
+        """Wait, in the thread of a run, until the call has been visited."""
+        lane = threading.current_thread()
+        with self.changed:
+            self.arrived[lane] = call
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: lane not in self.arrived or self.is_over)
+            if self.is_over:
+                raise _DissolvedError
+
+    def leave(self, lane: threading.Thread) -> None:
+        with self.changed:
+            self.left.add(lane)
+            self.changed.notify_all()
+
+    def wait_for(self, lanes: Sequence[_Lane]) -> dict[threading.Thread, ObservedCall]:
+        """Return the calls of all runs once each waits or has ended; none where all have.
+
+        Raises:
+            BaseException: What a run raised.
+        """
+        with self.changed:
+            while len(self.arrived) + len(self.left) < len(lanes):
+                self.changed.wait(_SECONDS_BETWEEN_LOOKS)  # so that signal handlers run
+            error = next((lane.error for lane in lanes if lane.error is not None), None)
+            if error is not None:
+                raise error
+            return dict(self.arrived)
+
+    def release(self, lanes: Sequence[threading.Thread]) -> None:
+        with self.changed:
+            for lane in lanes:
+                del self.arrived[lane]
+            self.changed.notify_all()
+
+    def dissolve(self) -> None:
+        with self.changed:
+            self.is_over = True
+            self.changed.notify_all()
