@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import lba_onnx
+from lba_onnx.arithmetic import as_spec
+from lba_onnx.correction.evening import evened
 from lba_onnx.correction.layer import Layer, correct_layer
 from lba_onnx.correction.recipes import RECIPES
 from lba_onnx.correction.ridge import ridge
@@ -22,7 +24,8 @@ def low(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def layer_of(x, weights, y=None, low=low, dtype=np.float32, takes_offset=True) -> Layer:
-    return Layer(x, x @ weights if y is None else y, weights, low, np.dtype(dtype), takes_offset)
+    wanted = x @ weights if y is None else y
+    return Layer(x, wanted, weights, low, np.dtype(dtype), takes_offset, as_spec(SPEC).additions(x.shape[2]))
 
 
 def squared_error(layer: Layer, weights: np.ndarray, offset: np.ndarray) -> float:
@@ -119,3 +122,42 @@ def test_ridge_leaves_groups_without_inputs_and_with_huge_ones_alone():
     x[1] *= np.float32(1e30)
     found = ridge(x, error, None, is_centred=False)
     assert not found[:2].any()
+
+
+@pytest.mark.parametrize(
+    ("spec", "depth", "expected"),
+    [
+        ("M4E5b12,chunk=none", 4, [[4, 3, 2, 1]]),
+        ("M4E5b12,chunk=4", 6, [[4, 3, 2, 1, 2, 1], [2, 2, 2, 2, 1, 1]]),
+        ("M4E5b12,chunk=2x2", 7, [[2, 1, 2, 1, 2, 1, 1], [2, 2, 1, 1, 2, 2, 1], [2, 2, 2, 2, 1, 1, 1]]),
+        ("M4E5b12,tree=4", 6, [[2, 2, 2, 2, 1, 1]]),
+        ("M4E5b12,tree=2,chunk=2", 6, [[2, 2, 1, 1, 1, 1], [2, 2, 2, 2, 1, 1]]),
+    ],
+)
+def test_additions_are_those_that_a_sum_still_goes_through(spec, depth, expected):
+    assert as_spec(spec).additions(depth).tolist() == expected
+
+
+@pytest.mark.parametrize("spec", ["M4E5b12,chunk=16", "M4E5b12,chunk=8x4", "M3E5b12,chunk=none", "M5E5b12,tree=4"])
+def test_evening_takes_away_what_depends_on_the_place_in_the_sum(spec):
+    """Truncation shrinks early products more than late ones; no factor for the whole sum undoes that."""
+    x, weights = np.abs(draw(1, 2000, 64)), draw(1, 64, 8, seed=1)
+
+    def in_spec(x, weights):
+        return lba_onnx.matmul(x, weights, spec)
+
+    q, wanted = in_spec(x, weights), x @ weights
+    scaled = q * ((q * wanted).sum(1, keepdims=True) / (q * q).sum(1, keepdims=True))
+    found = evened(x, weights, in_spec, as_spec(spec).additions(64))
+    left = float(np.square(in_spec(x, found) - wanted).sum())
+    assert left < 0.8 * float(np.square(scaled - wanted).sum())
+    factors = (found / weights)[0]
+    np.testing.assert_allclose(factors, factors[:, :1].repeat(8, 1), rtol=1e-5)  # the same for all channels
+    if spec == "M4E5b12,chunk=16":
+        assert (np.diff(factors[:, 0].reshape(4, 16), axis=1) < 0).all()
+
+
+def test_evening_leaves_sums_that_are_not_truncated_alone():
+    x, weights = draw(1, 300, 64), draw(1, 64, 8, seed=1)
+    assert evened(x, weights, np.matmul, as_spec("M4E5b12").additions(64)) is weights
+    assert evened(x, weights, np.matmul, np.zeros((0, 64), np.int64)) is weights

@@ -136,6 +136,17 @@ class Accumulator(ABC):
     def __str__(self) -> str:
         """Return the text that `registry.parse_accumulator` reads back as an equal accumulator."""
 
+    def additions(self, depth: int) -> NDArray[np.int64]:
+        """Return through how many rounded additions each product's share of the sum still goes, level by level.
+
+        Args:
+            depth: How many products there are.
+
+        Returns:
+            int64 [levels, depth]; no level where additions are exact, or the kind does not tell.
+        """
+        return np.zeros((0, depth), np.int64)
+
     def to_attributes(self, product: str = "") -> dict[str, str]:
         """Return the accumulator as attributes of a node.
 

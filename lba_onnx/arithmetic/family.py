@@ -59,6 +59,14 @@ class AccumulatorFamily(ABC):
     def __str__(self) -> str:
         """Return the text that `registry.parse_family` reads."""
 
+    def at_depth(self, depth: int) -> "AccumulatorFamily":
+        """Return the family of products of a depth, where the order of sums follows from that; itself by default.
+
+        Args:
+            depth: Products of a dot product; 0 where that is not known.
+        """
+        return self
+
     @property
     @abstractmethod
     def bits(self) -> str:

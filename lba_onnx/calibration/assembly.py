@@ -27,6 +27,7 @@ ONLY_ZEROS = "met only zeros: default spec"
 
 def assemble(
     request: Request,
+    settings: Settings,
     seen: DataSeen,
     chosen: Chosen,
     events: "dict[str, Statistics | None]",
@@ -36,12 +37,12 @@ def assemble(
 
     Args:
         request: What was asked for.
+        settings: The same, whatever the method, with the depths that the data have shown.
         seen: What the data pass left.
         chosen: The exponents chosen for each node.
         events: Each node's statistics of a run with these accumulators; None where it did not run.
         packages: Names of the packages whose versions matter.
     """
-    settings = request.settings
     specs = settings.specs(chosen.exponents)
     nodes = {name: _node(spec, seen.ranges[name], events[name], settings) for name, spec in specs.items()}
     texts = (outlier_warning(outlier, seen.ranges, specs, settings) for outlier in seen.outliers)

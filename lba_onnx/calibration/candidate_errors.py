@@ -77,9 +77,10 @@ class NodeErrors:
             return
         part = call.sample(int(_ALLOWANCE * call.products / len(self.candidates)), self.calls - 1)
         expected = _by_column(part, part.y)
+        family = settings.family.at_depth(part.depth)
         threads = 1 if part.products < _PRODUCTS_OF_ONE_THREAD else None
         for index, exponents in enumerate(self.candidates):
-            got = _by_column(part, part.compute(settings.family.with_exponents(exponents), threads))
+            got = _by_column(part, part.compute(family.with_exponents(exponents), threads))
             self.errors[index] += _relative_error(expected, got) * len(expected)
         self.positions += len(expected)
         self.spent += len(self.candidates) * (part.products + _PACKING * part.depth * expected.shape[1])

@@ -12,7 +12,7 @@ assembly   ->  Calibration    rates, notes and warnings
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lba_onnx.calibration.assembly import assemble, report
 from lba_onnx.calibration.calibration_result import Calibration
@@ -57,9 +57,10 @@ def calibrate_subject(
         DataError: The data do not fit the model, hold NaN or infinities, or are not those of the interrupted run.
     """
     seen = _see_data(subject, data, request, progress_file, progress)
-    chosen = request.method.choose(seen, subject, request.settings, progress)
-    events = count_events(subject, request.settings.specs(chosen.exponents), seen.counted)
-    result = assemble(request, seen, chosen, events, subject.packages)
+    settings = replace(request.settings, depths={n: found.depth for n, found in seen.ranges.items() if found})
+    chosen = request.method.choose(seen, subject, settings, progress)
+    events = count_events(subject, settings.specs(chosen.exponents), seen.counted)
+    result = assemble(request, settings, seen, chosen, events, subject.packages)
     progress_file.remove()
     report(result)
     return result

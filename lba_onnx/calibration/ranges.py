@@ -45,11 +45,13 @@ class NodeRange:
         outputs: Output values computed, over all its executions.
         sampled_outputs: Output values whose products and sums the histograms count.
         levels: Products first, the total last.
+        depth: Products of a dot product, the most where they differ; 0 where that is not known.
     """
 
     outputs: int
     sampled_outputs: int
     levels: tuple[LevelRange, ...]
+    depth: int = 0
 
     @classmethod
     def from_statistics(cls, statistics: "Statistics") -> "NodeRange":
@@ -58,7 +60,8 @@ class NodeRange:
 
         levels = ((level, Log2Histogram.from_counts(level.log2, LOG2_OFFSET)) for level in statistics.levels)
         kept = tuple(LevelRange(level.name, level.max_abs, counts) for level, counts in levels)
-        return cls(statistics.outputs, statistics.sampled_outputs, kept)
+        depth = statistics.levels[0].values // max(statistics.sampled_outputs, 1) if statistics.levels else 0
+        return cls(statistics.outputs, statistics.sampled_outputs, kept, depth)
 
     @classmethod
     def largest_of(cls, statistics: "Statistics") -> "NodeRange":
@@ -73,18 +76,20 @@ class NodeRange:
             ValueError: An entry is missing, no number of at least 0, or no histogram.
         """
         outputs, sampled_outputs = (_read_number(value, name, int) for name in _COUNTS)
-        return cls(outputs, sampled_outputs, tuple(_read_level(value, name) for name in _level_names(value)))
+        levels = tuple(_read_level(value, name) for name in _level_names(value))
+        return cls(outputs, sampled_outputs, levels, _read_number({"depth": 0, **value}, "depth", int))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; histograms as lists of [log2, count]."""
-        counts = {name: getattr(self, name) for name in _COUNTS}
+        counts = {name: getattr(self, name) for name in (*_COUNTS, "depth")}
         largest = {f"{_MAX_ABS}{level.name}": level.max_abs for level in self.levels}
         return {**counts, **largest, **{_histogram_key(level.name): level.log2.to_json() for level in self.levels}}
 
     def __add__(self, other: "NodeRange") -> "NodeRange":
         """Return what was seen in both."""
         levels = tuple(a + b for a, b in zip(self.levels, other.levels, strict=True))
-        return NodeRange(self.outputs + other.outputs, self.sampled_outputs + other.sampled_outputs, levels)
+        counts = self.outputs + other.outputs, self.sampled_outputs + other.sampled_outputs
+        return NodeRange(*counts, levels, max(self.depth, other.depth))
 
     @property
     def max_abs_product(self) -> float:

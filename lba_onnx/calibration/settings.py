@@ -1,7 +1,7 @@
 """What is asked of every calibration, and the accumulators that a choice of exponents means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents, as_spec
 
@@ -24,11 +24,17 @@ class Settings:
         family: The accumulators to choose from: all that differ in their biases.
         granularity: "layer", biases of each node's own; "model", the same for all.
         is_tied: Whether the products' bias follows from the sums' by the family's rule.
+        depths: How many products the dot products of each node have, where that is known.
     """
 
     family: AccumulatorFamily
     granularity: str = GRANULARITIES[0]
     is_tied: bool = False
+    depths: Mapping[str, int] = field(default_factory=dict)
+
+    def family_of(self, name: str) -> AccumulatorFamily:
+        """Return the accumulators to choose from for a node."""
+        return self.family.at_depth(self.depths.get(name, 0))
 
     @property
     def default(self) -> Exponents:
@@ -41,4 +47,4 @@ class Settings:
 
     def specs(self, choice: Mapping[str, Exponents]) -> Specs:
         """Return the accumulator of each node."""
-        return {name: as_spec(self.family.with_exponents(exponents)) for name, exponents in choice.items()}
+        return {name: as_spec(self.family_of(name).with_exponents(exponents)) for name, exponents in choice.items()}

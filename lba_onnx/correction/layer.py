@@ -4,6 +4,7 @@
     y [groups, rows, channels]                               what it should give for them, before any bias
     q = low(x, w)                                            what it gives in its accumulator
 
+    even      w <- w * f[k]             f makes up for the place k of a product in its sum (`evening`)
     scale     w <- w * s[c]             s from q and y, by the recipe's estimator; then q anew
     refit     w <- w + ridge(x, y - q)  what is left of the error, as far as it follows from x; then scale again
     offset    mean of y - q             from the last q, so that it makes up for what the weights cannot
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.correction.evening import evened
 from lba_onnx.correction.moments import ANY_VALUES, PairedSums
 from lba_onnx.correction.recipes import Recipe
 from lba_onnx.correction.ridge import ridge
@@ -36,6 +38,7 @@ class Layer:
         low: Returns what the layer gives for rows and weights, in its accumulator.
         dtype: The type that the model keeps its weights in.
         takes_offset: Whether it can add an offset to its channels.
+        additions: int64 [levels, depth], as `Accumulator.additions` returns.
     """
 
     x: Floats
@@ -44,6 +47,7 @@ class Layer:
     low: Callable[[Floats, Floats], Floats]
     dtype: np.dtype[Any]
     takes_offset: bool
+    additions: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,7 @@ class LayerCorrection:
     Attributes:
         weights: float32 [groups, depth, channels], of values that the model's type of weights has.
         offset: float32 [groups * channels].
-        scale: float32 [groups * channels], by which weights were multiplied in all, refits aside.
+        scale: float32 [groups * channels], by which weights were multiplied in all, other changes aside.
         is_refitted: Whether weights moved beyond scales.
     """
 
@@ -86,7 +90,7 @@ def correct_layer(layer: Layer, q: Floats, recipe: Recipe) -> LayerCorrection:
     groups, _, channels = layer.weights.shape
     state = _State(layer.weights, q, np.ones(groups * channels, np.float32))
     if layer.x.shape[1]:
-        state = _scaled(layer, state, recipe)
+        state = _scaled(layer, _evened(layer, state) if recipe.evens else state, recipe)
         for _ in range(recipe.rounds):
             refitted = _refitted(layer, state, recipe)
             if not _error(layer, refitted, recipe) < _error(layer, state, recipe):
@@ -101,6 +105,14 @@ def _usable(layer: Layer, q: Floats) -> tuple[Layer, Floats]:
     if finite.all():
         return layer, q
     return replace(layer, x=layer.x[:, finite], y=layer.y[:, finite]), q[:, finite]
+
+
+def _evened(layer: Layer, state: _State) -> _State:
+    found = evened(layer.x, state.weights, layer.low, layer.additions)
+    if found is state.weights:
+        return state
+    weights = _rounded(found, layer)
+    return replace(state, weights=weights, q=layer.low(layer.x, weights), is_refitted=True)
 
 
 def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
@@ -154,6 +166,6 @@ def _by_channel(values: Floats) -> Floats:
     return by_channel
 
 
-def _rounded(weights: NDArray[np.float64], layer: Layer) -> Floats:
+def _rounded(weights: NDArray[Any], layer: Layer) -> Floats:
     rounded: Floats = weights.astype(layer.dtype).astype(np.float32)
     return rounded

@@ -15,6 +15,7 @@ class Recipe:
         estimator: Where scales and offsets come from.
         follows_float32: Whether a layer should give what it gives in the float32 model, which undoes errors of earlier
             layers, too; else the float32 dot products of its own inputs.
+        evens: Whether weights make up for where in the sum their products stand.
         rounds: How often at most weights are refitted, as long as it helps; 0 for never.
         weighs_rows: Whether each row of outputs counts the same, whatever its size.
     """
@@ -23,6 +24,7 @@ class Recipe:
     help: str
     estimator: Estimator
     follows_float32: bool = False
+    evens: bool = False
     rounds: int = 0
     weighs_rows: bool = False
 
@@ -33,8 +35,8 @@ RECIPES: dict[str, Recipe] = {
         Recipe("scale", "a scale per channel, of the layer's own inputs", SCALE),
         Recipe("affine", "a scale and an offset per channel, of the layer's own inputs", AFFINE),
         Recipe("chain", "the mean and deviation of each channel in float32", CHAIN, follows_float32=True),
-        Recipe("refit", "chain, and weights moved to meet float32", CHAIN, follows_float32=True, rounds=2),
-        Recipe("refit_rows", "scale, and weights moved, every row alike", SCALE, rounds=2, weighs_rows=True),
+        Recipe("refit", "chain, and weights moved to meet float32", CHAIN, True, evens=True, rounds=2),
+        Recipe("refit_rows", "scale, and weights moved, rows alike", SCALE, evens=True, rounds=2, weighs_rows=True),
     )
 }
 

@@ -109,7 +109,7 @@ class _Sequence:
         def low(x: Floats, weights: Floats) -> Floats:
             return _dot_products(x, weights, spec)
 
-        layer = Layer(x, y, weights, low, node.dtype, node.takes_offset)
+        layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, spec.additions(x.shape[2]))
         found = correct_layer(layer, q, self._recipe)
         refitted = pairs[0][0].operand(found.weights).copy() if found.is_refitted else None
         return ChannelAffine(found.scale, found.offset, refitted), found.weights

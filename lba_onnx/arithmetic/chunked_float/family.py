@@ -1,18 +1,25 @@
-"""Chunked floats whose exponent biases are still free: `M7E4,chunk=32,round=nearest`."""
+"""Chunked floats whose exponent biases are still free: `M7E4,chunk=32,round=nearest`.
+
+`M7E4,chunk=root3` leaves the sizes of chunks to the depth of each product, too: three levels of chains, each about as
+long as the cube root of the depth (`at_depth`).
+"""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT
-from lba_onnx.arithmetic.chunked_float.order import product_bias
+from lba_onnx.arithmetic.chunked_float.order import MOST_LEVELS, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import read_family, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents, Knob
 from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
 from lba_onnx.arithmetic.grammar import SpecText, read_text
+
+_ROOT = re.compile(r"root(\d{1,4})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,20 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     Attributes:
         formats: Of products and of sums.
+        root: How many levels of chains a product's depth is spread over, with chunks of about that root of it; 0 where
+            the rules say the sizes of chunks.
     """
 
     formats: FormatFamily
+    root: int = 0
 
     def __post_init__(self) -> None:
         """Check the rules, and that they leave a bias to choose."""
         super().__post_init__()
+        if self.root and not 2 <= self.root <= MOST_LEVELS:
+            raise ValueError(f"expected chunk=root2 to chunk=root{MOST_LEVELS}, got chunk=root{self.root}")
+        if self.root and self.tree is not None:
+            raise ValueError(f"expected no tree beside chunk=root{self.root}, got tree={self.tree}")
         if self.has_infinity or self.has_subnormals:
             raise ValueError(
                 f"{self}: expected formats whose exponent bias is free; those with the codes of IEEE 754 have theirs"
@@ -36,15 +50,29 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
     @classmethod
     def read(cls, text: SpecText) -> "ChunkedFloatFamily":
         """Read a family from a text taken apart."""
-        rules = read_rules(text)
+        roots = [option for option in text.options if option.key == "chunk" and _ROOT.fullmatch(option.value)]
+        rules = read_rules(replace(text, options=tuple(option for option in text.options if option not in roots)))
+        root = int(roots[0].value.removeprefix("root")) if roots else 0
         try:
-            return cls(read_family(text), **rules.rules)
+            return cls(read_family(text), root, **rules.rules)
         except ValueError as error:
+            if roots:
+                raise text.error(str(error), roots[0].part) from None
             raise text.error(str(error), text.head) if rules.has_infinity or rules.has_subnormals else error from None
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
-        return f"{self.formats}{write_options(self)}"
+        chunks = f",chunk=root{self.root}" if self.root else ""
+        return f"{self.formats}{chunks}{write_options(self)}"
+
+    def at_depth(self, depth: int) -> "ChunkedFloatFamily":
+        """Return the family of products of a depth, whose chunks are of a size; 0 where the depth is not known."""
+        if not self.root:
+            return self
+        if not depth:
+            return replace(self, root=0)
+        size = max(2, round(depth ** (1 / self.root)))
+        return replace(self, root=0, chunk_size=size, outer_chunks=(size,) * (self.root - 2))
 
     @property
     def bits(self) -> str:
@@ -75,7 +103,8 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
     def described(self) -> dict[str, Any]:
         """Return bits and options as JSON values."""
         bits = {"mantissa_bits": self.formats.mantissa_bits, "exponent_bits": self.formats.exponent_bits}
-        return {**bits, **super().described()}
+        root = {"chunk_root": self.root} if self.root else {}
+        return {**bits, **super().described(), **root}
 
     def with_exponents(self, exponents: Exponents) -> str:
         """Return the text of the spec with these largest exponents, or with the nearest legal ones."""
@@ -135,4 +164,4 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def like(self, accumulator: Accumulator) -> "ChunkedFloatFamily":
         """Return the family with these bits and the rules of a spec."""
-        return replace(self, **read_rules(read_text(str(accumulator))).rules)
+        return replace(self, root=0, **read_rules(read_text(str(accumulator))).rules)

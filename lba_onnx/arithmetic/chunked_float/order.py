@@ -11,6 +11,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from lba_onnx.integers import as_integer
 
 DEFAULT_CHUNK_SIZE = 16
@@ -47,6 +50,24 @@ class SumOrder:
             tree is not None,
             bool(tree or chunk_sizes),
         )
+
+    def additions(self, depth: int) -> npt.NDArray[np.int64]:
+        """Return how many additions of each level of chains the sum that holds a product still goes through.
+
+        Args:
+            depth: How many products there are.
+
+        Returns:
+            int64 [levels of chains, depth], innermost first; those inside a tree are not counted.
+        """
+        place, size, levels = np.arange(depth), 1, []
+        for index, length in enumerate((*self.lengths, max(depth, 1)) if self.has_groups else self.lengths):
+            begin = place // length * length
+            end = np.minimum(begin + length, depth)
+            if index or not self.is_tree:
+                levels.append(-(-(end - begin) // size) - (place - begin) // size)
+            size = length
+        return np.array(levels, np.int64).reshape(len(levels), depth)
 
 
 def spans(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:

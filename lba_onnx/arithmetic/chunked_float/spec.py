@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, limits, losses
@@ -167,6 +170,10 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
             else HeldRange(name, str(held), held.smallest_kept(self.underflow), held.max_value)
             for name, held in formats.items()
         )
+
+    def additions(self, depth: int) -> NDArray[np.int64]:
+        """Return how many additions of each level of chains the sum that holds a product still goes through."""
+        return self.order(depth).additions(depth)
 
     def wide(self) -> "AccumulatorSpec":
         """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same order and underflow."""

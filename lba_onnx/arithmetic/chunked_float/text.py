@@ -138,6 +138,9 @@ def _read_option(option: Option, text: SpecText) -> dict[str, Any]:
         return {"rounding": Rounding.STOCHASTIC, "random_bits": int(stochastic[1])}
     if option.key == "seed" and _SEED.fullmatch(option.value):
         return {"seed": int(option.value)}
+    if option.key == "chunk" and option.value.startswith("root"):
+        problem = f"expected sizes of chunks such as chunk=16x8, got {option.part.text!r} (only calibration takes it)"
+        raise text.error(problem, option.part)
     choices = _CHOICES.get(option.key, {})
     if option.value in choices:
         name, value = choices[option.value]

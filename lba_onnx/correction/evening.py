@@ -1,0 +1,67 @@
+"""Weights that make up for where in a sum their products stand.
+
+A product that enters a chain early goes through more additions than a late one, and every truncated addition takes
+about the same share c of the sum away. So the k-th product shrinks by about exp(-c * t[k]), where t[k] is the number
+of additions that it still goes through: with chunks of 16 and 4 mantissa bits the first by a third, the last by a
+fiftieth. No scale of the whole sum undoes that, but weights do:
+
+    w[k] <- w[k] * exp(a + c_1 * t_1[k] + c_2 * t_2[k] + ...)        a t and a c for each level of chains
+
+The few numbers are the same for all channels of a layer, so that hardly any data find them: least squares of
+the error over what each level's products sum up to. Further rounds start from what the ones before have left, as long
+as that helps.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+_ROUNDS = 5
+_MAX_ROWS = 3000
+_ENOUGH = 0.95  # of the squared error: what takes less away is not worth other weights
+_LEAST_LOG, _LARGEST_LOG = -1.0, 1.5  # of a factor
+_RIDGE = 1e-9
+
+
+def evened(x: Floats, weights: Floats, low: Callable[[Floats, Floats], Floats], additions: NDArray[np.int64]) -> Floats:
+    """Return weights whose sums, in the accumulator, come closest to the float32 sums of the weights given.
+
+    Args:
+        x: float32 [groups, rows, depth].
+        weights: float32 [groups, depth, channels].
+        low: Returns what the layer gives for rows and weights, in its accumulator.
+        additions: int64 [levels, depth], as `Accumulator.additions` returns.
+    """
+    levels = [level for level in additions if np.ptp(level) > 0]
+    if not levels or not x.shape[1]:
+        return weights
+    x = x[:, :: -(-x.shape[1] // _MAX_ROWS)]
+    wanted = x @ weights
+    size = np.sqrt(np.square(wanted, dtype=np.float64).mean(1, keepdims=True))
+    even = np.divide(1, size, out=np.zeros_like(size), where=size > 0)  # each channel counts the same
+    best, least = weights, np.inf
+    tried = weights
+    for _ in range(_ROUNDS + 1):
+        given = low(x, tried)
+        error = (wanted - given) * even
+        squared = float(np.square(error).sum())
+        if not squared < _ENOUGH * least:
+            break
+        best, least = tried, squared
+        terms = [given, *(x @ (tried * level[:, np.newaxis].astype(np.float32)) for level in levels)]
+        solution = _least_squares([term * even for term in terms], error)
+        logs = solution[0] + (solution[1:, np.newaxis] * levels).sum(0)
+        factors = np.exp(np.clip(logs, _LEAST_LOG, _LARGEST_LOG))
+        tried = (tried * factors[:, np.newaxis]).astype(np.float32)
+    return best
+
+
+def _least_squares(terms: Sequence[NDArray[np.float64]], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much of each term adds up to what is wanted."""
+    matrix = np.stack([term.ravel() for term in terms], 1)
+    gram = matrix.T @ matrix
+    ridge = _RIDGE * np.trace(gram) * np.eye(len(gram))
+    solution: NDArray[np.float64] = np.linalg.lstsq(gram + ridge, matrix.T @ wanted.ravel(), rcond=None)[0]
+    return solution
