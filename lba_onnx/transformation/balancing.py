@@ -1,0 +1,173 @@
+"""Balancing: channels between two layers scaled by powers of two, so that those of the first layer are of one size.
+
+    h[c] = sum_k W[c, k] x[k] + b[c]        ->  W[c, :] s[c], b[c] s[c]
+    y = sum_c V[:, c] f(h[c])               ->  V[:, c] / s[c]             where f(s h) = s f(h) for s > 0
+
+One accumulator format serves all channels of a layer, so a channel whose sums are a hundredth of the largest loses
+seven of its bits. The second layer's products V[:, c] f(h[c]) are the same numbers before and after: what the first
+layer gains costs nothing there. Cross-layer equalization (Nagel et al. 2019) also weighs the second layer's ranges,
+which matters where activations are stored in few bits; here they are not.
+
+s[c] = 2^e is exact in float32. e brings the norm of the filter W[c, :] within a factor of sqrt(2) of the largest.
+
+Requires that each value between the layers is read once. Ensures that every node stays, and that outputs are the same
+bits unless a value falls out of float32's normal range.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from lba_onnx.transformation.channels import ChannelLayer, as_channel_layer
+from lba_onnx.transformation.graph import ModelGraph, Use, called, is_standard
+from lba_onnx.transformation.transformation import Found, Refusal, Transformation
+
+MAX_EXPONENT = 8
+"""Channels are raised by at most 2^8: one that is all but zero is not brought to the others' size."""
+
+_LABEL = "balanced"
+_HOMOGENEOUS = (
+    "Relu", "LeakyRelu", "PRelu", "Abs", "Identity", "Dropout", "MaxPool", "AveragePool", "GlobalAveragePool",
+    "GlobalMaxPool",
+)  # fmt: skip
+_SATURATING = ("Clip",)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two layers and the channels between them.
+
+    Attributes:
+        first: The layer that makes the channels.
+        second: The layer that reads them.
+        added: Uses of constants that are added to the channels on the way.
+    """
+
+    first: ChannelLayer
+    second: ChannelLayer
+    added: tuple[Use, ...]
+
+    def __str__(self) -> str:
+        """Say what it is."""
+        return f"{self.first.outputs} channels from {called(self.first.node)} to {called(self.second.node)}"
+
+
+class Balancing(Transformation):
+    """Balances the channels between consecutive layers."""
+
+    name = "balancing"
+    tolerance = 0.0
+
+    def find(self, graph: ModelGraph) -> Found:
+        """Return the pairs of layers, and the layers whose channels cannot be scaled."""
+        looked_at = [_pair(graph, layer) for layer in _layers(graph)]
+        refusals = tuple(found for found in looked_at if isinstance(found, Refusal))
+        return Found(tuple(found for found in looked_at if isinstance(found, Pair)), refusals)
+
+    def apply(self, graph: ModelGraph, places: Sequence[Any]) -> None:
+        """Balance pairs, in the order of the graph."""
+        for pair in places:
+            exponents = balancing_exponents(pair.first.read(graph))
+            if not exponents.any():
+                continue
+            scales = np.ldexp(np.float32(1), exponents)
+            pair.first.scale_outputs(graph, scales, _LABEL)
+            for use in pair.added:
+                _scale_added(graph, use, scales, pair.first)
+            pair.second.scale_inputs(graph, 1 / scales, _LABEL)
+
+
+def balancing_exponents(filters: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return by which powers of two to raise channels.
+
+    Args:
+        filters: float32 [channels, values of a filter].
+
+    Returns:
+        Exponents from 0 to MAX_EXPONENT [channels]; 0 for channels that are zero or not finite.
+    """
+    norms = np.sqrt(np.square(filters, dtype=np.float64).sum(1))
+    is_usable = np.isfinite(norms) & (norms > 0)
+    if not is_usable.any():
+        return np.zeros(len(filters), np.int64)
+    ratios = norms[is_usable].max() / np.where(is_usable, norms, norms[is_usable].max())
+    exponents: NDArray[np.int64] = np.clip(np.rint(np.log2(ratios)), 0, MAX_EXPONENT).astype(np.int64)
+    return exponents
+
+
+def _layers(graph: ModelGraph) -> Iterator[ChannelLayer]:
+    for node in graph.nodes:
+        layer = as_channel_layer(graph, node)
+        if isinstance(layer, ChannelLayer):
+            yield layer
+
+
+def _pair(graph: ModelGraph, first: ChannelLayer) -> Pair | Refusal:
+    """Follow the output of a layer to the next one."""
+    node, is_flat = first.node, False
+    added: list[Use] = []
+    while True:
+        use = graph.only_use(node.output[0])
+        if use is None:
+            return _read_elsewhere(graph, first, node.output[0])
+        node = use.node
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            return _joined(graph, first, use, tuple(added), is_flat)
+        constant = _constant_beside(graph, use)
+        if is_standard(node, "Add") and constant is not None and first.takes_vector(graph.vector(constant.value)):
+            added.append(constant)
+        elif is_standard(node, "Flatten") and first.axis == 1:
+            is_flat = True
+        elif not _is_homogeneous(graph, use):
+            return Refusal(called(first.node), _obstacle(node))
+
+
+def _read_elsewhere(graph: ModelGraph, first: ChannelLayer, value: str) -> Refusal:
+    if value in graph.outputs:
+        return Refusal(called(first.node), f"its channels are the graph's output {value!r}")
+    readers = ", ".join(called(use.node) for use in graph.uses(value)) or "nothing"
+    return Refusal(called(first.node), f"its channels are read by {readers}, expected one reader")
+
+
+def _obstacle(node: onnx.NodeProto) -> str:
+    if node.op_type in _SATURATING:
+        return f"{called(node)} saturates all channels at the same value"
+    return f"{called(node)} does not scale with its input"
+
+
+def _is_homogeneous(graph: ModelGraph, use: Use) -> bool:
+    node = use.node
+    if is_standard(node, *_HOMOGENEOUS):
+        return use.index == 0
+    return is_standard(node, "Mul") and node.input[0] != node.input[1]  # the other factor does not see the scale
+
+
+def _constant_beside(graph: ModelGraph, use: Use) -> Use | None:
+    if len(use.node.input) != 2:
+        return None
+    other = Use(use.node, 1 - use.index)
+    return None if graph.vector(other.value) is None else other
+
+
+def _joined(graph: ModelGraph, first: ChannelLayer, use: Use, added: tuple[Use, ...], is_flat: bool) -> Pair | Refusal:
+    second = as_channel_layer(graph, use.node)
+    if isinstance(second, str):
+        return Refusal(called(first.node), second)
+    is_aligned = second.axis == first.axis or is_flat
+    if use.index or not is_aligned or not _fits(first, second, is_flat):
+        return Refusal(called(first.node), f"{called(use.node)} does not read its channels as channels")
+    return Pair(first, second, added)
+
+
+def _fits(first: ChannelLayer, second: ChannelLayer, is_flat: bool) -> bool:
+    return second.inputs % first.outputs == 0 if is_flat else second.inputs == first.outputs
+
+
+def _scale_added(graph: ModelGraph, use: Use, scales: NDArray[np.float32], first: ChannelLayer) -> None:
+    values = graph.vector(use.value)
+    assert values is not None  # as `find` has seen
+    graph.replace(use, first.scaled_vector(values, scales), _LABEL)
