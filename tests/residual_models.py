@@ -1,4 +1,4 @@
-"""Small transformers as graphs: normalizations fused and decomposed, attention left out, residual streams as they are."""
+"""Small transformers as graphs: normalizations fused and decomposed, residual streams whole, attention left out."""
 
 from dataclasses import dataclass, field
 

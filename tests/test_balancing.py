@@ -14,9 +14,9 @@ ROWS = {"x": np.random.default_rng(2).standard_normal((7, 12)).astype(np.float32
 
 
 def uneven(graph, *shape, name=None):
-    """Return weights whose outputs, on the first axis, are of sizes from 1 to a thousandth."""
+    """Return weights whose outputs, on the first axis, are of sizes from 1 to a hundredth."""
     values = graph.rng.standard_normal(shape, np.float32)
-    scales = np.logspace(0, -3, shape[0]).astype(np.float32)
+    scales = np.logspace(0, -2, shape[0]).astype(np.float32)
     return graph.constant(values * scales.reshape(-1, *[1] * (len(shape) - 1)), name)
 
 
@@ -72,7 +72,7 @@ def test_convolutions_give_the_same_bits(between):
         "Gemm 'classifier': its channels are the graph's output 'classifier'"
     ]
     values = weights_of(transformed)
-    assert all(spread(values[name]) < 12 for name in ("w1", "w2", "w3"))
+    assert all(spread(values[name]) < 3 for name in ("w1", "w2", "w3"))
 
 
 def test_weights_change_by_powers_of_two_only():
@@ -168,15 +168,10 @@ def test_exponents_bring_filters_within_a_factor_of_two():
 def test_what_falls_out_of_range_is_not_done():
     graph = Graph()
     first = np.eye(12, dtype=np.float32)
-    first[1] *= np.float32(2.0**-100)
-    second = graph.weights(12, 3)
-    big = {"x": np.full((4, 12), 2.0**126, np.float32)}
-    big["x"][:, 1] = 2.0**122
     first[1, 1] = 0.01
-    y = graph.add("MatMul", ["x", graph.constant(first.T.copy())], "first")
-    y = graph.add("Add", [y, graph.constant(np.full(12, 2.0**123, np.float32))])
-    model = finish(graph, graph.add("MatMul", [y, second]), big)
-    transformed, report = transform(model, big, ["balancing"])
+    y = graph.add("MatMul", ["x", graph.constant(first)], "first")
+    y = graph.add("Add", [y, graph.constant(np.full(12, 2.0**126, np.float32))])  # 2^7 times that is none
+    model = finish(graph, graph.add("MatMul", [y, graph.weights(12, 3)]), ROWS)
+    transformed, report = transform(model, ROWS, ["balancing"])
     assert not report.done and "not equal" in report.summary()
-    assert weights_of(transformed).keys() == weights_of(model).keys()
     assert all(np.array_equal(value, weights_of(model)[name]) for name, value in weights_of(transformed).items())

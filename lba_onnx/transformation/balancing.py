@@ -26,8 +26,8 @@ from lba_onnx.transformation.channels import ChannelLayer, as_channel_layer
 from lba_onnx.transformation.graph import ModelGraph, Use, called, is_standard
 from lba_onnx.transformation.transformation import Found, Refusal, Transformation
 
-MAX_EXPONENT = 8
-"""Channels are raised by at most 2^8: one that is all but zero is not brought to the others' size."""
+MAX_EXPONENT = 16
+"""Channels are raised by at most 2^16: what is all but zero is not brought to the others' size."""
 
 _LABEL = "balanced"
 _HOMOGENEOUS = (
@@ -72,13 +72,9 @@ class Balancing(Transformation):
         """Balance pairs, in the order of the graph."""
         for pair in places:
             exponents = balancing_exponents(pair.first.read(graph))
-            if not exponents.any():
-                continue
-            scales = np.ldexp(np.float32(1), exponents)
-            pair.first.scale_outputs(graph, scales, _LABEL)
-            for use in pair.added:
-                _scale_added(graph, use, scales, pair.first)
-            pair.second.scale_inputs(graph, 1 / scales, _LABEL)
+            if exponents.any():
+                with np.errstate(over="ignore", under="ignore"):  # outputs then differ, and nothing is done
+                    _balance(graph, pair, exponents)
 
 
 def balancing_exponents(filters: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -97,6 +93,14 @@ def balancing_exponents(filters: NDArray[np.float32]) -> NDArray[np.int64]:
     ratios = norms[is_usable].max() / np.where(is_usable, norms, norms[is_usable].max())
     exponents: NDArray[np.int64] = np.clip(np.rint(np.log2(ratios)), 0, MAX_EXPONENT).astype(np.int64)
     return exponents
+
+
+def _balance(graph: ModelGraph, pair: Pair, exponents: NDArray[np.int64]) -> None:
+    scales = np.ldexp(1.0, exponents).astype(np.float32)
+    pair.first.scale_outputs(graph, scales, _LABEL)
+    for use in pair.added:
+        _scale_added(graph, use, scales, pair.first)
+    pair.second.scale_inputs(graph, np.float32(1) / scales, _LABEL)
 
 
 def _layers(graph: ModelGraph) -> Iterator[ChannelLayer]:
