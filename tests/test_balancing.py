@@ -140,7 +140,7 @@ def test_a_value_with_two_readers_is_refused():
     z = graph.add("MatMul", [y, graph.weights(12, 12)], "second")
     found = refusals(finish(graph, graph.add("Add", [y, z], "sum"), ROWS))
     assert found["MatMul 'first'"] == "its channels are read by MatMul 'second', Add 'sum', expected one reader"
-    assert found["MatMul 'second'"] == "Add 'sum' does not scale with its input"
+    assert found["MatMul 'second'"] == "Add 'sum' adds values that are not scaled with them"
 
 
 def test_a_layer_without_constant_weights_is_refused():

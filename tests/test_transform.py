@@ -48,8 +48,15 @@ def test_what_is_not_equal_is_not_done(spoil):
 def test_the_next_transformation_goes_on_from_what_was_kept(spoil):
     transformed, report = lba_onnx.transform(pre_norm(has_bias=True), ids(), ["spoil", "rotation", "balancing"])
     assert report.done == ("rotation", "balancing")
-    assert json.loads(transformed.metadata_props[0].value) == ["rotation", "balancing"]
+    assert json.loads(transformed.metadata_props[0].value) == {"done": ["rotation", "balancing"]}
     assert report.to_json()["transformations"][0]["refusals"] == [{"node": "head", "reason": "is left"}]
+
+
+def test_a_model_remembers_what_was_done_before():
+    rotated, _ = lba_onnx.transform(pre_norm(), ids(), ["rotation"])
+    again, report = lba_onnx.transform(rotated, ids(), ["rotation", "balancing"])
+    assert report.done == ("rotation", "balancing")
+    assert json.loads(again.metadata_props[0].value) == {"done": ["rotation", "rotation", "balancing"]}
 
 
 def test_the_model_that_is_given_stays():

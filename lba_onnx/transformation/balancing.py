@@ -23,7 +23,7 @@ import onnx
 from numpy.typing import NDArray
 
 from lba_onnx.transformation.channels import ChannelLayer, as_channel_layer
-from lba_onnx.transformation.graph import ModelGraph, Use, called, is_standard
+from lba_onnx.transformation.graph import ModelGraph, Use, attribute, called, is_standard
 from lba_onnx.transformation.transformation import Found, Refusal, Transformation
 
 MAX_EXPONENT = 16
@@ -124,7 +124,7 @@ def _pair(graph: ModelGraph, first: ChannelLayer) -> Pair | Refusal:
         constant = _constant_beside(graph, use)
         if is_standard(node, "Add") and constant is not None and first.takes_vector(graph.vector(constant.value)):
             added.append(constant)
-        elif is_standard(node, "Flatten") and first.axis == 1:
+        elif is_standard(node, "Flatten") and first.axis == 1 and attribute(node, "axis", 1) == 1:
             is_flat = True
         elif not _is_homogeneous(graph, use):
             return Refusal(called(first.node), _obstacle(node))
@@ -138,6 +138,8 @@ def _read_elsewhere(graph: ModelGraph, first: ChannelLayer, value: str) -> Refus
 
 
 def _obstacle(node: onnx.NodeProto) -> str:
+    if is_standard(node, "Add"):
+        return f"{called(node)} adds values that are not scaled with them"
     if node.op_type in _SATURATING:
         return f"{called(node)} saturates all channels at the same value"
     return f"{called(node)} does not scale with its input"

@@ -26,7 +26,7 @@ from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import runnable
-from lba_onnx.rewrite.provenance import set_metadata
+from lba_onnx.rewrite.provenance import read_json_entry, set_metadata
 from lba_onnx.session import make_session
 from lba_onnx.transformation.graph import ModelGraph, check_float32
 from lba_onnx.transformation.registry import TRANSFORMATIONS, load
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _MAX_SAMPLES = 16
 METADATA_KEY = "lba_onnx.transformations"
+"""The entry of metadata_props that says which transformations a model has: a JSON object, {"done": ["rotation"]}."""
 
 
 def transform(
@@ -90,7 +91,7 @@ def transform(
             _LOG.info("%s", entry)
     report = TransformationReport(tuple(entries))
     opened = current.opened
-    set_metadata(opened.proto, METADATA_KEY, json.dumps(list(report.done)))
+    _write_metadata(opened.proto, report)
     return deliver(opened, _output(opened, model_output)), report
 
 
@@ -159,6 +160,12 @@ def _copy(opened: OpenModel) -> OpenModel:
     copy = OpenModel(onnx.ModelProto(), opened.path)
     copy.proto.CopyFrom(opened.proto)
     return copy
+
+
+def _write_metadata(model: onnx.ModelProto, report: TransformationReport) -> None:
+    """Add what was done to what a model says has been done to it."""
+    before = read_json_entry(model, METADATA_KEY).get("done", [])
+    set_metadata(model, METADATA_KEY, json.dumps({"done": [*before, *report.done]}))
 
 
 def _output(opened: OpenModel, model_output: str | os.PathLike[str] | None) -> ModelFile | None:
