@@ -75,12 +75,17 @@ def fused_rms_norm(graph, x):
     return graph.add("SimplifiedLayerNormalization", [x, graph.vector()], axis=-1, epsilon=1e-5)
 
 
+def standard_rms_norm(graph, x):
+    return graph.add("RMSNormalization", [x, graph.vector()], axis=-1)
+
+
 NORMS = {
     "rms": rms_norm,
     "reciprocal": lambda graph, x: rms_norm(graph, x, is_reciprocal=True),
     "layer": layer_norm,
     "fused layer": fused_layer_norm,
     "fused rms": fused_rms_norm,
+    "standard rms": standard_rms_norm,
 }
 
 
@@ -97,7 +102,7 @@ def feed_forward(graph, x, *, has_bias=True):
     return graph.add("MatMul", [graph.add("Relu", [up]), graph.weights(INNER, HIDDEN)], f"down_{len(graph.nodes)}")
 
 
-def pre_norm(norm="rms", *, blocks=2, is_tied=False, has_bias=True, has_positions=True):
+def pre_norm(norm="rms", *, blocks=2, is_tied=False, has_bias=True, has_positions=True, opset=17):
     """A pre-norm transformer without attention: embedding, blocks, final norm, head."""
     graph = Graph()
     x = graph.add("Gather", [embedding(graph), "ids"], "embedding")
@@ -108,7 +113,7 @@ def pre_norm(norm="rms", *, blocks=2, is_tied=False, has_bias=True, has_position
         x = graph.add("Add", [x, graph.add("Add", [added, graph.vector()]) if has_bias else added])
     last = NORMS[norm](graph, x)
     head = graph.add("Transpose", ["table"], perm=[1, 0]) if is_tied else graph.weights(HIDDEN, TOKENS)
-    return graph.model(graph.add("MatMul", [last, head], "logits"))
+    return graph.model(graph.add("MatMul", [last, head], "logits"), opset=opset)
 
 
 def gemm_pre_norm():
@@ -125,17 +130,18 @@ def gemm_pre_norm():
     return graph.model(y, inputs=[ids])
 
 
-def skip_pre_norm():
+def skip_pre_norm(is_centred=False):
     """Residual additions and norms in one operator of com.microsoft."""
+    op_type = "SkipLayerNormalization" if is_centred else "SkipSimplifiedLayerNormalization"
     graph = Graph()
     x = graph.add("Gather", [embedding(graph), "ids"], "embedding")
-    y = feed_forward(graph, fused_rms_norm(graph, x), has_bias=False)
+    y = feed_forward(graph, (fused_layer_norm if is_centred else fused_rms_norm)(graph, x), has_bias=False)
     for _ in range(2):
-        inputs = [y, x, graph.vector(), graph.vector()]
-        skip = graph.add("SkipSimplifiedLayerNormalization", inputs, outputs=4, domain="com.microsoft", epsilon=1e-5)
+        inputs = [y, x, *[graph.vector() for _ in range(3 if is_centred else 2)]]
+        skip = graph.add(op_type, inputs, outputs=4, domain="com.microsoft", epsilon=1e-5)
         graph.nodes[-1].output[1], graph.nodes[-1].output[2] = "", ""
         y, x = feed_forward(graph, skip[0], has_bias=False), skip[3]
-    skip = graph.add("SkipSimplifiedLayerNormalization", [y, x, graph.vector()], "last", domain="com.microsoft")
+    skip = graph.add(op_type, [y, x, graph.vector()], "last", domain="com.microsoft")
     return graph.model(graph.add("MatMul", [skip, graph.weights(HIDDEN, TOKENS)], "logits"))
 
 

@@ -1,7 +1,6 @@
 """Transforms float32 models: finds, applies, verifies, and keeps what is equal.
 
-model --> copy --> find, apply --> run both on samples --> equal: go on with the copy
--> not equal: go on with the model
+model --> copy --> find, apply --> run both on samples --> equal: go on with the copy, else with the model
 """
 
 import json
