@@ -5,9 +5,12 @@ import onnx
 import pytest
 from residual_models import Graph, weights_of
 
+from lba_onnx import Execution, Samples, calibrate, compare, convert
+from lba_onnx.rewrite.model_files import OpenModel
 from lba_onnx.session import make_session
 from lba_onnx.transformation import find, transform
 from lba_onnx.transformation.balancing import MAX_EXPONENT, balancing_exponents
+from lba_onnx.transformation.channel_ranges import channel_ranges
 
 IMAGES = {"x": np.random.default_rng(2).standard_normal((3, 5, 9, 9)).astype(np.float32)}
 ROWS = {"x": np.random.default_rng(2).standard_normal((7, 12)).astype(np.float32)}
@@ -34,8 +37,12 @@ def balanced(model, feeds):
     return transformed, entry
 
 
-def spread(values):
-    sizes = np.sqrt(np.square(values, dtype=np.float64).reshape(len(values), -1).sum(1))
+def spread(model, name):
+    """How many times larger the largest sums of a convolution's channels are than the smallest."""
+    node = next(node for node in model.graph.node if node.name == name)
+    bias = weights_of(model)[node.input[2]] if len(node.input) > 2 else 0.0
+    found = channel_ranges(OpenModel(model, None), {node.output[0]: 1}, Samples(IMAGES), Execution())
+    sizes = found[node.output[0]].largest(bias)
     return sizes.max() / sizes.min()
 
 
@@ -71,8 +78,9 @@ def test_convolutions_give_the_same_bits(between):
     assert [str(refusal) for refusal in entry.refusals] == [
         "Gemm 'classifier': its channels are the graph's output 'classifier'"
     ]
-    values = weights_of(transformed)
-    assert all(spread(values[name]) < 3 for name in ("w1", "w2", "w3"))
+    names = ("conv1", "depthwise", "grouped")
+    assert all(spread(transformed, name) < 2.01 for name in names)
+    assert all(spread(convolutions(*BETWEEN[between]), name) > 20 for name in names)
 
 
 def test_weights_change_by_powers_of_two_only():
@@ -120,6 +128,22 @@ def test_one_factor_of_a_gate_is_balanced():
     assert "MatMul 'gate'" in str(entry.refusals[0])
 
 
+def test_low_bit_accumulators_lose_less_of_a_balanced_model():
+    """Channels that the second layer takes as seriously as any, however small the first makes them."""
+    graph = Graph()
+    scales = np.logspace(0, -3, 20).astype(np.float32)
+    first = graph.rng.standard_normal((12, 20), np.float32) * scales
+    second = graph.rng.standard_normal((20, 5), np.float32) / scales[:, None]
+    y = graph.add("Relu", [graph.add("MatMul", ["x", graph.constant(first)], "first")])
+    model = finish(graph, graph.add("MatMul", [y, graph.constant(second)], "second"), ROWS)
+    transformed, _ = balanced(model, ROWS)
+    found = []
+    for each in (model, transformed):
+        converted, _ = convert(each, calibrate(each, ROWS, "M6E3"))
+        found.append(compare(model, converted, ROWS).outputs[0].sqnr_db)
+    assert found[1] > found[0] + 6, found
+
+
 def refusals(model):
     found = find(model, "balancing")
     return {refusal.node: refusal.reason for refusal in found.refusals}
@@ -158,11 +182,10 @@ def test_channels_that_are_the_other_operand_are_refused():
     assert "MatMul 'first'" in refusals(finish(graph, y, ROWS))
 
 
-def test_exponents_bring_filters_within_a_factor_of_two():
+def test_exponents_bring_channels_within_a_factor_of_two_of_the_largest():
     sizes = np.array([1.0, 0.5, 0.3, 2.0**-20, 0.0, np.nan], np.float32)
-    exponents = balancing_exponents(sizes[:, None])
-    assert exponents.tolist() == [0, 1, 2, MAX_EXPONENT, 0, 0]
-    assert balancing_exponents(np.zeros((3, 4), np.float32)).tolist() == [0, 0, 0]
+    assert balancing_exponents(sizes).tolist() == [0, 1, 1, MAX_EXPONENT, 0, 0]
+    assert balancing_exponents(np.zeros(3, np.float32)).tolist() == [0, 0, 0]
 
 
 def test_what_falls_out_of_range_is_not_done():

@@ -19,6 +19,7 @@ from residual_models import (
     weights_of,
 )
 
+from lba_onnx import calibrate, compare, convert
 from lba_onnx.session import make_session
 from lba_onnx.transformation import find, transform
 from lba_onnx.transformation.orthogonal import hadamard, rotation_matrix
@@ -89,6 +90,20 @@ def test_channels_even_out():
         channels = np.sqrt(np.square(table, dtype=np.float64).mean(0))
         spread[name] = channels.max() / np.median(channels)
     assert spread["before"] > 40 and spread["after"] < 3
+
+
+def sqnr(model, family):
+    """SQNR in dB of a model converted with biases by max, against the model."""
+    converted, _ = convert(model, calibrate(model, ids(16), family))
+    (output,) = compare(model, converted, ids(16)).outputs
+    return output.sqnr_db
+
+
+@pytest.mark.parametrize("norm", ["rms", "layer"])
+def test_low_bit_accumulators_lose_less_of_a_rotated_model(norm):
+    model = pre_norm(norm)
+    transformed, _ = rotated(model)
+    assert sqnr(transformed, "M5E4") > sqnr(model, "M5E4") + 1
 
 
 def test_gains_become_ones_and_biases_zeros():

@@ -88,3 +88,37 @@ def test_an_exported_transformer_is_rotated(norm, exporter, has_bias, is_tied, t
     assert f"5 {kind} and 5 matrices" in entry.places[0]
     assert all(0 < difference < 1e-5 for difference in entry.verification.differences.values())
     assert np.isfinite(list(entry.verification.differences.values())).all()
+
+
+class Vision(torch.nn.Module):
+    """A vision transformer: patches by a convolution, a class token put before them, features of that one."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, HIDDEN, 4, stride=4)
+        self.token = torch.nn.Parameter(torch.randn(1, 1, HIDDEN))
+        self.positions = torch.nn.Parameter(torch.randn(1, 10, HIDDEN))
+        self.block = Block(torch.nn.LayerNorm, True)
+        self.norm = torch.nn.LayerNorm(HIDDEN)
+        self.head = torch.nn.Linear(HIDDEN, 5)
+
+    def forward(self, images):
+        x = self.patches(images).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.positions
+        return self.head(self.norm(self.block(x))[:, 0])
+
+
+@pytest.mark.parametrize("is_dynamo", [False, True])
+def test_a_vision_transformer_is_rotated(is_dynamo, tmp_path):
+    torch.manual_seed(0)
+    model, images = Vision().eval(), torch.randn(3, 3, 12, 12)
+    path = tmp_path / "model.onnx"
+    names = {"input_names": ["images"], "output_names": ["scores"], "dynamic_axes": {"images": {0: "batch"}}}
+    if is_dynamo:
+        names["dynamic_shapes"] = {"images": {0: torch.export.Dim("batch")}}
+        del names["dynamic_axes"]
+    torch.onnx.export(model, (images,), path, dynamo=is_dynamo, **names)
+    _, report = transform(path, {"images": images.numpy()}, ["rotation"])
+    assert report.done == ("rotation",), report.summary()
+    assert "from Conv" in report.entries[0].places[0]
+    assert "3 matrices write it, 3 LayerNorm and 3 matrices behind them read it" in report.entries[0].places[0]

@@ -26,7 +26,7 @@ class Spoil(Transformation):
     def find(self, graph):
         return Found(("everywhere",), (Refusal("head", "is left"),))
 
-    def apply(self, graph, places):
+    def apply(self, graph, places, ranges):
         (use,) = graph.uses("table")[:1]
         graph.replace(use, 1.01 * graph.vector("table"), "spoiled")
 

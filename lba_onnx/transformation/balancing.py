@@ -8,13 +8,14 @@ seven of its bits. The second layer's products V[:, c] f(h[c]) are the same numb
 layer gains costs nothing there. Cross-layer equalization (Nagel et al. 2019) also weighs the second layer's ranges,
 which matters where activations are stored in few bits; here they are not.
 
-s[c] = 2^e is exact in float32. e brings the norm of the filter W[c, :] within a factor of sqrt(2) of the largest.
+s[c] = 2^e is exact in float32. e brings the largest sum of each channel on the samples to that of the layer, as near as
+a power of two does. Filters alone do not tell it: a bias that is large beside them makes the next layer's sums large.
 
 Requires that each value between the layers is read once. Ensures that every node stays, and that outputs are the same
 bits unless a value falls out of float32's normal range.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from lba_onnx.transformation.channel_ranges import ChannelRange
 from lba_onnx.transformation.channels import ChannelLayer, as_channel_layer
 from lba_onnx.transformation.graph import ModelGraph, Use, attribute, called, is_standard
 from lba_onnx.transformation.transformation import Found, Refusal, Transformation
@@ -68,30 +70,35 @@ class Balancing(Transformation):
         refusals = tuple(found for found in looked_at if isinstance(found, Refusal))
         return Found(tuple(found for found in looked_at if isinstance(found, Pair)), refusals)
 
-    def apply(self, graph: ModelGraph, places: Sequence[Any]) -> None:
-        """Balance pairs, in the order of the graph."""
+    def channels(self, places: Sequence[Any]) -> dict[str, int]:
+        """Return the outputs of the first layers."""
+        return {pair.first.node.output[0]: pair.first.axis for pair in places}
+
+    def apply(self, graph: ModelGraph, places: Sequence[Any], ranges: Mapping[str, ChannelRange]) -> None:
+        """Balance pairs; a pair leaves the sums of all others as they are."""
         for pair in places:
-            exponents = balancing_exponents(pair.first.read(graph))
+            seen = ranges[pair.first.node.output[0]]
+            exponents = balancing_exponents(seen.largest(pair.first.read_bias(graph)))
             if exponents.any():
                 with np.errstate(over="ignore", under="ignore"):  # outputs then differ, and nothing is done
                     _balance(graph, pair, exponents)
 
 
-def balancing_exponents(filters: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return by which powers of two to raise channels.
+def balancing_exponents(largest: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return by which powers of two to raise channels, at most to the largest.
 
     Args:
-        filters: float32 [channels, values of a filter].
+        largest: The largest magnitude of the sums of each channel [channels].
 
     Returns:
         Exponents from 0 to MAX_EXPONENT [channels]; 0 for channels that are zero or not finite.
     """
-    norms = np.sqrt(np.square(filters, dtype=np.float64).sum(1))
-    is_usable = np.isfinite(norms) & (norms > 0)
+    is_usable = np.isfinite(largest) & (largest > 0)
     if not is_usable.any():
-        return np.zeros(len(filters), np.int64)
-    ratios = norms[is_usable].max() / np.where(is_usable, norms, norms[is_usable].max())
-    exponents: NDArray[np.int64] = np.clip(np.rint(np.log2(ratios)), 0, MAX_EXPONENT).astype(np.int64)
+        return np.zeros(len(largest), np.int64)
+    most = largest[is_usable].max().astype(np.float64)
+    ratios = most / np.where(is_usable, largest, most)
+    exponents: NDArray[np.int64] = np.clip(np.floor(np.log2(ratios)), 0, MAX_EXPONENT).astype(np.int64)
     return exponents
 
 

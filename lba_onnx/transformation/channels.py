@@ -39,9 +39,14 @@ class ChannelLayer:
     axis: int
     rank: int | None
 
-    def read(self, graph: ModelGraph) -> Weights:
-        """Return the filters [outputs, values of one]."""
-        return np.moveaxis(self._values(graph), self.output_axis, 0).reshape(self.outputs, -1)
+    def read_bias(self, graph: ModelGraph) -> Weights | float:
+        """Return what the layer adds to each channel after its sums."""
+        if len(self.node.input) < 3 or not self.node.input[2]:
+            return 0.0
+        bias = graph.vector(self.node.input[2])
+        assert bias is not None  # as `as_channel_layer` has seen
+        added: Weights = np.float32(attribute(self.node, "beta", 1.0)) * bias.reshape(-1, self.outputs)[0]
+        return added
 
     def scale_outputs(self, graph: ModelGraph, scales: Weights, label: str) -> None:
         """Scale the output channels, and the layer's own bias with them."""

@@ -23,7 +23,7 @@ class Linear:
     """A node with a constant matrix.
 
     Attributes:
-        node: A MatMul, a Gemm or a Gather.
+        node: A MatMul, a Gemm, a Gather or a Conv.
         weights: The use of the matrix.
         is_transposed: Whether the constant has outputs first.
         inputs: Number of rows of the matrix.
@@ -40,15 +40,18 @@ class Linear:
         """Return the matrix [inputs, outputs]."""
         values = graph.vector(self.weights.value)
         assert values is not None  # as `as_linear` has seen
-        return values.T if self.is_transposed else values
+        matrix = values.reshape(len(values), -1)
+        return matrix.T if self.is_transposed else matrix
 
     def write(self, graph: ModelGraph, matrix: Weights, label: str) -> None:
         """Give the node another matrix [inputs, outputs]."""
-        graph.replace(self.weights, matrix.T if self.is_transposed else matrix, label)
+        values = graph.vector(self.weights.value)
+        assert values is not None  # as `as_linear` has seen
+        graph.replace(self.weights, (matrix.T if self.is_transposed else matrix).reshape(values.shape), label)
 
     def read_bias(self, graph: ModelGraph) -> Weights | None:
         """Return the constant that the node itself adds, or None."""
-        if self.node.op_type != "Gemm" or len(self.node.input) < 3 or not self.node.input[2]:
+        if self.node.op_type not in ("Gemm", "Conv") or len(self.node.input) < 3 or not self.node.input[2]:
             return None
         return graph.vector(self.node.input[2])
 
@@ -67,6 +70,17 @@ def as_linear(graph: ModelGraph, node: onnx.NodeProto) -> Linear | str:
     if has_bias and (graph.vector(node.input[2]) is None or attribute(node, "beta", 1.0) == 0):
         return f"the bias of {called(node)} is no float32 constant"
     return _with_matrix(graph, node, 1, bool(attribute(node, "transB", 0)))
+
+
+def as_patches(graph: ModelGraph, node: onnx.NodeProto) -> Linear | str:
+    """Return a convolution as one with a constant matrix, whose outputs are its channels, or why it is none."""
+    values = graph.vector(node.input[1])
+    has_bias = len(node.input) > 2 and bool(node.input[2])
+    if values is None or (has_bias and graph.vector(node.input[2]) is None):
+        return f"the weights of {called(node)} are no float32 constant"
+    if attribute(node, "group", 1) != 1:
+        return f"{called(node)} has {attribute(node, 'group', 1)} groups, expected 1"
+    return Linear(node, Use(node, 1), True, values[0].size, len(values))
 
 
 def _with_matrix(graph: ModelGraph, node: onnx.NodeProto, index: int, is_transposed: bool) -> Linear | str:

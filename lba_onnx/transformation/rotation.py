@@ -11,12 +11,13 @@ Requires that all writers and readers are constant matrices (`stream.py`). Ensur
 that they are, with gains of 1 and biases of 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.transformation.channel_ranges import ChannelRange
 from lba_onnx.transformation.graph import ModelGraph, Use, attribute, is_standard
 from lba_onnx.transformation.linear import Linear, Matrix, multiply
 from lba_onnx.transformation.norms import Norm, find_norms
@@ -39,7 +40,7 @@ class Rotation(Transformation):
         refusals = tuple(stream for stream in streams if isinstance(stream, Refusal))
         return Found(tuple(stream for stream in streams if isinstance(stream, Stream)), refusals)
 
-    def apply(self, graph: ModelGraph, places: Sequence[Any]) -> None:
+    def apply(self, graph: ModelGraph, places: Sequence[Any], ranges: Mapping[str, ChannelRange]) -> None:
         """Rotate streams: all writers first, so that what readers add to a bias is rotated with the bias."""
         rotations = [rotation_matrix(stream.size, keeps_mean=stream.is_centred) for stream in places]
         for stream, rotation in zip(places, rotations, strict=True):

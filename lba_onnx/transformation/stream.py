@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from lba_onnx.transformation.graph import INSIDE, ModelGraph, Use, attribute, called, is_standard
-from lba_onnx.transformation.linear import Linear, as_linear
+from lba_onnx.transformation.linear import Linear, as_linear, as_patches
 from lba_onnx.transformation.norms import Norm, is_identity
 from lba_onnx.transformation.transformation import Refusal
 
@@ -120,25 +120,27 @@ class _Search:
         node = self.graph.producer(value)
         if node is None:
             raise _Unfit(value, f"the stream begins at the graph's input {value!r}, which nothing can rotate")
-        if is_standard(node, "Add"):
-            self._join_or_note(Use(node, 0), Use(node, 1))
-            return
-        if is_identity(node):
-            self._join(node.input[0])
-            return
-        if self._scaled(node) is not None or self._cut(node):
-            self._join(node.input[self._scaled(node) or 0])
-            return
         own = next((norm for norm in self.norms if id(node) in norm.nodes), None)
-        if own is not None and value == own.total:
-            self._enter(own)
-            return
-        if own is not None:
+        if own is not None and value != own.total:
             raise _Unfit(called(own.node), _POST_NORM)
-        found = as_linear(self.graph, node)
+        if own is not None:
+            self._enter(own)
+        elif is_standard(node, "Add") or self._joins(node):
+            self._join_or_note(*(Use(node, index) for index in range(len(node.input))))
+        elif is_identity(node) or self._scaled(node) is not None or self._cut(node):
+            self._join(node.input[self._scaled(node) or 0])
+        elif is_standard(node, "Expand") and self.graph.vector(node.input[0]) is not None:
+            self._join_or_note(Use(node, 0))
+        else:
+            self._write(node)
+
+    def _write(self, node: onnx.NodeProto) -> None:
+        """Note a matrix that writes the stream."""
+        patches = self._patches(node)
+        found = as_linear(self.graph, node) if patches is None else as_patches(self.graph, patches)
         if isinstance(found, str):
             raise _Unfit(called(node), f"writes the stream, but {found}")
-        self.writers[id(node)] = found
+        self.writers[id(found.node)] = found
 
     def _follow_on(self, value: str) -> None:
         if value in self.graph.outputs:
@@ -147,7 +149,7 @@ class _Search:
             own = next((norm for norm in self.norms if id(use.node) in norm.nodes), None)
             if own is not None and value in own.inputs:
                 self._enter(own)
-            elif (use.index != INSIDE and is_standard(use.node, "Add")) or (use.index != INSIDE and self._passes(use)):
+            elif use.index != INSIDE and self._passes(use):
                 self._join(use.node.output[0])
             elif not is_standard(use.node, "Shape"):
                 raise _Unfit(called(use.node), f"reads the stream's value {value!r} without a normalization")
@@ -185,9 +187,27 @@ class _Search:
         axes = self.graph.constant(node.input[3])
         return axes is not None and all(self.graph.is_inner_axis(node.input[0], int(axis)) for axis in axes.ravel())
 
+    def _joins(self, node: onnx.NodeProto) -> bool:
+        """Return whether a node puts positions beside others, each with all its channels."""
+        return is_standard(node, "Concat") and self.graph.is_inner_axis(node.output[0], attribute(node, "axis", -1))
+
+    def _patches(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """Return the convolution whose channels a Transpose puts last: Conv, Reshape or Flatten to three axes, it."""
+        if not is_standard(node, "Transpose") or list(attribute(node, "perm", ())) != [0, 2, 1]:
+            return None
+        flat = self.graph.producer(node.input[0])
+        conv = self.graph.producer(flat.input[0]) if flat is not None and is_standard(flat, "Reshape") else None
+        if flat is None or conv is None or not is_standard(conv, "Conv"):
+            return None
+        uses = [use for use in self.graph.uses(conv.output[0]) if not is_standard(use.node, "Shape")]
+        is_alone = len(uses) == 1 and self.graph.only_use(flat.output[0]) is not None
+        return conv if is_alone and conv.output[0] not in self.graph.outputs else None
+
     def _passes(self, use: Use) -> bool:
         """Return whether what a node does with a value is the same for all channels."""
-        return is_identity(use.node) or self._scaled(use.node) == use.index or (self._cut(use.node) and not use.index)
+        if is_standard(use.node, "Add") or is_identity(use.node) or self._joins(use.node):
+            return True
+        return self._scaled(use.node) == use.index or (self._cut(use.node) and not use.index)
 
     def _products(self, norm: Norm, value: str) -> Iterator[Linear]:
         if value in self.graph.outputs:

@@ -1,16 +1,18 @@
 """What a transformation is.
 
-    find(graph)           -> what can be done, and what cannot with the reason
-    apply(graph, found)   -> the graph changed; its outputs are the same but for rounding
+    find(graph)                    -> what can be done, and what cannot with the reason
+    channels(places)               -> the values whose ranges it wants to know, if any
+    apply(graph, places, ranges)   -> the graph changed; its outputs are the same but for rounding
 
 A transformation is a module of its own with one class of this, and an entry of the registry.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from lba_onnx.transformation.channel_ranges import ChannelRange
 from lba_onnx.transformation.graph import ModelGraph
 
 
@@ -60,11 +62,16 @@ class Transformation(ABC):
     def find(self, graph: ModelGraph) -> Found:
         """Return where the transformation can be applied."""
 
+    def channels(self, places: Sequence[Any]) -> dict[str, int]:
+        """Return the names of the values whose ranges `apply` takes, and the axis of each that runs over channels."""
+        return {}
+
     @abstractmethod
-    def apply(self, graph: ModelGraph, places: Sequence[Any]) -> None:
+    def apply(self, graph: ModelGraph, places: Sequence[Any], ranges: Mapping[str, ChannelRange]) -> None:
         """Apply it, in place.
 
         Args:
             graph: The graph in which the places were found.
             places: `Found.places`.
+            ranges: Of the values that `channels` names, as they are on the samples.
         """

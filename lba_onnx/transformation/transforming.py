@@ -27,6 +27,7 @@ from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.provenance import read_json_entry, set_metadata
 from lba_onnx.session import make_session
+from lba_onnx.transformation.channel_ranges import channel_ranges
 from lba_onnx.transformation.graph import ModelGraph, check_float32
 from lba_onnx.transformation.registry import TRANSFORMATIONS, load
 from lba_onnx.transformation.report import TransformationEntry, TransformationReport
@@ -141,7 +142,9 @@ class _Current:
         places = tuple(str(place) for place in found.places)
         if not places:
             return self, TransformationEntry(transformation.name, False, places, found.refusals, None)
-        transformation.apply(graph, found.places)
+        axes = transformation.channels(found.places)
+        ranges = channel_ranges(self.opened, axes, samples, self.execution) if axes else {}
+        transformation.apply(graph, found.places, ranges)
         graph.finish()
         changed = self._with(graph.opened)
         tolerance, progress = transformation.tolerance, self.execution.progress
