@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from lba_onnx.sweeping import Sweep as Sweep
     from lba_onnx.sweeping import Work as Work
     from lba_onnx.sweeping import sweep as sweep
+    from lba_onnx.transformation import TransformationReport as TransformationReport
+    from lba_onnx.transformation import transform as transform
 
 _HOMES = {
     "Accumulator": "arithmetic",
@@ -58,6 +60,7 @@ _HOMES = {
     "Samples": "data.samples",
     "Selection": "rewrite",
     "Sweep": "sweeping",
+    "TransformationReport": "transformation",
     "Work": "sweeping",
     "calibrate": "calibration",
     "compare": "evaluation",
@@ -73,6 +76,7 @@ _HOMES = {
     "promote_until": "diagnosis",
     "register_custom_ops": "session",
     "sweep": "sweeping",
+    "transform": "transformation",
 }
 _MODULES = {"reference"}
 

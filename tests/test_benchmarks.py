@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from residual_models import pre_norm
 
 from benchmarks import conv, harness, layer_shapes, matmul, models, node_checks, numpy_loop, statistics_mode
 from benchmarks.checks import CheckFailed, check_bits, conv_patches
@@ -18,6 +19,7 @@ from benchmarks.layer_shapes import ConvLayer, MatMulLayer, read_layers
 from benchmarks.memory import build_chain
 from benchmarks.node_checks import check_nodes
 from benchmarks.nodes import open_session
+from benchmarks.transformations import main as measure_transformations
 from benchmarks.variants import VARIANTS, significant_bits
 from lba_onnx import AccumulatorSpec, kernels, reference, reference_gradients
 from lba_onnx.arithmetic.rounding import Rounding
@@ -216,6 +218,21 @@ def test_statistics_benchmark_checks_before_it_times() -> None:
 
 
 @pytest.mark.torch
+def test_transformations_benchmark_measures_each_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    onnx.save(pre_norm(), tmp_path / "model.onnx")
+    windows = np.random.default_rng(0).integers(0, 50, (4, 9))
+    np.savez(tmp_path / "tokens.npz", calibration=windows, report=windows[::-1])
+    paths = {name: str(tmp_path / name) for name in ("model.onnx", "tokens.npz", "results.json")}
+    options = ["--model_path", paths["model.onnx"], "--tokens_path", paths["tokens.npz"]]
+    monkeypatch.setattr(sys, "argv", ["transformations", *options, "--json_path", paths["results.json"]])
+    measure_transformations()
+    rows = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert [row["transformations"] for row in rows] == ["none", "rotation", "rotation, balancing"]
+    perplexities = [row["float32_perplexity"] for row in rows]
+    assert perplexities == pytest.approx([perplexities[0]] * 3, rel=1e-5) and perplexities[1] == perplexities[2]
+    assert rows[1]["most_product"] < rows[0]["most_product"]
+
+
 def test_training_benchmark_checks_and_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     from benchmarks import training

@@ -45,6 +45,7 @@ def assert_one_error_line(result, code, *words):
 
 OPTIONS = {
     "inspect": [],
+    "transform": ["-o", "out", "--calibration_data_path", "data.npz"],
     "calibrate": ["-o", "out", "--calibration_data_path", "data.npz"],
     "convert": ["-o", "out", "--spec", "M7E4b10"],
     "evaluate": ["--data_path", "data.npz"],
@@ -91,6 +92,7 @@ def test_wrong_data_key_is_one_line(folder):
     before = listing(folder)
     model, data = folder / "model.onnx", folder / "data.npz"
     for command in (
+        ["transform", "-o", folder / "t.onnx", "--calibration_data_path", data],
         ["calibrate", "-o", folder / "c.json", "--calibration_data_path", data],
         ["convert", "-o", folder / "c.onnx", "--calibration_data_path", data],
         ["evaluate", "--data_path", data],

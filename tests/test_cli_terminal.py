@@ -35,6 +35,7 @@ COMMANDS = {
     "kinds": [],
     "explain": ["M7E4b12/M7E4b10,round=nearest"],
     "inspect": ["-i", "converted.onnx"],
+    "transform": ["-i", "model.onnx", "-o", "t.onnx", "--calibration_data_path", "data.npz"],
     "calibrate": ["-i", "model.onnx", "-o", "c.json", "--calibration_data_path", "data.npz", "--family", "M3E3"],
     "convert": ["-i", "model.onnx", "-o", "c.onnx", "--spec", "M7E4b12/M7E4b10"],
     "evaluate": ["-i", "model.onnx", "--data_path", "data.npz"],

@@ -31,6 +31,9 @@ SAMPLES = {"--calibration_data_path": "data.npz"}
 FUNCTIONS = {"--metric": "hooks:metric", "--preprocess": "hooks:preprocess"}
 TEST_DATA = {"--data_path": "data.npz", "--labels_path": "labels.npy", **FUNCTIONS}
 COMMANDS = {
+    "transform": {
+        **MODEL, **SAMPLES, "--preprocess": "hooks:preprocess", "-o": "new/o.onnx", "--report_path": "new/r.json",
+    },
     "calibrate": {**MODEL, **SAMPLES, **FUNCTIONS, "-o": "new/c.json", "--resume_path": "new/p.json"},
     "convert": {
         **MODEL, **SAMPLES, **FUNCTIONS, "-o": "new/o.onnx", "--report_path": "new/r.json",

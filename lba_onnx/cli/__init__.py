@@ -14,6 +14,7 @@ from lba_onnx.cli.inspect import inspect_command
 from lba_onnx.cli.kinds import explain_command, kinds_command
 from lba_onnx.cli.plot import plot_command
 from lba_onnx.cli.sweep import sweep_command
+from lba_onnx.cli.transform import transform_command
 
 __all__ = ["main"]
 
@@ -37,6 +38,7 @@ def main() -> None:
 for _command in (
     demo_command,
     inspect_command,
+    transform_command,
     calibrate_command,
     convert_command,
     evaluate_command,

@@ -14,6 +14,7 @@ from lba_onnx.cli.output import StandardErrorLog
 from lba_onnx.cli.progress import set_quiet
 from lba_onnx.data.hooks import Hook, load_function
 from lba_onnx.operators import op_types
+from lba_onnx.transformation.registry import TRANSFORMATIONS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -123,6 +124,17 @@ arithmetic = combine(
         show_default=True,
         help="Whether values below the smallest of a format become zero.",
     ),
+)
+
+transformations = click.option(
+    "--transformations",
+    multiple=True,
+    type=click.Choice(list(TRANSFORMATIONS)),
+    default=tuple(TRANSFORMATIONS),
+    show_default=True,
+    help="What to do, in this order. "
+    + "; ".join(f"{name}: {entry.help}" for name, entry in TRANSFORMATIONS.items())
+    + ". May be repeated.",
 )
 
 batching = combine(
