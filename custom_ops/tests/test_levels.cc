@@ -21,7 +21,8 @@ class GroupedPlanner : public Planner {
 
   SumGroups groups() const override { return groups_; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
-    return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(ChunkedFloatChains{SmallFormats()}, groups_);
+    return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(ChunkedFloatChains{SmallFormats()}, groups_,
+                                                                 started_sum());
   }
   const TileKernels& KernelsOf(CpuPath) const override { std::abort(); }  // statistics compute no result
   const void* constants(CpuPath) const override { return nullptr; }
@@ -48,7 +49,7 @@ void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth, CpuPath path)
   StatisticsCollector collector("run/node", {});
   const int64_t call = collector.NextCall(accumulator);
   CollectStatistics(accumulator, StridedSource(walked.a.data(), walked.kRows, depth, depth, 1),
-                    StridedSource(walked.b.data(), walked.kColumns, depth, depth, 1), call, ThreadParallel(2), 1,
+                    StridedSource(walked.b.data(), walked.kColumns, depth, depth, 1), {}, call, ThreadParallel(2), 1,
                     &collector);
   const std::string what =
       std::string(CpuPathName(path)) + ", " + std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
