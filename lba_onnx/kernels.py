@@ -75,7 +75,10 @@ def matmul(
         y = device_arrays.matmul(a_matrix, b_matrix, batch, spec)
     else:
         y = _matmul_batched(a_matrix, b_matrix, batch, spec, threads, starts)
-    return y.squeeze(axis=left_out) if left_out else y
+    y = y[..., 0] if b.ndim == 1 else y
+    if a.ndim == 1:
+        y = y[..., 0] if b.ndim == 1 else y[..., 0, :]
+    return y
 
 
 def _batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
