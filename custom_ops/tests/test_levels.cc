@@ -57,6 +57,19 @@ void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth, CpuPath path)
   CheckSame(collector.Read(), walked.counts, what);
 }
 
+void CheckStartsAreRefused() {
+  const GroupedPlanner planner(GroupsOf({4}));
+  const float value = 1;
+  try {
+    const auto place = [](const std::array<int64_t, 3>&) { return Place{}; };
+    RoundedStarts(planner, {&value, {0, 0, 0}}, {1, 1, 1}, 4, place, SerialParallel());
+    CHECK(false, "a planner without starts takes some");
+  } catch (const std::invalid_argument& error) {
+    CHECK(std::string(error.what()).find("of this kind of accumulators start from zero") != std::string::npos, "%s",
+          error.what());
+  }
+}
+
 void CheckNames() {
   const std::string sums = " overflow underflow swamped";
   CHECK(TextOf(LevelsOf(3)) == "product overflow underflow\npartial_sum" + sums + "\npartial_sum_2" + sums +
@@ -77,6 +90,7 @@ void CheckNames() {
 
 int main() {
   lba::CheckNames();
+  lba::CheckStartsAreRefused();
   lba::ForEachPath([](lba::CpuPath path) {
     for (const std::vector<int64_t>& sizes : lba::kGroupSizes) {
       for (const int64_t depth : {12, 50, 96}) lba::CheckLevels(sizes, depth, path);

@@ -1,5 +1,5 @@
 // The dot product loop, written once for all CPU paths. An Arithmetic brings a vector type V of kLanes values and
-//   Zero, Load               from float32 operands
+//   Zero, Load               from float32 operands, and from starts in the scale of the sums
 //   Step(s, x, w)            s[v] <- Q_acc(Q_prod(*x * w[v]) + s[v]) for the vectors of a row
 //   Join(total, s)           total <- Q_acc(total + s)
 //   Store(out, total)        to float32, zeros positive
