@@ -152,6 +152,18 @@ def test_what_starts_are_not_is_refused():
         matmul(a, b, "M7E4b10", initial=np.ones((1, 2, 4), np.float32))
 
 
+@pytest.mark.parametrize("chunk", ["none", "1"])
+def test_without_underflow_what_a_start_leaves_below_the_smallest_value_is_zero(path, chunk):
+    """The start has a bit below 2^-126 that no product here has; what a product leaves of it is that bit alone."""
+    text = f"M7E4b12/M7E4b10,chunk={chunk},underflow=off"
+    x = np.full((1, 2), 2.0**-60, np.float32)
+    w = np.full((2, 17), 2.0**-59, np.float32) * np.array([[-1], [1]], np.float32)
+    c = np.array(2.0**-119 - 2.0**-127, np.float32)
+    y = matmul(x, w, text, initial=c)
+    assert_same_bits(y, reference.matmul(x, w, text, c))
+    assert np.all(y == 2.0**-119), "not the start again, as if nothing had become zero"
+
+
 def test_a_start_moves_the_bits_of_the_sum():
     """Adding it behind the sums gives others: 16 swallows what comes after it, 4 significant bits at a time."""
     ones = np.ones((1, 16), np.float32)
