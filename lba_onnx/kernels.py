@@ -17,11 +17,20 @@ _MAX_SETTING = 2**31 - 1  # the native library's limit, which has to be checked 
 
 @overload
 def matmul(
-    a: npt.ArrayLike, b: npt.ArrayLike, spec: Accumulator | str, *, threads: int | None = None
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    spec: Accumulator | str,
+    *,
+    initial: npt.ArrayLike | None = None,
+    threads: int | None = None,
 ) -> npt.NDArray[np.float32]: ...
 @overload
-def matmul(a: Any, b: Any, spec: Accumulator | str, *, threads: int | None = None) -> Any: ...
-def matmul(a: Any, b: Any, spec: Accumulator | str, *, threads: int | None = None) -> Any:
+def matmul(
+    a: Any, b: Any, spec: Accumulator | str, *, initial: npt.ArrayLike | None = None, threads: int | None = None
+) -> Any: ...
+def matmul(
+    a: Any, b: Any, spec: Accumulator | str, *, initial: npt.ArrayLike | None = None, threads: int | None = None
+) -> Any:
     """Matrix product as numpy.matmul defines it, computed in the formats of `spec` (docs/numerics.md).
 
     Arrays on a CUDA device are CuPy arrays, or offer DLPack or __cuda_array_interface__, as those of PyTorch, JAX and
@@ -32,6 +41,8 @@ def matmul(a: Any, b: Any, spec: Accumulator | str, *, threads: int | None = Non
         a: float32 [..., rows, depth], or [depth].
         b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
         spec: Product format, accumulator format, chunk size, underflow; or the text of it, such as "M7E4b10".
+        initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
+            zero. Products on a CUDA device take none.
         threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
             no effect on a CUDA device.
 
@@ -57,10 +68,13 @@ def matmul(a: Any, b: Any, spec: Accumulator | str, *, threads: int | None = Non
     if a_matrix.shape[-1] != b_matrix.shape[-2]:
         raise ValueError(f"expected operands of the same depth, got shapes {a.shape} and {b.shape}")
     batch = _batch(a_matrix.shape, b_matrix.shape)
+    shape = (*batch, a_matrix.shape[-2], b_matrix.shape[-1])
+    left_out = tuple(axis for axis, operand in ((-2, a), (-1, b)) if operand.ndim == 1)
+    starts = _initial(initial, shape, left_out, is_on_device=bool(on_device))
     if on_device:
         y = device_arrays.matmul(a_matrix, b_matrix, batch, spec)
     else:
-        y = _matmul_batched(a_matrix, b_matrix, batch, spec, threads)
+        y = _matmul_batched(a_matrix, b_matrix, batch, spec, threads, starts)
     y = y[..., 0] if b.ndim == 1 else y
     if a.ndim == 1:
         y = y[..., 0] if b.ndim == 1 else y[..., 0, :]
@@ -80,16 +94,19 @@ def _matmul_batched(
     batch: tuple[int, ...],
     spec: Accumulator,
     threads: int,
+    initial: npt.NDArray[np.float32] | None,
 ) -> npt.NDArray[np.float32]:
     rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
     if all(size == 1 for size in b.shape[:-2]):  # one matrix for all: the batch is more rows
         flat = a.reshape(1, math.prod(a.shape[:-1]), depth)
-        y = native.matmul(flat, b.reshape(1, depth, columns), spec, threads)
+        starts = None if initial is None else initial.reshape(1, math.prod(initial.shape[:-1]), columns)
+        y = native.matmul(flat, b.reshape(1, depth, columns), spec, threads, initial=starts)
     else:
         count = math.prod(batch)
         a_all = np.broadcast_to(a, (*batch, rows, depth)).reshape(count, rows, depth)
         b_all = np.broadcast_to(b, (*batch, depth, columns)).reshape(count, depth, columns)
-        y = native.matmul(a_all, b_all, spec, threads)
+        starts = None if initial is None else initial.reshape(count, rows, columns)
+        y = native.matmul(a_all, b_all, spec, threads, initial=starts)
     return y.reshape(*batch, rows, columns)
 
 
@@ -103,6 +120,7 @@ def conv(
     dilations: Sequence[int] | None = None,
     group: int = 1,
     *,
+    initial: npt.ArrayLike | None = None,
     threads: int | None = None,
 ) -> npt.NDArray[np.float32]: ...
 @overload
@@ -115,6 +133,7 @@ def conv(
     dilations: Sequence[int] | None = None,
     group: int = 1,
     *,
+    initial: npt.ArrayLike | None = None,
     threads: int | None = None,
 ) -> Any: ...
 def conv(
@@ -126,6 +145,7 @@ def conv(
     dilations: Sequence[int] | None = None,
     group: int = 1,
     *,
+    initial: npt.ArrayLike | None = None,
     threads: int | None = None,
 ) -> Any:
     """Convolution as ONNX's Conv defines it, without bias, computed in the formats of `spec` (docs/numerics.md).
@@ -140,6 +160,8 @@ def conv(
         pads: All begins, then all ends; default 0.
         dilations: One per spatial dimension; default 1.
         group: Groups of channels.
+        initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
+            zero. Products on a CUDA device take none.
         threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
             no effect on a CUDA device.
 
@@ -170,9 +192,28 @@ def conv(
         group=as_integer("group", group),
     )
     shape = _conv_shape(x.shape, w.shape, geometry)
+    starts = _initial(initial, shape, (), is_on_device=bool(on_device))
     if on_device:
         return device_arrays.conv(x, w, spec, geometry, shape)
-    return native.conv(x, w, spec, geometry, shape, threads)
+    if starts is not None:
+        starts = starts.reshape(*shape[:2], math.prod(shape[2:]))
+    return native.conv(x, w, spec, geometry, shape, threads, initial=starts)
+
+
+def _initial(
+    initial: npt.ArrayLike | None, shape: tuple[int, ...], left_out: tuple[int, ...], *, is_on_device: bool
+) -> npt.NDArray[np.float32] | None:
+    """Return what sums start from, broadcast to the outputs; `left_out` are the axes that the result has not."""
+    if initial is None:
+        return None
+    if is_on_device:
+        raise ValueError("expected no initial values of operands on a CUDA device, whose sums start from zero")
+    told = tuple(size for axis, size in enumerate(shape, -len(shape)) if axis not in left_out)
+    values = _float32("initial", initial)
+    try:
+        return np.expand_dims(np.broadcast_to(values, told), tuple(sorted(left_out)))
+    except ValueError:
+        raise ValueError(f"expected initial to broadcast to {told}, got shape {values.shape}") from None
 
 
 def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeometry) -> tuple[int, ...]:

@@ -45,6 +45,11 @@ _OF_THE_ONLY_PRODUCT = (
     AttributeSchema("underflow", "int", 1),
 )  # `accumulator`, or in its place the four that models of before have
 _STATISTICS = AttributeSchema("statistics", "string", "")
+BIAS_START = AttributeSchema("bias_start", "int", 0)
+"""Of an operator with a bias: whether the accumulator starts from it, or it is added in float32 behind the sums."""
+
+BIAS_INPUT = 2
+"""The input that is the bias, of operators with one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class OperatorSchema:
         required_inputs: How many of them must be there; the others are left out at the end.
         output: Name of the output.
         own_attributes: Those of the operator that it replaces.
+        start_attributes: Those that say what its sums start from.
         products: The products that it computes.
         replaced_domain: The domain of the operator that it stands for.
     """
@@ -88,6 +94,7 @@ class OperatorSchema:
     required_inputs: int
     output: str
     own_attributes: tuple[AttributeSchema, ...] = ()
+    start_attributes: tuple[AttributeSchema, ...] = ()
     products: tuple[Product, ...] = (Product(),)
     replaced_domain: str = ""
 
@@ -98,8 +105,9 @@ class OperatorSchema:
 
     @property
     def arithmetic_attributes(self) -> tuple[AttributeSchema, ...]:
-        """The accumulators of its products, and the key of its statistics."""
-        return (*(attribute for product in self.products for attribute in product.attributes), _STATISTICS)
+        """The accumulators of its products, what sums start from, and the key of its statistics."""
+        accumulators = (attribute for product in self.products for attribute in product.attributes)
+        return (*accumulators, *self.start_attributes, _STATISTICS)
 
 
 _GEMM_ATTRIBUTES = (
@@ -120,8 +128,8 @@ OPERATORS: dict[str, OperatorSchema] = {
     schema.op_type: schema
     for schema in (
         OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, "Y"),
-        OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES),
-        OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES),
+        OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES, (BIAS_START,)),
+        OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES, (BIAS_START,)),
     )
 }
 """The operators by name; all that converts, observes or reports finds them here."""

@@ -10,6 +10,7 @@ from onnx.reference.op_run import OpRun
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.conv_sizes import covered_size, same_outputs
+from lba_onnx.operators import BIAS_START
 from lba_onnx.operators import DOMAIN as DOMAIN
 from lba_onnx.operators import ELEMENT_TYPES as ELEMENT_TYPES
 from lba_onnx.operators import OPERATORS as OPERATORS
@@ -40,10 +41,14 @@ class LbaGemm(OpRun):  # type: ignore[misc]
         left = _float32(a).T if attributes.get("transA") else _float32(a)
         right = _float32(b).T if attributes.get("transB") else _float32(b)
         alpha, beta = (np.float32(attributes.get(name, 1.0)) for name in ("alpha", "beta"))
+        starts_from_bias = _starts_from_bias(attributes)
+        if starts_from_bias and alpha != 1:
+            raise ValueError(f"attribute alpha: expected 1 beside bias_start=1, got {alpha}")
         with np.errstate(all="ignore"):
-            y = kernels.matmul(left, right, spec) * alpha
-            if c is not None and beta != 0:
-                y += _float32(c) * beta
+            addend = None if c is None or beta == 0 else _float32(c) * beta
+            y = kernels.matmul(left, right, spec, initial=addend if starts_from_bias else None) * alpha
+            if addend is not None and not starts_from_bias:
+                y += addend
         return (_round_to(a.dtype, y),)
 
 
@@ -57,6 +62,8 @@ class LbaConv(OpRun):  # type: ignore[misc]
         kernel_shape = attributes.get("kernel_shape")
         if kernel_shape is not None and tuple(kernel_shape) != w.shape[2:]:
             raise ValueError(f"expected kernel_shape to be the spatial shape of W {w.shape}, got {list(kernel_shape)}")
+        addend = None if bias is None else _float32(bias).reshape(-1, *(1,) * (x.ndim - 2))
+        starts_from_bias = _starts_from_bias(attributes)
         y = kernels.conv(
             _float32(x),
             _float32(w),
@@ -65,11 +72,19 @@ class LbaConv(OpRun):  # type: ignore[misc]
             pads=conv_pads(attributes, x.shape[2:], w.shape[2:]),
             dilations=attributes.get("dilations"),
             group=attributes.get("group", 1),
+            initial=addend if starts_from_bias else None,
         )
-        if bias is not None:
+        if addend is not None and not starts_from_bias:
             with np.errstate(all="ignore"):
-                y += _float32(bias).reshape(-1, *(1,) * (y.ndim - 2))
+                y += addend
         return (_round_to(x.dtype, y),)
+
+
+def _starts_from_bias(attributes: Mapping[str, Any]) -> bool:
+    value = attributes.get(BIAS_START.name, BIAS_START.default)
+    if value not in (0, 1):
+        raise ValueError(f"attribute {BIAS_START.name}: expected 0 or 1, got {value}")
+    return bool(value)
 
 
 def conv_pads(attributes: Mapping[str, Any], input_shape: Sequence[int], kernel_shape: Sequence[int]) -> list[int]:

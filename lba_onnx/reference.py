@@ -23,13 +23,13 @@ _Float64s = NDArray[np.float64]
 def dot(
     x: ArrayLike, w: ArrayLike, spec: Accumulator | str, initial: float = 0.0, place: tuple[int, int] = (0, 0)
 ) -> float:
-    """Return the dot product of two vectors; `initial` when they are empty.
+    """Return the dot product of two vectors; `initial`, rounded to the accumulator, when they are empty.
 
     Args:
         x: Float32 values [depth].
         w: Float32 values [depth].
         spec: The accumulator, or the text of it.
-        initial: What the last chain of sums starts from: a value of the accumulator.
+        initial: What the last chain of sums starts from, once it is rounded to the accumulator.
         place: The row and the column of the output among those of its node, for kinds that draw random bits.
 
     Raises:
@@ -68,23 +68,38 @@ def _float32_values(values: ArrayLike) -> list[float]:
     return listed
 
 
-def _sum_products(
-    products: Iterator[_Float64s], depth: int, shape: tuple[int, ...], spec: Accumulator, places: Places
+@dataclass(frozen=True, eq=False)
+class _Outputs:
+    """Where the outputs of a product stand, and what their sums start from: None, or values of their shape."""
+
+    shape: tuple[int, ...]
+    places: Places
+    initial: _Float64s | None
+
+    def sums(self, products: Iterator[_Float64s], depth: int, spec: Accumulator) -> NDArray[np.float32]:
+        """Return the float32 sums of `depth` arrays of exact products, each of which broadcasts to the shape."""
+        total, start = np.zeros(self.shape), None
+        if self.initial is not None:
+            total = start = spec.started(self.initial, depth, self.places)
+        for step in spec.steps(products, depth, self.shape, self.places, start):
+            total = step.after
+        return total.astype(np.float32)
+
+
+def matmul(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    spec: Accumulator | str,
+    initial: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the float32 sums of `depth` arrays of exact products, each of which broadcasts to `shape`."""
-    total = np.zeros(shape)
-    for step in spec.steps(products, depth, shape, places):
-        total = step.after
-    return total.astype(np.float32)
-
-
-def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator | str) -> NDArray[np.float32]:
     """Return the matrix product, shaped as by `numpy.matmul`.
 
     Args:
         a: float32 [..., rows, depth] or [depth].
         b: float32 [..., depth, columns] or [depth]; the leading dimensions of both broadcast.
         spec: The accumulator, or the text of it; k runs upward.
+        initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
+            zero.
 
     Returns:
         float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0 where there is no infinity.
@@ -104,9 +119,27 @@ def matmul(a: NDArray[np.float32], b: NDArray[np.float32], spec: Accumulator | s
         raise ValueError(f"expected operands of equal depth, got shapes {left.shape} and {right.shape}")
     batch = np.broadcast_shapes(left_matrix.shape[:-2], right_matrix.shape[:-2])
     shape = (*batch, left_matrix.shape[-2], right_matrix.shape[-1])
-    result = _sum_products(matmul_products(left_matrix, right_matrix), depth, shape, spec, matmul_places(shape))
-    left_out = [axis for axis, operand in ((-2, left), (-1, right)) if operand.ndim == 1]
-    return result.squeeze(axis=tuple(left_out))
+    left_out = tuple(axis for axis, operand in ((-2, left), (-1, right)) if operand.ndim == 1)
+    told = np.empty(shape, bool).squeeze(axis=left_out).shape
+    start = _initial(initial, told)
+    outputs = _Outputs(shape, matmul_places(shape), None if start is None else start.reshape(shape))
+    return outputs.sums(matmul_products(left_matrix, right_matrix), depth, spec).squeeze(axis=left_out)
+
+
+def _initial(initial: NDArray[np.float32] | None, shape: tuple[int, ...]) -> _Float64s | None:
+    """Return what sums start from, for each output.
+
+    Raises:
+        TypeError: It is not float32.
+        ValueError: It does not broadcast to the outputs.
+    """
+    if initial is None:
+        return None
+    values = operand("initial", initial)
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise ValueError(f"expected initial to broadcast to {shape}, got shape {values.shape}") from None
 
 
 def matmul_places(shape: tuple[int, ...]) -> Places:
@@ -135,6 +168,7 @@ def conv(
     pads: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
     group: int = 1,
+    initial: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return the convolution (cross-correlation, as ONNX Conv) over one to three spatial axes.
 
@@ -149,6 +183,8 @@ def conv(
         pads: All begins, then all ends; 0 by default.
         dilations: One a spatial axis; 1 by default.
         group: Number of groups.
+        initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
+            zero.
 
     Returns:
         float32 [batch, out_channels, *out_size]; zeros are +0 where there is no infinity.
@@ -161,8 +197,10 @@ def conv(
     window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
-    result = _sum_products(conv_products(x64, w64, window), depth, shape, as_spec(spec), conv_places(shape))
-    return result.reshape(x64.shape[0], w64.shape[0], *window.out_size)
+    told = (x64.shape[0], w64.shape[0], *window.out_size)
+    start = _initial(initial, told)
+    outputs = _Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
+    return outputs.sums(conv_products(x64, w64, window), depth, as_spec(spec)).reshape(told)
 
 
 @dataclass(frozen=True)

@@ -238,3 +238,9 @@ def test_the_host_path_loads_neither_cupy_nor_the_cuda_library():
         "assert 'cupy' not in sys.modules, 'CuPy is loaded'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sums_on_a_device_start_from_zero(cupy):
+    a, b = (fake_cupy.to_device(values) for values in OPERANDS["matrices"])
+    with pytest.raises(ValueError, match="expected no initial values of operands on a CUDA device"):
+        lba_onnx.matmul(a, b, SPEC, initial=np.zeros(7, np.float32))

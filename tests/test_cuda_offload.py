@@ -56,6 +56,15 @@ def test_offloaded_products_give_the_bits_of_the_cpu(op_type, shapes, attributes
     assert spy.calls(product) == before + 2
 
 
+@pytest.mark.parametrize("op_type", ["LbaGemm", "LbaConv"])
+def test_biases_that_sums_start_from_are_refused(op_type, spy):
+    operands = draw(A=(2, 3, 4), B=(5, 3, 2), C=(5,)) if op_type == "LbaConv" else draw(A=(2, 40), B=(40, 5), C=(5,))
+    model = operand_model(op_type, operands, "B", {**SPEC.to_attributes(), "bias_start": 1})
+    run(make_session(model), operands)
+    with pytest.raises(Exception, match="attribute bias_start: expected 0 on a CUDA device.*got 1"):
+        make_session(model, offload="cuda")
+
+
 @pytest.mark.parametrize("op_type", PRODUCTS)
 def test_weights_are_packed_once(op_type, spy):
     operands = draw(A=(2, 3, 4), B=(5, 3, 2)) if op_type == "LbaConv" else draw(A=(2, 40), B=(40, 5))

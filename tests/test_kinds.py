@@ -60,6 +60,20 @@ def expected_conv(x, w, group, bits):
     return y
 
 
+def test_sums_of_a_definition_start_from_values(forced_path):
+    """Wrapped starts move wrapped sums, whatever the order."""
+    initial = (rng.standard_normal((21, 35)) * 1e4).astype(np.float32)
+    y = lba_onnx.matmul(A, B, "wrap12", initial=initial)
+    moved = (expected_matmul(A, B, 12) + np.trunc(initial) + 2**11) % 2**12 - 2**11
+    np.testing.assert_array_equal(y, moved)
+    np.testing.assert_array_equal(reference.matmul(A, B, "wrap12", initial), moved)
+    x, w = rng.standard_normal((2, 4, 5, 5)).astype(np.float32), rng.standard_normal((4, 2, 3, 3)).astype(np.float32)
+    start = initial[:4, :1, np.newaxis]
+    y = lba_onnx.conv(x, w, "wrap12", pads=[1] * 4, group=2, initial=start)
+    moved = (expected_conv(x, w, 2, 12) + np.trunc(start) + 2**11) % 2**12 - 2**11
+    np.testing.assert_array_equal(y, moved)
+
+
 def test_the_library_has_the_kinds_of_the_package(monkeypatch):
     assert native.kinds() == tuple(sorted(kind.kind for kind in registry.kinds())) == ("chunked-float", "wrap")
     monkeypatch.delenv(LIBRARY_VARIABLE)

@@ -7,7 +7,7 @@ from onnx import helper
 from small_models import model, tensor
 
 import lba_onnx
-from lba_onnx.correction.sequence import _dot_products
+from lba_onnx.correction.sequence import _low_bit_products
 from lba_onnx.native.observed_layer import layer_of
 from lba_onnx.observation.observer import observing_session
 
@@ -61,7 +61,7 @@ def test_rows_and_weights_give_the_outputs(case):
         layer = layer_of(call, operand)
         every, some = np.arange(layer.row_count), np.arange(1, layer.row_count, 3)
         for numbers in (every, some):
-            computed = _dot_products(layer.rows(numbers), layer.weights, call.spec)
+            computed = _low_bit_products(layer.rows(numbers), layer.weights, call.spec)
             np.testing.assert_array_equal(computed, layer.outputs(numbers))
         seen.append(layer.row_count)
 

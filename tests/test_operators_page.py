@@ -22,7 +22,7 @@ def documented_attributes(text: str) -> dict[str, str]:
 def test_every_operator_has_a_section_with_its_inputs_and_attributes(op_type):
     schema = ops.OPERATORS[op_type]
     text = section(f"{op_type}-{ops.VERSION}")
-    own = {a.name: a.type for a in schema.own_attributes}
+    own = {a.name: a.type for a in (*schema.own_attributes, *schema.start_attributes)}
     assert documented_attributes(text) == own
     for index, name in enumerate(schema.inputs):
         optional = " (optional)" if index >= schema.required_inputs else ""

@@ -9,13 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from same_bits import assert_same_bits
-from vector_files import FOLDER, KINDS, Case, ConvCase, DotCase, MatMulCase, QuantizeCase, read_cases
+from vector_files import (
+    FOLDER,
+    KINDS,
+    STARTS,
+    Case,
+    ConvCase,
+    DotCase,
+    MatMulCase,
+    QuantizeCase,
+    StartsCase,
+    read_cases,
+)
 
 from lba_onnx import kernels, reference
 from lba_onnx.arithmetic.rounding import Rounding
 
 FOLDERS = ("", "nearest/", "rules/")
-NAMES = [f"{folder}{name}" for folder in FOLDERS for name in KINDS]
+NAMES = [*(f"{folder}{name}" for folder in FOLDERS for name in KINDS), f"rules/{STARTS}"]
 
 
 def reference_results(case: Case) -> list[np.ndarray | float]:
@@ -29,19 +40,22 @@ def reference_results(case: Case) -> list[np.ndarray | float]:
             return [np.float32(reference.dot(x, w, spec)), reference.matmul(x, w, spec)]
         case MatMulCase(spec, a, b):
             return [reference.matmul(a, b, spec), dots(case)]
+        case StartsCase(spec, a, b, initial):
+            return [reference.matmul(a, b, spec, initial), dots(case)]
         case ConvCase(spec, x, w, strides, pads, dilations, group):
             return [reference.conv(x, w, spec, strides, pads, dilations, group)]
 
 
-def dots(case: MatMulCase) -> np.ndarray:
+def dots(case: MatMulCase | StartsCase) -> np.ndarray:
     """Return a matrix product one value at a time."""
     y = np.empty(case.expected.shape, np.float32)
     for place in np.ndindex(y.shape):
-        y[place] = reference.dot(case.a[place[0]], case.b[:, place[1]], case.spec, place=place)
+        start = float(case.initial[place]) if isinstance(case, StartsCase) else 0.0
+        y[place] = reference.dot(case.a[place[0]], case.b[:, place[1]], case.spec, start, place)
     return y
 
 
-def native_results(case: DotCase | MatMulCase | ConvCase) -> Iterator[np.ndarray]:
+def native_results(case: DotCase | MatMulCase | StartsCase | ConvCase) -> Iterator[np.ndarray]:
     """Yield what the library makes of a case, with one thread and with two."""
     for threads in (1, 2):
         match case:
@@ -49,6 +63,8 @@ def native_results(case: DotCase | MatMulCase | ConvCase) -> Iterator[np.ndarray
                 yield kernels.matmul(x, w, spec, threads=threads)
             case MatMulCase(spec, a, b):
                 yield kernels.matmul(a, b, spec, threads=threads)
+            case StartsCase(spec, a, b, initial):
+                yield kernels.matmul(a, b, spec, initial=initial, threads=threads)
             case ConvCase(spec, x, w, strides, pads, dilations, group):
                 yield kernels.conv(x, w, spec, strides, pads, dilations, group, threads=threads)
 

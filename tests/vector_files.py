@@ -95,6 +95,21 @@ class MatMulCase:
 
 
 @dataclass(frozen=True)
+class StartsCase:
+    spec: AccumulatorSpec
+    a: np.ndarray
+    b: np.ndarray
+    initial: np.ndarray
+    expected: np.ndarray
+
+    @classmethod
+    def read(cls, tokens: Tokens) -> "StartsCase":
+        spec, (rows, depth, columns) = tokens.spec(), tokens.integers(3)
+        shapes = ((rows, depth), (depth, columns), (rows, columns), (rows, columns))
+        return cls(spec, *(tokens.float32(*shape) for shape in shapes))
+
+
+@dataclass(frozen=True)
 class ConvCase:
     spec: AccumulatorSpec
     x: np.ndarray
@@ -115,13 +130,14 @@ class ConvCase:
         return cls(spec, x, w, strides, pads, dilations, group, expected)
 
 
-Case = QuantizeCase | DotCase | MatMulCase | ConvCase
+Case = QuantizeCase | DotCase | MatMulCase | StartsCase | ConvCase
 KINDS: dict[str, type[Case]] = {
     "quantize.txt": QuantizeCase,
     "dot.txt": DotCase,
     "matmul.txt": MatMulCase,
     "conv.txt": ConvCase,
 }
+STARTS = "starts.txt"  # of the folder `rules` alone
 
 
 def read_cases(name: str) -> Iterator[Case]:
@@ -130,5 +146,5 @@ def read_cases(name: str) -> Iterator[Case]:
     for line in (FOLDER / name).read_text("ascii").splitlines():
         if not line.startswith("#"):
             tokens = Tokens(line, folder)
-            yield KINDS[file].read(tokens)
+            yield (StartsCase if file == STARTS else KINDS[file]).read(tokens)
             tokens.expect_end()

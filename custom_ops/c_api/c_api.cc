@@ -94,6 +94,20 @@ void RequireArrays(const LbaMatMulArgs& args, const float* y) {
   lba::RequirePointer(args.b, "b");
 }
 
+// Throws std::invalid_argument for initial values that reach beyond 64 bits.
+template <class Args>
+lba::Starts StartsOf(const Args& args, int64_t entries, int64_t rows, int64_t columns) {
+  if (args.initial == nullptr) return {};
+  lba::Starts starts{args.initial, {}};
+  std::copy_n(args.initial_strides, 3, starts.strides);
+  lba::RequireExtent(lba::DistanceOf(entries, starts.strides[0]), rows, starts.strides[1], columns, starts.strides[2]);
+  return starts;
+}
+
+void RequireNoStarts(const float* initial) {
+  lba::Require(initial == nullptr, "expected no initial values: gradients are those of sums that start from zero");
+}
+
 lba::ConvShape ShapeOf(const LbaConvArgs* args) {
   lba::Require(args != nullptr, "expected arguments, got null");
   RequireFloat32({args->x_type, args->w_type, args->y_type});
@@ -138,7 +152,7 @@ int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int
     const lba::MatMulShape shape = ShapeOf(args);
     RequireArrays(*args, args->y);
     lba::MatMul(lba::AccumulatorOf(accumulator), shape, args->a, args->b, nullptr, args->y, ParallelOf(threads),
-                CollectorOf(statistics).get());
+                CollectorOf(statistics).get(), StartsOf(*args, args->batch, args->rows, args->columns));
   });
 }
 
@@ -147,7 +161,8 @@ int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t
     const lba::ConvShape shape = ShapeOf(args);
     lba::RequireArrays(shape, args->x, args->w, args->y);
     lba::Conv(lba::AccumulatorOf(accumulator), shape, args->x, args->w, nullptr, args->bias, args->y,
-              ParallelOf(threads), CollectorOf(statistics).get());
+              ParallelOf(threads), CollectorOf(statistics).get(),
+              StartsOf(*args, shape.batch, shape.out_channels, shape.output_size()));
   });
 }
 
@@ -155,6 +170,7 @@ int lba_matmul_gradients(const LbaAccumulator* accumulator, const LbaMatMulArgs*
                          const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
+    RequireNoStarts(args->initial);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     RequireArrays(*args, grad);
     *gated = lba::AddMatMulGradients(lba::AccumulatorOf(accumulator), EstimatorOf(estimator), shape, args->a, args->b,
@@ -166,6 +182,7 @@ int lba_conv_gradients(const LbaAccumulator* accumulator, const LbaConvArgs* arg
                        float* grad_x, float* grad_w, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::ConvShape shape = ShapeOf(args);
+    RequireNoStarts(args->initial);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     lba::RequireArrays(shape, args->x, args->w, grad);
     *gated = lba::AddConvGradients(lba::AccumulatorOf(accumulator), EstimatorOf(estimator), shape, args->x, args->w,

@@ -4,9 +4,10 @@
 //   Step(sum, x, w)             the sum of a chain of products with one product more
 //   Join(total, sum)            the sum of a chain of sums with one sum more
 //   Finish(total)               float32, zeros positive
-// and, where it knows adder trees, kHasTrees = true and Product(x, w), which Join adds as it does sums. One whose
-// outputs differ by their place brings a class Output, made by At(place), with
-//   Step(sum, x, w, k), Product(x, w, k), Join(total, sum, level, k)
+// and, where it knows adder trees, kHasTrees = true and Product(x, w), which Join adds as it does sums; where totals
+// may start from values, kHasStarts = true and StartFrom(value), which rounds one; what is rounded stays as it is. One
+// whose outputs differ by their place brings a class Output, made by At(place), with
+//   Step(sum, x, w, k), Product(x, w, k), Join(total, sum, level, k), StartFrom(value, level, k)
 // instead: k is the first product of what is added, and level 1 in innermost groups, then one more for each further
 // out.
 #ifndef LBA_COMMON_DEFINED_DOT_H_
@@ -26,6 +27,11 @@ struct HasTrees : std::false_type {};
 template <class Definition>
 struct HasTrees<Definition, std::enable_if_t<Definition::kHasTrees>> : std::true_type {};
 
+template <class Definition, class = void>
+struct HasStarts : std::false_type {};
+template <class Definition>
+struct HasStarts<Definition, std::enable_if_t<Definition::kHasStarts>> : std::true_type {};
+
 // An output of a definition that is the same in every place.
 template <class Definition>
 class AnyOutput {
@@ -39,6 +45,7 @@ class AnyOutput {
   LBA_HOST_DEVICE State Join(const State& total, const State& sum, int, int64_t) const {
     return definition_.Join(total, sum);
   }
+  LBA_HOST_DEVICE State StartFrom(float value, int, int64_t) const { return definition_.StartFrom(value); }
 
  private:
   const Definition& definition_;
@@ -92,9 +99,10 @@ LBA_HOST_DEVICE State DefinedTree(const Output& output, int64_t begin, int64_t e
   return waiting[0];
 }
 
+// The last chain starts from `start`.
 template <class Definition, class Read>
-LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, const SumOrder& order, const Place& place,
-                                 const Read& read) {
+LBA_HOST_DEVICE float DefinedDotFrom(const typename Definition::State& start, const Definition& definition,
+                                     int64_t depth, const SumOrder& order, const Place& place, const Read& read) {
   using State = typename Definition::State;
   const auto output = OutputOf<Definition>::At(definition, place);
   State sums[SumOrder::kMostLevels];
@@ -103,15 +111,17 @@ LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, co
     sums[level] = Definition::Start();
     firsts[level] = 0;
   }
+  sums[order.levels - 1] = start;
+  const State first_start = order.is_one_chain ? start : Definition::Start();
   for (int64_t begin = 0; begin < depth; begin += order.chunk()) {
     const int64_t end = order.chunk() < depth - begin ? begin + order.chunk() : depth;
     int64_t first = begin;
     State sum;
     if constexpr (HasTrees<Definition>::value) {
       sum = order.is_tree ? DefinedTree(output, begin, end, read, Definition::Start())
-                          : DefinedChain(output, begin, end, read, Definition::Start());
+                          : DefinedChain(output, begin, end, read, first_start);
     } else {
-      sum = DefinedChain(output, begin, end, read, Definition::Start());
+      sum = DefinedChain(output, begin, end, read, first_start);
     }
     if (order.is_one_chain) return definition.Finish(sum);
     for (int level = 0;; ++level) {
@@ -124,6 +134,12 @@ LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, co
     }
   }
   return definition.Finish(sums[order.levels - 1]);
+}
+
+template <class Definition, class Read>
+LBA_HOST_DEVICE float DefinedDot(const Definition& definition, int64_t depth, const SumOrder& order, const Place& place,
+                                 const Read& read) {
+  return DefinedDotFrom(Definition::Start(), definition, depth, order, place, read);
 }
 
 }  // namespace lba

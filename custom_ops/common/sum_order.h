@@ -21,6 +21,8 @@ struct SumOrder {
   bool is_one_chain = false;  // no groups: their one sum is the total, and joins nothing
 
   LBA_HOST_DEVICE int64_t chunk() const { return lengths[0]; }
+  // Of the last chain, whose sum is the total: 1 for products, then one more for each level further out.
+  LBA_HOST_DEVICE int last_level() const { return is_one_chain ? 1 : levels + 1; }
   // Whether a chain of this level (the innermost of sums is 0) ends with product end - 1, so that its sum passes on.
   LBA_HOST_DEVICE bool Passes(int level, int64_t end, int64_t depth) const {
     return level + 1 < levels && (end % lengths[level + 1] == 0 || end == depth);

@@ -18,6 +18,12 @@ int64_t ReadInt(const AttributeReader& attributes, const char* name, int64_t def
   return value;
 }
 
+bool ReadBiasStart(const AttributeReader& attributes) {
+  const int64_t value = ReadInt(attributes, "bias_start", 0);
+  if (value != 0 && value != 1) Fail("bias_start", "expected 0 or 1, got " + std::to_string(value));
+  return value == 1;
+}
+
 std::vector<int64_t> ReadWindowValues(const AttributeReader& attributes, const char* name, int64_t smallest) {
   std::vector<int64_t> values;
   if (!attributes.Read(name, &values)) return {};
@@ -58,6 +64,10 @@ GemmAttributes ReadGemmAttributes(const AttributeReader& attributes) {
   attributes.Read("beta", &gemm.beta);
   gemm.transposes_a = ReadInt(attributes, "transA", 0) != 0;
   gemm.transposes_b = ReadInt(attributes, "transB", 0) != 0;
+  gemm.starts_from_bias = ReadBiasStart(attributes);
+  if (gemm.starts_from_bias && gemm.alpha != 1.0f) {
+    Fail("alpha", "expected 1 beside bias_start=1, got " + std::to_string(gemm.alpha));
+  }
   return gemm;
 }
 
@@ -72,6 +82,7 @@ ConvAttributes ReadConvAttributes(const AttributeReader& attributes) {
   conv.strides = ReadWindowValues(attributes, "strides", 1);
   conv.dilations = ReadWindowValues(attributes, "dilations", 1);
   conv.pads = ReadWindowValues(attributes, "pads", 0);
+  conv.starts_from_bias = ReadBiasStart(attributes);
   return conv;
 }
 

@@ -54,6 +54,7 @@ struct GemmAttributes {
   float beta = 1.0f;
   bool transposes_a = false;
   bool transposes_b = false;
+  bool starts_from_bias = false;  // the accumulator starts from beta * C
 };
 
 enum class AutoPad { kNotSet, kSameUpper, kSameLower, kValid };
@@ -63,6 +64,7 @@ struct ConvAttributes {
   AutoPad auto_pad = AutoPad::kNotSet;
   int64_t group = 1;
   std::vector<int64_t> kernel_shape, strides, dilations, pads;
+  bool starts_from_bias = false;  // the accumulator starts from the bias
 };
 
 // All throw std::invalid_argument with the attribute's name, what was expected and what came.

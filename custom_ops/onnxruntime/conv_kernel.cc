@@ -11,6 +11,7 @@ class ConvKernel : public Kernel {
       : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadConvAttributes(node.attributes())),
         w_(node, 1) {
+    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     ConvOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const bool is_constant = w_.constant() != nullptr;
@@ -33,8 +34,10 @@ class ConvKernel : public Kernel {
     const Floats x_values(x);
     const Floats w_values = w_.Of(w);
     const Floats bias_values(bias);
-    product_->Compute(shape, x_values.data(), w_values.data(), bias_values.data(), y.data(), SessionParallel(call),
-                      statistics_.get());
+    const float* added = attributes_.starts_from_bias ? nullptr : bias_values.data();
+    const Starts starts{attributes_.starts_from_bias ? bias_values.data() : nullptr, {0, 1, 0}};
+    product_->Compute(shape, x_values.data(), w_values.data(), added, y.data(), SessionParallel(call),
+                      statistics_.get(), starts);
     y.Finish();
   }
 

@@ -7,6 +7,7 @@ namespace {
 class CudaConvKernel : public Kernel {
  public:
   explicit CudaConvKernel(const Node& node) : node_(node), attributes_(ReadConvAttributes(node.attributes())) {
+    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     ConvOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const Tensor w = ConstantWeights(node, 1);
     if (w.data == nullptr) return;

@@ -8,6 +8,7 @@ namespace {
 class CudaGemmKernel : public Kernel {
  public:
   explicit CudaGemmKernel(const Node& node) : node_(node), attributes_(ReadGemmAttributes(node.attributes())) {
+    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     GemmOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const Tensor b = ConstantWeights(node, 1);
     if (b.data == nullptr) return;

@@ -30,4 +30,9 @@ void ApplyGemmEpilogue(float alpha, float beta, const GemmAddend& c, int64_t row
   }
 }
 
+void ScaleAddend(float beta, std::vector<float>* values) {
+  const FpScope nearest(FpMode::kNearest);
+  Scale(beta, static_cast<int64_t>(values->size()), values->data());
+}
+
 }  // namespace lba

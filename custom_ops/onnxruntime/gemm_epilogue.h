@@ -3,6 +3,7 @@
 #define LBA_ONNXRUNTIME_GEMM_EPILOGUE_H_
 
 #include <cstdint>
+#include <vector>
 
 namespace lba {
 
@@ -15,6 +16,9 @@ struct GemmAddend {
 
 // y = alpha * y + beta * C for y [rows, columns], each multiplication and addition rounded to nearest.
 void ApplyGemmEpilogue(float alpha, float beta, const GemmAddend& c, int64_t rows, int64_t columns, float* y);
+
+// The values of C times beta, each rounded to nearest.
+void ScaleAddend(float beta, std::vector<float>* values);
 
 }  // namespace lba
 

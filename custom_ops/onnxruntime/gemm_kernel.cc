@@ -13,6 +13,7 @@ class GemmKernel : public Kernel {
       : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadGemmAttributes(node.attributes())),
         b_(node, 1) {
+    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     GemmOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const bool is_constant = b_.constant() != nullptr;
@@ -34,14 +35,27 @@ class GemmKernel : public Kernel {
     const Floats a_values(a);
     const Floats b_values = b_.Of(b);
     const Floats c_values(c);
-    product_->Compute(shape, a_values.data(), b_values.data(), y.data(), SessionParallel(call), statistics_.get());
     const AddendStrides strides = GemmAddendStrides(c.dimensions);
-    ApplyGemmEpilogue(attributes_.alpha, attributes_.beta, {c_values.data(), strides.row, strides.column}, shape.rows,
-                      shape.columns, y.data());
+    const GemmAddend addend{c_values.data(), strides.row, strides.column};
+    const std::vector<float> starts = StartsOf(addend, c);
+    const bool has_starts = !starts.empty();
+    product_->Compute(shape, a_values.data(), b_values.data(), y.data(), SessionParallel(call), statistics_.get(),
+                      {has_starts ? starts.data() : nullptr, {0, strides.row, strides.column}});
+    if (!attributes_.starts_from_bias) {
+      ApplyGemmEpilogue(attributes_.alpha, attributes_.beta, addend, shape.rows, shape.columns, y.data());
+    }
     y.Finish();
   }
 
  private:
+  // beta * C where sums start from it, in the layout of C; else nothing.
+  std::vector<float> StartsOf(const GemmAddend& addend, const Tensor& c) const {
+    if (!attributes_.starts_from_bias || addend.data == nullptr || attributes_.beta == 0) return {};
+    std::vector<float> starts(addend.data, addend.data + c.count());
+    if (attributes_.beta != 1) ScaleAddend(attributes_.beta, &starts);
+    return starts;
+  }
+
   std::shared_ptr<StatisticsCollector> statistics_;
   GemmAttributes attributes_;
   Weights b_;

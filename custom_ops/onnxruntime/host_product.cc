@@ -11,8 +11,8 @@ class CpuMatMul : public HostMatMul {
   }
 
   void Compute(const StridedMatMul& shape, const float* a, const float* b, float* y, const Parallel& parallel,
-               StatisticsCollector* statistics) const override {
-    MatMul(*accumulator_, WithOffsets(shape), a, b, packed_b_.get(), y, parallel, statistics);
+               StatisticsCollector* statistics, const Starts& starts) const override {
+    MatMul(*accumulator_, WithOffsets(shape), a, b, packed_b_.get(), y, parallel, statistics, starts);
   }
 
  private:
@@ -28,8 +28,8 @@ class CpuConv : public HostConv {
   }
 
   void Compute(const ConvShape& shape, const float* x, const float* w, const float* bias, float* y,
-               const Parallel& parallel, StatisticsCollector* statistics) const override {
-    Conv(*accumulator_, shape, x, w, packed_w_.get(), bias, y, parallel, statistics);
+               const Parallel& parallel, StatisticsCollector* statistics, const Starts& starts) const override {
+    Conv(*accumulator_, shape, x, w, packed_w_.get(), bias, y, parallel, statistics, starts);
   }
 
  private:

@@ -17,17 +17,17 @@ namespace lba::ort {
 class HostMatMul {
  public:
   virtual ~HostMatMul() = default;
-  // y [batch..., rows, columns], contiguous; `statistics` may be null.
+  // y [batch..., rows, columns], contiguous; `statistics` may be null; no starts where the product is offloaded.
   virtual void Compute(const StridedMatMul& shape, const float* a, const float* b, float* y, const Parallel& parallel,
-                       StatisticsCollector* statistics) const = 0;
+                       StatisticsCollector* statistics, const Starts& starts = {}) const = 0;
 };
 
 class HostConv {
  public:
   virtual ~HostConv() = default;
-  // All contiguous; `bias` and `statistics` may be null.
+  // All contiguous; `bias` and `statistics` may be null; no starts where the convolution is offloaded.
   virtual void Compute(const ConvShape& shape, const float* x, const float* w, const float* bias, float* y,
-                       const Parallel& parallel, StatisticsCollector* statistics) const = 0;
+                       const Parallel& parallel, StatisticsCollector* statistics, const Starts& starts = {}) const = 0;
 };
 
 // constant_b, constant_w: null when they are no constants; otherwise their shape is as of ConstantMatMulB,

@@ -54,6 +54,12 @@ Tensor Node::ConstantInput(size_t index) const {
   return is_constant != 0 && value != nullptr ? ReadTensor(api_, value) : Tensor{};
 }
 
+void RequireCpuStarts(bool starts_from_bias, Place place) {
+  if (!starts_from_bias || place == Place::kCpu) return;
+  throw std::invalid_argument(
+      "attribute bias_start: expected 0 on a CUDA device, whose sums start from zero, got 1; the CPU computes both");
+}
+
 void RequireRank(const Tensor& operand) {
   if (operand.dimensions.empty()) throw std::invalid_argument("expected operands of rank 1 or more, got a scalar");
 }

@@ -63,6 +63,9 @@ std::unique_ptr<Kernel> MakeCudaConvKernel(const Node& node);
 // Throws std::invalid_argument when an operand is a scalar, which the shape rules take for an unknown rank.
 void RequireRank(const Tensor& operand);
 
+// Throws std::invalid_argument for a node whose sums start from its bias, unless the CPU computes them.
+void RequireCpuStarts(bool starts_from_bias, Place place);
+
 // A tensor's values as float32: its own, or a converted copy for float16.
 class Floats {
  public:

@@ -28,7 +28,7 @@ class OffloadedMatMul : public HostMatMul {
   }
 
   void Compute(const StridedMatMul& shape, const float* a, const float* b, float* y, const Parallel& parallel,
-               StatisticsCollector* statistics) const override {
+               StatisticsCollector* statistics, const Starts&) const override {
     LbaCudaMatMulArgs args = CudaArguments(shape, kFloat32);
     args.a = a;
     args.b = b;
@@ -57,7 +57,7 @@ class OffloadedConv : public HostConv {
   }
 
   void Compute(const ConvShape& shape, const float* x, const float* w, const float* bias, float* y,
-               const Parallel& parallel, StatisticsCollector* statistics) const override {
+               const Parallel& parallel, StatisticsCollector* statistics, const Starts&) const override {
     LbaCudaConvArgs args = CudaArguments(shape, kFloat32);
     args.x = x;
     args.w = w;

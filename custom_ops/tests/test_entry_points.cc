@@ -132,6 +132,23 @@ void CheckSharedRefusals() {
   }
 }
 
+void CheckStartRefusals() {
+  for (const int64_t value : {kHuge, -kHuge, int64_t{1} << 60}) {
+    CheckRefused("a stride of initial values", &Calls::MatMul, [&](Calls& c) {
+      c.matmul.initial = c.values.data();
+      c.matmul.initial_strides[1] = value;
+    });
+    CheckRefused("a stride of initial values", &Calls::Conv, [&](Calls& c) {
+      c.conv.initial = c.values.data();
+      c.conv.initial_strides[2] = value;
+    });
+  }
+  CheckRefused("gradients of sums that start from values", &Calls::MatMulGradients,
+               [](Calls& c) { c.matmul.initial = c.values.data(); });
+  CheckRefused("gradients of sums that start from values", &Calls::ConvGradients,
+               [](Calls& c) { c.conv.initial = c.values.data(); });
+}
+
 void CheckMatMulRefusals() {
   CheckMatMuls("no a", [](Calls& c) { c.matmul.a = nullptr; });
   CheckMatMuls("no b", [](Calls& c) { c.matmul.b = nullptr; });
@@ -328,6 +345,7 @@ int main() {
   CheckNoRun();
   CheckSoundCalls();
   CheckSharedRefusals();
+  CheckStartRefusals();
   CheckMatMulRefusals();
   CheckConvRefusals();
   CheckEmptyCalls();

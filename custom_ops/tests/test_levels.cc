@@ -21,7 +21,8 @@ class GroupedPlanner : public Planner {
 
   SumGroups groups() const override { return groups_; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
-    return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(ChunkedFloatChains{SmallFormats()}, groups_);
+    return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(ChunkedFloatChains{SmallFormats()}, groups_,
+                                                                 started_sum());
   }
   const TileKernels& KernelsOf(CpuPath) const override { std::abort(); }  // statistics compute no result
   const void* constants(CpuPath) const override { return nullptr; }
@@ -48,12 +49,25 @@ void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth, CpuPath path)
   StatisticsCollector collector("run/node", {});
   const int64_t call = collector.NextCall(accumulator);
   CollectStatistics(accumulator, StridedSource(walked.a.data(), walked.kRows, depth, depth, 1),
-                    StridedSource(walked.b.data(), walked.kColumns, depth, depth, 1), call, ThreadParallel(2), 1,
+                    StridedSource(walked.b.data(), walked.kColumns, depth, depth, 1), {}, call, ThreadParallel(2), 1,
                     &collector);
   const std::string what =
       std::string(CpuPathName(path)) + ", " + std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);
   CHECK(depth < 50 || LosesAll(walked.counts), "%s: the operands lose nothing", what.c_str());
   CheckSame(collector.Read(), walked.counts, what);
+}
+
+void CheckStartsAreRefused() {
+  const GroupedPlanner planner(GroupsOf({4}));
+  const float value = 1;
+  try {
+    const auto place = [](const std::array<int64_t, 3>&) { return Place{}; };
+    RoundedStarts(planner, {&value, {0, 0, 0}}, {1, 1, 1}, 4, place, SerialParallel());
+    CHECK(false, "a planner without starts takes some");
+  } catch (const std::invalid_argument& error) {
+    CHECK(std::string(error.what()).find("of this kind of accumulators start from zero") != std::string::npos, "%s",
+          error.what());
+  }
 }
 
 void CheckNames() {
@@ -76,6 +90,7 @@ void CheckNames() {
 
 int main() {
   lba::CheckNames();
+  lba::CheckStartsAreRefused();
   lba::ForEachPath([](lba::CpuPath path) {
     for (const std::vector<int64_t>& sizes : lba::kGroupSizes) {
       for (const int64_t depth : {12, 50, 96}) lba::CheckLevels(sizes, depth, path);

@@ -109,9 +109,10 @@ void QuantizeCase(Tokens& tokens) {
         static_cast<double>(actual), tokens.line().c_str());
 }
 
-void MatMulCase(Tokens& tokens, const AccumulatorSpec& spec, int64_t rows, int64_t depth, int64_t columns,
-                CpuPath path) {
+void MatMulCase(Tokens& tokens, const AccumulatorSpec& spec, int64_t rows, int64_t depth, int64_t columns, CpuPath path,
+                bool has_starts = false) {
   const std::vector<float> a = tokens.Floats(rows * depth), b = tokens.Floats(depth * columns);
+  const std::vector<float> initial = has_starts ? tokens.Floats(rows * columns) : std::vector<float>();
   const std::vector<float> expected = tokens.Floats(rows * columns);
   MatMulShape shape;
   shape.rows = rows;
@@ -121,7 +122,8 @@ void MatMulCase(Tokens& tokens, const AccumulatorSpec& spec, int64_t rows, int64
   shape.a_row_stride = depth;
   shape.b_depth_stride = columns;
   std::vector<float> y(rows * columns, 77.0f);
-  MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr);
+  const Starts starts{has_starts ? initial.data() : nullptr, {0, columns, 1}};
+  MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr, starts);
   CheckSame(y, expected, path, tokens);
 }
 
@@ -170,6 +172,14 @@ void CheckFiles(const Folder& folder) {
       const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
       MatMulCase(tokens, spec, rows, depth, columns, path);
     });
+    if (folder.has_texts) {
+      const int started = ForEachLine("starts.txt", folder, [&](Tokens& tokens) {
+        const AccumulatorSpec spec = tokens.Spec();
+        const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
+        MatMulCase(tokens, spec, rows, depth, columns, path, true);
+      });
+      std::printf("%s: %d matrix products that start from values\n", CpuPathName(path), started);
+    }
     const int convolutions = ForEachLine("conv.txt", folder, [&](Tokens& tokens) { ConvCase(tokens, path); });
     std::printf("%s: %d dot products, %d matrix products, %d convolutions\n", CpuPathName(path), dots, products,
                 convolutions);

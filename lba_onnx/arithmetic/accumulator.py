@@ -176,7 +176,7 @@ class Accumulator(ABC):
         Args:
             x: Float32 values [depth], as floats.
             w: Float32 values [depth], as floats.
-            initial: What the last chain of sums starts from: a value of the accumulator.
+            initial: What the last chain of sums starts from, once it is rounded to the accumulator.
             place: The row and the column of the output, for kinds that draw random bits.
         """
 
@@ -192,7 +192,12 @@ class Accumulator(ABC):
 
     @abstractmethod
     def steps(
-        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+        self,
+        products: Iterator[Float64s],
+        depth: int,
+        shape: tuple[int, ...],
+        places: Places | None = None,
+        start: Float64s | None = None,
     ) -> Iterator[Step]:
         """Yield the additions of dot products in order; the last one of a dot product gives its result.
 
@@ -201,7 +206,21 @@ class Accumulator(ABC):
             depth: How many.
             shape: Shape of the outputs.
             places: Where the outputs stand, for kinds that draw random bits; None for one row and one column, 0.
+            start: What the last chain of sums starts from, of `shape`, as `started` gives it; None for zero.
         """
+
+    def started(self, initial: Float64s, depth: int, places: Places) -> Float64s:
+        """Return values rounded to the accumulator, for the last chain of sums to start from.
+
+        Args:
+            initial: float64, in the shape of the outputs.
+            depth: How many products follow.
+            places: Where the outputs stand, for kinds that draw random bits.
+
+        Raises:
+            ValueError: Sums of the kind start from zero alone.
+        """
+        raise ValueError(f"{self}: expected a kind whose sums may start from a value, got {self.kind}")
 
     @property
     @abstractmethod

@@ -25,7 +25,13 @@ _LEAST_LOG, _LARGEST_LOG = -1.0, 1.5  # of a factor
 _RIDGE = 1e-9
 
 
-def evened(x: Floats, weights: Floats, low: Callable[[Floats, Floats], Floats], additions: NDArray[np.int64]) -> Floats:
+def evened(
+    x: Floats,
+    weights: Floats,
+    low: Callable[[Floats, Floats], Floats],
+    additions: NDArray[np.int64],
+    start: Floats | None = None,
+) -> Floats:
     """Return weights whose sums, in the accumulator, come closest to the float32 sums of the weights given.
 
     Args:
@@ -33,12 +39,13 @@ def evened(x: Floats, weights: Floats, low: Callable[[Floats, Floats], Floats], 
         weights: float32 [groups, depth, channels].
         low: Returns what the layer gives for rows and weights, in its accumulator.
         additions: int64 [levels, depth], as `Accumulator.additions` returns.
+        start: float32 [groups * channels], what sums start from; None for zero.
     """
     levels = [level for level in additions if np.ptp(level) > 0]
     if not levels or not x.shape[1]:
         return weights
     x = x[:, :: -(-x.shape[1] // _MAX_ROWS)]
-    wanted = x @ weights
+    wanted = dot_products(x, weights, start)
     size = np.sqrt(np.square(wanted, dtype=np.float64).mean(1, keepdims=True))
     even = np.divide(1, size, out=np.zeros_like(size), where=size > 0)  # each channel counts the same
     best, least = weights, np.inf
@@ -56,6 +63,12 @@ def evened(x: Floats, weights: Floats, low: Callable[[Floats, Floats], Floats], 
         factors = np.exp(np.clip(logs, _LEAST_LOG, _LARGEST_LOG))
         tried = (tried * factors[:, np.newaxis]).astype(np.float32)
     return best
+
+
+def dot_products(x: Floats, weights: Floats, start: Floats | None) -> Floats:
+    """Return the sums in float32, [groups, rows, channels]."""
+    sums: Floats = x @ weights
+    return sums if start is None else sums + start.reshape(len(weights), 1, -1)
 
 
 def _least_squares(terms: Sequence[NDArray[np.float64]], wanted: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,19 +35,21 @@ class Layer:
         x: float32 [groups, rows, depth].
         y: float32 [groups, rows, channels], what it should give.
         weights: float32 [groups, depth, channels].
-        low: Returns what the layer gives for rows and weights, in its accumulator.
+        low: Returns what the layer gives for rows and weights, in its accumulator, from what its sums start from.
         dtype: The type that the model keeps its weights in.
         takes_offset: Whether it can add an offset to its channels.
         additions: int64 [levels, depth], as `Accumulator.additions` returns.
+        start: float32 [groups * channels], what its sums start from, which is scaled as weights are; None for zero.
     """
 
     x: Floats
     y: Floats
     weights: Floats
-    low: Callable[[Floats, Floats], Floats]
+    low: Callable[[Floats, Floats, Floats | None], Floats]
     dtype: np.dtype[Any]
     takes_offset: bool
     additions: NDArray[np.int64]
+    start: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,25 +110,30 @@ def _usable(layer: Layer, q: Floats) -> tuple[Layer, Floats]:
 
 
 def _evened(layer: Layer, state: _State) -> _State:
-    found = evened(layer.x, state.weights, layer.low, layer.additions)
+    found = evened(layer.x, state.weights, lambda x, w: layer.low(x, w, layer.start), layer.additions, layer.start)
     if found is state.weights:
         return state
-    weights = _rounded(found, layer)
-    return replace(state, weights=weights, q=layer.low(layer.x, weights), is_refitted=True)
+    return _run(layer, replace(state, weights=_rounded(found, layer), is_refitted=True))
 
 
 def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
     scale = recipe.estimator.scale(_sums(layer.y, state.q), layer.takes_offset)
     factors = scale.reshape(len(layer.weights), 1, -1)
     weights = _rounded(state.weights.astype(np.float64) * factors, layer)
-    return replace(state, weights=weights, q=layer.low(layer.x, weights), scale=state.scale * scale)
+    return _run(layer, replace(state, weights=weights, scale=state.scale * scale))
 
 
 def _refitted(layer: Layer, state: _State, recipe: Recipe) -> _State:
     row_weights = _row_weights(layer.y) if recipe.weighs_rows else None
     change = ridge(layer.x, layer.y - state.q, row_weights, is_centred=_has_offset(layer, recipe))
     weights = _rounded(state.weights + change, layer)
-    return _scaled(layer, replace(state, weights=weights, q=layer.low(layer.x, weights), is_refitted=True), recipe)
+    return _scaled(layer, _run(layer, replace(state, weights=weights, is_refitted=True)), recipe)
+
+
+def _run(layer: Layer, state: _State) -> _State:
+    """Return the state with what the layer gives in it."""
+    start = None if layer.start is None else layer.start * state.scale
+    return replace(state, q=layer.low(layer.x, state.weights, start))
 
 
 def _error(layer: Layer, state: _State, recipe: Recipe) -> float:

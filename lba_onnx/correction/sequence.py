@@ -9,6 +9,7 @@ layer; then all go on with what the corrected layer gives.
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic import Accumulator
+from lba_onnx.correction.evening import dot_products
 from lba_onnx.correction.layer import Floats, Layer, correct_layer
 from lba_onnx.correction.moments import ANY_VALUES
 from lba_onnx.correction.recipes import Recipe
@@ -59,7 +61,7 @@ def correct_in_sequence(
     sequence = _Sequence(nodes, recipe, progress)
     models = [model, OpenModel(widened(model.proto), model.path)] if recipe.follows_float32 else [model]
     run_in_lockstep(models, batches, sequence.visit, providers)
-    return {name: affine for name, (affine, _) in sequence.corrected.items()}
+    return {name: corrected.affine for name, corrected in sequence.corrected.items()}
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -67,11 +69,20 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     return change_specs(model, lambda _, spec: spec.wide())
 
 
+@dataclass(frozen=True, eq=False)
+class _Corrected:
+    """A layer that has been corrected: what is folded into the model, and what the runs go on with."""
+
+    affine: ChannelAffine
+    weights: Floats
+    start: Floats | None
+
+
 class _Sequence:
     """Corrects a layer when it is visited first, and makes every call of it one of the corrected layer."""
 
     def __init__(self, nodes: Mapping[str, ScalableNode], recipe: Recipe, progress: Callable[[], None]) -> None:
-        self.corrected: dict[str, tuple[ChannelAffine, Floats]] = {}  # with the weights that the layer goes on with
+        self.corrected: dict[str, _Corrected] = {}
         self._nodes = nodes
         self._recipe = recipe
         self._progress = progress
@@ -89,14 +100,13 @@ class _Sequence:
             self.corrected[name] = self._correct(node, complete)
             self._progress()
         if name in self.corrected:
-            affine, weights = self.corrected[name]
             for given, *_ in layers:
                 if given is not None and given.call.y.size:
-                    _go_on(given, weights, affine.offset, node.channel_axis)
+                    _go_on(given, self.corrected[name], node.channel_axis)
 
     @ANY_VALUES
-    def _correct(self, node: ScalableNode, pairs: Sequence[Sequence[ObservedLayer]]) -> tuple[ChannelAffine, Floats]:
-        weights, spec = pairs[0][0].weights, pairs[0][0].call.spec
+    def _correct(self, node: ScalableNode, pairs: Sequence[Sequence[ObservedLayer]]) -> _Corrected:
+        weights, start, spec = pairs[0][0].weights, pairs[0][0].start, pairs[0][0].call.spec
         numbers = _draw(node.name, [row[0].row_count for row in pairs], weights)
         sampled = list(zip(pairs, numbers, strict=True))
         x = np.concatenate([row[0].rows(chosen) for row, chosen in sampled], 1)
@@ -104,15 +114,20 @@ class _Sequence:
         if self._recipe.follows_float32:
             y = np.concatenate([row[1].outputs(chosen) for row, chosen in sampled], 1)
         else:
-            y = x @ weights
+            y = dot_products(x, weights, start)
 
-        def low(x: Floats, weights: Floats) -> Floats:
-            return _dot_products(x, weights, spec)
+        def low(x: Floats, weights: Floats, start: Floats | None) -> Floats:
+            return _low_bit_products(x, weights, spec, start)
 
-        layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, spec.additions(x.shape[2]))
+        additions = spec.additions(x.shape[2])
+        layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, additions, start)
         found = correct_layer(layer, q, self._recipe)
         refitted = pairs[0][0].operand(found.weights).copy() if found.is_refitted else None
-        return ChannelAffine(found.scale, found.offset, refitted), found.weights
+        return _Corrected(
+            ChannelAffine(found.scale, found.offset, refitted),
+            found.weights,
+            None if start is None else start * found.scale + found.offset,
+        )
 
 
 def _draw(name: str, counts: Sequence[int], weights: Floats) -> list[_Numbers]:
@@ -129,25 +144,29 @@ def _draw(name: str, counts: Sequence[int], weights: Floats) -> list[_Numbers]:
     ]
 
 
-def _dot_products(x: Floats, weights: Floats, spec: Accumulator) -> Floats:
+def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floats | None = None) -> Floats:
     """Return the dot products of rows and weights in an accumulator, float32 [groups, rows, channels].
 
     Several groups are one grouped convolution along a line: the rows are its positions, the depth its taps.
     """
     groups, rows, depth = x.shape
     if groups == 1:
-        product: Floats = kernels.matmul(x[0], weights[0], spec)[np.newaxis]
+        product: Floats = kernels.matmul(x[0], weights[0], spec, initial=start)[np.newaxis]
         return product
     image = x.swapaxes(1, 2).reshape(1, groups, depth, rows)
     filters = weights.swapaxes(1, 2).reshape(-1, 1, depth, 1)
-    y = kernels.conv(image, filters, spec, group=groups)
+    initial = None if start is None else start.reshape(1, -1, 1, 1)
+    y = kernels.conv(image, filters, spec, group=groups, initial=initial)
     by_group: Floats = np.ascontiguousarray(y.reshape(groups, -1, rows).swapaxes(1, 2))
     return by_group
 
 
-def _go_on(layer: ObservedLayer, weights: Floats, offset: Floats, channel_axis: int) -> None:
+def _go_on(layer: ObservedLayer, corrected: _Corrected, channel_axis: int) -> None:
+    """Let a call give what the corrected layer gives: an offset is a part of what sums start from, or is added."""
     y = layer.call.y
     shape = [1] * y.ndim
     shape[channel_axis] = -1
+    offset = corrected.affine.offset.reshape(shape)
+    given = layer.compute(corrected.weights, corrected.start)
     with np.errstate(invalid="ignore", over="ignore"):
-        np.add(layer.compute(weights), offset.reshape(shape), out=y)
+        y[...] = given if corrected.start is not None else given + offset

@@ -218,12 +218,13 @@ def _order(variants: Variants, batches: Sequence[Batch], execution: Execution) -
 
 def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") -> None:
     variants = trial.variants
+    settings: dict[str, Any] = {"bias_start": variants.bias_start}
     said = {"condition": promotion.condition, "promoted": list(promotion.promoted), "wider": promotion.wider}
-    provenance = {**variants.provenance, "promotion": said}
+    settings["provenance"] = {**variants.provenance, "promotion": said}
     if variants.recipe is None or not promotion.specs:
-        convert(variants.reference, promotion.specs, model_output=path, provenance=provenance)
+        convert(variants.reference, promotion.specs, model_output=path, **settings)
         return
     with scratch_folder() as folder:
         plain = folder / "converted.onnx"
-        convert(variants.reference, promotion.specs, model_output=plain, provenance=provenance)
+        convert(variants.reference, promotion.specs, model_output=plain, **settings)
         trial.correct(plain, path)

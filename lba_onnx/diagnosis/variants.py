@@ -16,6 +16,7 @@ from lba_onnx.correction.correcting import corrected_by
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import drop_attributes
+from lba_onnx.rewrite.bias_start import has_bias_starts
 from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.conversion import convert
 from lba_onnx.rewrite.model_file import ModelFile
@@ -37,6 +38,7 @@ class Variants:
         specs: The specs of the converted model's products, in the model's order.
         op_types: Their standard operators, such as "Conv".
         reference: The float32 model: as given, or the converted model with all nodes back in float32.
+        bias_start: Whether sums of the converted model start from biases.
         is_corrected: Whether the converted model has other weights than the reference.
         recipe: What `correct` corrected the converted model by, as its metadata say; None where it did not.
         provenance: What the metadata say of the specs.
@@ -46,6 +48,7 @@ class Variants:
         """Open both; see `open_variants`."""
         opened = open_model(model)
         self.specs = read_specs(opened.proto)
+        self.bias_start = has_bias_starts(opened.proto)
         self.op_types = {
             product.name: schema_of(product.site.node).replaces for product in converted_products(opened.proto)
         }
@@ -79,7 +82,7 @@ class Variants:
         opened = open_model(reference)
         path = _external(self._folder) if next(external_tensors(opened.proto), None) is not None else None
         try:
-            proto, report = convert(reference, self.specs, model_output=path)
+            proto, report = convert(reference, self.specs, bias_start=self.bias_start, model_output=path)
         except SelectionError as error:
             raise ModelError(f"expected a reference with the nodes of the converted model: {error}") from None
         converted = {entry.node for entry in report.converted}

@@ -49,6 +49,7 @@ _OUTPUT_PLACE = (
     ("first_column", ctypes.c_int64),
     ("row_step", ctypes.c_int64),
 )
+_INITIAL = (("initial", ctypes.c_void_p), ("initial_strides", ctypes.c_int64 * 3))
 CONV_FIELDS: tuple[tuple[str, Any], ...] = (
     ("rank", ctypes.c_int32),
     *((name, ctypes.c_int64) for name in ("batch", "in_channels", "out_channels", "groups")),
@@ -73,6 +74,7 @@ class MatMulArgs(ctypes.Structure):
         ("b_depth_stride", ctypes.c_int64),
         ("b_column_stride", ctypes.c_int64),
         ("y", ctypes.c_void_p),
+        *_INITIAL,
     )
 
 
@@ -83,6 +85,7 @@ class ConvArgs(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("x_type", "w_type", "y_type")),
         *_OUTPUT_PLACE,
         *CONV_FIELDS,
+        *_INITIAL,
     )
 
 

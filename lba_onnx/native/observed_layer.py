@@ -14,6 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ _FLOAT_BYTES = 4
 class ObservedLayer(ABC):
     """A call as a layer; valid as long as the call."""
 
-    def __init__(self, call: ObservedCall) -> None:
+    def __init__(self, call: ObservedMatMul | ObservedConv) -> None:
         self.call = call
 
     @property
@@ -46,8 +47,10 @@ class ObservedLayer(ABC):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all matrices meet the same weights."""
-        return True
+        """Whether all rows meet the same weights, and sums start from the same values."""
+        args = self.call.args
+        others = (stride for axis, stride in enumerate(args.initial_strides) if axis != self._channel_stride)
+        return not args.initial or not any(others)
 
     @abstractmethod
     def operand(self, weights: Floats) -> Floats:
@@ -65,9 +68,39 @@ class ObservedLayer(ABC):
     def outputs(self, numbers: Numbers) -> Floats:
         """Return what the call has given for some rows, float32 [groups, rows, channels]."""
 
+    @property
+    def start(self) -> Floats | None:
+        """What the sums of each channel start from, float32 [channels], a copy; None where they start from zero."""
+        args = self.call.args
+        if not args.initial:
+            return None
+        stride, count = args.initial_strides[self._channel_stride], self._channel_count
+        values = np.ctypeslib.as_array((ctypes.c_float * (1 + (count - 1) * stride)).from_address(args.initial))
+        start: Floats = np.broadcast_to(values[::stride] if stride else values, (count,)).copy()
+        return start
+
     @abstractmethod
-    def compute(self, weights: Floats) -> Floats:
-        """Return the whole call's result with other weights, float32 in the shape of `call.y`."""
+    def compute(self, weights: Floats, start: Floats | None = None) -> Floats:
+        """Return the whole call's result with other weights, float32 in the shape of `call.y`.
+
+        Args:
+            weights: float32 [groups, depth, channels].
+            start: float32 [channels], what sums start from.
+        """
+
+    @property
+    @abstractmethod
+    def _channel_count(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def _channel_stride(self) -> int:
+        """Which of the strides of what sums start from runs over channels."""
+
+    def _set_start(self, args: Any, start: Floats | None) -> None:
+        args.initial = None if start is None else start.ctypes.data
+        for axis in range(len(args.initial_strides)):
+            args.initial_strides[axis] = int(axis == self._channel_stride)
 
 
 def layer_of(call: ObservedCall, operand: int) -> ObservedLayer:
@@ -125,7 +158,7 @@ class _MatMulLayer(ObservedLayer):
 
     @property
     def is_whole(self) -> bool:
-        return bool((self._fixed.offsets == self._fixed.offsets[0]).all())
+        return super().is_whole and bool((self._fixed.offsets == self._fixed.offsets[0]).all())
 
     def operand(self, weights: Floats) -> Floats:
         matrix: Floats = weights[0].T if self._operand == 0 else weights[0]
@@ -144,7 +177,15 @@ class _MatMulLayer(ObservedLayer):
         outputs: Floats = np.ascontiguousarray(y[np.divmod(numbers, self._moving.shape[0])])[np.newaxis]
         return outputs
 
-    def compute(self, weights: Floats) -> Floats:
+    @property
+    def _channel_count(self) -> int:
+        return self._fixed.shape[0]
+
+    @property
+    def _channel_stride(self) -> int:
+        return 1 if self._operand == 0 else 2  # of matrix, row and column
+
+    def compute(self, weights: Floats, start: Floats | None = None) -> Floats:
         call, y = self.call, np.empty(self.call.y.shape, np.float32)
         fixed, none = np.ascontiguousarray(weights[0]), np.zeros(len(call.y), np.int64)
         args = MatMulArgs.from_buffer_copy(call.args)
@@ -153,6 +194,7 @@ class _MatMulLayer(ObservedLayer):
             args.a, args.a_offsets, args.a_row_stride, args.a_depth_stride = _pointers(fixed, none)
         else:
             args.b, args.b_offsets, args.b_column_stride, args.b_depth_stride = _pointers(fixed, none)
+        self._set_start(args, start)
         check(load_library().lba_matmul(accumulator_handle(call.spec), args, thread_count(None), None))
         return y
 
@@ -213,21 +255,30 @@ class _ConvLayer(ObservedLayer):
         outputs: Floats = np.ascontiguousarray(found.swapaxes(0, 1))
         return outputs
 
-    def compute(self, weights: Floats) -> Floats:
+    @property
+    def _channel_count(self) -> int:
+        return int(self.call.args.out_channels)
+
+    @property
+    def _channel_stride(self) -> int:
+        return 1  # of image, channel and position
+
+    def compute(self, weights: Floats, start: Floats | None = None) -> Floats:
         y = np.empty(self.call.y.shape, np.float32)
         filters = np.ascontiguousarray(weights.swapaxes(1, 2))
         args = type(self.call.args).from_buffer_copy(self.call.args)
         args.x, args.w, args.y = self.call.x.ctypes.data, filters.ctypes.data, y.ctypes.data
+        self._set_start(args, start)
         check(load_library().lba_conv(accumulator_handle(self.call.spec), args, thread_count(None), None))
         return y
 
 
-def _taps(args: object, places: "list[NDArray[np.intp]]") -> "tuple[NDArray[np.intp], ...]":
+def _taps(args: Any, places: "list[NDArray[np.intp]]") -> "tuple[NDArray[np.intp], ...]":
     """Return the indexes of the inputs of each position, which broadcast to [positions, *kernel]."""
     indexes = []
     for axis, place in enumerate(places):
-        taps = np.arange(args.kernel[axis]) * args.dilations[axis]  # type: ignore[attr-defined]
-        index = place[:, np.newaxis] * args.strides[axis] + taps  # type: ignore[attr-defined]
+        taps = np.arange(args.kernel[axis]) * args.dilations[axis]
+        index = place[:, np.newaxis] * args.strides[axis] + taps
         shape = [len(place), 1, 1, 1]
         shape[1 + axis] = len(taps)
         indexes.append(index.reshape(shape))

@@ -30,6 +30,7 @@ from lba_onnx.native.processors import thread_count
 
 Floats = npt.NDArray[np.float32]
 _FLOAT_BYTES = 4
+_POSITION = 2  # of the strides of what the sums of a convolution start from
 _COLUMNS_AXIS = 2  # of the spatial axes of an observed convolution
 
 
@@ -40,8 +41,8 @@ class ObservedCall(ABC):
     Attributes:
         node: The product's key: what is behind "run/" in the key of the run.
         spec: The formats that the node computed in.
-        y: The dot products, before any bias. Writing to them changes what the node goes on with, except in samples of
-            several images or matrices, which are copies.
+        y: The dot products, before any bias that is added. Writing to them changes what the node goes on with, except
+            in samples of several images or matrices, which are copies.
     """
 
     node: str
@@ -115,6 +116,7 @@ class ObservedMatMul(ObservedCall):
         args.a = self.args.a + lines.start * self.args.a_row_stride * _FLOAT_BYTES
         args.a_row_stride = self.args.a_row_stride * lines.step
         args.first_row, args.row_step = _place(self.args, lines)
+        _move_starts(args, entries, lines)
         every = slice(entries.start, entries.stop, entries.step)
         y = self.y[every, lines.start : lines.stop : lines.step]
         offsets = (np.ascontiguousarray(o[every]) for o in (self.a_offsets, self.b_offsets))
@@ -152,7 +154,9 @@ class ObservedConv(ObservedCall):
         per_image = max(self.products // batch, 1)
         images = _spread(batch, max(1, max_products // per_image), position)
         every = slice(images.start, images.stop, images.step)
-        part = self._with(self.x[every], self.y[every], _copy(self.args))
+        args = _copy(self.args)
+        _move_starts(args, images)
+        part = self._with(self.x[every], self.y[every], args)
         if max_products >= per_image:
             return part
         axis = int(np.argmax(self.y.shape[2:]))
@@ -167,7 +171,8 @@ class ObservedConv(ObservedCall):
         begin = first * stride - args.pads_begin[axis]
         end = begin + covered_size(count, args.kernel[axis], stride, args.dilations[axis])
         start, stop = min(max(begin, 0), size), max(min(end, size), 0)
-        if start >= stop:  # lines of nothing but padding, which the kernel takes no input for
+        has_own_starts = args.initial and args.initial_strides[_POSITION]  # of no band of lines is there a form
+        if start >= stop or has_own_starts:  # or lines of nothing but padding, which the kernel takes no input for
             return self
         args.pads_begin[axis], args.pads_end[axis] = max(-begin, 0), max(end - size, 0)
         args.input[axis] = stop - start
@@ -265,6 +270,14 @@ def _along(values: Floats, spatial_axis: int, start: int, stop: int) -> Floats:
 def _place(args: MatMulArgs, lines: range) -> tuple[int, int]:
     """Return the row of the whole product that is the first of some of its rows, and the step between them."""
     return args.first_row + lines.start * args.row_step, args.row_step * lines.step
+
+
+def _move_starts(args: MatMulArgs | ConvArgs, *parts: range) -> None:
+    """Let sums start from the values of a part of the outputs: of their first axis, or of both their first axes."""
+    if args.initial:
+        for axis, part in enumerate(parts):
+            args.initial += part.start * args.initial_strides[axis] * _FLOAT_BYTES
+            args.initial_strides[axis] *= part.step
 
 
 def _floats(pointer: int, shape: tuple[int, ...]) -> Floats:

@@ -20,6 +20,7 @@ def matmul(
     spec: Accumulator,
     threads: int,
     statistics: str | None = None,
+    initial: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Product of batches of matrices.
 
@@ -29,12 +30,14 @@ def matmul(
         spec: The arithmetic.
         threads: Threads to use, at least 1.
         statistics: Key "run/node" of an open statistics run.
+        initial: float32 [batch, rows, columns], likewise: what each sum starts from; None for zero.
 
     Returns:
         float32 [batch, rows, columns].
     """
     y = np.empty((*a.shape[:2], b.shape[2]), np.float32)
     args, offsets = matmul_args(a, b, y)
+    start_from(args, initial)
     check(load_library().lba_matmul(accumulator_handle(spec), args, thread_count(threads), key_bytes(statistics)))
     del offsets  # `args` points into them
     return y
@@ -54,6 +57,13 @@ def matmul_args(
         y=None if y is None else y.ctypes.data,
     )  # fmt: skip
     return args, offsets
+
+
+def start_from(args: MatMulArgs | ConvArgs, initial: npt.NDArray[np.float32] | None) -> None:
+    """Say in the C form of a product what its sums start from: an array of three dimensions, as the C form has them."""
+    if initial is not None:
+        args.initial = initial.ctypes.data
+        args.initial_strides[:] = [0 if n == 1 else s // 4 for n, s in zip(initial.shape, initial.strides, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ def conv(
     threads: int,
     statistics: str | None = None,
     bias: npt.NDArray[np.float32] | None = None,
+    initial: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Convolution of contiguous arrays.
 
@@ -92,6 +103,8 @@ def conv(
         threads: Threads to use, at least 1.
         statistics: Key "run/node" of an open statistics run.
         bias: float32 [out_channels], C-contiguous, added in float32 afterwards; None for none.
+        initial: float32 [batch, out_channels, positions], any strides that are multiples of 4 bytes: what each sum
+            starts from, positions in row-major order; None for zero.
 
     Returns:
         float32 of output_shape.
@@ -99,6 +112,7 @@ def conv(
     y = np.empty(output_shape, np.float32)
     args = conv_args(x, w, geometry, y)
     args.bias = None if bias is None else bias.ctypes.data
+    start_from(args, initial)
     check(load_library().lba_conv(accumulator_handle(spec), args, thread_count(threads), key_bytes(statistics)))
     return y
 

@@ -61,6 +61,7 @@ def convert_with_data(
     metric: Metric | str | None = None,
     selection: Selection = Selection(),
     portable: bool = False,
+    bias_start: bool = False,
     resume_path: str | os.PathLike[str] | None = None,
     execution: Execution = Execution(),
     model_output: str | os.PathLike[str] | None = None,
@@ -82,6 +83,7 @@ def convert_with_data(
             of the correction go by it, and the verdict tells its mean.
         selection: Which nodes to convert.
         portable: As in `convert`.
+        bias_start: As in `convert`; biases of a family are chosen by sums without it.
         resume_path: As in `calibrate`, for a family.
         execution: How models run. Progress is told step after step, in samples or evaluations.
         model_output: A file to write the result to, as for `convert`.
@@ -109,7 +111,9 @@ def convert_with_data(
         if _needs_calibration(spec, method=method, resume_path=resume_path):
             fitted = model, samples.to_fit, str(spec), method or DEFAULT_METHOD
             chosen = calibrate(*fitted, selection=selection, resume_path=resume_path, **running)
-        converted, report = stages.convert(chosen or spec, selection, portable)
+        converted, report = stages.convert(
+            chosen or spec, selection=selection, portable=portable, bias_start=bias_start
+        )
         models, correction = {_CONVERTED: converted}, None
         if with_correction and report.converted:
             models[_CORRECTED], correction = stages.correct(converted, samples.to_fit, effort=effort, **running)
@@ -237,10 +241,10 @@ class _Stages:
         with place as folder:
             yield cls(model, folder)
 
-    def convert(self, spec: Any, selection: Selection, portable: bool) -> "tuple[Any, ConversionReport]":
+    def convert(self, spec: Any, **settings: Any) -> "tuple[Any, ConversionReport]":
         """Convert; return the model, or where it is, and the ledger."""
         path = self._path(_CONVERTED)
-        self._conversion = {"spec": spec, "selection": selection, "portable": portable}
+        self._conversion = {"spec": spec, **settings}
         proto, report = convert(self._model, model_output=path, **self._conversion)
         return path or proto, report
 

@@ -10,6 +10,7 @@ import onnx
 
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import model_files
+from lba_onnx.rewrite.bias_start import start_from_bias, with_bias_obstacles
 from lba_onnx.rewrite.candidates import converted_products, find_candidates
 from lba_onnx.rewrite.given_specs import Specs, read_given
 from lba_onnx.rewrite.insertion import Insertions
@@ -32,6 +33,7 @@ def convert(
     *,
     selection: Selection = Selection(),
     portable: bool = False,
+    bias_start: bool = False,
     model_output: str | os.PathLike[str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> tuple[onnx.ModelProto, ConversionReport]:
@@ -48,6 +50,8 @@ def convert(
         selection: Which nodes to convert.
         portable: Whether the model also carries a float32 body for each operator, so that it runs, without low-bit
             accumulators, where the library is not registered.
+        bias_start: Whether the sums of Gemm and Conv start from their bias, as in fused kernels, in place of zero; else
+            it is added in float32 behind them. A Gemm with a bias whose alpha is not 1 is then left.
         model_output: A file to write the result to; a `ModelFile` says where the weights go.
         provenance: Where the specs come from, as JSON values, kept in metadata_props; by default what a Calibration or
             a biases file tells (`Calibration.provenance`).
@@ -68,14 +72,15 @@ def convert(
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     given = read_given(spec)
     opened = open_model(model)
-    decisions = decide(find_candidates(opened.proto), given.specs, selection)
+    candidates = find_candidates(opened.proto)
+    decisions = decide(with_bias_obstacles(candidates) if bias_start else candidates, given.specs, selection)
     report = ConversionReport(tuple(_entry(decision) for decision in decisions))
     _LOG.info("%s", report.summary())
-    _apply(opened.proto, decisions, portable)
+    _apply(opened.proto, decisions, portable, bias_start)
     write_metadata(
         opened.proto,
         report.specs,
-        _options(selection, portable),
+        _options(selection, portable, bias_start),
         given.provenance if provenance is None else provenance,
     )
     return deliver(opened, model_output), report
@@ -129,7 +134,7 @@ def _op_type(node: onnx.NodeProto) -> str:
     return f"{node.domain}.{node.op_type}"
 
 
-def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool) -> None:
+def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool, bias_start: bool) -> None:
     names, insertions = FreshNames(model), Insertions()
     for own in by_node(decisions):
         specs = {decision.candidate.product: decision.spec for decision in own if decision.spec is not None}
@@ -137,6 +142,8 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
             continue
         candidate = own[0].candidate
         patch_node(candidate, specs, names, insertions)
+        if bias_start:
+            start_from_bias(candidate.site.node)
         if candidate.site.function is not None:
             import_operator_set(candidate.site.function)
     insertions.apply()
@@ -147,8 +154,8 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
         add_function_bodies(model, twins)
 
 
-def _options(selection: Selection, portable: bool) -> dict[str, Any]:
-    return {**selection.described(), "portable": portable}
+def _options(selection: Selection, portable: bool, bias_start: bool) -> dict[str, Any]:
+    return {**selection.described(), "portable": portable, **({"bias_start": True} if bias_start else {})}
 
 
 def deliver(opened: OpenModel, model_output: str | os.PathLike[str] | None) -> onnx.ModelProto:

@@ -7,6 +7,7 @@
     offset:  y = LbaConv(x, w, b)   ->  b + offset, in place where possible, else Add(b, offset)
              y = LbaConv(x, w)      ->  LbaConv(x, w, offset)          likewise LbaGemm, with alpha and beta allowed for
              y = LbaMatMul(a, b)    ->  y = Add(LbaMatMul(a, b), offset)
+    a bias that sums start from is one of what they add: it is scaled, too
 
 Below opset 7 onnxruntime has no Mul and no Add: a constant with the result takes their place, and what is not constant
 stays as it is.
@@ -22,8 +23,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from lba_onnx.operators import BIAS_INPUT
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.attributes import set_attributes
+from lba_onnx.rewrite.bias_start import starts_from_bias
 from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.external_data import is_external
 from lba_onnx.rewrite.insertion import Insertions
@@ -52,7 +55,8 @@ class ChannelAffine:
         scale: float32 [channels].
         offset: float32 [channels].
         weights: What takes the place of the constant operand, scale included: float32 [rows, depth], [depth, columns]
-            or [filters, channels, *kernel], with three kernel axes; None where scaling is all.
+            or [filters, channels, *kernel], with three kernel axes; None where scaling is all. A bias that sums start
+            from is scaled in both cases.
     """
 
     scale: NDArray[np.float32]
@@ -135,6 +139,8 @@ def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> No
             _replace_weights(place, affine.weights, edit)
         elif np.any(affine.scale != 1):
             _scale_weights(place, affine.scale, edit)
+        if np.any(affine.scale != 1) and starts_from_bias(place.node):
+            _scale_bias(place, affine.scale, edit)
         if np.any(affine.offset != 0):
             _add_offset(place, affine.offset, edit)
     edit.insertions.apply()
@@ -164,7 +170,10 @@ def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode
     attributes = site.attributes()
     if attributes.get(_TRANSPOSED[operand], 0) is None:
         return UNDECIDED_LAYOUT
-    if site.opset < _FIRST_OPSET_WITH_MUL and _float_tensor(scope, site.node.input[operand]) is None:
+    scaled = [operand, BIAS_INPUT] if starts_from_bias(site.node) else [operand]
+    if site.opset < _FIRST_OPSET_WITH_MUL and any(
+        _float_tensor(scope, site.node.input[index]) is None for index in scaled
+    ):
         return f"its weights are computed or in external data, and onnxruntime has no Mul of opset {site.opset}"
     dtype, other_rank = _DTYPES[candidate.element_type], site.rank(1 - operand)
     return ScalableNode(candidate.name, site.node, scope, operand, rank, other_rank, dtype, site.opset, attributes)
@@ -212,6 +221,12 @@ def _as_stored(place: ScalableNode, weights: NDArray[np.float32]) -> NDArray[np.
     is_transposed = bool(place.attributes.get(_TRANSPOSED[place.operand]))
     stored = weights.T if is_transposed else weights
     return np.ascontiguousarray(stored).reshape(*[1] * (place.rank - 2), *stored.shape)
+
+
+def _scale_bias(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) -> None:
+    name = place.node.input[BIAS_INPUT]
+    factors = _offset_shape(place, scale)
+    place.node.input[BIAS_INPUT] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
 
 
 def _scale_shape(place: ScalableNode, channels: int) -> tuple[int, ...]:

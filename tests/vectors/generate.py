@@ -19,6 +19,7 @@ The files in this folder truncate; those of the same names in the folder `neares
 folder `rules` have one token for `<spec>`, the text of an accumulator, and quantize.txt has
 
     quantize.txt  <spec> <random integer> <float64 input> <float32 output>
+    starts.txt    <spec> <rows> <depth> <columns> <a> <b> <what sums start from: rows*columns> <result: rows*columns>
 
 Arrays are in row-major order. A NaN is written as 7fc00000: compare NaNs by being one, and everything else by bits.
 """

@@ -10,7 +10,7 @@ from convolutions import CONVOLUTIONS, Convolution
 from edges import quantize_inputs, subnormal_inputs
 from kinds import SPECIALS, Draw, Kind
 from rationals import Format, bits, float64_bits, line
-from rule_kinds import RULE_KINDS, pairs_of
+from rule_kinds import RULE_KINDS, pairs_of, single
 from rules import Output, Rules, Value, dot, quantize, value_bits
 
 ORDERS = (  # chunk sizes, tree
@@ -189,6 +189,37 @@ def matmul_lines() -> Iterator[str]:
         yield line(rules, rows, depth, columns, *operands, *map(value_bits, results))
 
 
+def starts_of(draw: Draw, rules: Rules, kind: Kind, count: int) -> list[float]:
+    """Return values to start from: products of a kind, the ends of the format of sums and beside them, and specials."""
+    held = rules.as_seen(rules.accumulator)
+    ends = [float(held.max_value) * 0.99, float(held.max_value) * 1.01]
+    ends += [2.0**held.min_exponent * (1 + beside / 256) for beside in (-1, 0, 1)]
+    starts = []
+    for x, w in pairs_of(kind, draw, rules, count):
+        sign = 1 if draw.integer(0, 1) else -1
+        end = single(sign * ends[draw.integer(0, len(ends) - 1)])
+        starts.append(
+            (single(x * w), single(x * w), end, SPECIALS[draw.integer(0, len(SPECIALS) - 1)])[draw.integer(0, 3)]
+        )
+    return starts
+
+
+def starts_lines() -> Iterator[str]:
+    """Yield the cases of starts.txt."""
+    draw, depths, kinds = Draw(15), itertools.cycle(DEPTHS), itertools.cycle(RULE_KINDS)
+    cases = [(rules, next(depths)) for rules in (*all_rules(), *orders_of_sums(), *NAMED)]
+    for rules, depth in (*cases, (NAMED[0], 0), (NAMED[6], 0)):
+        rows, columns, kind = draw.integer(1, 2), draw.integer(1, 3), next(kinds)
+        a = [[pair[0] for pair in pairs_of(kind, draw, rules, depth)] for _ in range(rows)]
+        b = [[pair[1] for pair in pairs_of(kind, draw, rules, depth)] for _ in range(columns)]
+        starts = starts_of(draw, rules, kind, rows * columns)
+        places = list(itertools.product(range(rows), range(columns)))
+        pairs = zip(places, starts, strict=True)
+        results = [dot(a[r], b[c], rules, (r, c), value_of(start)) for (r, c), start in pairs]
+        operands = (bits([*itertools.chain(*rows_of)]) for rows_of in (a, zip(*b, strict=True)))
+        yield line(rules, rows, depth, columns, *operands, bits(starts), *map(value_bits, results))
+
+
 def conv_output(conv: Convolution, rules: Rules, x: list[float], w: list[float], index: tuple[int, ...]) -> Value:
     """Return one output of a convolution: in the row of its image and position, and the column of its channel."""
     image, channel, *place = index
@@ -215,6 +246,7 @@ RULE_FILES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "quantize.txt": ("accumulator draw float64_input float32_output", quantize_lines),
     "dot.txt": ("accumulator depth x w result", dot_lines),
     "matmul.txt": ("accumulator rows depth columns a b result", matmul_lines),
+    "starts.txt": ("accumulator rows depth columns a b initial result", starts_lines),
     "conv.txt": (
         "accumulator axes x_shape w_shape strides pads dilations group out_shape x w result",
         conv_lines,

@@ -150,9 +150,8 @@ class Output:
         k, addend = item
         return quantize(add(total, addend), self.rules.accumulator, self.rules, self.draw(stream, k))
 
-    def chain(self, items: Sequence[Item], stream: int) -> Item:
-        """Return the items summed one after the other, from zero."""
-        total: Value = 0.0
+    def chain(self, items: Sequence[Item], stream: int, total: Value = 0.0) -> Item:
+        """Return the items summed one after the other."""
         for item in items:
             total = self.sum(total, item, stream)
         return items[0][0] if items else 0, total
@@ -166,8 +165,8 @@ class Output:
             items = [(p[0][0], self.sum(p[0][1], p[1], 1)) if len(p) == 2 else p[0] for p in pairs]
         return items[0]
 
-    def dot(self, products: Sequence[Item]) -> Value:
-        """Return the sum of quantized products."""
+    def dot(self, products: Sequence[Item], start: Value = 0.0) -> Value:
+        """Return the sum of quantized products; the last chain starts from a value in the format of sums."""
         stream = 1
         items = list(products)
         if self.rules.tree:
@@ -176,7 +175,8 @@ class Output:
         for size in self.rules.chunks:
             items = [self.chain(group, stream) for group in groups(items, size)]
             stream += 1
-        return self.chain(items, stream)[1]
+        first = quantize(start, self.rules.accumulator, self.rules, self.draw(stream, len(products)))
+        return self.chain(items, stream, first)[1]
 
 
 def groups(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
@@ -184,10 +184,12 @@ def groups(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def dot(x: Sequence[float], w: Sequence[float], rules: Rules, place: tuple[int, int] = (0, 0)) -> Value:
+def dot(
+    x: Sequence[float], w: Sequence[float], rules: Rules, place: tuple[int, int] = (0, 0), start: Value = 0.0
+) -> Value:
     """Return the dot product in a place."""
     output = Output(rules, place)
-    return output.dot([output.product(a, b, k) for k, (a, b) in enumerate(zip(x, w, strict=True))])
+    return output.dot([output.product(a, b, k) for k, (a, b) in enumerate(zip(x, w, strict=True))], start)
 
 
 def value_bits(value: Value) -> str:

@@ -25,15 +25,26 @@ PanelPlan ChunkedFloatPlanner::Plan(const ValueRange& moving, const ValueRange& 
   return {path(), !order().is_tree && short_cuts_.CanFuse(moving, fixed, fixed_scale_log2)};
 }
 
+double ChunkedFloatPlanner::StartScale(CpuPath path) const {
+  return IsVectorPath(path) ? short_cuts_.constants().start_scale() : 1;
+}
+
+PanelPlan ChunkedFloatPlanner::PlanStarts(const PanelPlan& plan, const ValueRange& starts) const {
+  if (!starts.is_finite()) return {};
+  const bool fits = !IsVectorPath(plan.path) || short_cuts_.FitsStarts(starts);
+  return fits ? plan : PanelPlan{CpuPath::kPortable, false};
+}
+
 GatePlan ChunkedFloatPlanner::PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const {
   const bool can_overflow = path == CpuPath::kExact || short_cuts_.CanOverflow(moving, fixed);
   return {can_overflow, can_overflow && short_cuts_.has_underflow() ? 1 : 0};
 }
 
 std::unique_ptr<ChainFollower> ChunkedFloatPlanner::FollowChains() const {
-  if (order().is_tree) return std::make_unique<ChainFollowerOf<RuledChains>>(RuledChains(spec_), groups());
+  if (order().is_tree)
+    return std::make_unique<ChainFollowerOf<RuledChains>>(RuledChains(spec_), groups(), started_sum());
   const ChunkedFloatChains chains{short_cuts_.constants().definition};
-  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, groups());
+  return std::make_unique<ChainFollowerOf<ChunkedFloatChains>>(chains, groups(), started_sum());
 }
 
 }  // namespace lba

@@ -32,6 +32,16 @@ class ChunkedFloatPlanner : public Planner {
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
     return short_cuts_.Variant(moving, fixed, is_fused).index();
   }
+  bool has_starts() const override { return true; }
+  float RoundedStart(float value, const Place&, int64_t) const override {
+    return static_cast<float>(Quantize(value, short_cuts_.constants().definition.accumulator));
+  }
+  double StartScale(CpuPath path) const override;
+  PanelPlan PlanStarts(const PanelPlan& plan, const ValueRange& starts) const override;
+  int StartedVariant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused,
+                     double largest_start) const override {
+    return short_cuts_.Variant(moving, fixed, is_fused, order().is_one_chain ? largest_start : 0).index();
+  }
   GatePlan PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const override;
 
   const TileKernels& KernelsOf(CpuPath path) const override { return kernels_(path, short_cuts_); }

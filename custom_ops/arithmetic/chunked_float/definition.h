@@ -92,11 +92,12 @@ class ChunkedFloatDefinition {
  public:
   using Constants = Of;
   using State = double;
-  static constexpr bool kHasTrees = true;
+  static constexpr bool kHasTrees = true, kHasStarts = true;
 
   LBA_HOST_DEVICE explicit ChunkedFloatDefinition(const Constants& c) : formats_(c.definition) {}
 
   LBA_HOST_DEVICE static State Start() { return 0; }
+  LBA_HOST_DEVICE State StartFrom(float value) const { return Quantize(value, formats_.accumulator); }
   LBA_HOST_DEVICE State Step(State sum, float x, float w) const {
     return QuantizedSum(Product(x, w), sum, formats_.accumulator);
   }

@@ -32,6 +32,10 @@ class RuledChains {
         is_tree_(spec.tree != 0),
         has_subnormals_(spec.accumulator_format.has_subnormals) {}
 
+  void Start(int n, float value, int64_t depth, Chain* chain) const {
+    chain->sums[n] = Output().StartFrom(value, n + 1, depth);
+  }
+
   void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
     const int64_t k = chain->products++;
     const double exact = static_cast<double>(x) * static_cast<double>(w);

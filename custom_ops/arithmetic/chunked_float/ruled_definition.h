@@ -72,6 +72,9 @@ class RuledOutput {
   LBA_HOST_DEVICE double Join(double total, double sum, int level, int64_t k) const {
     return Rounded(AddToOdd(sum, total), c_.accumulator, level, k);
   }
+  LBA_HOST_DEVICE double StartFrom(float value, int level, int64_t k) const {
+    return Rounded(value, c_.accumulator, level, k);
+  }
 
  private:
   // Of an x that is exact, or rounded to odd, to 53 bits: as many as no rounding here looks at.
@@ -125,7 +128,7 @@ class RuledDefinition {
   using Constants = RuledConstants;
   using State = double;
   using Output = RuledOutput;
-  static constexpr bool kHasTrees = true, kSaturates = true;
+  static constexpr bool kHasTrees = true, kHasStarts = true, kSaturates = true;
 
   LBA_HOST_DEVICE explicit RuledDefinition(const Constants& c) : c_(c) {}
 

@@ -19,8 +19,12 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
                           spec.rounding == Rounding::kStochastic),
         chains_(spec) {}
 
+  float RoundedStart(float value, const Place& place, int64_t depth) const override {
+    const RuledOutput output(definition_constants(), place);
+    return static_cast<float>(output.StartFrom(value, order().last_level(), depth));
+  }
   std::unique_ptr<ChainFollower> FollowChains() const override {
-    return std::make_unique<ChainFollowerOf<RuledChains>>(chains_, groups());
+    return std::make_unique<ChainFollowerOf<RuledChains>>(chains_, groups(), started_sum());
   }
 
  private:

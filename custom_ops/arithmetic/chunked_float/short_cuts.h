@@ -28,6 +28,9 @@ struct TileConstants {
   // In adder trees two products are added in the finer of both scales.
   float product_to_tree = 1, tree_to_accumulator = 1;
   ChunkedFloatConstants definition;  // for double: the formats as they are
+
+  // What takes a value to the scale of the sums.
+  double start_scale() const { return 1 / (static_cast<double>(unscale[0]) * static_cast<double>(unscale[1])); }
 };
 
 // What is done to a product before it joins the partial sum; the operands prove which steps are needed.
@@ -98,6 +101,13 @@ class ShortCuts {
                       : FitsWithoutUnderflow(moving, fixed, moving_log2, fixed_log2);
   }
 
+  // Whether it does so, too, where totals start from such values, rounded: without underflow these have to be multiples
+  // of a normal float32, as all other values are.
+  LBA_HOST_DEVICE bool FitsStarts(const ValueRange& starts) const {
+    if (underflow_ || starts.is_zero()) return true;
+    return !starts.has_subnormal() && starts.min_exponent() - accumulator_mantissa_bits_ >= kMinNormal;
+  }
+
   // Of operands that fit: whether products are exact and inside the format, so that multiplication and addition are one
   // instruction. The moving operand, already scaled, is then scaled again, by FusedScaleLog2.
   LBA_HOST_DEVICE bool CanFuse(const ValueRange& moving, const ValueRange& fixed, int fixed_log2) const {
@@ -111,10 +121,12 @@ class ShortCuts {
            moving.max_exponent() + 1 + fused_log2 <= kMaxNormal && fixed.min_exponent() + fixed_log2 >= kMinNormal;
   }
 
-  LBA_HOST_DEVICE TileVariant Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const {
+  // Partial sums start from values of this magnitude at most.
+  LBA_HOST_DEVICE TileVariant Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused,
+                                      double largest_start = 0) const {
     TileVariant variant;
     // Without underflow the scaled formats saturate by themselves.
-    variant.saturates_partial_sum = underflow_ && CanOverflowPartialSum(moving, fixed);
+    variant.saturates_partial_sum = underflow_ && CanOverflowPartialSum(moving, fixed, largest_start);
     if (is_fused) {
       variant.product = ProductStep::kFused;
     } else if (CanOverflowProduct(moving.max_abs * fixed.max_abs)) {
@@ -128,7 +140,7 @@ class ShortCuts {
 
   // Whether a product, or a partial sum inside a chunk, may reach max_value.
   LBA_HOST_DEVICE bool CanOverflow(const PanelBounds& moving, const PanelBounds& fixed) const {
-    return CanOverflowProduct(moving.max_abs * fixed.max_abs) || CanOverflowPartialSum(moving, fixed);
+    return CanOverflowProduct(moving.max_abs * fixed.max_abs) || CanOverflowPartialSum(moving, fixed, 0);
   }
 
  private:
@@ -171,11 +183,12 @@ class ShortCuts {
 
   // Truncation only shrinks, and rounding to nearest grows each value by a known factor at most; so these bound every
   // partial sum: the triangle inequality and Cauchy-Schwarz.
-  LBA_HOST_DEVICE bool CanOverflowPartialSum(const PanelBounds& moving, const PanelBounds& fixed) const {
+  LBA_HOST_DEVICE bool CanOverflowPartialSum(const PanelBounds& moving, const PanelBounds& fixed,
+                                             double largest_start) const {
     const double largest = moving.max_abs * fixed.max_abs;
     const double sum =
         std::min(static_cast<double>(order_.chunk()) * largest * (1.0 + 1e-12), moving.chunk_norm * fixed.chunk_norm);
-    return !(sum * sum_growth_ < constants_.definition.accumulator.max_value);
+    return !((sum + largest_start) * sum_growth_ < constants_.definition.accumulator.max_value);
   }
 
   SumOrder order_;

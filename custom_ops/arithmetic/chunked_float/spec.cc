@@ -239,7 +239,8 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
   for (const int64_t size : Sizes(*this)) {
     products *= size;
     order.lengths[order.levels++] = std::min(products, whole);
-    if (products >= whole) break;  // what lies further out has one group, which joins zero
+    // What lies further out has one group, which joins zero; random bits follow from how far out a level lies.
+    if (products >= whole && rounding != Rounding::kStochastic) break;
   }
   order.is_one_chain = order.levels == 0;
   order.levels = std::max(order.levels, 1);

@@ -61,6 +61,8 @@ struct ChunkedFloatChains {
     double exact_sums[kMaxSums]{}, sums[kMaxSums]{};
   };
 
+  void Start(int n, float value, int64_t, Chain* chain) const { chain->sums[n] = Quantize(value, formats.accumulator); }
+
   // Adds the exact product of two float32 values to sum 0. What the histograms count is it and chain->exact_sums[0].
   LBA_HOST_DEVICE void AddProduct(double exact, Chain* chain, ChainEvents* events) const {
     chain->exact_sums[0] += exact;

@@ -72,10 +72,15 @@ class ExactProductsPlanner : public RuledPlanner {
     return {IsPortable(moving, fixed) ? CpuPath::kPortable : CpuPath::kExact, false};
   }
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
-    TileVariant variant = short_cuts_.Variant(moving, fixed, true);
+    return StartedVariant(moving, fixed, is_fused, 0);
+  }
+  int StartedVariant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused,
+                     double largest_start) const override {
+    TileVariant variant = short_cuts_.Variant(moving, fixed, true, order().is_one_chain ? largest_start : 0);
     if (!is_fused) variant.product = ProductStep::kRound;
     return variant.index();
   }
+  double StartScale(CpuPath path) const override { return IsVector(path) ? constants_.start_scale() : 1; }
   CpuPath GatePath(const PanelPlan&) const override { return CpuPath::kExact; }
 
   const void* constants(CpuPath path) const override {

@@ -40,7 +40,10 @@ class StochasticSums {
     Avx512::Store(out, Avx512::Add(value, Avx512::Zero()));  // -0 + 0 = +0
   }
 
-  static V Zero() { return Avx512::Zero(); }  // for OuterSums
+  // For OuterSums.
+  static constexpr int kLanes = 16;
+  static V Zero() { return Avx512::Zero(); }
+  static V Load(const float* p) { return Avx512::Load(p); }
 
  private:
   V max_, unscale0_, unscale1_;
@@ -63,9 +66,14 @@ class StochasticBlock {
 
   void Run() const {
     OuterSums<StochasticSums, kRows, kVectors> outer(*args_.order);
+    constexpr int64_t kStep = kColumnPanel;
+    const float* starts = args_.starts == nullptr ? nullptr : args_.starts + row_ * kStep + column_;
+    const float* chain_starts = args_.order->is_one_chain ? starts : nullptr;
+    if (starts != nullptr && chain_starts == nullptr) outer.Start(starts, kStep);
     for (int64_t begin = 0; begin < args_.depth; begin += args_.order->chunk()) {
       const int64_t end = std::min(begin + args_.order->chunk(), args_.depth);
       Sums sums;
+      StartSums<StochasticSums, kRows, kVectors>(chain_starts, kStep, sums);
       SumChain(begin, end, sums);
       outer.Add(sums, end, args_.depth, [&](int level, bool is_first, const Sums& group, Sums& total) {
         if (!is_first) return Join(level, end, group, total);
@@ -81,8 +89,6 @@ class StochasticBlock {
 
  private:
   void SumChain(int64_t begin, int64_t end, Sums& sums) const {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) ForEach<kVectors>([&](int v) { sums[r][v] = Avx512::Zero(); });
     const int per_word = random_.per_word();
     for (int64_t k = begin; k < end;) {
       const int64_t group = k / per_word, last = std::min((group + 1) * per_word, end);

@@ -78,7 +78,9 @@ LBA_EXPORT int lba_path_counts(int64_t counts[4]);
 /* y[b, row, column] = dot over depth, for b < batch: a at a + a_offsets[b], element [row, depth] at strides
    (a_row_stride, a_depth_stride); b likewise with (b_depth_stride, b_column_stride); y contiguous. Strides and
    offsets count elements. Where these are some outputs of a larger product, row r and column c are its row
-   first_row + r * row_step and its column first_column + c. The types are LBA_FLOAT32. statistics: a key, or null. */
+   first_row + r * row_step and its column first_column + c. The types are LBA_FLOAT32. initial: what each sum starts
+   from, rounded to the accumulator; element [b, row, column] at these strides, 0 where it is broadcast; null for zero.
+   statistics: a key, or null. */
 typedef struct LbaMatMulArgs {
   int32_t a_type, b_type, y_type;
   int64_t first_row, first_column, row_step;
@@ -90,6 +92,8 @@ typedef struct LbaMatMulArgs {
   const int64_t* b_offsets;
   int64_t b_depth_stride, b_column_stride;
   float* y;
+  const float* initial;
+  int64_t initial_strides[3];
 } LbaMatMulArgs;
 
 LBA_EXPORT int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t threads,
@@ -99,7 +103,7 @@ LBA_EXPORT int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs
    w [out_channels, in_channels / groups, kernel...], bias [out_channels] or null, y [batch, out_channels, output...].
    Only the first `rank` entries of the arrays below are read. Where these are some outputs of a larger convolution, the
    last spatial dimension counts columns and those before it count rows, as in LbaMatMulArgs. The types are LBA_FLOAT32.
-*/
+   initial is as in LbaMatMulArgs: element [sample, channel, position], positions counted in row-major order. */
 typedef struct LbaConvArgs {
   int32_t x_type, w_type, y_type; /* y_type is that of bias, too */
   int64_t first_row, first_column, row_step;
@@ -110,6 +114,8 @@ typedef struct LbaConvArgs {
   const float* w;
   const float* bias;
   float* y;
+  const float* initial;
+  int64_t initial_strides[3];
 } LbaConvArgs;
 
 LBA_EXPORT int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t threads,

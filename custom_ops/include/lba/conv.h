@@ -9,6 +9,7 @@
 
 #include "arithmetic/accumulator.h"
 #include "lba/parallel.h"
+#include "lba/starts.h"
 #include "lba/statistics.h"
 
 namespace lba {
@@ -38,15 +39,17 @@ class PackedFilter;
 std::shared_ptr<const PackedFilter> PackFilter(const Accumulator& accumulator, const ConvShape& shape, const float* w);
 
 // x [batch, in_channels, input...], y [batch, out_channels, output...], bias [out_channels] or null, contiguous.
-// `packed` may be null; `w` is needed either way. `statistics` may be null.
+// `packed` may be null; `w` is needed either way. `statistics` may be null. Throws std::invalid_argument for starts
+// where the accumulator knows none.
 void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
           const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
-          StatisticsCollector* statistics);
+          StatisticsCollector* statistics, const Starts& starts = {});
 
 // What Conv does after the products, for a y that another processor computed: counts the call, or shows it to the
 // observer, who may write y, then adds the bias. `bias` and `statistics` may be null.
 void FinishConv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
-                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics);
+                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics,
+                const Starts& starts = {});
 
 }  // namespace lba
 

@@ -8,6 +8,7 @@
 
 #include "arithmetic/accumulator.h"
 #include "lba/parallel.h"
+#include "lba/starts.h"
 #include "lba/statistics.h"
 
 namespace lba {
@@ -31,14 +32,16 @@ std::shared_ptr<const PackedMatrices> PackMatrices(const Accumulator& accumulato
                                                    const float* b, const Parallel& parallel);
 
 // y[batch][rows][columns], contiguous. `packed` may be null; then B is packed for this call. `b` is needed either way:
-// values that the fast paths cannot represent are read from it. `statistics` may be null.
+// values that the fast paths cannot represent are read from it. `statistics` may be null. Throws std::invalid_argument
+// for starts where the accumulator knows none.
 void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b,
-            const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics);
+            const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics,
+            const Starts& starts = {});
 
 // What MatMul does after the products, for a y that another processor computed: counts the call, or shows it to the
 // observer, who may write y. `statistics` may be null.
 void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b, float* y,
-                  const Parallel& parallel, StatisticsCollector* statistics);
+                  const Parallel& parallel, StatisticsCollector* statistics, const Starts& starts = {});
 
 }  // namespace lba
 

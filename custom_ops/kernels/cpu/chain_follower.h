@@ -17,22 +17,28 @@ class ChainFollower {
  public:
   virtual ~ChainFollower() = default;
 
-  // x[depth] against `lanes` vectors fixed[depth][kChainLanes].
-  virtual void Follow(const float* x, const float* fixed, int lanes, int64_t depth) = 0;
+  // x[depth] against `lanes` vectors fixed[depth][kChainLanes]; starts[lanes], or null for zero.
+  virtual void Follow(const float* x, const float* fixed, int lanes, int64_t depth, const float* starts) = 0;
   // The events and histograms of all that was followed.
   virtual Counts Followed() const = 0;
 };
 
 // A Steps brings Chain, the state of one dot product with `exact_sums` in double, and, of the sums of common/levels.h,
 //   AddProduct(x, w, chain, events), EndGroup(n, chain, events)
+//   Start(n, value, depth, chain)   sum n, which no product has joined, starts from a value
 template <class Steps>
 class ChainFollowerOf : public ChainFollower {
  public:
-  ChainFollowerOf(const Steps& steps, const SumGroups& groups)
-      : steps_(steps), groups_(groups), counts_(groups.levels()) {}
+  // `started_sum` is the one that starts from a value.
+  ChainFollowerOf(const Steps& steps, const SumGroups& groups, int started_sum)
+      : steps_(steps), groups_(groups), started_sum_(started_sum), counts_(groups.levels()) {}
 
-  void Follow(const float* x, const float* fixed, int lanes, int64_t depth) override {
+  void Follow(const float* x, const float* fixed, int lanes, int64_t depth, const float* starts) override {
     typename Steps::Chain chains[kChainLanes];
+    for (int lane = 0; starts != nullptr && lane < lanes; ++lane) {
+      chains[lane].exact_sums[started_sum_] = starts[lane];
+      steps_.Start(started_sum_, starts[lane], depth, &chains[lane]);
+    }
     const int64_t run = groups_.RunLength(depth);
     for (int64_t begin = 0; begin < depth; begin += run) {
       const int64_t end = std::min(begin + run, depth);
@@ -73,6 +79,7 @@ class ChainFollowerOf : public ChainFollower {
 
   const Steps steps_;
   const SumGroups groups_;
+  const int started_sum_;
   ChainEvents events_;
   Counts counts_;
 };

@@ -1,6 +1,7 @@
 #include "lba/conv.h"
 
 #include <algorithm>
+#include <array>
 
 #include "common/arguments.h"
 #include "kernels/cpu/direct_conv.h"
@@ -9,6 +10,7 @@
 #include "kernels/cpu/masked_conv.h"
 #include "kernels/cpu/moving_panel.h"
 #include "kernels/cpu/packed_filter.h"
+#include "kernels/cpu/starts.h"
 #include "kernels/cpu/statistics_chain.h"
 #include "lba/watched_run.h"
 
@@ -35,7 +37,7 @@ void WriteTile(const float* tile, const ConvShape& s, int64_t channel, int64_t c
 
 // Tasks are panels of positions of one group times blocks of its filters.
 void TiledConv(const Planner& planner, const ConvShape& s, const float* x, const float* w, const PackedFilter& filter,
-               float* y, const Parallel& parallel, double share) {
+               const RoundedStarts& starts, float* y, const Parallel& parallel, double share) {
   const int64_t positions = s.batch * s.output_size();
   const int64_t position_panels = CeilDiv(positions, kColumnPanel);
   const int64_t filter_panels = CeilDiv(s.group_out_channels(), kRowPanel);
@@ -50,7 +52,8 @@ void TiledConv(const Planner& planner, const ConvShape& s, const float* x, const
     const StridedSource filters = FilterSource(s, w, group);
     const PackedPanels& packed = filter.group(group);
     const Place place{0, group * s.group_out_channels()};
-    MovingPanel columns({planner, patches, filters, packed, MovingSide::kColumns, place});
+    const ProductStarts group_starts = starts.OfFilters(place.column, s.output_size());
+    MovingPanel columns({planner, patches, filters, packed, MovingSide::kColumns, place, 1, group_starts});
     columns.Load(first, static_cast<int>(std::min<int64_t>(positions - first, kColumnPanel)));
     alignas(64) float tile[kRowPanel * kColumnPanel];
     for (int64_t panel = first_filter; panel < std::min(first_filter + block, filter_panels); ++panel) {
@@ -77,12 +80,13 @@ void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& pa
 }
 
 void CollectConvStatistics(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
-                           const Parallel& parallel, StatisticsCollector* statistics) {
+                           const Starts& starts, const Parallel& parallel, StatisticsCollector* statistics) {
   const int64_t call = statistics->NextCall(accumulator);
   const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.groups);
   for (int64_t group = 0; group < shape.groups; ++group) {
-    CollectStatistics(accumulator, Im2colSource(shape, x, group), FilterSource(shape, w, group), call + group, parallel,
-                      share, statistics);
+    const ProductStarts group_starts = OfFilters(starts, group * shape.group_out_channels(), shape.output_size());
+    CollectStatistics(accumulator, Im2colSource(shape, x, group), FilterSource(shape, w, group), group_starts,
+                      call + group, parallel, share, statistics);
   }
 }
 
@@ -94,14 +98,18 @@ std::shared_ptr<const PackedFilter> PackFilter(const Accumulator& accumulator, c
 
 void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
           const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
-          StatisticsCollector* statistics) {
-  const int64_t size = shape.batch * shape.out_channels * shape.output_size();
-  if (size == 0) return;
+          StatisticsCollector* statistics, const Starts& starts) {
+  if (shape.batch * shape.out_channels * shape.output_size() == 0) return;
+  const std::array<int64_t, 3> sizes{shape.batch, shape.out_channels, shape.output_size()};
+  const auto place = [&](const std::array<int64_t, 3>& index) {
+    return Place{index[0] * sizes[2] + index[2], index[1]};
+  };
+  const std::shared_ptr<const Planner> plan = accumulator.PlanOnCpu(shape.depth());
+  const Planner& planner = *plan;
   if (shape.depth() == 0) {
-    std::fill(y, y + size, 0.0f);
+    SumNothing(planner, starts, sizes, place, y);
   } else {
-    const std::shared_ptr<const Planner> plan = accumulator.PlanOnCpu(shape.depth());
-    const Planner& planner = *plan;
+    const RoundedStarts rounded(planner, starts, sizes, shape.depth(), place, parallel);
     std::shared_ptr<const PackedFilter> packed_now;
     if (packed == nullptr || !packed->IsFor(planner.path())) {
       packed_now = std::make_shared<PackedFilter>(planner, shape, w, parallel);
@@ -111,16 +119,17 @@ void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x
     const double share = ProductShare(statistics);
     const bool is_direct = IsDirect(planner, flat);
     if (NeedsMask(flat, *packed) || (is_direct && !HasModestPlanes(flat))) {
-      MaskedConv(planner, flat, x, w, y, parallel, share);
+      MaskedConv(planner, flat, x, w, rounded, y, parallel, share);
     } else {
-      (is_direct ? DirectConv : TiledConv)(planner, flat, x, w, *packed, y, parallel, share);
+      (is_direct ? DirectConv : TiledConv)(planner, flat, x, w, *packed, rounded, y, parallel, share);
     }
   }
-  FinishConv(accumulator, shape, x, w, bias, y, parallel, statistics);
+  FinishConv(accumulator, shape, x, w, bias, y, parallel, statistics, starts);
 }
 
 void FinishConv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
-                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics) {
+                const float* bias, float* y, const Parallel& parallel, StatisticsCollector* statistics,
+                const Starts& starts) {
   const bool is_recorded = statistics != nullptr && shape.depth() > 0;
   if (is_recorded && statistics->is_observed()) {
     LbaConvArgs args = Described<LbaConvArgs>(shape);
@@ -128,9 +137,11 @@ void FinishConv(const Accumulator& accumulator, const ConvShape& shape, const fl
     args.x = x;
     args.w = w;
     args.y = y;
+    args.initial = starts.data;
+    std::copy_n(starts.strides, 3, args.initial_strides);
     statistics->Observe(accumulator, nullptr, &args);
   } else if (is_recorded) {
-    CollectConvStatistics(accumulator, Flattened(shape), x, w, parallel, statistics);
+    CollectConvStatistics(accumulator, Flattened(shape), x, w, starts, parallel, statistics);
   }
   if (bias != nullptr) AddBias(shape, bias, y, parallel);
 }

@@ -29,13 +29,28 @@ Definition DefinitionOf(const void* constants) {
   return Definition(*static_cast<const typename Definition::Constants*>(constants));
 }
 
+// What the sum of an output starts from; `starts` may be null.
+template <class Definition>
+typename Definition::State StartOf(const Definition& definition, int64_t depth, const SumOrder& order,
+                                   const Place& place, const float* starts, int64_t output) {
+  if constexpr (HasStarts<Definition>::value) {
+    if (starts != nullptr) {
+      return OutputOf<Definition>::At(definition, place).StartFrom(starts[output], order.last_level(), depth);
+    }
+  }
+  return Definition::Start();
+}
+
 template <class Definition>
 void RunDefinedTile(const TileArgs& args) {
   const Definition definition = DefinitionOf<Definition>(args.constants);
   for (int r = 0; r < args.row_count; ++r) {
     for (int c = 0; c < args.column_count; ++c) {
-      args.out[r * kColumnPanel + c] =
-          DefinedDot(definition, args.depth, *args.order, args.places.At(r, c), [&](int64_t k, float* x, float* w) {
+      const int64_t output = r * kColumnPanel + c;
+      const Place place = args.places.At(r, c);
+      const auto start = StartOf(definition, args.depth, *args.order, place, args.starts, output);
+      args.out[output] =
+          DefinedDotFrom(start, definition, args.depth, *args.order, place, [&](int64_t k, float* x, float* w) {
             *x = args.rows[k * kRowPanel + r];
             *w = args.columns[k * kColumnPanel + c];
           });
@@ -47,10 +62,12 @@ template <class Definition>
 void RunDefinedDirect(const DirectArgs& args) {
   const Definition definition = DefinitionOf<Definition>(args.constants);
   for (int64_t q = 0; q < args.count; ++q) {
-    args.out[q] = DefinedDot(definition, args.depth, *args.order, args.place, [&](int64_t k, float* x, float* w) {
-      *x = args.plane[args.offsets[k] + q];
-      *w = args.weights[k];
-    });
+    const auto start = StartOf(definition, args.depth, *args.order, args.place, args.starts, q);
+    args.out[q] =
+        DefinedDotFrom(start, definition, args.depth, *args.order, args.place, [&](int64_t k, float* x, float* w) {
+          *x = args.plane[args.offsets[k] + q];
+          *w = args.weights[k];
+        });
   }
 }
 

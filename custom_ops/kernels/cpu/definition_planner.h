@@ -31,6 +31,12 @@ class DefinedChains {
 
   explicit DefinedChains(const Definition& definition) : definition_(definition) {}
 
+  void Start(int n, float value, int64_t depth, Chain* chain) const {
+    if constexpr (HasStarts<Definition>::value) {
+      chain->sums[n] = OutputOf<Definition>::At(definition_, {}).StartFrom(value, n + 1, depth);
+    }
+  }
+
   void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
     chain->exact_sums[0] += static_cast<double>(x) * static_cast<double>(w);
     ++events->levels[0].values;
@@ -71,14 +77,18 @@ class DefinitionPlanner : public Planner {
       : Planner(order), constants_(constants), groups_(groups), differs_by_place_(differs_by_place) {}
 
   bool differs_by_place() const override { return differs_by_place_; }
+  bool has_starts() const override { return HasStarts<Definition>::value; }
 
   SumGroups groups() const override { return groups_; }
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
   const void* constants(CpuPath) const override { return &constants_; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
     using Chains = DefinedChains<Definition>;
-    return std::make_unique<ChainFollowerOf<Chains>>(Chains(Definition(constants_)), groups_);
+    return std::make_unique<ChainFollowerOf<Chains>>(Chains(Definition(constants_)), groups_, started_sum());
   }
+
+ protected:
+  const Constants& definition_constants() const { return constants_; }
 
  private:
   const Constants constants_;

@@ -3,6 +3,7 @@
 #define LBA_KERNELS_CPU_DIRECT_CONV_H_
 
 #include "kernels/cpu/packed_filter.h"
+#include "kernels/cpu/starts.h"
 #include "lba/conv.h"
 #include "lba/parallel.h"
 
@@ -14,7 +15,8 @@ bool HasModestPlanes(const ConvShape& shape);
 
 // y gets the dot products; the bias is the caller's.
 void DirectConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w,
-                const PackedFilter& filter, float* y, const Parallel& parallel, double share);
+                const PackedFilter& filter, const RoundedStarts& starts, float* y, const Parallel& parallel,
+                double share);
 
 }  // namespace lba
 

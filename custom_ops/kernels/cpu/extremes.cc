@@ -69,13 +69,32 @@ struct DoublePanel {
   }
 };
 
+// The starts of a tile in double, and their largest magnitude.
+struct DoubleStarts {
+  double values[kRowPanel * kColumnPanel] = {};
+  double largest = 0;
+
+  void Load(const ProductStarts& starts, bool moves_columns, int64_t row, int rows, int64_t column, int columns) {
+    float floats[kRowPanel * kColumnPanel] = {};
+    if (moves_columns) {
+      starts.Copy(column, columns, 1, row, rows, kColumnPanel, 1, floats);
+    } else {
+      starts.Copy(row, rows, kColumnPanel, column, columns, 1, 1, floats);
+    }
+    std::copy_n(floats, kRowPanel * kColumnPanel, values);
+    largest = 0;
+    for (const double value : values) largest = std::fabs(value) <= largest ? largest : std::fabs(value);  // to NaN
+  }
+};
+
 // Whether no sum of a tile can exceed what is known: by the inequality of Cauchy and Schwarz, a prefix sum of a run is
 // at most the product of the norms there, and a sum of sums the sum of their bounds.
-bool HoldsNothingLarger(const DoublePanel& rows, const DoublePanel& columns, const SumGroups& groups,
-                        const Extremes& known) {
+bool HoldsNothingLarger(const DoublePanel& rows, const DoublePanel& columns, const SumGroups& groups, int started_sum,
+                        double largest_start, const Extremes& known) {
   constexpr double kRounding = 1 + 1e-9;  // of sums, norms and bounds, each far below
   const auto depth = static_cast<int64_t>(rows.max.size()), run = groups.RunLength(depth);
   double sums[kMaxSums]{}, largest[kMaxSums]{};
+  sums[started_sum] = largest_start;
   const auto raise = [&](int n) { largest[n] = sums[n] <= largest[n] ? largest[n] : sums[n]; };  // also to NaN
   for (size_t i = 0; i < rows.norms.size(); ++i) {
     sums[0] += rows.norms[i] * columns.norms[i];
@@ -102,7 +121,8 @@ double LargestProduct(const DoublePanel& rows, const DoublePanel& columns) {
 }  // namespace
 
 void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const PanelSource& fixed,
-                     const Parallel& parallel, double share, StatisticsCollector* collector) {
+                     const StartedSum& started, const Parallel& parallel, double share,
+                     StatisticsCollector* collector) {
   // The operand with more vectors fills the lanes.
   const bool moves_columns = moving.vectors() >= fixed.vectors();
   const PanelSource& columns = moves_columns ? moving : fixed;
@@ -119,6 +139,8 @@ void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const P
   const int64_t tasks = std::min(panels, kMostTasks);
   const auto run_task = [&](int64_t task) {
     DoublePanel panel;
+    DoubleStarts starts;
+    const bool has_starts = started.starts.data != nullptr;
     Extremes extremes = known;
     for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
       const int64_t first = p * kColumnPanel;
@@ -128,10 +150,12 @@ void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const P
       for (size_t i = 0; i < row_panels.size(); ++i) {
         ThrowIfStopped();
         extremes.Raise(0, LargestProduct(row_panels[i], panel));
-        if (HoldsNothingLarger(row_panels[i], panel, groups, extremes)) continue;
-        const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - i * kRowPanel, kRowPanel));
-        extremes.Merge(
-            kernel({row_panels[i].values.data(), panel.values.data(), rows.depth(), groups, row_count, count}));
+        const int64_t first_row = static_cast<int64_t>(i) * kRowPanel;
+        const int row_count = static_cast<int>(std::min<int64_t>(rows.vectors() - first_row, kRowPanel));
+        if (has_starts) starts.Load(started.starts, moves_columns, first_row, row_count, first, count);
+        if (HoldsNothingLarger(row_panels[i], panel, groups, started.sum, starts.largest, extremes)) continue;
+        extremes.Merge(kernel({row_panels[i].values.data(), panel.values.data(), rows.depth(), groups, row_count, count,
+                               has_starts ? starts.values : nullptr, started.sum}));
       }
     }
     collector->MergeLargest(extremes.levels);

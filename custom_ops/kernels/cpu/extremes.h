@@ -6,15 +6,22 @@
 
 #include "common/levels.h"
 #include "kernels/cpu/panel.h"
+#include "kernels/cpu/starts.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
 
 namespace lba {
 
+// What sums start from, and which of them: sum `sum` of common/levels.h.
+struct StartedSum {
+  ProductStarts starts;
+  int sum = 0;
+};
+
 // Every vector of `moving` against every vector of `fixed`, unquantized, in these groups. Infinite values and NaN are
 // not counted. `share`: as for RunTasks.
 void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const PanelSource& fixed,
-                     const Parallel& parallel, double share, StatisticsCollector* collector);
+                     const StartedSum& started, const Parallel& parallel, double share, StatisticsCollector* collector);
 
 }  // namespace lba
 

@@ -85,15 +85,21 @@ struct ExtremeSums {
     }
   }
 
+  static void Start(const ExtremesArgs& args, int n, int row, int column, V (&sums)[kVectors]) {
+    std::fill_n(sums, kVectors, V{});
+    if (args.starts == nullptr || args.started_sum != n) return;
+    std::memcpy(&sums, args.starts + row * kColumnPanel + column, sizeof sums);
+  }
+
   void Follow(const ExtremesArgs& args, int row, int column) {
     V outer[kMaxSums][kVectors], first_largest[kVectors];  // outer[0] is not used
-    for (int n = 1; n <= args.groups.count; ++n) std::fill_n(outer[n], kVectors, V{});
+    for (int n = 1; n <= args.groups.count; ++n) Start(args, n, row, column, outer[n]);
     std::copy_n(largest[0], kVectors, first_largest);
     const int64_t run = args.groups.RunLength(args.depth);
     for (int64_t begin = 0; begin < args.depth; begin += run) {
       const int64_t end = std::min(begin + run, args.depth);
       V sums[kVectors];
-      for (int v = 0; v < kVectors; ++v) sums[v] = V{};
+      Start(args, 0, row, column, sums);
       for (int64_t k = begin; k < end; ++k) {
         const double x = args.rows[k * kRowPanel + row];
 #pragma GCC unroll 4

@@ -18,7 +18,8 @@ class MaskedDot {
     for (int64_t k = 0; k < depth; ++k) offsets_[k] = k;
   }
 
-  float operator()(const float* patch, const float* is_inside, const float* filter, const Place& place) {
+  float operator()(const float* patch, const float* is_inside, const float* filter, const Place& place,
+                   const float* start) {
     const int64_t depth = static_cast<int64_t>(weights_.size());
     for (int64_t k = 0; k < depth; ++k) {
       weights_[k] = is_inside[k] != 0 || std::isfinite(filter[k]) ? filter[k] : 0.0f;
@@ -28,7 +29,7 @@ class MaskedDot {
     const TileKernels& kernels = planner_.KernelsOf(CpuPath::kExact);
     const FpScope scope(kernels.mode);
     kernels.direct[0]({planner_.constants(CpuPath::kExact), weights_.data(), values_.data(), offsets_.data(), depth,
-                       &planner_.order(), 1, out, place});
+                       &planner_.order(), 1, out, place, start});
     CountTiles(CpuPath::kExact, 1);
     return out[0];
   }
@@ -54,8 +55,8 @@ bool NeedsMask(const ConvShape& shape, const PackedFilter& filter) {
   return false;
 }
 
-void MaskedConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w, float* y,
-                const Parallel& parallel, double share) {
+void MaskedConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w,
+                const RoundedStarts& starts, float* y, const Parallel& parallel, double share) {
   ConvShape one_sample = shape;
   one_sample.batch = 1;
   const std::vector<float> ones(shape.in_channels * shape.input_size(), 1.0f);
@@ -69,8 +70,10 @@ void MaskedConv(const Planner& planner, const ConvShape& shape, const float* x, 
     for (int64_t i = 0; i < shape.group_out_channels(); ++i) {
       ThrowIfStopped();
       const int64_t channel = group * shape.group_out_channels() + i;
+      const ProductStarts started = starts.OfFilters(channel, size);
+      const float* start = started.data == nullptr ? nullptr : &started.At(position, 0);
       y[(position / size * shape.out_channels + channel) * size + position % size] =
-          dot(patch.data(), is_inside.data(), w + channel * depth, {position, channel});
+          dot(patch.data(), is_inside.data(), w + channel * depth, {position, channel}, start);
     }
   };
   RunTasks(parallel, shape.groups * shape.batch * size, run_task, share);

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/packed_filter.h"
 #include "kernels/cpu/planner.h"
+#include "kernels/cpu/starts.h"
 #include "lba/conv.h"
 #include "lba/parallel.h"
 
@@ -17,8 +18,8 @@ bool NeedsMask(const ConvShape& shape, const PackedFilter& filter);
 bool HasPadding(const ConvShape& shape);
 
 // y gets the dot products, one output at a time, exactly; the bias is the caller's.
-void MaskedConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w, float* y,
-                const Parallel& parallel, double share);
+void MaskedConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w,
+                const RoundedStarts& starts, float* y, const Parallel& parallel, double share);
 
 }  // namespace lba
 

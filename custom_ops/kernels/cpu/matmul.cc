@@ -1,12 +1,14 @@
 #include "lba/matmul.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "kernels/cpu/moving_panel.h"
 #include "kernels/cpu/packed_panels.h"
+#include "kernels/cpu/starts.h"
 #include "kernels/cpu/statistics_chain.h"
 #include "lba/watched_run.h"
 
@@ -76,7 +78,7 @@ void RunTask(const Tasks& tasks, int64_t task, const ProductSides& sides, const 
   }
 }
 
-LbaMatMulArgs Described(const MatMulShape& shape, const float* a, const float* b, float* y) {
+LbaMatMulArgs Described(const MatMulShape& shape, const float* a, const float* b, float* y, const Starts& starts) {
   LbaMatMulArgs args{};
   args.row_step = 1;
   args.batch = shape.batch();
@@ -92,6 +94,8 @@ LbaMatMulArgs Described(const MatMulShape& shape, const float* a, const float* b
   args.b_depth_stride = shape.b_depth_stride;
   args.b_column_stride = shape.b_column_stride;
   args.y = y;
+  args.initial = starts.data;
+  std::copy_n(starts.strides, 3, args.initial_strides);
   return args;
 }
 
@@ -127,14 +131,17 @@ std::shared_ptr<const PackedMatrices> PackMatrices(const Accumulator& accumulato
 }
 
 void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b,
-            const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics) {
+            const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics,
+            const Starts& starts) {
   if (shape.batch() == 0 || shape.rows == 0 || shape.columns == 0) return;
-  if (shape.depth == 0) {
-    std::fill(y, y + shape.batch() * shape.rows * shape.columns, 0.0f);
-    return;
-  }
+  const std::array<int64_t, 3> sizes{shape.batch(), shape.rows, shape.columns};
+  const auto place = [&](const std::array<int64_t, 3>& index) {
+    return Place{index[0] * shape.rows + index[1], index[2]};
+  };
   const std::shared_ptr<const Planner> plan = accumulator.PlanOnCpu(shape.depth);
   const Planner& planner = *plan;
+  if (shape.depth == 0) return SumNothing(planner, starts, sizes, place, y);
+  const RoundedStarts rounded(planner, starts, sizes, shape.depth, place, parallel);
   std::shared_ptr<const PackedMatrices> packed_now;
   if (packed == nullptr || !packed->IsFor(planner.path())) {
     packed_now = std::make_shared<PackedMatrices>(planner, shape, b, parallel);
@@ -145,19 +152,25 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
     const int64_t entry = i / tasks.count();
     const StridedSource rows = SourceOfA(shape, a, entry);
     const StridedSource columns = SourceOfB(shape, b, shape.b_offsets[entry]);
-    const ProductSides sides{
-        planner, rows, columns, packed->At(shape.b_offsets[entry]), MovingSide::kRows, Place{entry * shape.rows, 0}};
+    const ProductSides sides{planner,
+                             rows,
+                             columns,
+                             packed->At(shape.b_offsets[entry]),
+                             MovingSide::kRows,
+                             Place{entry * shape.rows, 0},
+                             1,
+                             rounded.OfMatrix(entry, shape.rows)};
     RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
   };
   RunTasks(parallel, shape.batch() * tasks.count(), run_task, ProductShare(statistics));
-  RecordMatMul(accumulator, shape, a, b, y, parallel, statistics);
+  RecordMatMul(accumulator, shape, a, b, y, parallel, statistics, starts);
 }
 
 void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b, float* y,
-                  const Parallel& parallel, StatisticsCollector* statistics) {
+                  const Parallel& parallel, StatisticsCollector* statistics, const Starts& starts) {
   if (statistics == nullptr || shape.depth == 0) return;
   if (statistics->is_observed()) {
-    const LbaMatMulArgs args = Described(shape, a, b, y);
+    const LbaMatMulArgs args = Described(shape, a, b, y, starts);
     statistics->Observe(accumulator, &args, nullptr);
     return;
   }
@@ -165,7 +178,7 @@ void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, cons
   const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.batch());
   for (int64_t entry = 0; entry < shape.batch(); ++entry) {
     CollectStatistics(accumulator, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]),
-                      call + entry, parallel, share, statistics);
+                      OfMatrix(starts, entry, shape.rows), call + entry, parallel, share, statistics);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/cpu/moving_panel.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/path_kernels.h"
 
 namespace lba {
@@ -21,6 +23,7 @@ void MovingPanel::Load(int64_t first, int count) {
   const ValueRange range = scale_panel(data_.data(), depth, width, planner.chunk(), scale);
   bounds_ = PanelBounds(range, planner.chunk());
   plan_ = planner.Plan(range, sides_.fixed.range(), fixed_log2);
+  if (sides_.starts.data != nullptr) plan_ = planner.PlanStarts(plan_, *sides_.starts.range);
   if (plan_.is_fused) {
     scale_panel(data_.data(), depth, width, planner.chunk(), planner.fused_scale());
   } else if (plan_.path != planner.path() && scale != 1.0f) {
@@ -38,7 +41,8 @@ void MovingPanel::Multiply(int64_t fixed_panel, float* tile) {
     sides_.fixed_source.Pack(fixed_panel * fixed.width(), fixed_count, fixed.width(), unscaled_fixed_.data());
     values = unscaled_fixed_.data();
   }
-  const int variant = sides_.planner.Variant(bounds_, fixed.panel_bounds(fixed_panel), plan_.is_fused);
+  const PanelBounds& fixed_bounds = fixed.panel_bounds(fixed_panel);
+  const int variant = VariantOf(sides_.planner, sides_.starts, bounds_, fixed_bounds, plan_.is_fused);
   Run(sides_.planner.KernelsOf(plan_.path), variant, values, fixed_panel, tile);
 }
 
@@ -59,6 +63,14 @@ void MovingPanel::Run(const TileKernels& kernels, int variant, const float* fixe
   args.places.first.column = sides_.place.column + fixed_panel * sides_.fixed.width();
   args.places.row_step = sides_.row_step;
   args.places.columns_are_rows = !moves_rows;
+  alignas(64) float starts[kRowPanel * kColumnPanel];
+  args.starts = nullptr;
+  if (sides_.starts.data != nullptr) {
+    std::fill(starts, starts + kRowPanel * kColumnPanel, 0.0f);
+    sides_.starts.Copy(first_, count_, moves_rows ? kColumnPanel : 1, fixed_panel * sides_.fixed.width(), fixed_count,
+                       moves_rows ? 1 : kColumnPanel, sides_.planner.StartScale(kernels.path), starts);
+    args.starts = starts;
+  }
   const FpScope scope(kernels.mode);
   kernels.tile[variant](args);
   CountTiles(kernels.path, 1);

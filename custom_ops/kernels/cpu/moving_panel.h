@@ -7,6 +7,7 @@
 #include "kernels/cpu/packed_panels.h"
 #include "kernels/cpu/panel.h"
 #include "kernels/cpu/planner.h"
+#include "kernels/cpu/starts.h"
 #include "kernels/cpu/tile.h"
 
 namespace lba {
@@ -22,6 +23,7 @@ struct ProductSides {
   MovingSide side;
   Place place = {};      // of the first vectors of both
   int64_t row_step = 1;  // as TilePlaces has it
+  ProductStarts starts = {};
 
   int moving_width() const { return side == MovingSide::kRows ? kRowPanel : kColumnPanel; }
 };

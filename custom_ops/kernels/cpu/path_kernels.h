@@ -34,6 +34,8 @@ struct ExtremesArgs {
   int64_t depth;
   SumGroups groups;
   int row_count, column_count;
+  const double* starts;  // [kRowPanel][kColumnPanel]; null: all sums start from zero
+  int started_sum;       // which sum of the groups starts from them
 };
 
 using ExtremesKernel = Extremes (*)(const ExtremesArgs&);  // under FpMode::kNearest

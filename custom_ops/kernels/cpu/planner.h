@@ -39,8 +39,9 @@ class Planner {
   const SumOrder& order() const { return order_; }
   int64_t chunk() const { return order_.chunk(); }  // products of an innermost group
   CpuPath path() const { return path_; }            // the preferred one
-  // What statistics follow.
+  // What statistics follow, and which of these sums starts from a value: that of the last chain.
   virtual SumGroups groups() const { return SumGroups(chunk()); }
+  int started_sum() const { return order_.is_one_chain ? 0 : groups().count; }
 
   virtual int FixedScaleLog2(const ValueRange&) const { return 0; }
   virtual float MovingScale(int /*fixed_scale_log2*/) const { return 1; }
@@ -54,6 +55,20 @@ class Planner {
   // Which path follows a panel a second time.
   virtual CpuPath GatePath(const PanelPlan& plan) const { return plan.path; }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
+
+  // Whether totals may start from values; one of them, rounded; and what takes it to the scale of a path's sums.
+  virtual bool has_starts() const { return false; }
+  virtual float RoundedStart(float value, const Place&, int64_t /*depth*/) const { return value; }
+  virtual double StartScale(CpuPath) const { return 1; }
+  // The plan, or a slower one where its kernels do not give the definition's bits of sums that start from such values;
+  // and the variant where no start is larger than that.
+  virtual PanelPlan PlanStarts(const PanelPlan& plan, const ValueRange& starts) const {
+    return starts.is_finite() ? plan : PanelPlan{};
+  }
+  virtual int StartedVariant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused,
+                             double /*largest_start*/) const {
+    return Variant(moving, fixed, is_fused);
+  }
 
   // Whether outputs differ by their place (common/random_bits.h), so that kernels have to be told it.
   virtual bool differs_by_place() const { return false; }

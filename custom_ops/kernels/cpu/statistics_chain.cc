@@ -12,15 +12,18 @@
 namespace lba {
 namespace {
 
-// All fixed vectors against one moving vector x[depth].
-void FollowVector(const float* x, const PanelSource& fixed, ChainFollower* follower, std::vector<float>* panel) {
+// All fixed vectors against one moving vector x[depth], whose number is `moving`.
+void FollowVector(const float* x, int64_t moving, const PanelSource& fixed, const ProductStarts& starts,
+                  ChainFollower* follower, std::vector<float>* panel) {
   const int64_t depth = fixed.depth();
   panel->resize(depth * kChainLanes);
   for (int64_t first = 0; first < fixed.vectors(); first += kChainLanes) {
     ThrowIfStopped();
     const int lanes = static_cast<int>(std::min<int64_t>(fixed.vectors() - first, kChainLanes));
     fixed.Pack(first, lanes, kChainLanes, panel->data());
-    follower->Follow(x, panel->data(), lanes, depth);
+    float values[kChainLanes];
+    if (starts.data != nullptr) starts.Copy(moving, 1, 0, first, lanes, 1, 1, values);
+    follower->Follow(x, panel->data(), lanes, depth, starts.data == nullptr ? nullptr : values);
   }
 }
 
@@ -33,7 +36,8 @@ double ProductShare(const StatisticsCollector* collector) {
 }
 
 void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving, const PanelSource& fixed,
-                       int64_t call, const Parallel& parallel, double share, StatisticsCollector* collector) {
+                       const ProductStarts& starts, int64_t call, const Parallel& parallel, double share,
+                       StatisticsCollector* collector) {
   constexpr double kChainShare = 0.3;  // at the usual fractions sampled
   const SampledPositions samples = SampledPositions::Of(moving.vectors(), call, collector->sampled_fraction());
   const std::shared_ptr<const Planner> planner = accumulator.PlanOnCpu(moving.depth());
@@ -43,8 +47,9 @@ void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving
     std::vector<float> x(moving.depth()), panel;
     int64_t followed = 0;
     for (int64_t sample = task; sample < samples.count; sample += 16) {
-      moving.Pack(samples.first + sample * samples.step, 1, 1, x.data());
-      FollowVector(x.data(), fixed, follower.get(), &panel);
+      const int64_t position = samples.first + sample * samples.step;
+      moving.Pack(position, 1, 1, x.data());
+      FollowVector(x.data(), position, fixed, starts, follower.get(), &panel);
       followed += fixed.vectors();
     }
     Counts counts = follower->Followed();
@@ -52,7 +57,8 @@ void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving
     collector->Merge(counts);
   };
   RunTasks(parallel, std::min<int64_t>(samples.count, 16), follow, kChainShare * share);
-  CollectExtremes(planner->groups(), moving, fixed, parallel, (1 - kChainShare) * share, collector);
+  CollectExtremes(planner->groups(), moving, fixed, {starts, planner->started_sum()}, parallel,
+                  (1 - kChainShare) * share, collector);
   Counts outputs;
   outputs.outputs = moving.vectors() * fixed.vectors();
   collector->Merge(outputs);

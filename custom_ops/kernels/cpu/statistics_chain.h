@@ -7,6 +7,7 @@
 
 #include "arithmetic/accumulator.h"
 #include "kernels/cpu/panel.h"
+#include "kernels/cpu/starts.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
 
@@ -19,7 +20,8 @@ double ProductShare(const StatisticsCollector* collector);
 // the collector's fraction, the start depending on `call`; at least one) against all vectors of `fixed`. `share`: as
 // for RunTasks.
 void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving, const PanelSource& fixed,
-                       int64_t call, const Parallel& parallel, double share, StatisticsCollector* collector);
+                       const ProductStarts& starts, int64_t call, const Parallel& parallel, double share,
+                       StatisticsCollector* collector);
 
 }  // namespace lba
 

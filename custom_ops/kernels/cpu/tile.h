@@ -37,6 +37,7 @@ struct TileArgs {
   int row_count, column_count;
   float* out;  // [kRowPanel][kColumnPanel]
   TilePlaces places;
+  const float* starts;  // [kRowPanel][kColumnPanel], rounded, in the scale of the sums; null: totals start from zero
 };
 
 // out[q], q < count rounded up to kDirectRounding: dot products of weights[k] and plane[offsets[k] + q].
@@ -50,7 +51,8 @@ struct DirectArgs {
   const SumOrder* order;
   int64_t count;
   float* out;
-  Place place;  // where count is 1
+  Place place;          // where count is 1
+  const float* starts;  // as many values as `out` has, as in TileArgs
 };
 
 using TileKernel = void (*)(const TileArgs&);

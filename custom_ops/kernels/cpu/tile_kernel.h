@@ -1,5 +1,5 @@
 // The dot product loop, written once for all CPU paths. An Arithmetic brings a vector type V of kLanes values and
-//   Zero, Load               from float32 operands
+//   Zero, Load               from float32 operands, and from starts in the scale of the sums
 //   Step(s, x, w)            s[v] <- Q_acc(Q_prod(*x * w[v]) + s[v]) for the vectors of a row
 //   Join(total, s)           total <- Q_acc(total + s)
 //   Store(out, total)        to float32, zeros positive
@@ -29,16 +29,28 @@ inline void ForEach(const Function& function) {
   for (int i = 0; i < kCount; ++i) function(i);
 }
 
-// The partial sums of one chunk: kRows broadcast vectors, rows[k * row_step + r], and kVectors * kLanes columns at
-// column(k), begin <= k < end.
+// What sums start from: kRows x kVectors vectors of `starts`, or zero where that is null.
+template <class Arithmetic, int kRows, int kVectors>
+inline void StartSums(const float* starts, int64_t step, typename Arithmetic::V (&sums)[kRows][kVectors]) {
+  if (starts == nullptr) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      ForEach<kVectors>([&](int v) { sums[r][v] = Arithmetic::Zero(); });
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      ForEach<kVectors>([&](int v) { sums[r][v] = Arithmetic::Load(starts + r * step + v * Arithmetic::kLanes); });
+    }
+  }
+}
+
+// The partial sums of one chunk, from what they are: kRows broadcast vectors, rows[k * row_step + r], and kVectors *
+// kLanes columns at column(k), begin <= k < end.
 template <class Arithmetic, int kRows, int kVectors, class Column>
 inline void SumChunk(const Arithmetic& arithmetic, const float* rows, int64_t row_step, const Column& column,
                      int64_t begin, int64_t end, typename Arithmetic::V (&sums)[kRows][kVectors]) {
   using V = typename Arithmetic::V;
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    ForEach<kVectors>([&](int v) { sums[r][v] = Arithmetic::Zero(); });
-  }
   for (int64_t k = begin; k < end; ++k) {
     const float* values = column(k);
     V w[kVectors];
@@ -76,6 +88,12 @@ class OuterSums {
     }
   }
 
+  // The total starts from these values instead of zero.
+  void Start(const float* starts, int64_t step) {
+    is_zero_[order_.levels - 1] = false;
+    StartSums<Arithmetic, kRows, kVectors>(starts, step, sums_[order_.levels - 1]);
+  }
+
   const Sums& total() const { return sums_[order_.levels - 1]; }
 
  private:
@@ -93,11 +111,13 @@ class OuterSums {
   int64_t ends_[SumOrder::kMostLevels];  // where the groups of each level that are being summed end
 };
 
-// How an innermost group is summed.
+// How an innermost group is summed; a chain from its starts, where these are not null.
 struct InChain {
   template <class Arithmetic, int kRows, int kVectors, class Column>
   static void Sum(const Arithmetic& arithmetic, const float* rows, int64_t row_step, const Column& column,
-                  int64_t begin, int64_t end, typename Arithmetic::V (&sums)[kRows][kVectors]) {
+                  int64_t begin, int64_t end, const float* starts, int64_t starts_step,
+                  typename Arithmetic::V (&sums)[kRows][kVectors]) {
+    StartSums<Arithmetic, kRows, kVectors>(starts, starts_step, sums);
     SumChunk(arithmetic, rows, row_step, column, begin, end, sums);
   }
 };
@@ -111,14 +131,16 @@ struct HasSignedZeros<Arithmetic, std::enable_if_t<Arithmetic::kHasSignedZeros>>
 // The dot products over the whole depth. Flattened: a step that is called keeps its sums in memory.
 template <class Arithmetic, class Group, int kRows, int kVectors, class Column>
 [[gnu::flatten]] inline void DotBlock(const Arithmetic& arithmetic, const float* rows, int64_t row_step,
-                                      const Column& column, int64_t depth, const SumOrder& order, float* out,
-                                      int64_t out_step) {
+                                      const Column& column, int64_t depth, const SumOrder& order, const float* starts,
+                                      float* out, int64_t out_step) {
   using Sums = typename Arithmetic::V[kRows][kVectors];
   OuterSums<Arithmetic, kRows, kVectors> outer(order);
+  const float* group_starts = order.is_one_chain ? starts : nullptr;
+  if (starts != nullptr && group_starts == nullptr) outer.Start(starts, out_step);
   for (int64_t begin = 0; begin < depth; begin += order.chunk()) {
     const int64_t end = std::min(begin + order.chunk(), depth);
     Sums sums;
-    Group::Sum(arithmetic, rows, row_step, column, begin, end, sums);
+    Group::Sum(arithmetic, rows, row_step, column, begin, end, group_starts, out_step, sums);
     outer.Add(sums, end, depth, [&](int, bool is_first, const Sums& group, Sums& total) {
       // Q_acc(0 + s) = s: a group's sum is a value of the format already.
       const bool is_total = is_first && (!HasSignedZeros<Arithmetic>::value || order.is_one_chain);
@@ -152,7 +174,8 @@ inline void TileBlock(const Arithmetic& arithmetic, const TileArgs& args, int ro
   const float* columns = args.columns + column;
   DotBlock<Arithmetic, Group, kRows, kVectors>(
       arithmetic, args.rows + row, kRowPanel, [columns](int64_t k) { return columns + k * kColumnPanel; }, args.depth,
-      *args.order, args.out + row * kColumnPanel + column, kColumnPanel);
+      *args.order, args.starts == nullptr ? nullptr : args.starts + row * kColumnPanel + column,
+      args.out + row * kColumnPanel + column, kColumnPanel);
 }
 
 template <class Arithmetic, class Group>
@@ -181,6 +204,7 @@ void RunTile(const TileArgs& args) {
       TileArgs half = args;
       half.columns += whole.column_count;
       half.out += whole.column_count;
+      if (half.starts != nullptr) half.starts += whole.column_count;
       half.column_count = rest;
       RunWholeVectors<typename Arithmetic::Half, Group>(half);
     }
@@ -194,7 +218,7 @@ inline void DirectBlock(const Arithmetic& arithmetic, const DirectArgs& args, in
   const int64_t* offsets = args.offsets;
   DotBlock<Arithmetic, Group, 1, kVectors>(
       arithmetic, args.weights, 1, [plane, offsets](int64_t k) { return plane + offsets[k]; }, args.depth, *args.order,
-      args.out + q, 0);
+      args.starts == nullptr ? nullptr : args.starts + q, args.out + q, 0);
 }
 
 // Blocks of kVectors vectors while they last, then of half as many: few vectors hide less of the additions' latency.

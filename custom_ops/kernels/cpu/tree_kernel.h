@@ -99,7 +99,8 @@ class RowTree {
 struct InTree {
   template <class Arithmetic, int kRows, int kVectors, class Column>
   static void Sum(const Arithmetic& arithmetic, const float* rows, int64_t row_step, const Column& column,
-                  int64_t begin, int64_t end, typename Arithmetic::V (&sums)[kRows][kVectors]) {
+                  int64_t begin, int64_t end, const float* /*starts*/, int64_t /*starts_step*/,
+                  typename Arithmetic::V (&sums)[kRows][kVectors]) {
     for (int r = 0; r < kRows; ++r) {
       RowTree<Arithmetic, kVectors, Column>(arithmetic, rows + r, row_step, column).Sum(begin, end, sums[r]);
     }

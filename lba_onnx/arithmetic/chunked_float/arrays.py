@@ -54,11 +54,22 @@ def _truncated_sum_and_error(a: Float64s, b: Float64s) -> tuple[Float64s, Float6
 
 
 def steps(
-    products: Iterator[Float64s], depth: int, shape: tuple[int, ...], spec: ChunkedFloatFields, places: Places | None
+    products: Iterator[Float64s],
+    depth: int,
+    shape: tuple[int, ...],
+    spec: ChunkedFloatFields,
+    places: Places | None,
+    start: Float64s | None,
 ) -> Iterator[Step]:
     """Yield the additions of dot products in order: those of each group, then the one of its sum to what holds it."""
     order = spec.order(depth)
-    yield from _Sums(products, shape, spec, order, places or Places.one()).chain(len(order.lengths), 0, depth)
+    yield from _Sums(products, shape, spec, order, places or Places.one(), start).chain(len(order.lengths), 0, depth)
+
+
+def started(initial: Float64s, depth: int, spec: ChunkedFloatFields, places: Places) -> Float64s:
+    """Return what sums start from: values quantized as the last chain's sums are, as if they joined behind it."""
+    stream = spec.order(depth).last_chain + 1
+    return quantized(initial, spec.accumulator_format, spec, places, stream, depth)
 
 
 @dataclass(frozen=True)
@@ -70,10 +81,12 @@ class _Sums:
     spec: ChunkedFloatFields
     order: SumOrder
     places: Places
+    start: Float64s | None
 
     def chain(self, level: int, start: int, stop: int) -> Generator[Step, None, Float64s]:
         """Yield the additions of a chain of groups of the level below, or of products; return its sum."""
-        total = np.zeros(self.shape)
+        is_last = level == self.order.last_chain
+        total = self.start if self.start is not None and is_last else np.zeros(self.shape)
         if level == 0:
             for k, product in enumerate(itertools.islice(self.products, stop - start), start):
                 step = self._step((start, k, k + 1), 1, product, self._product(product, k), total)
@@ -115,13 +128,28 @@ class _Sums:
         return Step(level, *span, product, product_overflows, addend, before, after, overflows)
 
     def _quantized(self, values: Float64s, number_format: FloatFormat, stream: int, step: int) -> Float64s:
-        spec, draws = self.spec, None
-        if spec.rounding is Rounding.STOCHASTIC:
-            drawn = self.places.draws(spec.seed, stream, step, spec.random_bits)
-            draws = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, values.shape))
-            values = np.broadcast_to(values, draws.shape)
-        quantized = number_format.quantize(values, spec.underflow, spec.rounding, draws, spec.random_bits)
-        return quantized.astype(np.float64)
+        return quantized(values, number_format, self.spec, self.places, stream, step)
+
+
+def quantized(
+    values: Float64s, number_format: FloatFormat, spec: ChunkedFloatFields, places: Places, stream: int, step: int
+) -> Float64s:
+    """Return values in a format, by the rules of a spec.
+
+    Args:
+        values: float64, exact, or rounded to odd.
+        number_format: The format.
+        spec: The rules.
+        places: Where the outputs stand.
+        stream: Of the random bits.
+        step: Likewise.
+    """
+    draws = None
+    if spec.rounding is Rounding.STOCHASTIC:
+        drawn = places.draws(spec.seed, stream, step, spec.random_bits)
+        draws = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, values.shape))
+        values = np.broadcast_to(values, draws.shape)
+    return number_format.quantize(values, spec.underflow, spec.rounding, draws, spec.random_bits).astype(np.float64)
 
 
 def _yielded(step: Step) -> Generator[Step, None, Float64s]:

@@ -4,7 +4,7 @@
                  with a tree:  items = tree(g) for each group g of so many consecutive items
                  for each chunk size, innermost first:
                      items = chain(0, g) for each group g of so many consecutive items
-                 chain(initial, items)
+                 chain(quantize_acc(initial), items)
 
     chain(s, g): for each item in g:  s = quantize_acc(item + s)
     tree(g):     while there is more than one: each two neighbours a, b become quantize_acc(a + b), an odd one stays
@@ -88,7 +88,7 @@ def dot(
     initial: float = 0.0,
     place: tuple[int, int] = (0, 0),
 ) -> float:
-    """Return the dot product of two vectors of float32 values; `initial` where they are empty."""
+    """Return the dot product of two vectors of float32 values; `initial`, quantized, where they are empty."""
     sums = _Sums(spec, Places.one(*place))
     products = [product_units(a, b, spec, sums.draw(0, k)) for k, (a, b) in enumerate(zip(x, w, strict=True))]
     items = list(enumerate(products))
@@ -101,7 +101,7 @@ def dot(
         ]
         level += 1
     # Without any group, products are summed in one whose sum joins zero, as it is.
-    return _from_exact(sums.chain(level, _to_exact(initial), items))
+    return _from_exact(sums.chain(level, sums.quantized(_to_exact(initial), level, len(products)), items))
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,11 @@ class _Sums:
 
     def add(self, addend: _Exact, before: _Exact, level: int, step: int) -> _Exact:
         """Return the quantized sum of two values."""
-        total = _sum(addend, before)
-        return _quantized(total, self.spec.accumulator_format, self.spec, self.draw(level, step))
+        return self.quantized(_sum(addend, before), level, step)
+
+    def quantized(self, value: _Exact, level: int, step: int) -> _Exact:
+        """Return a value in the accumulator format."""
+        return _quantized(value, self.spec.accumulator_format, self.spec, self.draw(level, step))
 
     def chain(self, level: int, start: _Exact, items: Sequence[tuple[int, _Exact]]) -> _Exact:
         """Return the sum of items, one after the other."""

@@ -69,6 +69,11 @@ class SumOrder:
             size = length
         return np.array(levels, np.int64).reshape(len(levels), depth)
 
+    @property
+    def last_chain(self) -> int:
+        """How far out the chain is whose sum is the total: 0 where it adds products."""
+        return len(self.lengths) if self.has_groups else 0
+
 
 def spans(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
     """Yield the first index of each group of `size` and the one behind its last; the last group may be shorter."""

@@ -144,10 +144,19 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         return definition.step(x, w, partial_sum, self)
 
     def steps(
-        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+        self,
+        products: Iterator[Float64s],
+        depth: int,
+        shape: tuple[int, ...],
+        places: Places | None = None,
+        start: Float64s | None = None,
     ) -> Iterator[Step]:
         """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
-        return arrays.steps(products, depth, shape, self, places)
+        return arrays.steps(products, depth, shape, self, places, start)
+
+    def started(self, initial: Float64s, depth: int, places: Places) -> Float64s:
+        """Return values quantized to the accumulator format, for the last chain of sums to start from."""
+        return arrays.started(initial, depth, self, places)
 
     @property
     def levels(self) -> tuple[Level, ...]:

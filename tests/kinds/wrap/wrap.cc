@@ -19,10 +19,12 @@ class Wrap : public NothingSaturates {
  public:
   using Constants = double;  // what sums are counted modulo
   using State = double;
+  static constexpr bool kHasStarts = true;
 
   explicit Wrap(double modulus) : modulus_(modulus) {}
 
   static State Start() { return 0; }
+  State StartFrom(float value) const { return Wrapped(std::trunc(static_cast<double>(value))); }
   State Step(State sum, float x, float w) const {
     return Wrapped(sum + Wrapped(std::trunc(static_cast<double>(x) * static_cast<double>(w))));
   }

@@ -59,7 +59,7 @@ class WrapSpec(Accumulator):
     def dot(
         self, x: Sequence[float], w: Sequence[float], initial: float = 0.0, place: tuple[int, int] = (0, 0)
     ) -> float:
-        total = initial
+        total = float(self._wrapped(math.trunc(initial)))
         for a, b in zip(x, w, strict=True):
             total = self.step(a, b, total)
         return total
@@ -69,15 +69,24 @@ class WrapSpec(Accumulator):
         return float(self._wrapped(partial_sum + math.trunc(product))) if math.isfinite(product) else math.nan
 
     def steps(
-        self, products: Iterator[Float64s], depth: int, shape: tuple[int, ...], places: Places | None = None
+        self,
+        products: Iterator[Float64s],
+        depth: int,
+        shape: tuple[int, ...],
+        places: Places | None = None,
+        start: Float64s | None = None,
     ) -> Iterator[Step]:
-        total = np.zeros(shape)
+        total = np.zeros(shape) if start is None else start
         never = np.zeros(shape, dtype=bool)
         for k, product in enumerate(itertools.islice(products, depth)):
             addend = np.trunc(np.where(np.isfinite(product), product, np.nan))
             after = np.asarray(self._wrapped(total + addend))
             yield Step(1, 0, k, k + 1, product, never, addend, total, after, never)
             total = after
+
+    def started(self, initial: Float64s, depth: int, places: Places) -> Float64s:
+        whole = np.trunc(np.where(np.isfinite(initial), initial, np.nan))
+        return np.asarray(self._wrapped(whole))
 
     @property
     def levels(self) -> tuple[Level, ...]:
