@@ -17,7 +17,6 @@
 namespace lba::cuda {
 namespace statistics {
 
-constexpr int kGroupsOnDevice = 1;  // of the accumulators that have kernels there: chunks, whose sums join the total
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kSide = 16;  // threads along each side of a tile
 constexpr int kThreads = kSide * kSide;
@@ -27,6 +26,10 @@ constexpr int kSliceDepth = 16;
 // A block counts in 32 bits: fewer than 2^31 values of a kind before it hands them over.
 constexpr int64_t kCountedDepth = 1 << 20;
 static_assert(kCountedDepth % kSliceDepth == 0 && kTile * kTile * kCountedDepth < int64_t{1} << 31);
+
+// Loops over the sums and outputs of a thread: those of many groups lie in memory, unrolled or not.
+template <int kGroups>
+constexpr int kUnrolled = kGroups > 1 ? 1 : 8;
 
 // LbaLevels as 64-bit words, of which the device fills all: the largest value, and what is counted.
 using Word = unsigned long long;
@@ -128,8 +131,8 @@ __device__ void Load(const Source& source, const Part& part, Slice& slice) {
   }
 }
 
-// Shows a follower the exact products of a tile, in the order of the definition, with kGroups sums before the total: a
-// number at run time would keep them out of registers. The thread's outputs are those of moving vectors y + i * kSide
+// Shows a follower the exact products of a tile, in the order of the definition, with at most kGroups sums before the
+// total: one, known beforehand, stays in registers. The thread's outputs are those of moving vectors y + i * kSide
 // and fixed vectors x + j * kSide of the tile.
 template <int kGroups, class Moving, class Follower>
 __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Slices& slices, Follower* follower) {
@@ -145,15 +148,18 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
          slices.fixed);
     __syncthreads();
     for (int k = 0; k < depths; ++k) {
+#pragma unroll kUnrolled < kGroups>
       for (int i = 0; i < kPerThread; ++i) {
+#pragma unroll kUnrolled < kGroups>
         for (int j = 0; j < kPerThread; ++j) {
           follower->Add(i, j, slices.moving[k][y + i * kSide] * slices.fixed[k][x + j * kSide]);
         }
       }
       if (++in_run < run && begin + k + 1 < depth) continue;
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
       for (int n = 0; n < kGroups; ++n) {
-        if (n > 0 && !args.groups.Ends(n, begin + k + 1, depth)) break;  // a run is a group of the innermost
+        // A run is a group of the innermost.
+        if (n > 0 && (n == args.groups.count || !args.groups.Ends(n, begin + k + 1, depth))) break;
         follower->EndGroups(n);
       }
       in_run = 0;
@@ -174,9 +180,9 @@ class LargestValues {
   }
 
   __device__ void EndGroups(int n) {
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
     for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
       for (int j = 0; j < kPerThread; ++j) {
         sums_[n + 1][i][j] += sums_[n][i][j];
         Raise(sums_[n + 1][i][j], &largest_[n + 2]);
@@ -186,7 +192,7 @@ class LargestValues {
   }
 
   __device__ void HandOver(Word* words) {
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
     for (int level = 0; level < kGroups + 2; ++level) HandOver(largest_[level], words + level * kLevelWords);
   }
 
@@ -238,9 +244,9 @@ class CountedChains {
   }
 
   __device__ void EndGroups(int n) {
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
     for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
       for (int j = 0; j < kPerThread; ++j) {
         if (!is_inside_[i][j]) continue;
         steps_.EndGroup(n, &chains_[i][j], &events_);
@@ -250,10 +256,10 @@ class CountedChains {
   }
 
   __device__ void HandOver(Word* words) {
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
     for (int level = 0; level < kLevels; ++level) {
       AddOfWarp(events_.levels[level].values, counters_ + level * kCounters);
-#pragma unroll
+#pragma unroll kUnrolled < kGroups>
       for (int event = 0; event < Chains::kEvents; ++event) {
         AddOfWarp(events_.levels[level].events[event], counters_ + level * kCounters + 1 + event);
       }
@@ -326,7 +332,7 @@ struct Samples {
   }
 };
 
-// Of kGroups groups.
+// Of at most kGroups groups.
 template <int kGroups, class Chains, class Moving>
 Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving, const MatrixSource& fixed,
              int64_t call, double sampled_fraction, cudaStream_t stream) {
@@ -335,10 +341,10 @@ Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving
   if (matrices == 0 || moving.vectors == 0 || fixed.vectors == 0 || fixed.depth == 0) return counts;
   const Samples samples(matrices, moving.vectors, call, sampled_fraction);
   const int64_t first_bytes = matrices * sizeof(int64_t);
-  const size_t level_bytes = counts.levels.size() * sizeof(LbaLevel);
+  const size_t level_bytes = (kGroups + 2) * sizeof(LbaLevel);
   const DeviceMemory memory(level_bytes + first_bytes);
   Word* words = reinterpret_cast<Word*>(memory.data());
-  void* first = words + groups.levels() * kLevelWords;
+  void* first = words + (kGroups + 2) * kLevelWords;
   Check(cudaMemsetAsync(words, 0, level_bytes, stream), "clearing statistics");
   Check(cudaMemcpyAsync(first, samples.first.data(), first_bytes, cudaMemcpyHostToDevice, stream), "copying samples");
   CountArgs<Moving> args{moving,
@@ -357,7 +363,8 @@ Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving
   args.moving_tiles = CeilDiv(samples.most, kTile);
   Launch(SampleKernel<kGroups, Moving, Chains>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream,
          SampleArgs<Moving, Chains>{args, chains});
-  Check(cudaMemcpyAsync(counts.levels.data(), words, level_bytes, cudaMemcpyDeviceToHost, stream),
+  const size_t counted_bytes = counts.levels.size() * sizeof(LbaLevel);
+  Check(cudaMemcpyAsync(counts.levels.data(), words, counted_bytes, cudaMemcpyDeviceToHost, stream),
         "copying statistics");
   Check(cudaStreamSynchronize(stream), "counting statistics");
   counts.outputs = matrices * moving.vectors * fixed.vectors;
@@ -375,7 +382,7 @@ inline StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* stride
 
 }  // namespace statistics
 
-template <class Chains>
+template <int kGroups, class Chains>
 Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaMatMulArgs& args, int64_t call,
                    double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
@@ -386,15 +393,14 @@ Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaM
   const MatrixSource columns{{args.b, is_half},    BatchOf(args, args.b_batch_strides),
                              args.columns,         args.depth,
                              args.b_column_stride, args.b_depth_stride};
-  return Count<kGroupsOnDevice>(chains, groups, rows, columns, call, sampled_fraction, stream);
+  return Count<kGroups>(chains, groups, rows, columns, call, sampled_fraction, stream);
 }
 
-template <class Chains>
+template <int kGroups, class Chains>
 Counts CountConv(const Chains& chains, const SumGroups& groups, const ConvShape& shape, const Values& x,
                  const Values& w, int64_t call, double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
-  return Count<kGroupsOnDevice>(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction,
-                                stream);
+  return Count<kGroups>(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
 }
 
 }  // namespace lba::cuda

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/operand.h"
+#include "kernels/cuda/outer_sums.h"
 #include "kernels/cuda/tile_plan.h"
 #include "kernels/cuda/tile_shape.h"
 
@@ -91,11 +92,12 @@ __device__ __forceinline__ void LoadFragment(const float* from, float (&values)[
   }
 }
 
-template <class Shape, class Arithmetic>
+template <class Shape, class Arithmetic, int kOuterSums>
 class TileSums {
  public:
-  __device__ TileSums(const Arithmetic& arithmetic, int chunk) : arithmetic_(arithmetic), chunk_(chunk) {
-    left_ = chunk;
+  __device__ TileSums(const Arithmetic& arithmetic, const SumOrder& order, int64_t depth)
+      : arithmetic_(arithmetic), chunk_(static_cast<int>(order.chunk())), outer_(order, depth) {
+    left_ = chunk_;
 #pragma unroll
     for (int r = 0; r < Shape::kThreadRows; ++r) {
 #pragma unroll
@@ -120,7 +122,7 @@ class TileSums {
   __device__ void Finish() {
     if (left_ != chunk_) EndChunk();
   }
-  __device__ float Total(int r, int c) const { return totals_[r][c]; }
+  __device__ float Total(int r, int c) const { return outer_.Total(totals_, r, c); }
 
  private:
   static constexpr int kUnrolled = 4;
@@ -148,13 +150,16 @@ class TileSums {
         sums_[r][c] = 0;
       }
     }
+    outer_.EndChunk(arithmetic_, totals_);
   }
 
   const Arithmetic arithmetic_;
   const ThreadPlace<Shape> place_;
   const int chunk_;
   int left_;  // products until the chunk is full
+  // Of a chunk, and of chunks.
   float sums_[Shape::kThreadRows][Shape::kThreadColumns], totals_[Shape::kThreadRows][Shape::kThreadColumns];
+  OuterSums<kOuterSums, Shape::kThreadRows, Shape::kThreadColumns> outer_;
 };
 
 // The stages of both operands, a few ahead of the arithmetic. Rows and Columns have Copy(stage array), which queues
@@ -210,7 +215,7 @@ template <class Shape, class Kind, class Copies>
 __device__ __forceinline__ void ComputeTotals(int kernel, const Kind& kind, int64_t depth, Copies& copies,
                                               ThreadTotals<Shape>& totals) {
   kind.WithSteps(kernel, [&](const auto& arithmetic) {
-    TileSums<Shape, std::decay_t<decltype(arithmetic)>> sums(arithmetic, static_cast<int>(kind.chunk()));
+    TileSums<Shape, std::decay_t<decltype(arithmetic)>, Kind::kOuterSums> sums(arithmetic, kind.order(), depth);
     for (int64_t stage = 0; stage < copies.count(); ++stage) {
       const int64_t left = depth - stage * kStageDepth;
       sums.Add(copies.Next(), left < kStageDepth ? static_cast<int>(left) : kStageDepth);
