@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 #include <iterator>
+#include <memory>
 #include <string>
 
 #include "common/arguments.h"
@@ -89,7 +90,13 @@ const char* lba_cuda_version(void) { return LBA_VERSION; }
 const char* lba_cuda_last_error(void) { return last_error.c_str(); }
 
 int lba_cuda_accumulator_create(const char* text, LbaAccumulator** out) {
-  return Guarded([&] { lba::CreateAccumulator(text, out); });
+  return Guarded([&] {
+    LbaAccumulator* made = nullptr;
+    lba::CreateAccumulator(text, out == nullptr ? nullptr : &made);
+    std::unique_ptr<LbaAccumulator> owned(made);
+    lba::cuda::RequireOnCuda(*made->accumulator);
+    *out = owned.release();
+  });
 }
 
 void lba_cuda_accumulator_release(LbaAccumulator* accumulator) { delete accumulator; }
