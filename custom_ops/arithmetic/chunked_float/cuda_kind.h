@@ -122,6 +122,7 @@ template <template <ProductKernel> class ScaledArithmetic>
 class ChunkedFloatLevelsKind : public ChunkedFloatKind<ScaledArithmetic> {
  public:
   static constexpr int kOuterSums = SumOrder::kMostLevels - 1, kGroups = kMaxGroups;
+  static constexpr int kSparedBlocks = 2;  // places in memory are kept besides: 128 registers are too few
   using ChunkedFloatKind<ScaledArithmetic>::ChunkedFloatKind;
 
   template <class Read>

@@ -1,5 +1,6 @@
 // The sums of a thread's outputs that lie further out than chunks: chains of sums of chunks, chains of these, and so
-// on. They lie in memory of the thread's own, which is read and written once a chunk at most.
+// on. They lie in memory of the thread's own, which is read and written once a chunk at most. Whoever uses them keeps
+// them beside its own sums, not among these: what lies in one object with them leaves the registers, too.
 #ifndef LBA_KERNELS_CUDA_OUTER_SUMS_H_
 #define LBA_KERNELS_CUDA_OUTER_SUMS_H_
 
@@ -31,9 +32,14 @@ class OuterSums {
     for (int level = 1; Passes(level); ++level) Pass(arithmetic, sums_[level - 1], sums_[level]);
   }
 
-  // Of the outermost level.
-  __device__ float Total(const Sums& inner, int r, int c) const {
-    return order_.levels > 1 ? sums_[order_.levels - 2][r][c] : inner[r][c];
+  // At the end: `inner` becomes the sums of the outermost level.
+  __device__ __forceinline__ void Finish(Sums& inner) const {
+    if (order_.levels == 1) return;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) inner[r][c] = sums_[order_.levels - 2][r][c];
+    }
   }
 
  private:
@@ -76,7 +82,7 @@ class OuterSums<0, kRows, kColumns> {
   __device__ OuterSums(const SumOrder&, int64_t) {}
   template <class Arithmetic>
   __device__ __forceinline__ void EndChunk(const Arithmetic&, Sums&) {}
-  __device__ float Total(const Sums& inner, int r, int c) const { return inner[r][c]; }
+  __device__ __forceinline__ void Finish(Sums&) const {}
 };
 
 }  // namespace lba::cuda
