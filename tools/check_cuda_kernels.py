@@ -33,10 +33,10 @@ TOLERANCE = 0.05
 # Bytes of a thread that a kernel may keep outside registers, by a part of its name: outer sums and the state of a
 # definition, which are indexed at run time.
 OWN_MEMORY = {
-    "ChunkedFloatLevelsKind": 1104,
+    "ChunkedFloatLevelsKind": 1072,
     "defined::": 448,
-    "RuledChains": 3072,
-    "LargestKernel<8,": 384,
+    "RuledChains": 2872,
+    "LargestKernel<8,": 368,
 }
 
 _FLOAT = {"FFMA", "FMUL"}

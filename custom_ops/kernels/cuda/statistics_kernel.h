@@ -20,6 +20,7 @@ namespace statistics {
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kSide = 16;  // threads along each side of a tile
 constexpr int kThreads = kSide * kSide;
+constexpr int kBlocks = 2;     // that are meant to share a multiprocessor: nothing is spilled
 constexpr int kPerThread = 2;  // outputs of a thread along each side: chains side by side hide the additions' latency
 constexpr int kTile = kSide * kPerThread;
 constexpr int kSliceDepth = 16;
@@ -29,7 +30,7 @@ static_assert(kCountedDepth % kSliceDepth == 0 && kTile * kTile * kCountedDepth 
 
 // Loops over the sums and outputs of a thread: those of many groups lie in memory, unrolled or not.
 template <int kGroups>
-constexpr int kUnrolled = kGroups > 1 ? 1 : 8;
+constexpr int kUnrolledSums = kGroups > 1 ? 1 : 8;
 
 // LbaLevels as 64-bit words, of which the device fills all: the largest value, and what is counted.
 using Word = unsigned long long;
@@ -148,15 +149,13 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
          slices.fixed);
     __syncthreads();
     for (int k = 0; k < depths; ++k) {
-#pragma unroll kUnrolled < kGroups>
       for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll kUnrolled < kGroups>
         for (int j = 0; j < kPerThread; ++j) {
           follower->Add(i, j, slices.moving[k][y + i * kSide] * slices.fixed[k][x + j * kSide]);
         }
       }
       if (++in_run < run && begin + k + 1 < depth) continue;
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll Follower::kUnrolled
       for (int n = 0; n < kGroups; ++n) {
         // A run is a group of the innermost.
         if (n > 0 && (n == args.groups.count || !args.groups.Ends(n, begin + k + 1, depth))) break;
@@ -173,6 +172,8 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
 template <int kGroups>
 class LargestValues {
  public:
+  static constexpr int kUnrolled = kUnrolledSums<kGroups>;
+
   __device__ void Add(int i, int j, double product) {
     sums_[0][i][j] += product;
     Raise(product, &largest_[0]);
@@ -180,9 +181,9 @@ class LargestValues {
   }
 
   __device__ void EndGroups(int n) {
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
     for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
       for (int j = 0; j < kPerThread; ++j) {
         sums_[n + 1][i][j] += sums_[n][i][j];
         Raise(sums_[n + 1][i][j], &largest_[n + 2]);
@@ -192,7 +193,7 @@ class LargestValues {
   }
 
   __device__ void HandOver(Word* words) {
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
     for (int level = 0; level < kGroups + 2; ++level) HandOver(largest_[level], words + level * kLevelWords);
   }
 
@@ -223,6 +224,8 @@ class LargestValues {
 template <int kGroups, class Chains>
 class CountedChains {
  public:
+  static constexpr int kUnrolled = kUnrolledSums<kGroups>;
+
   template <class Moving>
   __device__ CountedChains(const Chains& steps, const CountArgs<Moving>& args, const Place& place, unsigned* counters)
       : steps_(steps), counters_(counters) {
@@ -244,9 +247,9 @@ class CountedChains {
   }
 
   __device__ void EndGroups(int n) {
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
     for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
       for (int j = 0; j < kPerThread; ++j) {
         if (!is_inside_[i][j]) continue;
         steps_.EndGroup(n, &chains_[i][j], &events_);
@@ -256,10 +259,10 @@ class CountedChains {
   }
 
   __device__ void HandOver(Word* words) {
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
     for (int level = 0; level < kLevels; ++level) {
       AddOfWarp(events_.levels[level].values, counters_ + level * kCounters);
-#pragma unroll kUnrolled < kGroups>
+#pragma unroll kUnrolled
       for (int event = 0; event < Chains::kEvents; ++event) {
         AddOfWarp(events_.levels[level].events[event], counters_ + level * kCounters + 1 + event);
       }
@@ -295,7 +298,7 @@ class CountedChains {
 };
 
 template <int kGroups, class Moving>
-__global__ void __launch_bounds__(kThreads) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
+__global__ void __launch_bounds__(kThreads, kBlocks) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
   __shared__ Slices slices;
   LargestValues<kGroups> largest;
   FollowTile<kGroups>(args, Place(args), slices, &largest);
@@ -308,7 +311,8 @@ struct SampleArgs {
 };
 
 template <int kGroups, class Moving, class Chains>
-__global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
   __shared__ Slices slices;
   __shared__ unsigned counters[(kGroups + 2) * kCounters];
   const Place place(args.count);
