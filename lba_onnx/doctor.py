@@ -16,7 +16,10 @@ from lba_onnx.packages import find_package
 
 _PACKAGES = ("lba-onnx", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon")
 _REINSTALL = "install the package again: pip install --force-reinstall --no-deps lba-onnx"
-_SPECS = ("M7E4b10", "M4E3b3/M4E3b4,chunk=5", "M7E4b10,chunk=none,underflow=off")
+_SPECS = (
+    *("M7E4b10", "M4E3b3/M4E3b4,chunk=5", "M7E4b10,chunk=none,underflow=off"),
+    *("M7E4b12/M7E4b10,chunk=3x2,round=nearest", "fp16-fma"),
+)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def draw(dtype: Any = np.float32, **shapes: tuple[int, ...]) -> dict[str, np.nda
 def assert_same(got: np.ndarray, expected: np.ndarray) -> None:
     assert got.dtype == expected.dtype
     np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(np.signbit(got)[~np.isnan(got)], np.signbit(expected)[~np.isnan(expected)])
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Random products and convolutions for a CUDA device, and what the processor makes of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from hostile import KINDS, operand
 from benchmarks.cuda.products import ConvOnDevice, MatMulOnDevice, OnDevice
 from lba_onnx import kernels
 from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
+from lba_onnx.arithmetic.rounding import Rounding
 
 Values = np.ndarray
 # Sizes around the edges of tiles, and a few that take several tiles.
 SIZES = (1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 200, 257)
+NAMED = ("fp32-fma", "fp16-fma", "bf16-fma", "fp16-mul-add", "wang2018", "hfp8", "fp12-sr", "fp16-fma,chunk=4x3")
 DEPTHS = (1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 48, 63, 65, 100, 129, 257)
 
 
@@ -73,10 +75,11 @@ Case = MatMulCase | ConvCase
 
 
 def first_difference(actual: Values, expected: Values) -> str | None:
-    """Where two arrays differ, in words; None where they do not (-0 and +0 are one value, and all NaN are)."""
+    """Where two arrays differ, in words; None where they do not (all NaN are one value)."""
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return f"expected {expected.dtype} {expected.shape}, got {actual.dtype} {actual.shape}"
-    differing = ~((actual == expected) | (np.isnan(actual) & np.isnan(expected)))
+    is_equal = (actual == expected) & (np.signbit(actual) == np.signbit(expected))
+    differing = ~(is_equal | (np.isnan(actual) & np.isnan(expected)))
     if not differing.any():
         return None
     place = tuple(int(i) for i in np.argwhere(differing)[0])
@@ -87,20 +90,56 @@ def first_difference(actual: Values, expected: Values) -> str | None:
 
 
 def draw_spec(rng: np.random.Generator) -> AccumulatorSpec:
-    """Any legal spec; most with thresholds that ordinary operands meet."""
-    chunk = rng.choice([0, 1, 2, 3, 5, 16, 16, 16, 17, 32, 1000])
-    return AccumulatorSpec(
-        _draw_format(rng), _draw_format(rng), chunk_size=int(chunk) or None, underflow=bool(rng.random() < 0.7)
+    """Any legal spec; most of those that tiles compute, with thresholds that ordinary operands meet."""
+    if rng.random() < 0.1:
+        return AccumulatorSpec.parse(str(rng.choice(NAMED)))
+    chunk = int(rng.choice([0, 1, 2, 3, 5, 16, 16, 16, 17, 32, 1000]))
+    spec = AccumulatorSpec(
+        _draw_format(rng),
+        _draw_format(rng),
+        chunk_size=chunk or None,
+        outer_chunks=tuple(int(size) for size in rng.integers(1, 6, rng.integers(1, 7))) if 0 < chunk < 100 else (),
+        underflow=bool(rng.random() < 0.7),
+        rounding=Rounding.NEAREST if rng.random() < 0.4 else Rounding.TRUNCATE,
+    )
+    if rng.random() < 0.6:
+        spec = replace(spec, outer_chunks=())
+    return _with_rules(spec, rng) if rng.random() < 0.2 else spec
+
+
+def _with_rules(spec: AccumulatorSpec, rng: np.random.Generator) -> AccumulatorSpec:
+    """Any of the rules that only the definition knows."""
+    rounding = Rounding(rng.choice([rounding.value for rounding in Rounding]))
+    is_stochastic = rounding is Rounding.STOCHASTIC
+    has_infinity, has_subnormals, exact_products = (bool(rng.random() < 0.5) for _ in range(3))
+    codes = {"has_infinity": has_infinity, "has_subnormals": has_subnormals}
+    return replace(
+        spec,
+        product_format=None if exact_products else _draw_format(rng, **codes),
+        accumulator_format=_draw_format(rng, **codes),
+        tree=int(rng.choice([1, 2, 3, 5, 16, 33])) if rng.random() < 0.5 else None,
+        underflow=has_subnormals or spec.underflow,
+        rounding=rounding,
+        random_bits=int(rng.integers(1, 17)) if is_stochastic else 0,
+        seed=int(rng.integers(0, 2**63)) if is_stochastic else 0,
+        exact_products=exact_products,
+        **codes,
     )
 
 
-def _draw_format(rng: np.random.Generator) -> FloatFormat:
+def middle_of_products(spec: AccumulatorSpec) -> int:
+    """The exponent in the middle of the products' format, or of the sums' where products are exact."""
+    held = spec.accumulator_format if spec.product_format is None else spec.product_format
+    return int(2 ** (held.exponent_bits - 1)) - held.exponent_bias
+
+
+def _draw_format(rng: np.random.Generator, **codes: bool) -> FloatFormat:
     mantissa_bits = int(rng.choice([rng.integers(0, 23), 7, 4]))
-    exponent_bits = int(rng.choice([rng.integers(1, 8), 4, 3]))
+    exponent_bits = max(int(rng.choice([rng.integers(1, 8), 4, 3])), 1 + any(codes.values()))
     least = 2**exponent_bits - 128
     near_one = 2 ** (exponent_bits - 1) + rng.integers(-6, 10)
     bias = near_one if rng.random() < 0.8 else rng.integers(least, 127)
-    return FloatFormat(mantissa_bits, exponent_bits, int(np.clip(bias, least, 126)))
+    return FloatFormat(mantissa_bits, exponent_bits, int(np.clip(bias, least, 126)), **codes)
 
 
 def draw_operands(
@@ -108,8 +147,7 @@ def draw_operands(
 ) -> tuple[str, list[Values]]:
     """Arrays of one kind of operand, and its name; half of the time moved to the middle of the product format."""
     kind = str(rng.choice(KINDS))
-    middle = 2 ** (spec.product_format.exponent_bits - 1) - spec.product_format.exponent_bias
-    scale = float(2.0 ** (middle / 2)) if rng.random() < 0.5 else 1.0
+    scale = float(2.0 ** (middle_of_products(spec) / 2)) if rng.random() < 0.5 else 1.0
     with np.errstate(all="ignore"):
         return kind, [operand(kind, shape, rng, scale).astype(dtype) for shape in shapes]
 
@@ -220,7 +258,8 @@ DRAWS: dict[str, Callable[[np.random.Generator, type, int], Case]] = {
 
 def golden_cases(kind: str) -> Iterator[tuple[Case, Values]]:
     """The golden vectors of a kind, "dot", "matmul" or "conv", and their results."""
-    for number, vector in enumerate(vector_files.read_cases(f"{kind}.txt"), 1):
+    files = [f"{folder}{kind}.txt" for folder in ("", "nearest/", "rules/")]
+    for number, vector in enumerate((case for file in files for case in vector_files.read_cases(file)), 1):
         what = f"golden {kind} {number}"
         match vector:
             case vector_files.DotCase(spec, x, w, expected):

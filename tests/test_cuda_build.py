@@ -159,6 +159,13 @@ def test_a_listed_kernel_may_keep_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     assert check_one("_Z4Packv", stack_bytes=16).faults == ("expected at most 8 bytes outside registers, got 16",)
 
 
+def test_inner_loops_stay_in_registers_where_a_kernel_may_keep_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_cuda_kernels, "OWN_MEMORY", {"Pack": 8})
+    loop = [*loop_lines("fused", overhead=5), "LDL R1, [R2]"]
+    (finding,) = check_kernels(listing("_Z4Packv", [loop]), usage("_Z4Packv", stack_bytes=8))
+    assert finding.faults == ("fused: expected an inner loop in registers, got LDL",)
+
+
 def test_a_library_without_kernels_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a library with kernels, got none"):
         check_kernels("", "")

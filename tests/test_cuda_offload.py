@@ -65,6 +65,15 @@ def test_biases_that_sums_start_from_are_refused(op_type, spy):
         make_session(model, offload="cuda")
 
 
+@CONSTANT
+@pytest.mark.parametrize("text", ["M7E4b12/M7E4b10,chunk=3x2", "M7E4b10,tree=4", "fp16-fma", "fp12-sr"])
+def test_every_order_and_rule_gives_the_bits_of_the_cpu(text, constant, spy):
+    for op_type, shapes, attributes in NODES.values():
+        operands = draw(**shapes)
+        model = operand_model(op_type, operands, constant, {"accumulator": text, **attributes})
+        assert_same(run(make_session(model, offload="cuda"), operands), run(make_session(model), operands))
+
+
 @pytest.mark.parametrize("op_type", PRODUCTS)
 def test_weights_are_packed_once(op_type, spy):
     operands = draw(A=(2, 3, 4), B=(5, 3, 2)) if op_type == "LbaConv" else draw(A=(2, 40), B=(40, 5))

@@ -15,6 +15,8 @@ from lba_onnx import AccumulatorSpec, native
 from lba_onnx.native import observer as observers
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
+# Of sums in levels, and of what the definition alone computes.
+OTHER_TEXTS = ("M7E4b12/M7E4b10,chunk=3x2", "M7E4b10,tree=4", "fp16-fma", "fp12-sr", "wang2018,chunk=5")
 KEEPS_SMALL = AccumulatorSpec.parse("M5E4b8/M4E4b7,chunk=5,underflow=off")
 
 
@@ -114,6 +116,19 @@ def test_conv_gives_the_bits_of_the_cpu(shapes, attributes, constant, dtype, cud
 def test_other_specifications_give_the_bits_of_the_cpu(cuda_operators, spy):
     check(cuda_operators, "LbaMatMul", draw(A=(5, 33), B=(33, 7)), "B", KEEPS_SMALL)
     check(cuda_operators, "LbaConv", draw(**CONVS["2d"][0]), "B", KEEPS_SMALL, **CONVS["2d"][1])
+
+
+@FLOATS
+@CONSTANT
+@pytest.mark.parametrize("text", OTHER_TEXTS)
+def test_every_order_and_rule_gives_the_bits_of_the_cpu(text, constant, dtype, cuda_operators, spy):
+    spec = AccumulatorSpec.parse(text)
+    for name in ("batch", "one_matrix_for_a_batch", "broadcast_in_the_middle", "no_depth"):
+        shapes = MATMULS[name]
+        check(cuda_operators, "LbaMatMul", draw(dtype, A=shapes[0], B=shapes[1]), constant, spec)
+    for name in ("2d", "3d", "depthwise", "no_channels"):
+        shapes, attributes = CONVS[name]
+        check(cuda_operators, "LbaConv", draw(dtype, **shapes), constant, spec, **attributes)
 
 
 @pytest.mark.parametrize(("op_type", "product"), [("LbaMatMul", "matmul"), ("LbaGemm", "matmul"), ("LbaConv", "conv")])

@@ -3,11 +3,11 @@
 import gpu_device
 import numpy as np
 import pytest
-from gpu_cases import DRAWS, SIZES, MatMulCase, first_difference
+from gpu_cases import DRAWS, NAMED, SIZES, MatMulCase, first_difference, middle_of_products
 from hostile import KINDS, operand
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import specs
+from strategies import all_specs
 
 from benchmarks.variants import VARIANTS
 from lba_onnx.arithmetic import AccumulatorSpec
@@ -16,6 +16,10 @@ from lba_onnx.native.cuda import kernel_counts
 pytestmark = gpu_device.marks()
 CASES = gpu_device.scaled(120, 6)
 MOST_MULTIPLIES = gpu_device.scaled(1 << 23, 1 << 15)
+SPECIAL_TEXTS = (
+    *("M7E4b10", "M7E4b10,underflow=off,chunk=7", "M22E7b63", "M4E3b6,chunk=none", "M7E4b12/M7E4b10,chunk=9x8"),
+    *("M7E4b10,chunk=4x3x5x2,round=nearest", "M7E4b10,tree=16,chunk=3", "M4E3b6,round=odd,range=infinity"),
+)
 
 
 def check(case: MatMulCase, seed: int, packs: bool) -> None:
@@ -43,7 +47,7 @@ def test_all_sizes_around_the_edges_of_tiles(tile: str, monkeypatch: pytest.Monk
     rng = np.random.default_rng(1)
     sizes = SIZES if not gpu_device.is_emulated() else (1, 5, 33, 65)
     a, b = (rng.standard_normal((max(sizes), 37), np.float32) for _ in range(2))
-    for text in ("M7E4b10", "M4E3b6,chunk=5", "M7E4b14/M7E4b14"):
+    for text in ("M7E4b10", "M4E3b6,chunk=5", "M7E4b14/M7E4b14", "M7E4b12/M7E4b10,chunk=3x2x4", "fp12-sr"):
         for rows in sizes:
             for columns in sizes:
                 check(MatMulCase(f"{rows}x{columns}", AccumulatorSpec.parse(text), a[:rows], b[:columns].T), 1, False)
@@ -53,22 +57,21 @@ def test_all_sizes_around_the_edges_of_tiles(tile: str, monkeypatch: pytest.Monk
 def test_special_operands_in_long_products(kind: str) -> None:
     rows, depth, columns = gpu_device.scaled(300, 40), gpu_device.scaled(2000, 100), gpu_device.scaled(500, 50)
     rng = np.random.default_rng(gpu_device.seed_of(kind))
-    for text in ("M7E4b10", "M7E4b10,underflow=off,chunk=7", "M22E7b63", "M4E3b6,chunk=none"):
+    for text in (*SPECIAL_TEXTS, *NAMED):
         a, b = operand(kind, (rows, depth), rng), operand(kind, (depth, columns), rng)
         check(MatMulCase(kind, AccumulatorSpec.parse(text), a, b), gpu_device.seed_of(kind), packs=True)
 
 
 @settings(max_examples=gpu_device.scaled(300, 15), deadline=None)
 @given(
-    spec=specs(largest_chunk=40, largest_tree=0, most_outer=0),
+    spec=all_specs(largest_chunk=40),
     seed=st.integers(0, 2**32 - 1),
     spread=st.integers(0, 30),
 )
 def test_product_at_the_edges_of_any_spec(spec: AccumulatorSpec, seed: int, spread: int) -> None:
     rng = np.random.default_rng(seed)
     depth = int(rng.integers(1, 60))
-    centre = (spec.product_format.exponent_bits**2 - 2 * spec.product_format.exponent_bias) // 2
-    exponents = np.clip(centre // 2 + rng.integers(-spread, spread + 1, (40, depth)), -140, 120)
+    exponents = np.clip(middle_of_products(spec) // 2 + rng.integers(-spread, spread + 1, (40, depth)), -140, 120)
     values = np.ldexp(rng.standard_normal((40, depth)), exponents).astype(np.float32)
     check(MatMulCase("edges", spec, values[:9], values[9:].T), seed, packs=False)
 

@@ -11,16 +11,26 @@ std::map<std::string, Kind>& Kinds() {
   return *kinds;
 }
 
+template <class Predicate>
+std::string* NamesOf(const Predicate& is_named) {
+  auto* all = new std::string;
+  for (const auto& [name, kind] : Kinds()) {
+    if (is_named(kind)) *all += (all->empty() ? "" : " ") + name;
+  }
+  return all;
+}
+
 }  // namespace
 
 KindRegistration::KindRegistration(const Kind& kind) { Kinds().emplace(kind.name, kind); }
 
 const std::string& KindNames() {
-  static const auto* names = [] {
-    auto* all = new std::string;
-    for (const auto& [name, kind] : Kinds()) *all += (all->empty() ? "" : " ") + name;
-    return all;
-  }();
+  static const auto* names = NamesOf([](const Kind&) { return true; });
+  return *names;
+}
+
+const std::string& KindNamesOnCuda() {
+  static const auto* names = NamesOf([](const Kind& kind) { return kind.is_on_cuda; });
   return *names;
 }
 

@@ -12,6 +12,7 @@ struct Kind {
   std::string name;
   bool (*claims)(const std::string& text);              // whether a text begins as one of this kind does
   SharedAccumulator (*parse)(const std::string& text);  // of a text that it claims; throws std::invalid_argument
+  bool is_on_cuda = false;                              // whether the CUDA library computes it
 };
 
 // One static object for each kind makes it known.
@@ -22,6 +23,8 @@ class KindRegistration {
 
 // The names of all kinds in alphabetical order, separated by spaces; valid until the process ends.
 const std::string& KindNames();
+// Of those that the CUDA library computes.
+const std::string& KindNamesOnCuda();
 
 }  // namespace lba
 

@@ -38,8 +38,43 @@ inline FloatFormat DrawFormat(Random& random) {
   return {static_cast<int32_t>(Draw(random, 0, 22)), exponent_bits, bias};
 }
 
+// Chains of chains, at times as deep as they may be.
+inline void DrawLevels(Random& random, AccumulatorSpec* spec) {
+  if (spec->chunk_size == 0 || spec->chunk_size > 40) spec->chunk_size = Draw(random, 1, 9);
+  const int64_t count = OneIn(random, 6) ? SumOrder::kMostLevels - 1 : Draw(random, 1, 3);
+  for (int64_t i = 0; i < count; ++i) spec->outer_chunks.push_back(Draw(random, 1, 5));
+}
+
+inline void DrawTree(Random& random, AccumulatorSpec* spec) {
+  spec->tree = OneOf<int64_t>(random, {1, 2, 3, 5, 8, 16, 16, 33, 200});
+  if (spec->outer_chunks.size() == SumOrder::kMostLevels - 1) spec->outer_chunks.pop_back();
+}
+
+// A format with codes of IEEE 754 has at least two exponent bits.
+inline void SetCodes(bool has_infinity, bool has_subnormals, FloatFormat* format) {
+  format->has_infinity = has_infinity;
+  format->has_subnormals = has_subnormals;
+  if (has_infinity || has_subnormals) format->exponent_bits = std::max(format->exponent_bits, 2);
+  format->exponent_bias = std::max(format->exponent_bias, (1 << format->exponent_bits) - 128);
+}
+
+// Any of the rules that only the definition knows.
+inline void DrawRules(Random& random, AccumulatorSpec* spec) {
+  if (OneIn(random, 2)) DrawTree(random, spec);
+  spec->rounding = static_cast<Rounding>(Draw(random, 0, 4));
+  if (spec->rounding == Rounding::kStochastic) {
+    spec->random_bits = static_cast<int>(Draw(random, 1, 16));
+    spec->seed = OneIn(random, 3) ? 0 : (uint64_t{random()} << 32 | random());
+  }
+  spec->exact_products = OneIn(random, 2);
+  const bool has_infinity = OneIn(random, 2), has_subnormals = OneIn(random, 2);
+  SetCodes(has_infinity, has_subnormals, &spec->product_format);
+  SetCodes(has_infinity, has_subnormals, &spec->accumulator_format);
+  if (has_subnormals) spec->underflow = true;
+}
+
 // Formats around those of real accumulators, the widest, the narrowest, and any at all.
-inline AccumulatorSpec DrawSpec(Random& random) {
+inline AccumulatorSpec DrawPlainSpec(Random& random) {
   AccumulatorSpec spec{};
   spec.chunk_size = OneOf<int64_t>(random, {0, 1, 2, 3, 5, 7, 8, 16, 16, 16, 17, 31, 32, 33, 100, 150});
   spec.underflow = Draw(random, 0, 2) != 0;
@@ -58,6 +93,21 @@ inline AccumulatorSpec DrawSpec(Random& random) {
     spec.accumulator_format = {mantissa, exponent, bias};
     spec.product_format = {mantissa, exponent, bias + static_cast<int32_t>(Draw(random, -1, 3))};
   }
+  return spec;
+}
+
+inline AccumulatorSpec DrawNamedSpec(Random& random) {
+  return ParseSpec(OneOf<const char*>(random, {"fp32-fma", "fp16-fma", "bf16-fma", "fp16-mul-add", "wang2018", "hfp8",
+                                               "fp12-sr", "fp12-sr13", "fp16-fma,chunk=4x3", "fp12-sr,tree=8"}));
+}
+
+// Most with kernels in tiles, of one level or of several.
+inline AccumulatorSpec DrawSpec(Random& random) {
+  if (OneIn(random, 12)) return DrawNamedSpec(random);
+  AccumulatorSpec spec = DrawPlainSpec(random);
+  if (OneIn(random, 3)) DrawLevels(random, &spec);
+  if (OneIn(random, 5)) DrawRules(random, &spec);
+  if (OneIn(random, 20)) DrawTree(random, &spec);
   return spec;
 }
 
@@ -176,7 +226,9 @@ using PackedWeights = std::unique_ptr<LbaCudaWeights, decltype(&lba_cuda_release
 
 constexpr float kPoison = 77.0f;  // in outputs before they are computed
 
-inline bool IsSame(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+inline bool IsSame(float a, float b) {
+  return std::isnan(a) ? std::isnan(b) : a == b && std::signbit(a) == std::signbit(b);
+}
 
 // `expected` in float32 is rounded once to the type of `got`.
 inline void CheckSame(const Tensor& got, std::vector<float> expected, const std::string& what) {

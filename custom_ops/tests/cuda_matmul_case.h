@@ -96,7 +96,7 @@ struct MatMulCase {
 
   // Partial sums that rise to about the accumulator's max_value, as far as the operands' norms permit, and fall again.
   void RaiseSums() {
-    if (OneIn(random, 2)) spec.chunk_size = 0;
+    if (OneIn(random, 2) && spec.outer_chunks.empty()) spec.chunk_size = 0;
     const FloatFormat& format = spec.accumulator_format;
     const double max_value = std::ldexp(2.0, (1 << format.exponent_bits) - 1 - format.exponent_bias);
     const int64_t chunk = spec.chunk_size == 0 ? args.depth : std::min(spec.chunk_size, args.depth);

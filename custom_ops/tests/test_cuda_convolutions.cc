@@ -63,7 +63,7 @@ void CheckCase(uint32_t seed) {
 
 int main(int count, char** arguments) {
   const uint32_t first = count > 1 ? static_cast<uint32_t>(std::atoi(arguments[1])) : 0;
-  const uint32_t cases = count > 2 ? static_cast<uint32_t>(std::atoi(arguments[2])) : 1200;
+  const uint32_t cases = count > 2 ? static_cast<uint32_t>(std::atoi(arguments[2])) : 2000;
   int64_t counts[LBA_CUDA_KERNEL_COUNT];
   lba::CheckOk(lba_cuda_kernel_counts(counts), "counting", 0);  // makes the counters, which waits
   for (uint32_t seed = first; seed < first + cases; ++seed) lba::CheckCase(seed);

@@ -11,19 +11,18 @@ namespace {
 
 double DrawFraction(uint32_t seed) { return seed % 3 == 0 ? 1.0 : seed % 3 == 1 ? 0.3 : 0.01; }
 
-constexpr int64_t kLevels = 3;
-
 // With a view of itself as the C API has it.
 struct Counted {
-  std::vector<LbaLevel> levels = std::vector<LbaLevel>(kLevels);
-  LbaStatistics all{0, 0, kLevels, levels.data()};
+  std::vector<LbaLevel> levels;
+  LbaStatistics all;
 
-  Counted() = default;
+  explicit Counted(const AccumulatorSpec& spec)
+      : levels(spec.Groups(1).levels()), all{0, 0, static_cast<int64_t>(levels.size()), levels.data()} {}
   Counted(Counted&&) = default;  // the levels stay where they are
 };
 
 void Subtract(const Counted& before, Counted* counts) {
-  for (int64_t i = 0; i < kLevels; ++i) {
+  for (size_t i = 0; i < counts->levels.size(); ++i) {
     const LbaLevel& from = before.levels[i];
     LbaLevel& to = counts->levels[i];
     to.values -= from.values;
@@ -36,11 +35,12 @@ void Subtract(const Counted& before, Counted* counts) {
 
 void CheckEqual(const Counted& got, const Counted& expected, const std::string& what) {
   const bool counts_nothing = expected.all.level_count == 0 && expected.all.outputs == 0;  // no products: no call
-  CHECK(got.all.level_count == kLevels && (counts_nothing || expected.all.level_count == kLevels), "%s: levels",
+  const auto levels = static_cast<int64_t>(expected.levels.size());
+  CHECK(got.all.level_count == levels && (counts_nothing || expected.all.level_count == levels), "%s: levels",
         what.c_str());
   CHECK(got.all.outputs == expected.all.outputs && got.all.sampled_outputs == expected.all.sampled_outputs,
         "%s: outputs", what.c_str());
-  for (int64_t i = 0; i < kLevels; ++i) {
+  for (size_t i = 0; i < expected.levels.size(); ++i) {
     const LbaLevel &found = got.levels[i], &wanted = expected.levels[i];
     CHECK(found.max_abs == wanted.max_abs, "%s, level %d: expected %a, got %a", what.c_str(), static_cast<int>(i),
           wanted.max_abs, found.max_abs);
@@ -52,7 +52,7 @@ void CheckEqual(const Counted& got, const Counted& expected, const std::string& 
 // `Case` counts its call `call` on the device with Count, and is counted on the CPU by Expected.
 template <class Case, class Count>
 void CheckCounts(const Case& test, double fraction, int64_t next_call, const Count& count) {
-  Counted first, second;
+  Counted first(test.spec), second(test.spec);
   CHECK(lba_statistics_open("run", fraction) == LBA_OK, "%s", lba_last_error());
   test.Expected("run/node");
   CHECK(lba_statistics_read("run/node", &first.all) == LBA_OK, "%s", lba_last_error());
@@ -73,7 +73,7 @@ void CheckMatMul(uint32_t seed) {
   args.b = b.data();
   args.c = nullptr;
   CheckCounts(m, DrawFraction(seed), 1, [&](int64_t call) {
-    Counted counts;
+    Counted counts(m.spec);
     CheckOk(lba_cuda_matmul_statistics(OnCuda(m.spec), &args, call, DrawFraction(seed), &counts.all, nullptr),
             "counting", seed);
     return counts;
@@ -87,7 +87,7 @@ void CheckConv(uint32_t seed) {
   args.x = x.data();
   args.w = w.data();
   CheckCounts(c, DrawFraction(seed), 1, [&](int64_t call) {
-    Counted counts;
+    Counted counts(c.spec);
     CheckOk(lba_cuda_conv_statistics(OnCuda(c.spec), &args, call, DrawFraction(seed), &counts.all, nullptr), "counting",
             seed);
     return counts;

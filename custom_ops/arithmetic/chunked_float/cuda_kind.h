@@ -3,8 +3,11 @@
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_CUDA_KIND_H_
 
+#include "arithmetic/chunked_float/ruled_chains.h"
 #include "arithmetic/chunked_float/short_cuts.h"
 #include "arithmetic/chunked_float/statistics_chain.h"
+#include "common/defined_dot.h"
+#include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/tile_plan.h"
 #include "lba/cuda_api.h"
@@ -52,11 +55,13 @@ class ChunkedFloatKind {
   using Spec = AccumulatorSpec;
   using Definition = ChunkedFloatDefinition<TileConstants>;
   static constexpr int kExact = static_cast<int>(ProductKernel::kExact);
+  static constexpr int kOuterSums = 0, kGroups = 1;
   static constexpr int kSparedBlocks = ScaledArithmetic<ProductKernel::kFused>::kSparedBlocks;
 
   ChunkedFloatKind(const AccumulatorSpec& spec, int64_t depth) : cuts_(spec, depth) {}
 
-  LBA_HOST_DEVICE int64_t chunk() const { return cuts_.order().chunk(); }
+  LBA_HOST_DEVICE const SumOrder& order() const { return cuts_.order(); }
+  LBA_HOST_DEVICE int64_t chunk() const { return order().chunk(); }
   LBA_HOST_DEVICE int FixedScaleLog2(const ValueRange& fixed) const { return cuts_.FixedScaleLog2(fixed); }
   LBA_HOST_DEVICE ProductPlan PlanProduct(const ValueRange& moving, const ValueRange& fixed) const {
     const int fixed_log2 = cuts_.FixedScaleLog2(fixed);
@@ -99,11 +104,32 @@ class ChunkedFloatKind {
     return AddTruncated(MultiplyTruncated(MultiplyTruncated(total, c.unscale[0]), c.unscale[1]), 0.0f);
   }
 
-  LBA_HOST_DEVICE Definition definition() const { return Definition(cuts_.constants()); }
-  ChunkedFloatChains chains() const { return {cuts_.constants().definition}; }
+  template <class Read>
+  __device__ float Dot(int64_t depth, const Read& read) const {
+    return ExactDot(definition(), depth, chunk(), read);
+  }
+  static ChunkedFloatChains ChainsOf(const Spec& spec) { return {ChunkedFloatConstants::Of(spec)}; }
+
+ protected:
+  __device__ Definition definition() const { return Definition(cuts_.constants()); }
 
  private:
   ShortCuts cuts_;
+};
+
+// The same for sums of chunks that are summed in chains of their own, and so on.
+template <template <ProductKernel> class ScaledArithmetic>
+class ChunkedFloatLevelsKind : public ChunkedFloatKind<ScaledArithmetic> {
+ public:
+  static constexpr int kOuterSums = SumOrder::kMostLevels - 1, kGroups = kMaxGroups;
+  static constexpr int kSparedBlocks = 2;  // places in memory are kept besides: 128 registers are too few
+  using ChunkedFloatKind<ScaledArithmetic>::ChunkedFloatKind;
+
+  template <class Read>
+  __device__ float Dot(int64_t depth, const Read& read) const {
+    return DefinedDot(this->definition(), depth, this->order(), {}, read);
+  }
+  static RuledChains ChainsOf(const AccumulatorSpec& spec) { return RuledChains(spec); }
 };
 
 }  // namespace lba::cuda

@@ -6,7 +6,7 @@ namespace {
 
 SharedAccumulator Parse(const std::string& text) { return MakeChunkedFloat(ParseSpec(text)); }
 
-const KindRegistration registration({"chunked-float", IsChunkedFloat, Parse});
+const KindRegistration registration({"chunked-float", IsChunkedFloat, Parse, true});
 
 }  // namespace
 }  // namespace lba

@@ -1,5 +1,5 @@
 // What the statistics tell of one dot product by ruled_definition.h, value by value, adder trees among its sums. Random
-// bits are those of the output in row 0 and column 0: as good as any to count with.
+// bits are those of the output in row 0 and column 0: as good as any to count with. Usable on the host and on a GPU.
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_CHAINS_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_CHAINS_H_
 
@@ -9,6 +9,7 @@
 #include "arithmetic/chunked_float/ruled_definition.h"
 #include "arithmetic/chunked_float/spec.h"
 #include "arithmetic/chunked_float/statistics_chain.h"
+#include "common/host_device.h"
 #include "common/levels.h"
 #include "common/sum_order.h"
 
@@ -16,6 +17,8 @@ namespace lba {
 
 class RuledChains {
  public:
+  static constexpr int kEvents = 4;  // of a level, at most
+
   struct Chain {
     double exact_sums[kMaxSums]{}, sums[kMaxSums]{};
     int64_t firsts[kMaxSums]{};  // product of each sum
@@ -32,21 +35,23 @@ class RuledChains {
         is_tree_(spec.tree != 0),
         has_subnormals_(spec.accumulator_format.has_subnormals) {}
 
-  void Start(int n, float value, int64_t depth, Chain* chain) const {
+  LBA_HOST_DEVICE void Start(int n, float value, int64_t depth, Chain* chain) const {
     chain->sums[n] = Output().StartFrom(value, n + 1, depth);
   }
 
-  void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
+  LBA_HOST_DEVICE void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
+    AddProduct(static_cast<double>(x) * static_cast<double>(w), chain, events);
+  }
+  LBA_HOST_DEVICE void AddProduct(double exact, Chain* chain, ChainEvents* events) const {
     const int64_t k = chain->products++;
-    const double exact = static_cast<double>(x) * static_cast<double>(w);
-    const double product = Output().Product(x, w, k);
+    const double product = Output().Product(exact, k);
     CountProduct(exact, product, &events->levels[0]);
     if (is_tree_) return AddToTree(exact, product, k, chain, events);
     chain->exact_sums[0] += exact;
     chain->sums[0] = Sum(product, chain->sums[0], 1, k, &events->levels[1]);
   }
 
-  void EndGroup(int n, Chain* chain, ChainEvents* events) const {
+  LBA_HOST_DEVICE void EndGroup(int n, Chain* chain, ChainEvents* events) const {
     if (is_tree_ && n == 0) EndTree(chain, events);
     chain->exact_sums[n + 1] += chain->exact_sums[n];
     chain->sums[n + 1] = Sum(chain->sums[n], chain->sums[n + 1], n + 2, chain->firsts[n], &events->levels[n + 2]);
@@ -57,13 +62,13 @@ class RuledChains {
  private:
   enum RuledEvent { kSubnormal = kSwamped + 1 };
 
-  RuledOutput Output() const { return RuledOutput(constants_, {}); }
+  LBA_HOST_DEVICE RuledOutput Output() const { return RuledOutput(constants_, {}); }
 
-  bool IsSubnormal(double value, const RuledFormat& format) const {
+  LBA_HOST_DEVICE bool IsSubnormal(double value, const RuledFormat& format) const {
     return has_subnormals_ && value != 0 && std::fabs(value) < std::ldexp(1.0, format.min_exponent);
   }
 
-  void CountProduct(double exact, double product, LevelEvents* counts) const {
+  LBA_HOST_DEVICE void CountProduct(double exact, double product, LevelEvents* counts) const {
     ++counts->values;
     if (constants_.exact_products) return;
     counts->events[kOverflow] += constants_.product.IsLargest(product);
@@ -72,7 +77,7 @@ class RuledChains {
     if (has_subnormals_) counts->events[kSwamped] += IsSubnormal(product, constants_.product);
   }
 
-  double Sum(double addend, double before, int level, int64_t k, LevelEvents* counts) const {
+  LBA_HOST_DEVICE double Sum(double addend, double before, int level, int64_t k, LevelEvents* counts) const {
     const double after = Output().Join(before, addend, level, k);
     const bool overflows = constants_.accumulator.IsLargest(after);
     ++counts->values;
@@ -84,7 +89,7 @@ class RuledChains {
   }
 
   // The sum that a product completes is what the histograms count.
-  void AddToTree(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+  LBA_HOST_DEVICE void AddToTree(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
     double sum = product;
     int64_t first = k;
     for (int64_t seen = ++chain->in_tree; seen % 2 == 0; seen /= 2) {
@@ -98,7 +103,7 @@ class RuledChains {
     chain->waiting_firsts[chain->count++] = first;
   }
 
-  void EndTree(Chain* chain, ChainEvents* events) const {
+  LBA_HOST_DEVICE void EndTree(Chain* chain, ChainEvents* events) const {
     double sum = chain->waiting[chain->count - 1], exact = chain->exact_waiting[chain->count - 1];
     if (chain->in_tree == 1) sum = Sum(sum, 0, 1, chain->waiting_firsts[0], &events->levels[1]);
     for (int top = chain->count - 2; top >= 0; --top) {

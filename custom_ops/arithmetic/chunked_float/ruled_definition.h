@@ -63,7 +63,9 @@ class RuledOutput {
       : c_(c), random_(c.seed, c.random_bits, place) {}
 
   LBA_HOST_DEVICE double Product(float x, float w, int64_t k) const {
-    const double exact = static_cast<double>(x) * static_cast<double>(w);
+    return Product(static_cast<double>(x) * static_cast<double>(w), k);
+  }
+  LBA_HOST_DEVICE double Product(double exact, int64_t k) const {
     return c_.exact_products ? exact : Rounded(exact, c_.product, 0, k);
   }
   LBA_HOST_DEVICE double Step(double sum, float x, float w, int64_t k) const {

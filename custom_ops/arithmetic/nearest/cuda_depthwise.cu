@@ -4,5 +4,6 @@
 namespace lba::cuda {
 
 template void RunDepthwise(const ConvArgs<NearestKind>&, cudaStream_t);
+template void RunDepthwise(const ConvArgs<NearestLevelsKind>&, cudaStream_t);
 
 }  // namespace lba::cuda

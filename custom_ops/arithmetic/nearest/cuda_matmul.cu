@@ -4,5 +4,6 @@
 namespace lba::cuda {
 
 template void RunMatMul(const NearestKind&, const MatMulProblem&, const PackedOperand*, void*, cudaStream_t);
+template void RunMatMul(const NearestLevelsKind&, const MatMulProblem&, const PackedOperand*, void*, cudaStream_t);
 
 }  // namespace lba::cuda

@@ -8,5 +8,9 @@ template PackedOperand Pack(const NearestKind&, const MatrixSource&, const Share
                             cudaStream_t);
 template Patches MakePatches(const NearestKind&, const PatchGeometry&, Values, const PackedOperand&, const PatchMemory&,
                              cudaStream_t);
+template PackedOperand Pack(const NearestLevelsKind&, const MatrixSource&, const SharedRange*, PanelFacts*, float*,
+                            cudaStream_t);
+template Patches MakePatches(const NearestLevelsKind&, const PatchGeometry&, Values, const PackedOperand&,
+                             const PatchMemory&, cudaStream_t);
 
 }  // namespace lba::cuda

@@ -63,6 +63,7 @@ class NearestArithmetic {
 };
 
 using NearestKind = ChunkedFloatKind<NearestArithmetic>;
+using NearestLevelsKind = ChunkedFloatLevelsKind<NearestArithmetic>;
 
 }  // namespace lba::cuda
 

@@ -4,5 +4,6 @@
 namespace lba::cuda {
 
 template void RunDepthwise(const ConvArgs<TruncatingKind>&, cudaStream_t);
+template void RunDepthwise(const ConvArgs<TruncatingLevelsKind>&, cudaStream_t);
 
 }  // namespace lba::cuda

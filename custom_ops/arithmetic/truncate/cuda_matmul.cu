@@ -4,5 +4,6 @@
 namespace lba::cuda {
 
 template void RunMatMul(const TruncatingKind&, const MatMulProblem&, const PackedOperand*, void*, cudaStream_t);
+template void RunMatMul(const TruncatingLevelsKind&, const MatMulProblem&, const PackedOperand*, void*, cudaStream_t);
 
 }  // namespace lba::cuda

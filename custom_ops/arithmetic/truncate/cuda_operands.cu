@@ -8,5 +8,9 @@ template PackedOperand Pack(const TruncatingKind&, const MatrixSource&, const Sh
                             cudaStream_t);
 template Patches MakePatches(const TruncatingKind&, const PatchGeometry&, Values, const PackedOperand&,
                              const PatchMemory&, cudaStream_t);
+template PackedOperand Pack(const TruncatingLevelsKind&, const MatrixSource&, const SharedRange*, PanelFacts*, float*,
+                            cudaStream_t);
+template Patches MakePatches(const TruncatingLevelsKind&, const PatchGeometry&, Values, const PackedOperand&,
+                             const PatchMemory&, cudaStream_t);
 
 }  // namespace lba::cuda

@@ -56,6 +56,7 @@ class TruncatingArithmetic {
 };
 
 using TruncatingKind = ChunkedFloatKind<TruncatingArithmetic>;
+using TruncatingLevelsKind = ChunkedFloatLevelsKind<TruncatingArithmetic>;
 
 }  // namespace lba::cuda
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 #include <iterator>
+#include <memory>
 #include <string>
 
 #include "common/arguments.h"
@@ -89,7 +90,13 @@ const char* lba_cuda_version(void) { return LBA_VERSION; }
 const char* lba_cuda_last_error(void) { return last_error.c_str(); }
 
 int lba_cuda_accumulator_create(const char* text, LbaAccumulator** out) {
-  return Guarded([&] { lba::CreateAccumulator(text, out); });
+  return Guarded([&] {
+    LbaAccumulator* made = nullptr;
+    lba::CreateAccumulator(text, out == nullptr ? nullptr : &made);
+    std::unique_ptr<LbaAccumulator> owned(made);
+    lba::cuda::RequireOnCuda(*made->accumulator);
+    *out = owned.release();
+  });
 }
 
 void lba_cuda_accumulator_release(LbaAccumulator* accumulator) { delete accumulator; }
@@ -181,7 +188,8 @@ int lba_cuda_matmul_workspace(const LbaAccumulator* accumulator, const LbaCudaMa
                               const LbaCudaWeights* weights, int64_t* bytes) {
   return Guarded([&] {
     Require(bytes != nullptr, "expected a place for the size, got null");
-    *bytes = lba::cuda::MatMulWorkspaceBytes(lba::cuda::MatMulProblemOf(accumulator, args), weights != nullptr);
+    const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
+    *bytes = problem.accumulator->OnCuda()->WorkspaceBytes(problem, weights != nullptr);
   });
 }
 
@@ -189,7 +197,8 @@ int lba_cuda_conv_workspace(const LbaAccumulator* accumulator, const LbaCudaConv
                             const LbaCudaWeights* weights, int64_t* bytes) {
   return Guarded([&] {
     Require(bytes != nullptr, "expected a place for the size, got null");
-    *bytes = lba::cuda::ConvWorkspaceBytes(lba::cuda::ConvProblemOf(accumulator, args), weights != nullptr);
+    const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
+    *bytes = problem.accumulator->OnCuda()->WorkspaceBytes(problem, weights != nullptr);
   });
 }
 
@@ -202,8 +211,9 @@ int lba_cuda_matmul(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* 
     if (problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.depth() > 0) RequirePointer(problem.columns.values.data, "b");
     RequirePointer(args->y, "y");
-    RequireWorkspace(workspace, workspace_bytes, MatMulWorkspaceBytes(problem, packed != nullptr));
-    problem.accumulator->OnCuda()->MatMul(problem, packed, workspace, StreamOf(stream));
+    const lba::cuda::Kernels& kernels = *problem.accumulator->OnCuda();
+    RequireWorkspace(workspace, workspace_bytes, kernels.WorkspaceBytes(problem, packed != nullptr));
+    kernels.MatMul(problem, packed, workspace, StreamOf(stream));
   });
 }
 
@@ -216,8 +226,9 @@ int lba_cuda_conv(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args
     if (problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (problem.shape.depth() > 0) RequirePointer(problem.weights.values.data, "w");
     RequirePointer(args->y, "y");
-    RequireWorkspace(workspace, workspace_bytes, ConvWorkspaceBytes(problem, packed != nullptr));
-    problem.accumulator->OnCuda()->Conv(problem, packed, workspace, StreamOf(stream));
+    const lba::cuda::Kernels& kernels = *problem.accumulator->OnCuda();
+    RequireWorkspace(workspace, workspace_bytes, kernels.WorkspaceBytes(problem, packed != nullptr));
+    kernels.Conv(problem, packed, workspace, StreamOf(stream));
   });
 }
 

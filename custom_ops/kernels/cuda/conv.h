@@ -24,7 +24,7 @@ struct ConvProblem {
 // The filters of all groups, one matrix each: w [out_channels][in_channels / groups][kernel...].
 MatrixSource FiltersOf(const ConvShape& shape, Values w);
 
-// Bytes of scratch memory; `has_packed` when the weights come packed.
+// Bytes of scratch memory of RunConv; `has_packed` when the weights come packed.
 int64_t ConvWorkspaceBytes(const ConvProblem& problem, bool has_packed);
 
 // Queues the convolution. `packed` are the weights, or null. Throws CudaError, or std::invalid_argument. A Kind is that

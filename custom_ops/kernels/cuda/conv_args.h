@@ -53,7 +53,8 @@ struct ConvArgs {
   // The dot product by the definition, stored.
   __device__ void StoreExact(int64_t group, int64_t filter, int64_t column) const {
     const int64_t sample = column / geometry.outputs.size, position = column % geometry.outputs.size;
-    const float dot = ExactPatchDot(kind, geometry, patches, weights, group, filter, column);
+    const PatchOperands operands(geometry, patches.x, patches.taps, weights, group, filter, column);
+    const float dot = kind.Dot(geometry.depth, operands);
     const OutputPlace place = PlaceOf(group, filter, sample, position);
     output.Store(place.index, output.Finish(dot, place.channel));
   }

@@ -114,7 +114,7 @@ template <class Kind>
 void RunTiles(ConvArgs<Kind> args, cudaStream_t stream) {
   const PatchGeometry& g = args.geometry;
   const TileChoice choice = ChooseTile(g.groups, g.filters, g.columns(), Multiprocessors());
-  WithTile(choice, [&](auto shape) {
+  WithTileOf<Kind>(choice, [&](auto shape) {
     using Shape = decltype(shape);
     args.row_tiles = CeilDiv(g.filters, Shape::kRows);
     args.column_tiles = CeilDiv(g.columns(), Shape::kColumns);

@@ -8,6 +8,7 @@
 #include "kernels/cuda/conv_args.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/outer_sums.h"
 
 namespace lba::cuda {
 namespace strips {
@@ -41,13 +42,13 @@ struct Strip {
 };
 
 // kOutputs dot products a thread, kThreads apart.
-template <int kOutputs, class Arithmetic>
+template <int kOutputs, class Arithmetic, class Outer>
 class StripSums {
  public:
-  __device__ StripSums(const Arithmetic& arithmetic, int64_t chunk)
-      : arithmetic_(arithmetic), chunk_(chunk), left_(chunk) {
+  __device__ StripSums(const Arithmetic& arithmetic, int64_t chunk, Outer* outer)
+      : arithmetic_(arithmetic), outer_(outer), chunk_(chunk), left_(chunk) {
 #pragma unroll
-    for (int i = 0; i < kOutputs; ++i) totals_[i] = sums_[i] = 0;
+    for (int i = 0; i < kOutputs; ++i) totals_[0][i] = sums_[i] = 0;
   }
 
   __device__ __forceinline__ void Add(const WeightedTap* taps, int count, const float* const (&corners)[kOutputs]) {
@@ -67,23 +68,26 @@ class StripSums {
 
   __device__ void Finish() {
     if (left_ != chunk_) EndChunk();
+    outer_->Finish(totals_);
   }
-  __device__ float Total(int i) const { return totals_[i]; }
+  __device__ float Total(int i) const { return totals_[0][i]; }
 
  private:
   __device__ void EndChunk() {
     left_ = chunk_;
 #pragma unroll
     for (int i = 0; i < kOutputs; ++i) {
-      totals_[i] = arithmetic_.Join(totals_[i], sums_[i]);
+      totals_[0][i] = arithmetic_.Join(totals_[0][i], sums_[i]);
       sums_[i] = 0;
     }
+    outer_->EndChunk(arithmetic_, totals_);
   }
 
   const Arithmetic arithmetic_;
+  Outer* const outer_;
   const int64_t chunk_;
-  int64_t left_;  // products until the chunk is full
-  float sums_[kOutputs], totals_[kOutputs];
+  int64_t left_;                                // products until the chunk is full
+  float sums_[kOutputs], totals_[1][kOutputs];  // of a chunk, and of chunks
 };
 
 // The dot products of a thread, unscaled.
@@ -93,7 +97,9 @@ __device__ __forceinline__ void ComputeTotals(const ConvArgs<Kind>& args, const 
                                               const float* (&corners)[kOutputs], float (&dots)[kOutputs]) {
   const int64_t depth = args.geometry.depth;
   const float* weights = args.packed.Panel(strip.group, 0) + strip.filter;
-  StripSums<kOutputs, Arithmetic> sums(arithmetic, args.kind.chunk());
+  using Outer = OuterSums<Kind::kOuterSums, 1, kOutputs>;
+  Outer outer(args.kind.order(), depth);
+  StripSums<kOutputs, Arithmetic, Outer> sums(arithmetic, args.kind.chunk(), &outer);
   for (int64_t begin = 0; begin < depth; begin += kStageTaps) {
     const int count = static_cast<int>(std::min<int64_t>(depth - begin, kStageTaps));
     if (begin > 0) __syncthreads();  // all are done with the stage before

@@ -131,12 +131,12 @@ void RunHostMatMul(MatMulProblem problem, const LbaCudaWeights* weights) {
   }
   Output& output = problem.output;
   if (output.addend.data != nullptr) operands.push_back(TransferOf(&output.addend, AddendExtent(problem)));
+  const Kernels& kernels = *problem.accumulator->OnCuda();
   HostCall call(weights);
   call(operands, &output.data, problem.outputs() * problem.rows.values.element_bytes(),
-       MatMulWorkspaceBytes(problem, weights != nullptr), [&](void* workspace, cudaStream_t stream) {
+       kernels.WorkspaceBytes(problem, weights != nullptr), [&](void* workspace, cudaStream_t stream) {
          if (weights != nullptr) problem.columns.values = weights->source.values;
-         problem.accumulator->OnCuda()->MatMul(problem, weights == nullptr ? nullptr : &weights->packed, workspace,
-                                               stream);
+         kernels.MatMul(problem, weights == nullptr ? nullptr : &weights->packed, workspace, stream);
        });
 }
 
@@ -150,12 +150,12 @@ void RunHostConv(ConvProblem problem, const LbaCudaWeights* weights) {
   }
   Output& output = problem.output;
   if (output.addend.data != nullptr) operands.push_back(TransferOf(&output.addend, shape.out_channels));
+  const Kernels& kernels = *problem.accumulator->OnCuda();
   HostCall call(weights);
-  call(operands, &output.data, outputs * problem.x.element_bytes(), ConvWorkspaceBytes(problem, weights != nullptr),
+  call(operands, &output.data, outputs * problem.x.element_bytes(), kernels.WorkspaceBytes(problem, weights != nullptr),
        [&](void* workspace, cudaStream_t stream) {
          if (weights != nullptr) problem.weights.values = weights->source.values;
-         problem.accumulator->OnCuda()->Conv(problem, weights == nullptr ? nullptr : &weights->packed, workspace,
-                                             stream);
+         kernels.Conv(problem, weights == nullptr ? nullptr : &weights->packed, workspace, stream);
        });
 }
 

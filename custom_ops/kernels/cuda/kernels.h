@@ -9,6 +9,7 @@
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/operand.h"
+#include "kernels/cuda/product_parts.h"
 #include "kernels/cuda/statistics.h"
 
 namespace lba::cuda {
@@ -17,14 +18,17 @@ class Kernels {
  public:
   virtual ~Kernels() = default;
 
-  // As RunMatMul and RunConv.
+  // Bytes of scratch memory; `has_packed` when the fixed operand comes packed.
+  virtual int64_t WorkspaceBytes(const MatMulProblem& problem, bool has_packed) const = 0;
+  virtual int64_t WorkspaceBytes(const ConvProblem& problem, bool has_packed) const = 0;
+  // Queue the product. `packed` is the fixed operand, or null. Throw CudaError, or std::invalid_argument.
   virtual void MatMul(const MatMulProblem& problem, const PackedOperand* packed, void* workspace,
                       cudaStream_t stream) const = 0;
   virtual void Conv(const ConvProblem& problem, const PackedOperand* packed, void* workspace,
                     cudaStream_t stream) const = 0;
-  // As Pack, of the fixed operand.
-  virtual PackedOperand PackFixed(const MatrixSource& source, PanelFacts* facts, float* values,
-                                  cudaStream_t stream) const = 0;
+  // Bytes that the fixed operand takes when it is packed, and the kernels that pack it, queued.
+  virtual int64_t PackedBytes(const MatrixSource& source) const = 0;
+  virtual PackedOperand PackFixed(const MatrixSource& source, void* memory, cudaStream_t stream) const = 0;
   // As CountMatMul and CountConv.
   virtual Counts CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
                              cudaStream_t stream) const = 0;
@@ -32,37 +36,60 @@ class Kernels {
                            double sampled_fraction, cudaStream_t stream) const = 0;
 };
 
-// A Kind is that of tile_plan.h, made from its Spec and a depth.
+// What the kernels of a Kind, made from its Spec and a depth, count.
 template <class Kind>
-class KernelsOf : public Kernels {
+class CountingKernels : public Kernels {
  public:
-  explicit KernelsOf(const typename Kind::Spec& spec) : spec_(spec) {}
+  explicit CountingKernels(const typename Kind::Spec& spec) : spec_(spec) {}
 
-  void MatMul(const MatMulProblem& problem, const PackedOperand* packed, void* workspace,
-              cudaStream_t stream) const override {
-    RunMatMul(Kind(spec_, problem.depth()), problem, packed, workspace, stream);
-  }
-  void Conv(const ConvProblem& problem, const PackedOperand* packed, void* workspace,
-            cudaStream_t stream) const override {
-    RunConv(Kind(spec_, problem.shape.depth()), problem, packed, workspace, stream);
-  }
-  PackedOperand PackFixed(const MatrixSource& source, PanelFacts* facts, float* values,
-                          cudaStream_t stream) const override {
-    return Pack(Kind(spec_, source.depth), source, nullptr, facts, values, stream);
-  }
   Counts CountMatMul(const LbaCudaMatMulArgs& args, int64_t call, double sampled_fraction,
                      cudaStream_t stream) const override {
-    const Kind kind(spec_, args.depth);
-    return cuda::CountMatMul(kind.chains(), spec_.Groups(args.depth), args, call, sampled_fraction, stream);
+    return cuda::CountMatMul<Kind::kGroups>(Kind::ChainsOf(spec_), spec_.Groups(args.depth), args, call,
+                                            sampled_fraction, stream);
   }
   Counts CountConv(const ConvShape& shape, const Values& x, const Values& w, int64_t call, double sampled_fraction,
                    cudaStream_t stream) const override {
-    const Kind kind(spec_, shape.depth());
-    return cuda::CountConv(kind.chains(), spec_.Groups(shape.depth()), shape, x, w, call, sampled_fraction, stream);
+    return cuda::CountConv<Kind::kGroups>(Kind::ChainsOf(spec_), spec_.Groups(shape.depth()), shape, x, w, call,
+                                          sampled_fraction, stream);
   }
+
+ protected:
+  Kind KindOf(int64_t depth) const { return Kind(spec_, depth); }
 
  private:
   const typename Kind::Spec spec_;
+};
+
+// In tiles of packed operands. A Kind is that of tile_plan.h.
+template <class Kind>
+class KernelsOf : public CountingKernels<Kind> {
+ public:
+  using CountingKernels<Kind>::CountingKernels;
+
+  int64_t WorkspaceBytes(const MatMulProblem& problem, bool has_packed) const override {
+    return MatMulWorkspaceBytes(problem, has_packed);
+  }
+  int64_t WorkspaceBytes(const ConvProblem& problem, bool has_packed) const override {
+    return ConvWorkspaceBytes(problem, has_packed);
+  }
+  void MatMul(const MatMulProblem& problem, const PackedOperand* packed, void* workspace,
+              cudaStream_t stream) const override {
+    RunMatMul(this->KindOf(problem.depth()), problem, packed, workspace, stream);
+  }
+  void Conv(const ConvProblem& problem, const PackedOperand* packed, void* workspace,
+            cudaStream_t stream) const override {
+    RunConv(this->KindOf(problem.shape.depth()), problem, packed, workspace, stream);
+  }
+  int64_t PackedBytes(const MatrixSource& source) const override {
+    Workspace parts;
+    const OperandParts taken(source, &parts, nullptr);
+    return parts.used();
+  }
+  PackedOperand PackFixed(const MatrixSource& source, void* memory, cudaStream_t stream) const override {
+    Workspace parts(memory);
+    const OperandParts taken(source, &parts, stream);
+    return Pack(this->KindOf(source.depth), source, nullptr, taken.facts, taken.values, stream);
+  }
 };
 
 }  // namespace lba::cuda

@@ -24,7 +24,7 @@ struct MatMulProblem {
   int64_t outputs() const { return batch() * rows.vectors * columns.vectors; }
 };
 
-// Bytes of scratch memory; `has_packed` when B comes packed.
+// Bytes of scratch memory of RunMatMul; `has_packed` when B comes packed.
 int64_t MatMulWorkspaceBytes(const MatMulProblem& problem, bool has_packed);
 
 // Queues the product. `packed` is B, or null. Throws CudaError, or std::invalid_argument. A Kind is that of

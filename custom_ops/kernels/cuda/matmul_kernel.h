@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/product_parts.h"
@@ -71,7 +70,7 @@ __device__ void ComputeExact(const MatMulArgs<Kind>& args, const Place& place) {
       *x = args.row_source.Read(row_offset, row, k);
       *w = args.column_source.Read(column_offset, column, k);
     };
-    const float dots[1] = {ExactDot(args.kind.definition(), args.row_source.depth, args.kind.chunk(), read)};
+    const float dots[1] = {args.kind.Dot(args.row_source.depth, read)};
     Store(args, place, row, column, dots);
   }
 }
@@ -148,7 +147,7 @@ void RunMatMul(const Kind& kind, const MatMulProblem& problem, const PackedOpera
   args.counters = KernelCounters();
   const TileChoice choice =
       ChooseTile(problem.batch(), problem.rows.vectors, problem.columns.vectors, Multiprocessors());
-  WithTile(choice, [&](auto shape) {
+  WithTileOf<Kind>(choice, [&](auto shape) {
     using Shape = decltype(shape);
     args.row_tiles = CeilDiv(problem.rows.vectors, Shape::kRows);
     args.column_tiles = CeilDiv(problem.columns.vectors, Shape::kColumns);

@@ -68,10 +68,7 @@ __device__ void ListTap(const PatchArgs<Kind>& args, int64_t k) {
   const PatchGeometry& g = args.geometry;
   args.memory.offset_bytes[k] = 0;
   if (k >= g.depth) return;
-  const int64_t position = k % g.kernel_size, row = position / g.kernel[2];
-  const PatchTap tap{k / g.kernel_size,
-                     {row / g.kernel[1] * g.dilations[0], row % g.kernel[1] * g.dilations[1],
-                      position % g.kernel[2] * g.dilations[2]}};
+  const PatchTap tap = PatchTap::Of(g, k);
   args.memory.taps[k] = tap;
   int64_t offset = tap.channel;
   for (int d = 0; d < 3; ++d) offset = offset * g.planes.sizes[d] + tap.at[d];

@@ -10,7 +10,6 @@
 #include <cstdint>
 
 #include "kernels/cuda/divisor.h"
-#include "kernels/cuda/exact_dot.h"
 #include "kernels/cuda/operand.h"
 #include "lba/conv.h"
 
@@ -76,6 +75,13 @@ struct PatchGeometry {
 struct PatchTap {
   int64_t channel;  // of the group
   int64_t at[3];    // from the patch's corner
+
+  __device__ static PatchTap Of(const PatchGeometry& g, int64_t k) {
+    const int64_t position = k % g.kernel_size, row = position / g.kernel[2];
+    return {k / g.kernel_size,
+            {row / g.kernel[1] * g.dilations[0], row % g.kernel[1] * g.dilations[1],
+             position % g.kernel[2] * g.dilations[2]}};
+  }
 };
 
 // What the kernels read of the input, and what follows from its values.
@@ -87,32 +93,49 @@ struct Patches {
   const int* kernels;            // [batch][groups][panels of packed filters]
 };
 
-// A dot product by the definition, for one column of a group's product. Positions in the padding are products of 0,
-// whatever the weight.
-template <class Kind>
-__device__ float ExactPatchDot(const Kind& kind, const PatchGeometry& geometry, const Patches& patches,
-                               const MatrixSource& weights, int64_t group, int64_t filter, int64_t column) {
-  const int64_t point = column % geometry.outputs.size;
-  const int64_t row = point / geometry.outputs.sizes[2];
-  const int64_t at[3] = {row / geometry.outputs.sizes[1], row % geometry.outputs.sizes[1],
-                         point % geometry.outputs.sizes[2]};
-  int64_t corner[3];
-  for (int d = 0; d < 3; ++d) corner[d] = at[d] * geometry.strides[d] - geometry.pads[d];
-  const int64_t first_plane = (column / geometry.outputs.size * geometry.groups + group) * geometry.channels;
-  const int64_t group_weights = group * weights.matrices.strides[0];
-  return ExactDot(kind.definition(), geometry.depth, kind.chunk(), [&](int64_t k, float* x, float* w) {
-    const PatchTap& tap = patches.taps[k];
-    int64_t index = first_plane + tap.channel;
+// The operands of one dot product of a group, in the order of the depth, as exact kernels read them. Over the padding x
+// is 0, and so is the product, whatever the weight.
+class PatchOperands {
+ public:
+  // Of output position `column`, counted over all samples.
+  __device__ PatchOperands(const PatchGeometry& geometry, const Values& x, const PatchTap* taps,
+                           const MatrixSource& weights, int64_t group, int64_t filter, int64_t column)
+      : geometry_(geometry),
+        x_(x),
+        taps_(taps),
+        weights_(weights),
+        filter_(filter),
+        group_weights_(group * weights.matrices.strides[0]),
+        first_plane_((column / geometry.outputs.size * geometry.groups + group) * geometry.channels) {
+    const int64_t point = column % geometry.outputs.size, row = point / geometry.outputs.sizes[2];
+    const int64_t at[3] = {row / geometry.outputs.sizes[1], row % geometry.outputs.sizes[1],
+                           point % geometry.outputs.sizes[2]};
+    for (int d = 0; d < 3; ++d) corner_[d] = at[d] * geometry.strides[d] - geometry.pads[d];
+  }
+
+  __device__ void operator()(int64_t k, float* x, float* w) const {
+    const PatchTap& tap = taps_[k];
+    int64_t index = first_plane_ + tap.channel;
     bool is_inside = true;
     for (int d = 0; d < 3; ++d) {
-      const int64_t place = corner[d] + tap.at[d];
-      is_inside = is_inside && place >= 0 && place < geometry.input[d];
-      index = index * geometry.input[d] + place;
+      const int64_t place = corner_[d] + tap.at[d];
+      is_inside = is_inside && place >= 0 && place < geometry_.input[d];
+      index = index * geometry_.input[d] + place;
     }
-    *x = is_inside ? patches.x[index] : 0.0f;
-    *w = is_inside ? weights.Read(group_weights, filter, k) : 0.0f;
-  });
-}
+    const float weight = weights_.Read(group_weights_, filter_, k);
+    const bool is_finite = (__float_as_uint(weight) & 0x7fffffffu) < 0x7f800000u;
+    *x = is_inside ? x_[index] : 0.0f;
+    *w = is_inside || is_finite ? weight : 0.0f;
+  }
+
+ private:
+  const PatchGeometry& geometry_;
+  const Values& x_;
+  const PatchTap* const taps_;
+  const MatrixSource& weights_;
+  const int64_t filter_, group_weights_, first_plane_;
+  int64_t corner_[3];
+};
 
 // Scratch memory for patches.
 struct PatchMemory {

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "arithmetic/registry.h"
 #include "common/arguments.h"
 #include "common/sizes.h"
 #include "kernels/cuda/problems.h"
@@ -22,12 +23,6 @@ double BatchOf(const LbaCudaMatMulArgs& args) {
     batch *= ProductOf({args.batch[i]});
   }
   return batch;
-}
-
-const Accumulator* OnCuda(const LbaAccumulator* handle) {
-  const Accumulator& accumulator = AccumulatorOf(handle);
-  Require(accumulator.OnCuda() != nullptr, "expected an accumulator that CUDA computes, got " + accumulator.text());
-  return &accumulator;
 }
 
 // Where the last matrix of an operand begins, in elements.
@@ -71,6 +66,13 @@ StridedIndex MatrixOfEntry(const LbaCudaMatMulArgs& args, const int64_t* strides
 
 }  // namespace
 
+const Accumulator& RequireOnCuda(const Accumulator& accumulator) {
+  Require(accumulator.OnCuda() != nullptr, "expected an accumulator that CUDA computes, of a kind out of " +
+                                               KindNamesOnCuda() + ", got '" + accumulator.text() +
+                                               "', which the CPU computes");
+  return accumulator;
+}
+
 MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args) {
   Require(args != nullptr, "expected arguments, got null");
   Require(args->batch_rank >= 0 && args->batch_rank <= LBA_CUDA_BATCH_RANK,
@@ -79,7 +81,7 @@ MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMa
   RequireExtents(*args);
   const bool is_half = IsHalf(args->type);
   MatMulProblem problem;
-  problem.accumulator = OnCuda(accumulator);
+  problem.accumulator = &RequireOnCuda(AccumulatorOf(accumulator));
   problem.rows = {{args->a, is_half}, MatricesOf(*args, args->a_batch_strides),
                   args->rows,         args->depth,
                   args->a_row_stride, args->a_depth_stride};
@@ -99,7 +101,7 @@ ConvProblem ConvProblemOf(const LbaAccumulator* accumulator, const LbaCudaConvAr
   Require(args != nullptr, "expected arguments, got null");
   const bool is_half = IsHalf(args->type);
   ConvProblem problem;
-  problem.accumulator = OnCuda(accumulator);
+  problem.accumulator = &RequireOnCuda(AccumulatorOf(accumulator));
   problem.shape = ConvShapeOf(*args);
   Require(problem.shape.depth() <= kMaxSize,
           "expected a depth of at most 2^31 - 1, got " + std::to_string(problem.shape.depth()));

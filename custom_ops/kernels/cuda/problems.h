@@ -9,6 +9,9 @@
 
 namespace lba::cuda {
 
+// Throws std::invalid_argument, with what there is, for one that CUDA does not compute.
+const Accumulator& RequireOnCuda(const Accumulator& accumulator);
+
 // Throw std::invalid_argument for what does not fit. Pointers may be null.
 MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args);
 ConvProblem ConvProblemOf(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args);

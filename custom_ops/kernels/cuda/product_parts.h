@@ -1,4 +1,4 @@
-// The parts of the scratch memory of products. Ranges come first, so that they are cleared together.
+// The parts of the scratch memory of products in tiles. Ranges come first, so that they are cleared together.
 #ifndef LBA_KERNELS_CUDA_PRODUCT_PARTS_H_
 #define LBA_KERNELS_CUDA_PRODUCT_PARTS_H_
 
@@ -8,6 +8,18 @@
 #include "kernels/cuda/workspace.h"
 
 namespace lba::cuda {
+
+// Of one operand that is packed.
+struct OperandParts {
+  PanelFacts* facts;
+  float* values;
+
+  OperandParts(const MatrixSource& source, Workspace* workspace, cudaStream_t stream) {
+    facts = workspace->Take<PanelFacts>(FactCount(source));
+    workspace->Clear(stream);
+    values = workspace->Take<float>(PackedFloats(source));
+  }
+};
 
 struct MatMulParts {
   PanelFacts *row_facts, *column_facts = nullptr;

@@ -12,21 +12,26 @@
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/patch_source.h"
 #include "kernels/cuda/statistics.h"
 
 namespace lba::cuda {
 namespace statistics {
 
-constexpr int kGroupsOnDevice = 1;  // of the accumulators that have kernels there: chunks, whose sums join the total
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kSide = 16;  // threads along each side of a tile
 constexpr int kThreads = kSide * kSide;
+constexpr int kBlocks = 2;     // that are meant to share a multiprocessor: nothing is spilled
 constexpr int kPerThread = 2;  // outputs of a thread along each side: chains side by side hide the additions' latency
 constexpr int kTile = kSide * kPerThread;
 constexpr int kSliceDepth = 16;
 // A block counts in 32 bits: fewer than 2^31 values of a kind before it hands them over.
 constexpr int64_t kCountedDepth = 1 << 20;
 static_assert(kCountedDepth % kSliceDepth == 0 && kTile * kTile * kCountedDepth < int64_t{1} << 31);
+
+// Loops over the sums and outputs of a thread: those of many groups lie in memory, unrolled or not.
+template <int kGroups>
+constexpr int kUnrolledSums = kGroups > 1 ? 1 : 8;
 
 // LbaLevels as 64-bit words, of which the device fills all: the largest value, and what is counted.
 using Word = unsigned long long;
@@ -35,48 +40,6 @@ constexpr int kCounters = kLevelWords - 1;  // of a level: values, events, bins
 constexpr int kBins = 1 + LBA_LEVEL_EVENTS;
 static_assert(sizeof(LbaLevel) == kLevelWords * sizeof(Word) && kCounters == kBins + LBA_LOG2_BINS);
 static_assert(offsetof(LbaLevel, max_abs) == 0 && offsetof(LbaLevel, log2) == (1 + kBins) * sizeof(Word));
-
-// The patches of a convolution, a matrix a group: vector sample * output size + position; its elements in the order of
-// the weights. Padding is zeros.
-struct PatchSource {
-  Values x;
-  ConvShape shape;
-  StridedIndex matrices;
-  int64_t vectors, input_size, output_size;
-
-  PatchSource(const ConvShape& s, const Values& values)
-      : x(values),
-        shape(s),
-        vectors(s.batch * s.output_size()),
-        input_size(s.input_size()),
-        output_size(s.output_size()) {
-    matrices.rank = 1;
-    matrices.sizes[0] = s.groups;
-    matrices.strides[0] = s.group_in_channels() * input_size;
-  }
-
-  // What dimension d of the input a patch reads; false in the padding.
-  __device__ bool Find(int d, int64_t output, int64_t kernel, int64_t* input) const {
-    *input = output * shape.strides[d] - shape.pads_begin[d] + kernel * shape.dilations[d];
-    return *input >= 0 && *input < shape.input[d];
-  }
-
-  __device__ float Read(int64_t matrix_offset, int64_t vector, int64_t k) const {
-    const int64_t position = vector % output_size, row = position / shape.output[2];
-    const int64_t kernel_row = k / shape.kernel[2], kernel_plane = kernel_row / shape.kernel[1];
-    int64_t i, j, l;
-    if (!Find(0, row / shape.output[1], kernel_plane % shape.kernel[0], &i) ||
-        !Find(1, row % shape.output[1], kernel_row % shape.kernel[1], &j) ||
-        !Find(2, position % shape.output[2], k % shape.kernel[2], &l)) {
-      return 0;
-    }
-    const int64_t channel = vector / output_size * shape.in_channels + kernel_plane / shape.kernel[0];
-    return x[matrix_offset + channel * input_size + (i * shape.input[1] + j) * shape.input[2] + l];
-  }
-};
-
-inline bool IsAlongDepth(const MatrixSource& source) { return source.depth_stride == 1; }
-inline bool IsAlongDepth(const PatchSource&) { return false; }
 
 template <class Moving>
 struct CountArgs {
@@ -128,8 +91,8 @@ __device__ void Load(const Source& source, const Part& part, Slice& slice) {
   }
 }
 
-// Shows a follower the exact products of a tile, in the order of the definition, with kGroups sums before the total: a
-// number at run time would keep them out of registers. The thread's outputs are those of moving vectors y + i * kSide
+// Shows a follower the exact products of a tile, in the order of the definition, with at most kGroups sums before the
+// total: one, known beforehand, stays in registers. The thread's outputs are those of moving vectors y + i * kSide
 // and fixed vectors x + j * kSide of the tile.
 template <int kGroups, class Moving, class Follower>
 __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Slices& slices, Follower* follower) {
@@ -151,9 +114,10 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
         }
       }
       if (++in_run < run && begin + k + 1 < depth) continue;
-#pragma unroll
+#pragma unroll Follower::kUnrolled
       for (int n = 0; n < kGroups; ++n) {
-        if (n > 0 && !args.groups.Ends(n, begin + k + 1, depth)) break;  // a run is a group of the innermost
+        // A run is a group of the innermost.
+        if (n > 0 && (n == args.groups.count || !args.groups.Ends(n, begin + k + 1, depth))) break;
         follower->EndGroups(n);
       }
       in_run = 0;
@@ -167,6 +131,8 @@ __device__ void FollowTile(const CountArgs<Moving>& args, const Place& place, Sl
 template <int kGroups>
 class LargestValues {
  public:
+  static constexpr int kUnrolled = kUnrolledSums<kGroups>;
+
   __device__ void Add(int i, int j, double product) {
     sums_[0][i][j] += product;
     Raise(product, &largest_[0]);
@@ -174,9 +140,9 @@ class LargestValues {
   }
 
   __device__ void EndGroups(int n) {
-#pragma unroll
+#pragma unroll kUnrolled
     for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll
+#pragma unroll kUnrolled
       for (int j = 0; j < kPerThread; ++j) {
         sums_[n + 1][i][j] += sums_[n][i][j];
         Raise(sums_[n + 1][i][j], &largest_[n + 2]);
@@ -186,7 +152,7 @@ class LargestValues {
   }
 
   __device__ void HandOver(Word* words) {
-#pragma unroll
+#pragma unroll kUnrolled
     for (int level = 0; level < kGroups + 2; ++level) HandOver(largest_[level], words + level * kLevelWords);
   }
 
@@ -217,6 +183,8 @@ class LargestValues {
 template <int kGroups, class Chains>
 class CountedChains {
  public:
+  static constexpr int kUnrolled = kUnrolledSums<kGroups>;
+
   template <class Moving>
   __device__ CountedChains(const Chains& steps, const CountArgs<Moving>& args, const Place& place, unsigned* counters)
       : steps_(steps), counters_(counters) {
@@ -238,9 +206,9 @@ class CountedChains {
   }
 
   __device__ void EndGroups(int n) {
-#pragma unroll
+#pragma unroll kUnrolled
     for (int i = 0; i < kPerThread; ++i) {
-#pragma unroll
+#pragma unroll kUnrolled
       for (int j = 0; j < kPerThread; ++j) {
         if (!is_inside_[i][j]) continue;
         steps_.EndGroup(n, &chains_[i][j], &events_);
@@ -250,10 +218,10 @@ class CountedChains {
   }
 
   __device__ void HandOver(Word* words) {
-#pragma unroll
+#pragma unroll kUnrolled
     for (int level = 0; level < kLevels; ++level) {
       AddOfWarp(events_.levels[level].values, counters_ + level * kCounters);
-#pragma unroll
+#pragma unroll kUnrolled
       for (int event = 0; event < Chains::kEvents; ++event) {
         AddOfWarp(events_.levels[level].events[event], counters_ + level * kCounters + 1 + event);
       }
@@ -289,7 +257,7 @@ class CountedChains {
 };
 
 template <int kGroups, class Moving>
-__global__ void __launch_bounds__(kThreads) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
+__global__ void __launch_bounds__(kThreads, kBlocks) LargestKernel(const __grid_constant__ CountArgs<Moving> args) {
   __shared__ Slices slices;
   LargestValues<kGroups> largest;
   FollowTile<kGroups>(args, Place(args), slices, &largest);
@@ -302,7 +270,8 @@ struct SampleArgs {
 };
 
 template <int kGroups, class Moving, class Chains>
-__global__ void __launch_bounds__(kThreads) SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    SampleKernel(const __grid_constant__ SampleArgs<Moving, Chains> args) {
   __shared__ Slices slices;
   __shared__ unsigned counters[(kGroups + 2) * kCounters];
   const Place place(args.count);
@@ -326,7 +295,7 @@ struct Samples {
   }
 };
 
-// Of kGroups groups.
+// Of at most kGroups groups.
 template <int kGroups, class Chains, class Moving>
 Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving, const MatrixSource& fixed,
              int64_t call, double sampled_fraction, cudaStream_t stream) {
@@ -335,10 +304,10 @@ Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving
   if (matrices == 0 || moving.vectors == 0 || fixed.vectors == 0 || fixed.depth == 0) return counts;
   const Samples samples(matrices, moving.vectors, call, sampled_fraction);
   const int64_t first_bytes = matrices * sizeof(int64_t);
-  const size_t level_bytes = counts.levels.size() * sizeof(LbaLevel);
+  const size_t level_bytes = (kGroups + 2) * sizeof(LbaLevel);
   const DeviceMemory memory(level_bytes + first_bytes);
   Word* words = reinterpret_cast<Word*>(memory.data());
-  void* first = words + groups.levels() * kLevelWords;
+  void* first = words + (kGroups + 2) * kLevelWords;
   Check(cudaMemsetAsync(words, 0, level_bytes, stream), "clearing statistics");
   Check(cudaMemcpyAsync(first, samples.first.data(), first_bytes, cudaMemcpyHostToDevice, stream), "copying samples");
   CountArgs<Moving> args{moving,
@@ -357,7 +326,8 @@ Counts Count(const Chains& chains, const SumGroups& groups, const Moving& moving
   args.moving_tiles = CeilDiv(samples.most, kTile);
   Launch(SampleKernel<kGroups, Moving, Chains>, matrices * args.moving_tiles * args.fixed_tiles, kThreads, stream,
          SampleArgs<Moving, Chains>{args, chains});
-  Check(cudaMemcpyAsync(counts.levels.data(), words, level_bytes, cudaMemcpyDeviceToHost, stream),
+  const size_t counted_bytes = counts.levels.size() * sizeof(LbaLevel);
+  Check(cudaMemcpyAsync(counts.levels.data(), words, counted_bytes, cudaMemcpyDeviceToHost, stream),
         "copying statistics");
   Check(cudaStreamSynchronize(stream), "counting statistics");
   counts.outputs = matrices * moving.vectors * fixed.vectors;
@@ -375,7 +345,7 @@ inline StridedIndex BatchOf(const LbaCudaMatMulArgs& args, const int64_t* stride
 
 }  // namespace statistics
 
-template <class Chains>
+template <int kGroups, class Chains>
 Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaMatMulArgs& args, int64_t call,
                    double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
@@ -386,15 +356,14 @@ Counts CountMatMul(const Chains& chains, const SumGroups& groups, const LbaCudaM
   const MatrixSource columns{{args.b, is_half},    BatchOf(args, args.b_batch_strides),
                              args.columns,         args.depth,
                              args.b_column_stride, args.b_depth_stride};
-  return Count<kGroupsOnDevice>(chains, groups, rows, columns, call, sampled_fraction, stream);
+  return Count<kGroups>(chains, groups, rows, columns, call, sampled_fraction, stream);
 }
 
-template <class Chains>
+template <int kGroups, class Chains>
 Counts CountConv(const Chains& chains, const SumGroups& groups, const ConvShape& shape, const Values& x,
                  const Values& w, int64_t call, double sampled_fraction, cudaStream_t stream) {
   using namespace statistics;
-  return Count<kGroupsOnDevice>(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction,
-                                stream);
+  return Count<kGroups>(chains, groups, PatchSource(shape, x), FiltersOf(shape, w), call, sampled_fraction, stream);
 }
 
 }  // namespace lba::cuda

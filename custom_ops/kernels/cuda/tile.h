@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/operand.h"
+#include "kernels/cuda/outer_sums.h"
 #include "kernels/cuda/tile_plan.h"
 #include "kernels/cuda/tile_shape.h"
 
@@ -91,10 +92,11 @@ __device__ __forceinline__ void LoadFragment(const float* from, float (&values)[
   }
 }
 
-template <class Shape, class Arithmetic>
+template <class Shape, class Arithmetic, class Outer>
 class TileSums {
  public:
-  __device__ TileSums(const Arithmetic& arithmetic, int chunk) : arithmetic_(arithmetic), chunk_(chunk) {
+  __device__ TileSums(const Arithmetic& arithmetic, int chunk, Outer* outer)
+      : arithmetic_(arithmetic), outer_(outer), chunk_(chunk) {
     left_ = chunk;
 #pragma unroll
     for (int r = 0; r < Shape::kThreadRows; ++r) {
@@ -119,6 +121,7 @@ class TileSums {
 
   __device__ void Finish() {
     if (left_ != chunk_) EndChunk();
+    outer_->Finish(totals_);
   }
   __device__ float Total(int r, int c) const { return totals_[r][c]; }
 
@@ -148,12 +151,15 @@ class TileSums {
         sums_[r][c] = 0;
       }
     }
+    outer_->EndChunk(arithmetic_, totals_);
   }
 
   const Arithmetic arithmetic_;
   const ThreadPlace<Shape> place_;
+  Outer* const outer_;
   const int chunk_;
   int left_;  // products until the chunk is full
+  // Of a chunk, and of chunks.
   float sums_[Shape::kThreadRows][Shape::kThreadColumns], totals_[Shape::kThreadRows][Shape::kThreadColumns];
 };
 
@@ -210,7 +216,9 @@ template <class Shape, class Kind, class Copies>
 __device__ __forceinline__ void ComputeTotals(int kernel, const Kind& kind, int64_t depth, Copies& copies,
                                               ThreadTotals<Shape>& totals) {
   kind.WithSteps(kernel, [&](const auto& arithmetic) {
-    TileSums<Shape, std::decay_t<decltype(arithmetic)>> sums(arithmetic, static_cast<int>(kind.chunk()));
+    using Outer = OuterSums<Kind::kOuterSums, Shape::kThreadRows, Shape::kThreadColumns>;
+    Outer outer(kind.order(), depth);
+    TileSums<Shape, std::decay_t<decltype(arithmetic)>, Outer> sums(arithmetic, static_cast<int>(kind.chunk()), &outer);
     for (int64_t stage = 0; stage < copies.count(); ++stage) {
       const int64_t left = depth - stage * kStageDepth;
       sums.Add(copies.Next(), left < kStageDepth ? static_cast<int>(left) : kStageDepth);

@@ -1,6 +1,7 @@
 // What is known of operands before a tile is computed, and what follows for their scales. A Kind, which kernels take as
 // a template argument, is how an accumulator computes dot products of one depth. Copied to the device, it brings
-//   chunk()                                 consecutive products that are summed before they join the total
+//   kOuterSums                              levels of sums further out than those of chunks, at most
+//   order()                                 of sums (common/sum_order.h), and chunk(), its innermost groups
 //   FixedScaleLog2(fixed)                   of the ranges of whole operands
 //   PlanProduct(moving, fixed)              likewise
 //   fused_scale()
@@ -8,7 +9,9 @@
 //                                           stand in for lower ones, and the highest, kExact, is the definition
 //   WithSteps(kernel, function)             calls function(steps) for any but kExact: Step(sum, x, w), Join(total, sum)
 //   Unscaled(total)                         as the caller sees it; zeros are positive
-//   definition(), chains()                  for exact_dot.h and the statistics
+//   Dot(depth, read)                        a dot product by the definition: read(k, &x, &w) gives its operands
+// and for the host, of its Spec
+//   ChainsOf(spec), kGroups                 for the statistics (kernels/cuda/statistics.h)
 #ifndef LBA_KERNELS_CUDA_TILE_PLAN_H_
 #define LBA_KERNELS_CUDA_TILE_PLAN_H_
 

@@ -58,6 +58,17 @@ void WithTile(TileChoice choice, const Function& function) {
   }
 }
 
+// The same for the kernels of a kind. With outer sums there are two shapes, of few outputs in a thread, because their
+// memory is kept ready for all threads that a device can hold; what is not thin is flat.
+template <class Kind, class Function>
+void WithTileOf(TileChoice choice, const Function& function) {
+  if constexpr (Kind::kOuterSums == 0) {
+    WithTile(choice, function);
+  } else {
+    choice == TileChoice::kThin ? function(ThinTile()) : function(FlatTile());
+  }
+}
+
 }  // namespace lba::cuda
 
 #endif  // LBA_KERNELS_CUDA_TILE_SHAPE_H_

@@ -4,7 +4,6 @@
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/weights.h"
-#include "kernels/cuda/workspace.h"
 
 namespace lba::cuda {
 namespace {
@@ -51,16 +50,9 @@ LbaCudaWeights* MakeWeights(const Accumulator& accumulator, const MatrixSource& 
   weights->source = source;
   weights->device = CurrentDeviceIndex();
   if (!source.is_empty() && !IsOnDevice(source.values.data)) CopyToDevice(weights.get());
-  const int64_t floats = PackedFloats(source), count = FactCount(source);
-  Workspace sizes;
-  sizes.Take<PanelFacts>(count);
-  sizes.Take<float>(floats);
-  weights->memory = DeviceMemory(sizes.used());
-  Workspace parts(weights->memory.data());
-  auto* facts = parts.Take<PanelFacts>(count);
-  parts.Clear(nullptr);
-  auto* values = parts.Take<float>(floats);
-  weights->packed = accumulator.OnCuda()->PackFixed(weights->source, facts, values, nullptr);
+  const Kernels& kernels = *accumulator.OnCuda();
+  weights->memory = DeviceMemory(kernels.PackedBytes(source));
+  weights->packed = kernels.PackFixed(weights->source, weights->memory.data(), nullptr);
   Check(cudaStreamSynchronize(nullptr), "packing weights");
   return weights.release();
 }
