@@ -88,7 +88,7 @@ def check_levels(spec: Accumulator) -> None:
 
 def check_bounds(spec: Accumulator) -> None:
     """No value passes its bound, random or as large as can be; what fits does not overflow; ones come near it."""
-    for seed, largest in enumerate((0.001, 0.3, 1.0, 1.7, 6.0, 200.0, 3e4)):
+    for seed, largest in enumerate(map(float, np.float32([0.001, 0.3, 1.0, 1.7, 6.0, 200.0, 3e4]))):
         bounds = spec.bounds(largest, 1.5, DEPTH)
         assert [bound.level for bound in bounds] == [level.name for level in spec.levels]
         operands = draw((40, DEPTH), seed, largest), draw((40, DEPTH), seed + 50, 1.5)

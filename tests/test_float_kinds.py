@@ -27,6 +27,9 @@ GIVEN = (
     "M7E4b7,round=stochastic4,seed=3",
     "M7E5b15,range=infinity",
     "M7E4b7,subnormals=keep",
+    "kulisch",
+    "kulisch(float16)",
+    "kulisch(M7E4b7),round=odd",
 )
 FAMILIES = (
     "M6E4,chunk=9x8",

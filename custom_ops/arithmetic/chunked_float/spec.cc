@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <iterator>
 #include <set>
-#include <stdexcept>
 #include <vector>
 
 #include "arithmetic/chunked_float/named.h"
+#include "arithmetic/text_parts.h"
 
 namespace lba {
 namespace {
@@ -18,35 +18,6 @@ constexpr size_t kMostSeedDigits = 20;
 constexpr int kMostRandomBits = 16;
 const std::string kRoundings[] = {"truncate", "nearest", "nearest-away", "odd"};  // in the order of Rounding
 const std::string kStochastic = "stochastic";
-constexpr char kBlanks[] = " \t\n\r\f\v";
-
-// A part of the text without blanks around it, and where it starts.
-struct Part {
-  std::string text;
-  size_t start;
-};
-
-std::vector<Part> Split(const Part& whole, char separator) {
-  std::vector<Part> parts;
-  for (size_t begin = 0; begin <= whole.text.size();) {
-    const size_t end = std::min(whole.text.find(separator, begin), whole.text.size());
-    const std::string piece = whole.text.substr(begin, end - begin);
-    const size_t first = std::min(piece.find_first_not_of(kBlanks), piece.size());
-    const size_t last = first == piece.size() ? first : piece.find_last_not_of(kBlanks) + 1;
-    parts.push_back({piece.substr(first, last - first), whole.start + begin + first});
-    begin = end + 1;
-  }
-  return parts;
-}
-
-[[noreturn]] void Fail(const std::string& problem, const Part& part, const std::string& text) {
-  throw std::invalid_argument(problem + ", at character " + std::to_string(part.start + 1) + " of the spec '" + text +
-                              "'");
-}
-
-bool IsDigits(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
 
 // Whether the text is a format without its bias, such as M7E4.
 bool IsFamily(const std::string& text) {
@@ -57,11 +28,11 @@ bool IsFamily(const std::string& text) {
 
 FloatFormat ReadFormat(const Part& part, const FloatFormat& codes, const std::string& text) {
   if (IsFamily(part.text)) {
-    Fail("expected an exponent bias, as in '" + part.text + "b10', got none (calibration chooses one)", part, text);
+    FailAt("expected an exponent bias, as in '" + part.text + "b10', got none (calibration chooses one)", part, text);
   }
   FloatFormat format = codes;
   const std::string reason = ParseFormat(part.text, &format);
-  if (!reason.empty()) Fail(reason, part, text);
+  if (!reason.empty()) FailAt(reason, part, text);
   return format;
 }
 
@@ -69,7 +40,7 @@ int64_t ReadSize(const std::string& value, const std::string& name, const Part& 
   errno = 0;
   const int64_t size = std::strtoll(value.c_str(), nullptr, 10);
   if (size < 1 || errno == ERANGE) {
-    Fail("expected a " + name + " of at least 1, or none for the whole depth, got " + value, option, text);
+    FailAt("expected a " + name + " of at least 1, or none for the whole depth, got " + value, option, text);
   }
   return size;
 }
@@ -109,7 +80,7 @@ bool ReadRounding(const std::string& value, AccumulatorSpec* spec) {
 uint64_t ReadSeed(const std::string& value, const Part& option, const std::string& text) {
   errno = 0;
   const uint64_t seed = std::strtoull(value.c_str(), nullptr, 10);
-  if (errno == ERANGE) Fail("expected a seed below 2^64, got " + value, option, text);
+  if (errno == ERANGE) FailAt("expected a seed below 2^64, got " + value, option, text);
   return seed;
 }
 
@@ -136,7 +107,7 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
   } else if (key == "subnormals" && (value == "keep" || value == "none")) {
     spec->accumulator_format.has_subnormals = value == "keep";
   } else if (key != "round" || !ReadRounding(value, spec)) {
-    Fail(
+    FailAt(
         "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
         "round=truncate, round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, "
         "product=exact, range=infinity or subnormals=keep, got '" +
@@ -186,12 +157,12 @@ void ReadOptions(const std::vector<Part>& parts, const std::string& text, Accumu
   std::set<std::string> seen;
   for (size_t i = 1; i < parts.size(); ++i) {
     const std::string key = KeyOf(parts[i]);
-    if (!seen.insert(key).second) Fail("expected " + key + " once, got it twice", parts[i], text);
+    if (!seen.insert(key).second) FailAt("expected " + key + " once, got it twice", parts[i], text);
     ReadOption(parts[i], text, spec);
   }
   if (seen.count("tree") != 0 && seen.count("chunk") == 0) spec->chunk_size = 0;
   const std::string reason = CheckRules(*spec);
-  if (!reason.empty()) Fail(reason, parts[parts.size() > 1 ? 1 : 0], text);
+  if (!reason.empty()) FailAt(reason, parts[parts.size() > 1 ? 1 : 0], text);
 }
 
 // The text with what its name stands for in place of it; options of the text go before those of the name.
@@ -221,10 +192,10 @@ FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t group_size,
   product.exponent_bias += log2 / 2;
   const std::string reason = CheckFormat(product);
   if (reason.empty()) return product;
-  Fail("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(group_size) +
-           " asks for a product bias of " + std::to_string(product.exponent_bias) + ": " + reason +
-           "; name both formats, as product/accumulator",
-       part, text);
+  FailAt("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(group_size) +
+             " asks for a product bias of " + std::to_string(product.exponent_bias) + ": " + reason +
+             "; name both formats, as product/accumulator",
+         part, text);
 }
 
 }  // namespace
@@ -286,11 +257,11 @@ AccumulatorSpec ParseSpec(const std::string& with_name) {
   ReadOptions(parts, text, &spec);
   const std::vector<Part> formats = Split(parts.front(), '/');
   if (formats.size() > 2) {
-    Fail("expected one format, or product/accumulator, got '" + parts.front().text + "'", parts.front(), text);
+    FailAt("expected one format, or product/accumulator, got '" + parts.front().text + "'", parts.front(), text);
   }
   if (spec.exact_products && formats.size() == 2) {
-    Fail("expected the format of sums alone beside product=exact, got '" + parts.front().text + "'", parts.front(),
-         text);
+    FailAt("expected the format of sums alone beside product=exact, got '" + parts.front().text + "'", parts.front(),
+           text);
   }
   spec.accumulator_format = ReadFormat(formats.back(), spec.accumulator_format, text);
   if (spec.exact_products) return spec;
