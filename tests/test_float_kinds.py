@@ -30,6 +30,10 @@ GIVEN = (
     "kulisch",
     "kulisch(float16)",
     "kulisch(M7E4b7),round=odd",
+    "splitk4(fp16-fma)",
+    "splitk3(M7E4b7,chunk=3x2),sum=M7E4b7,round=truncate",
+    "splitk2(fp12-sr4),sum=bfloat16",
+    "splitk2(kulisch(M7E4b7))",
 )
 FAMILIES = (
     "M6E4,chunk=9x8",
@@ -39,6 +43,8 @@ FAMILIES = (
     "M6E4,product=exact,round=nearest",
     "M6E4,round=odd",
     "M6E4,round=nearest-away,tree=8",
+    "splitk4(M6E4)",
+    "splitk3(M6E4,product=exact,round=nearest),sum=float16",
 )
 DATA = {"x": images(16)}
 

@@ -66,7 +66,7 @@ def run(*arguments: str) -> str:
 
 def test_kinds_are_listed_with_an_example_each() -> None:
     listed = json.loads(run("kinds", "--json"))["kinds"]
-    assert [kind["kind"] for kind in listed] == ["chunked-float", "kulisch"]
+    assert [kind["kind"] for kind in listed] == ["chunked-float", "kulisch", "splitk"]
     for kind in listed:
         assert as_spec(kind["example"]).kind == kind["kind"]
         assert kind["example"] in run("kinds")

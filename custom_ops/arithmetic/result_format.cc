@@ -25,7 +25,7 @@ const Named* NameOf(const FloatFormat& format) {
   return found == std::end(kNamed) ? nullptr : found;
 }
 
-void ReadOption(const Part& option, const std::string& text, ResultFormat* result) {
+void ReadOption(const Part& option, const std::string& text, const std::string& further, ResultFormat* result) {
   FloatFormat& format = result->format;
   const std::string& said = option.text;
   const std::string round = "round=";
@@ -40,11 +40,11 @@ void ReadOption(const Part& option, const std::string& text, ResultFormat* resul
   const auto found = std::find(std::begin(kRoundings), std::end(kRoundings),
                                said.compare(0, round.size(), round) == 0 ? said.substr(round.size()) : "");
   if (found == std::end(kRoundings)) {
-    FailAt(
-        "expected round=truncate, round=nearest, round=nearest-away, round=odd, range=infinity, range=saturate, "
-        "subnormals=keep or subnormals=none, got '" +
-            said + "'",
-        option, text);
+    FailAt("expected " + further +
+               "round=truncate, round=nearest, round=nearest-away, round=odd, range=infinity, range=saturate, "
+               "subnormals=keep or subnormals=none, got '" +
+               said + "'",
+           option, text);
   }
   result->rounding = static_cast<Rounding>(found - std::begin(kRoundings));
 }
@@ -63,7 +63,8 @@ std::vector<std::string> ResultFormat::events() const {
   return {"overflow", "underflow"};
 }
 
-ResultFormat ReadResultFormat(const Part& format, const std::vector<Part>& options, const std::string& text) {
+ResultFormat ReadResultFormat(const Part& format, const std::vector<Part>& options, const std::string& text,
+                              const std::string& further) {
   ResultFormat result;
   std::string bits = format.text;
   result.format.has_infinity = result.format.has_subnormals = false;
@@ -76,7 +77,7 @@ ResultFormat ReadResultFormat(const Part& format, const std::vector<Part>& optio
   for (const Part& option : options) {
     const std::string key = option.text.substr(0, option.text.find('='));
     if (!seen.insert(key).second) FailAt("expected " + key + " once, got it twice", option, text);
-    ReadOption(option, text, &result);
+    ReadOption(option, text, further, &result);
   }
   const std::string reason = ParseFormat(bits, &result.format);
   if (!reason.empty()) FailAt(reason, format, text);

@@ -26,8 +26,9 @@ struct ResultFormat {
   std::vector<std::string> events() const;
 };
 
-// Throws std::invalid_argument for what is no format, and for other options.
-ResultFormat ReadResultFormat(const Part& format, const std::vector<Part>& options, const std::string& text);
+// Throws std::invalid_argument for what is no format, and for other options; `further` is what errors expect besides.
+ResultFormat ReadResultFormat(const Part& format, const std::vector<Part>& options, const std::string& text,
+                              const std::string& further = "");
 
 // The name, or the bits and the bias.
 std::string HeadOf(const ResultFormat& result);

@@ -51,13 +51,19 @@ class ResultFormat:
     rounding: Rounding = Rounding.NEAREST
 
     @classmethod
-    def read(cls, text: SpecText, part: Part, options: Sequence[Option]) -> "ResultFormat":
+    def read(cls, text: SpecText, part: Part, options: Sequence[Option], *further: str) -> "ResultFormat":
         """Read the format from a part of a text, and what else is said from options of the text.
+
+        Args:
+            text: The text.
+            part: The format.
+            options: The options that say how.
+            *further: Options that errors tell of besides.
 
         Raises:
             ValueError: It is no format, or an option is none of OPTIONS.
         """
-        said = [_read_option(option, text) for option in options]
+        said = [_read_option(option, text, further) for option in options]
         codes = {name: value for name, value in said if name != "rounding"}
         rounding = next((value for name, value in said if name == "rounding"), Rounding.NEAREST)
         named = _NAMED.get(part.text)
@@ -134,7 +140,7 @@ class ResultFormat:
         return f"{self.head}: {bits}, rounded {how}; what is larger {overflow}, {small}"
 
 
-def _read_option(option: Option, text: SpecText) -> tuple[str, Any]:
+def _read_option(option: Option, text: SpecText, further: Sequence[str]) -> tuple[str, Any]:
     """Return the field that an option sets, and its value."""
     said = f"{option.key}={option.value}"
     for name, choices in (
@@ -145,7 +151,7 @@ def _read_option(option: Option, text: SpecText) -> tuple[str, Any]:
         if said in choices:
             return name, choices[said]
     raise text.error(
-        f"expected {', '.join(OPTIONS[:-1])} or {OPTIONS[-1]}, got {option.part.text!r}"
+        f"expected {', '.join((*further, *OPTIONS[:-1]))} or {OPTIONS[-1]}, got {option.part.text!r}"
         f"{nearest(option.part.text, OPTIONS)}",
         option.part,
     )

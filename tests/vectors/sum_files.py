@@ -3,13 +3,15 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from convolutions import CONVOLUTIONS
 from kinds import SPECIALS, Draw
 from rationals import Format, bits, line
+from rule_files import NAMED
 from rule_kinds import RULE_KINDS, pairs_of
 from rules import Rules, value_bits
-from sums import Exact, Pairs
+from sums import Chained, Exact, Pairs, Sliced, Sums
 
 DEPTHS = (7, 16, 23, 1, 31, 17, 3, 2, 50)
 
@@ -31,10 +33,23 @@ EXACT = (
     Exact("kulisch(M3E4b7),subnormals=keep", result("M3E4b7", subnormals=True)),
     Exact("kulisch(M22E7b63),round=truncate", result("M22E7b63", "truncate")),
 )
-SUMS = EXACT
+FP16_FMA, _, BF16_FMA, FP16_MUL_ADD, WANG2018, _, _, FP12_SR4, *_ = NAMED
+PLAIN = Rules(Format.parse("M7E4b12"), Format.parse("M7E4b10"), (2, 3))
+TREES = Rules(Format.parse("M4E3b6"), Format.parse("M4E3b4"), (2,), 3, rounding="nearest")
+SLICED = (
+    Sliced(4, Chained(FP16_FMA), "", FLOAT32),
+    Sliced(3, Chained(PLAIN), ",sum=M7E4b10,round=truncate", result("M7E4b10", "truncate")),
+    Sliced(2, Chained(TREES), ",sum=M3E4b7,range=infinity", result("M3E4b7", infinity=True)),
+    Sliced(5, Chained(BF16_FMA), ",sum=bfloat16", result("M7E8b127", infinity=True, subnormals=True)),
+    Sliced(2, Chained(FP16_MUL_ADD), ",sum=float16,round=nearest-away", replace(FLOAT16, rounding="nearest-away")),
+    Sliced(3, Chained(FP12_SR4), ",sum=M5E6b31,round=odd", result("M5E6b31", "odd")),
+    Sliced(7, Chained(WANG2018), "", FLOAT32),
+    Sliced(2, EXACT[3], ",sum=float16", FLOAT16),
+)
+SUMS: tuple[Sums, ...] = (*EXACT, *SLICED)
 
 
-def dot_case(sums: Exact, pairs: Pairs) -> str:
+def dot_case(sums: Sums, pairs: Pairs) -> str:
     """Return a case of dot.txt with given operands."""
     x, w = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return line(sums, len(x), bits(x), bits(w), value_bits(sums.dot(pairs, (0, 0))))
@@ -48,14 +63,15 @@ def dot_lines() -> Iterator[str]:
             yield dot_case(sums, pairs_of(kind, draw, sums.drawn_for, next(depths)))
     for x, w in itertools.product(SPECIALS, SPECIALS):
         yield dot_case(SUMS[0], [(x, w)])
-        yield dot_case(SUMS[3], [(1.0, 0.75), (x, w), (-1.0, 0.5)])
+        for sums in (EXACT[3], *SLICED[:3]):
+            yield dot_case(sums, [(1.0, 0.75), (x, w), (-1.0, 0.5)])
     yield dot_case(SUMS[0], [])
 
 
 def matmul_lines() -> Iterator[str]:
     """Yield the cases of matmul.txt."""
     draw, depths, kinds = Draw(22), itertools.cycle(DEPTHS), itertools.cycle(RULE_KINDS)
-    for sums in (*SUMS, *SUMS, *SUMS):
+    for sums in (*SUMS, *SUMS):
         rows, depth, columns, kind = draw.integer(1, 3), next(depths), draw.integer(1, 4), next(kinds)
         left = [[pair[0] for pair in pairs_of(kind, draw, sums.drawn_for, depth)] for _ in range(rows)]
         right = [[pair[1] for pair in pairs_of(kind, draw, sums.drawn_for, depth)] for _ in range(columns)]

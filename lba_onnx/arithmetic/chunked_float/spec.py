@@ -199,6 +199,12 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
         return replace(self, seed=int.from_bytes(digest[:8], "little"))
 
+    def in_slice(self, index: int) -> "AccumulatorSpec":
+        """Return the spec with a seed so much larger; itself where nothing is drawn."""
+        if self.rounding is not Rounding.STOCHASTIC:
+            return self
+        return replace(self, seed=(self.seed + index) % 2**64)
+
     def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
         """Return the spec with underflow off; with `is_relaxed` False, on."""
         if self.has_subnormals:
