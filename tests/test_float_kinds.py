@@ -27,6 +27,8 @@ GIVEN = (
     "M7E4b7,round=stochastic4,seed=3",
     "M7E5b15,range=infinity",
     "M7E4b7,subnormals=keep",
+    "dlfloat16",
+    "M7E4b7,codes=dlfloat",
     "kulisch",
     "kulisch(float16)",
     "kulisch(M7E4b7),round=odd",
@@ -89,7 +91,7 @@ def test_biases_of_a_family_are_calibrated_and_the_rest_corrected(family):
     lba_onnx.correct(converted, DATA)
 
 
-@pytest.mark.parametrize("text", ["fp16-fma", "M7E5,range=infinity", "M7E4,subnormals=keep"])
+@pytest.mark.parametrize("text", ["fp16-fma", "M7E5,range=infinity", "M7E4,subnormals=keep", "M7E4,codes=dlfloat"])
 def test_formats_with_given_biases_are_no_families(text):
     with pytest.raises((ValueError, LbaError), match="bias is free|expected a family of formats"):
         lba_onnx.calibrate(network(), DATA, text)

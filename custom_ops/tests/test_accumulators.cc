@@ -73,7 +73,7 @@ void CheckRefusals() {
   ExpectRefused("M7E4b10,underflow=maybe", "expected chunk=<size>");
   ExpectRefused("M7E4b10,", "got '', at character 9");
   ExpectRefused("M7E4b10,round=up", "round=odd, round=stochastic<bits>");
-  CHECK(std::string(lba_kinds()) == "chunked-float", "%s", lba_kinds());
+  CHECK(std::string(lba_kinds()) == "chunked-float kulisch splitk", "%s", lba_kinds());
   CHECK(lba_accumulator_create(nullptr, nullptr) == LBA_INVALID_ARGUMENT, "nulls are taken");
   lba_accumulator_release(nullptr);
 }

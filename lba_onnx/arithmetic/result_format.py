@@ -101,9 +101,7 @@ class ResultFormat:
 
     def overflows(self, values: Float64s) -> NDArray[np.bool_]:
         """Return where values of the format have saturated, or are infinite."""
-        held = self.number_format
-        overflows: NDArray[np.bool_] = np.abs(values) == (math.inf if held.has_infinity else held.max_value)
-        return overflows
+        return self.number_format.overflows(values)
 
     @property
     def events(self) -> tuple[str, ...]:

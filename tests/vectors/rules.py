@@ -33,6 +33,7 @@ class Rules:
     infinity: bool = False
     subnormals: bool = False
     name: str = ""
+    dlfloat: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -43,6 +44,7 @@ class Rules:
             f"seed={self.seed}": self.seed,
             "range=infinity": self.infinity,
             "subnormals=keep": self.subnormals,
+            "codes=dlfloat": self.dlfloat,
         }
         return tuple(option for option, is_said in said.items() if is_said)
 
@@ -89,7 +91,9 @@ def quantize(value: Value, number_format: Format, rules: Rules, draw: int = 0) -
     """Return a value in a format."""
     sign = math.copysign(1, value)
     largest = power(rules.largest_exponent(number_format)) * (2 - power(-number_format.mantissa_bits))
-    too_large = sign * math.inf if rules.infinity else Fraction(sign) * largest
+    if rules.dlfloat:
+        largest -= power(rules.largest_exponent(number_format) - number_format.mantissa_bits)
+    too_large: Value = sign * math.inf if rules.infinity else math.nan if rules.dlfloat else Fraction(sign) * largest
     zero = sign * 0.0 if rules.infinity else 0.0
     if math.isnan(value):
         return value
@@ -103,6 +107,8 @@ def quantize(value: Value, number_format: Format, rules: Rules, draw: int = 0) -
     kept, rest = divmod(abs(value) / last_bit, 1)
     magnitude = (kept + is_up(int(kept), rest, rules, draw)) * last_bit
     least = Fraction(0) if rules.subnormals else power(smallest if rules.underflow else -126)
+    if rules.dlfloat:
+        least *= 1 + power(-number_format.mantissa_bits)
     if magnitude == 0 or magnitude < least:
         return zero
     return too_large if magnitude > largest else Fraction(sign) * magnitude

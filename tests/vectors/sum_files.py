@@ -46,7 +46,15 @@ SLICED = (
     Sliced(7, Chained(WANG2018), "", FLOAT32),
     Sliced(2, EXACT[3], ",sum=float16", FLOAT16),
 )
-SUMS: tuple[Sums, ...] = (*EXACT, *SLICED)
+DLFLOAT = Rules(None, Format.parse("M9E6b31"), rounding="nearest-away", dlfloat=True)
+DLFLOATS = (
+    Chained(replace(DLFLOAT, name="dlfloat16")),
+    Chained(replace(DLFLOAT, chunks=(4,), rounding="nearest")),
+    Chained(replace(DLFLOAT, product=Format.parse("M3E4b7"), accumulator=Format.parse("M4E4b6"), chunks=(2, 3))),
+    Chained(replace(DLFLOAT, accumulator=Format.parse("M1E3b2"), tree=4, rounding="truncate")),
+    Chained(replace(DLFLOAT, accumulator=Format.parse("M5E5b15"), rounding="stochastic", random_bits=3)),
+)
+SUMS: tuple[Sums, ...] = (*EXACT, *SLICED, *DLFLOATS)
 
 
 def dot_case(sums: Sums, pairs: Pairs) -> str:

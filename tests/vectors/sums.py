@@ -1,4 +1,4 @@
-"""Accumulators that are more than chains of rounded sums, in rationals: exact sums, and sums by slices."""
+"""Accumulators that are more than chains of rounded sums, in rationals: exact sums, sums by slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -86,4 +86,4 @@ class Sliced:
         return f"splitk{self.slices}({self.inner}){self.options}"
 
 
-Sums = Exact | Sliced
+Sums = Exact | Sliced | Chained

@@ -106,11 +106,13 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     spec->accumulator_format.has_infinity = value == "infinity";
   } else if (key == "subnormals" && (value == "keep" || value == "none")) {
     spec->accumulator_format.has_subnormals = value == "keep";
+  } else if (key == "codes" && (value == "dlfloat" || value == "plain")) {
+    spec->accumulator_format.has_dlfloat_codes = value == "dlfloat";
   } else if (key != "round" || !ReadRounding(value, spec)) {
     FailAt(
         "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
         "round=truncate, round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, "
-        "product=exact, range=infinity or subnormals=keep, got '" +
+        "product=exact, range=infinity, subnormals=keep or codes=dlfloat, got '" +
             option.text + "'",
         option, text);
   }
@@ -142,6 +144,10 @@ std::string CheckRules(const AccumulatorSpec& spec) {
   }
   if (spec.accumulator_format.has_subnormals && !spec.underflow) {
     return "expected underflow on where subnormals are kept, got off";
+  }
+  const FloatFormat& format = spec.accumulator_format;
+  if (format.has_dlfloat_codes && (format.has_infinity || format.has_subnormals || !spec.underflow)) {
+    return "expected range=saturate, subnormals=none and underflow=on beside codes=dlfloat";
   }
   const bool is_stochastic = spec.rounding == Rounding::kStochastic;
   const int least = is_stochastic ? 1 : 0, most = is_stochastic ? kMostRandomBits : 0;
@@ -242,7 +248,8 @@ std::string CheckSpec(const AccumulatorSpec& spec) {
 
 bool AccumulatorSpec::IsPlain() const {
   return (rounding == Rounding::kTruncate || rounding == Rounding::kNearest) && !exact_products &&
-         !accumulator_format.has_infinity && !accumulator_format.has_subnormals;
+         !accumulator_format.has_infinity && !accumulator_format.has_subnormals &&
+         !accumulator_format.has_dlfloat_codes;
 }
 
 bool IsChunkedFloat(const std::string& text) {
@@ -290,6 +297,7 @@ std::string TextOf(const AccumulatorSpec& spec) {
   if (spec.exact_products) text += ",product=exact";
   if (spec.accumulator_format.has_infinity) text += ",range=infinity";
   if (spec.accumulator_format.has_subnormals) text += ",subnormals=keep";
+  if (spec.accumulator_format.has_dlfloat_codes) text += ",codes=dlfloat";
   return text;
 }
 

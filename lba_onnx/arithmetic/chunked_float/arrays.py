@@ -130,8 +130,7 @@ def _yielded(step: Step) -> Generator[Step, None, Float64s]:
 
 
 def _overflows(values: Float64s, held: FloatFormat | None) -> NDArray[np.bool_]:
-    """Return where values have saturated, or are infinite; exact products never do."""
+    """Return where values have overflowed; exact products never do."""
     if held is None:
         return np.zeros(np.shape(values), bool)
-    overflows: NDArray[np.bool_] = np.abs(values) == (np.inf if held.has_infinity else held.max_value)
-    return overflows
+    return held.overflows(values)

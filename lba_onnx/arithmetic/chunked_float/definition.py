@@ -14,7 +14,7 @@
                  the last of min_value
                  0 where that is below the smallest magnitude (without underflow: below 2^-126)
                  max_value, with the sign of v, where that is max_value or more
-                 infinity, in a format that has it, where that is more than max_value
+                 infinity, in a format that has it, where that is more than max_value; NaN with the codes of DLFloat
 
 Exact values are integers that count units of 2^-300 (the smallest product of two float32 numbers is 2^-298), and floats
 for what integers cannot be: NaN, infinities, and -0, which formats with infinity keep as IEEE 754 does.
@@ -62,8 +62,8 @@ def quantize_units(
     magnitude = abs(units)
     dropped_bits = max(magnitude.bit_length() - number_format.mantissa_bits - 1, last_bit, 0)
     magnitude = rounding.without_last_bits(magnitude, dropped_bits, draw, random_bits)
-    if magnitude > largest and number_format.has_infinity:
-        return math.copysign(math.inf, units)
+    if magnitude > largest and not math.isfinite(number_format.overflow_value):
+        return math.copysign(number_format.overflow_value, units)
     if magnitude >= largest:
         magnitude = largest
     elif magnitude < smallest:
@@ -209,6 +209,8 @@ def _special(value: float, number_format: FloatFormat) -> _Exact:
     """Return what a format makes of NaN, an infinity or -0."""
     if math.isnan(value) or number_format.has_infinity:
         return value
+    if value != 0 and number_format.has_dlfloat_codes:
+        return math.nan
     return 0 if value == 0 else int(math.copysign(_to_units(number_format.max_value), value))
 
 

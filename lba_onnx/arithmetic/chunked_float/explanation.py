@@ -23,7 +23,7 @@ def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
         ("products", products),
         ("sums", _format_words(spec.accumulator_format, spec)),
         ("rounding", _rounding_words(spec)),
-        ("overflow", "becomes infinite" if spec.has_infinity else "saturates at the largest value"),
+        ("overflow", _overflow_words(spec)),
         ("underflow", _underflow_words(spec)),
         ("order", _order_words(spec)),
         ("adding 1", _ones_words(spec)),
@@ -43,6 +43,12 @@ def _rounding_words(spec: ChunkedFloatFields) -> str:
     if spec.rounding is Rounding.STOCHASTIC:
         return f"stochastic, {spec.random_bits} random bits a step, of seed {spec.seed} and the place of the output"
     return _ROUNDINGS[spec.rounding]
+
+
+def _overflow_words(spec: ChunkedFloatFields) -> str:
+    if spec.has_dlfloat_codes:
+        return "becomes the one code of NaN and infinity, which reads as NaN"
+    return "becomes infinite" if spec.has_infinity else "saturates at the largest value"
 
 
 def _underflow_words(spec: ChunkedFloatFields) -> str:

@@ -28,9 +28,9 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
     def __post_init__(self) -> None:
         """Check the rules, and that they leave a bias to choose."""
         super().__post_init__()
-        if self.has_infinity or self.has_subnormals:
+        if self.has_codes:
             raise ValueError(
-                f"{self}: expected formats whose exponent bias is free; those with the codes of IEEE 754 have theirs"
+                f"{self}: expected formats whose exponent bias is free; those with other codes have theirs"
             )
 
     @classmethod
@@ -40,7 +40,7 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         try:
             return cls(read_family(text), **rules.rules)
         except ValueError as error:
-            raise text.error(str(error), text.head) if rules.has_infinity or rules.has_subnormals else error from None
+            raise text.error(str(error), text.head) if rules.has_codes else error from None
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""

@@ -57,4 +57,5 @@ def _finest(spec: ChunkedFloatFields) -> float:
 
 def _held(spec: ChunkedFloatFields, level: str, magnitude: float, limit: float) -> Bound:
     fits = magnitude < limit
-    return Bound(level, magnitude if fits else math.inf if spec.has_infinity else limit, fits)
+    is_unbounded = spec.has_infinity or spec.has_dlfloat_codes
+    return Bound(level, magnitude if fits else math.inf if is_unbounded else limit, fits)

@@ -28,6 +28,7 @@ class SumRules:
         exact_products: Whether products are added as they are, so that each step rounds once.
         has_infinity: Whether what exceeds a format becomes infinite; see `FloatFormat`. Zeros then keep their sign.
         has_subnormals: Whether formats have subnormals; see `FloatFormat`.
+        has_dlfloat_codes: Whether formats have the codes of DLFloat; see `FloatFormat`.
 
     Raises:
         TypeError: A field has the wrong type.
@@ -44,6 +45,7 @@ class SumRules:
     exact_products: bool = False
     has_infinity: bool = False
     has_subnormals: bool = False
+    has_dlfloat_codes: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields and store them as plain values."""
@@ -53,13 +55,15 @@ class SumRules:
         outer = tuple(check_size("outer chunk", size) for size in self.outer_chunks)
         object.__setattr__(self, "outer_chunks", outer)
         check_sizes(self.chunk_size, outer, self.tree)
-        for name in ("underflow", "exact_products", "has_infinity", "has_subnormals"):
+        for name in ("underflow", "exact_products", "has_infinity", "has_subnormals", "has_dlfloat_codes"):
             value = getattr(self, name)
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"expected {name} to be a bool, got {type(value).__name__} {value!r}")
             object.__setattr__(self, name, bool(value))
         if self.has_subnormals and not self.underflow:
             raise ValueError("expected underflow on where subnormals are kept, got off")
+        if self.has_dlfloat_codes and (self.has_infinity or self.has_subnormals or not self.underflow):
+            raise ValueError("expected range=saturate, subnormals=none and underflow=on beside codes=dlfloat")
         object.__setattr__(self, "rounding", Rounding(self.rounding))
         self._check_randomness()
 
@@ -77,6 +81,11 @@ class SumRules:
     def rules(self) -> dict[str, Any]:
         """The fields of this class alone."""
         return {field.name: getattr(self, field.name) for field in fields(SumRules)}
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether codes of the formats have another meaning than that of a number like all others."""
+        return self.has_infinity or self.has_subnormals or self.has_dlfloat_codes
 
     @property
     def chunk_sizes(self) -> tuple[int, ...]:
@@ -102,5 +111,5 @@ class SumRules:
         told |= {"underflow": self.underflow, "rounding": self.rounding.value}
         if self.rounding is Rounding.STOCHASTIC:
             told |= {"random_bits": self.random_bits, "seed": self.seed}
-        further = ("exact_products", "has_infinity", "has_subnormals")
+        further = ("exact_products", "has_infinity", "has_subnormals", "has_dlfloat_codes")
         return told | {name: True for name in further if getattr(self, name)}

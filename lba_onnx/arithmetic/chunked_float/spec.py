@@ -207,14 +207,14 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
         """Return the spec with underflow off; with `is_relaxed` False, on."""
-        if self.has_subnormals:
-            raise ValueError(f"{self}: expected formats without subnormals, whose underflow can be switched")
+        if self.has_subnormals or self.has_dlfloat_codes:
+            raise ValueError(f"{self}: expected formats whose underflow can be switched, got other codes")
         return replace(self, underflow=not is_relaxed)
 
     @property
     def family_text(self) -> str | None:
-        """The text of all specs with other biases; None where formats differ in their bits, or are of IEEE 754."""
-        if self.has_infinity or self.has_subnormals:
+        """The text of all specs with other biases; None where formats differ in their bits, or have other codes."""
+        if self.has_codes:
             return None
         accumulator = FormatFamily.of(self.accumulator_format)
         if self.product_format is not None and FormatFamily.of(self.product_format) != accumulator:

@@ -22,9 +22,10 @@ _SWITCHES = {
     "product": ("exact_products", "exact"),
     "range": ("has_infinity", "infinity"),
     "subnormals": ("has_subnormals", "keep"),
+    "codes": ("has_dlfloat_codes", "dlfloat"),
 }
 """Options with one value that is not the default: the fields that they set."""
-_OTHERWISE = {"product": "rounded", "range": "saturate", "subnormals": "none"}
+_OTHERWISE = {"product": "rounded", "range": "saturate", "subnormals": "none", "codes": "plain"}
 _CHOICES: dict[str, dict[str, tuple[str, Any]]] = {
     "underflow": {"on": ("underflow", True), "off": ("underflow", False)},
     "round": {r.value: ("rounding", r) for r in Rounding if r is not Rounding.STOCHASTIC},
@@ -38,7 +39,7 @@ _VALID = (
 _EXPECTED = (
     "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, round=truncate, "
     "round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, product=exact, "
-    "range=infinity or subnormals=keep"
+    "range=infinity, subnormals=keep or codes=dlfloat"
 )
 
 
@@ -120,7 +121,7 @@ def _read_format(part: Part, text: SpecText, rules: SumRules) -> FloatFormat:
         problem = f"expected an exponent bias, as in '{part.text}b10', got none (calibration chooses one)"
         raise text.error(problem, part)
     try:
-        return FloatFormat.parse(part.text, rules.has_infinity, rules.has_subnormals)
+        return FloatFormat.parse(part.text, rules.has_infinity, rules.has_subnormals, rules.has_dlfloat_codes)
     except ValueError as error:
         legal = nearest_format(part.text)
         hint = f" (the nearest is {str(legal)!r})" if legal else ""
