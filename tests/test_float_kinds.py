@@ -27,6 +27,9 @@ GIVEN = (
     "M7E4b7,round=stochastic4,seed=3",
     "M7E5b15,range=infinity",
     "M7E4b7,subnormals=keep",
+    "M7E4b7,chunk=16,lanes=2",
+    "fp16-fma,lanes=4,start=carry",
+    "M7E4b7,tree=8,chunk=4,start=carry",
     "dlfloat16",
     "M7E4b7,codes=dlfloat",
     "kulisch",
@@ -45,6 +48,8 @@ FAMILIES = (
     "M6E4,product=exact,round=nearest",
     "M6E4,round=odd",
     "M6E4,round=nearest-away,tree=8",
+    "M6E4,chunk=32,lanes=2",
+    "M6E4,tree=8,start=carry",
     "splitk4(M6E4)",
     "splitk3(M6E4,product=exact,round=nearest),sum=float16",
 )

@@ -34,6 +34,8 @@ class Rules:
     subnormals: bool = False
     name: str = ""
     dlfloat: bool = False
+    lanes: int = 0
+    carry: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -56,7 +58,9 @@ class Rules:
         exact = ["product=exact"] if self.product is None else []
         tree = [f"tree={self.tree}"] if self.tree else []
         chunk = f"chunk={'x'.join(map(str, self.chunks)) or 'none'}"
-        return ",".join([f"{products}{self.accumulator.text}", chunk, *tree, *self.options, *exact])
+        lanes = [f"lanes={self.lanes}"] if self.lanes else []
+        carry = ["start=carry"] if self.carry else []
+        return ",".join([f"{products}{self.accumulator.text}", chunk, *tree, *lanes, *self.options, *exact, *carry])
 
     def largest_exponent(self, number_format: Format) -> int:
         """Return the exponent of the largest finite value of a format."""
@@ -172,14 +176,52 @@ class Output:
             items = [(p[0][0], self.sum(p[0][1], p[1], 1)) if len(p) == 2 else p[0] for p in pairs]
         return items[0]
 
+    def beside(self, items: Sequence[Item], carry: Sequence[Item]) -> Item:
+        """Return products summed in lanes, their sums as neighbours; what is carried starts the first lane."""
+        lanes = [items[lane :: self.rules.lanes] for lane in range(min(self.rules.lanes, len(items)))]
+        sums = []
+        for lane, own in enumerate(lanes):
+            total: Value = carry[0][1] if carry and lane == 0 else 0.0
+            for item in own:
+                total = self.sum(total, item, 1)
+            sums.append((own[0][0], total))
+        return self.tree(sums) if len(sums) > 1 else sums[0]
+
+    def carried(self, items: Sequence[Item], size: int, how_many: int) -> list[Item]:
+        """Return sums of so many groups each, where each group begins with the sum of those before."""
+        sums = []
+        for chain in groups(groups(items, size), how_many):
+            total: Value = 0.0
+            for group in chain:
+                carry = (group[0][0], total)
+                total = (self.beside(group, [carry]) if self.rules.lanes else self.tree([carry, *group]))[1]
+            sums.append((chain[0][0][0], total))
+        return sums
+
     def dot(self, products: Sequence[Item]) -> Value:
         """Return the sum of quantized products."""
         stream = 1
         items = list(products)
-        if self.rules.tree:
-            items = [self.tree(group) for group in groups(items, self.rules.tree)]
-            stream += 1
+        if self.rules.tree or self.rules.lanes:
+            return self.dot_of_groups(items)
         for size in self.rules.chunks:
+            items = [self.chain(group, stream) for group in groups(items, size)]
+            stream += 1
+        return self.chain(items, stream)[1]
+
+    def dot_of_groups(self, items: list[Item]) -> Value:
+        """Return the sum of trees, or of groups of lanes, in chains."""
+        rules, everything = self.rules, max(len(items), 1)
+        sizes = (rules.tree, *rules.chunks) if rules.tree else rules.chunks or (everything,)
+        stream = 2
+        if rules.carry:
+            items = self.carried(items, sizes[0], sizes[1] if len(sizes) > 1 else everything)
+            if len(sizes) == 1:
+                return items[0][1] if items else 0.0
+            sizes, stream = sizes[1:], 3
+        else:
+            items = [self.tree(g) if rules.tree else self.beside(g, []) for g in groups(items, sizes[0])]
+        for size in sizes[1:]:
             items = [self.chain(group, stream) for group in groups(items, size)]
             stream += 1
         return self.chain(items, stream)[1]

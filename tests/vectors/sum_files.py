@@ -54,7 +54,18 @@ DLFLOATS = (
     Chained(replace(DLFLOAT, accumulator=Format.parse("M1E3b2"), tree=4, rounding="truncate")),
     Chained(replace(DLFLOAT, accumulator=Format.parse("M5E5b15"), rounding="stochastic", random_bits=3)),
 )
-SUMS: tuple[Sums, ...] = (*EXACT, *SLICED, *DLFLOATS)
+NEAREST = Rules(Format.parse("M4E4b9"), Format.parse("M4E4b8"), rounding="nearest")
+ORDERS = (
+    Chained(replace(NEAREST, chunks=(8,), lanes=2)),
+    Chained(replace(NEAREST, chunks=(), lanes=4, rounding="truncate")),
+    Chained(replace(FLOAT16, chunks=(6, 2), lanes=3)),
+    Chained(replace(NEAREST, chunks=(5,), lanes=7, carry=True)),
+    Chained(replace(FLOAT16, chunks=(7, 3), lanes=4, carry=True)),
+    Chained(replace(NEAREST, tree=4, carry=True, rounding="odd")),
+    Chained(replace(FLOAT16, tree=3, chunks=(2, 2), carry=True)),
+    Chained(replace(NEAREST, tree=5, chunks=(2,), carry=True, rounding="stochastic", random_bits=4, seed=3)),
+)
+SUMS: tuple[Sums, ...] = (*EXACT, *SLICED, *DLFLOATS, *ORDERS)
 
 
 def dot_case(sums: Sums, pairs: Pairs) -> str:

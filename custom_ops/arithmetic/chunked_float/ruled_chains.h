@@ -25,11 +25,15 @@ class RuledChains {
     int64_t waiting_firsts[SumOrder::kMostWaiting];
     int count = 0;
     int64_t in_tree = 0;
+    // Of interleaved lanes, likewise.
+    double lanes[SumOrder::kMostLanes], exact_lanes[SumOrder::kMostLanes];
   };
 
   explicit RuledChains(const AccumulatorSpec& spec)
       : constants_(RuledConstants::Of(spec)),
         is_tree_(spec.tree != 0),
+        carries_(spec.carries),
+        lanes_(static_cast<int>(spec.lanes)),
         has_subnormals_(spec.accumulator_format.has_subnormals) {}
 
   void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
@@ -37,6 +41,7 @@ class RuledChains {
     const double exact = static_cast<double>(x) * static_cast<double>(w);
     const double product = Output().Product(x, w, k);
     CountProduct(exact, product, &events->levels[0]);
+    if (lanes_ != 0) return AddToLane(exact, product, k, chain, events);
     if (is_tree_) return AddToTree(exact, product, k, chain, events);
     chain->exact_sums[0] += exact;
     chain->sums[0] = Sum(product, chain->sums[0], 1, k, &events->levels[1]);
@@ -44,6 +49,8 @@ class RuledChains {
 
   void EndGroup(int n, Chain* chain, ChainEvents* events) const {
     if (is_tree_ && n == 0) EndTree(chain, events);
+    if (lanes_ != 0 && n == 0) EndLanes(chain, events);
+    if (carries_ && n == 0) return EndCarrying(chain, &events->levels[2]);
     chain->exact_sums[n + 1] += chain->exact_sums[n];
     chain->sums[n + 1] = Sum(chain->sums[n], chain->sums[n + 1], n + 2, chain->firsts[n], &events->levels[n + 2]);
     chain->exact_sums[n] = chain->sums[n] = 0;
@@ -81,6 +88,13 @@ class RuledChains {
 
   // The sum that a product completes is what the histograms count.
   void AddToTree(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+    if (carries_ && chain->in_tree == 0) {
+      chain->waiting[0] = chain->sums[1];
+      chain->exact_waiting[0] = chain->exact_sums[1];
+      chain->waiting_firsts[0] = k;
+      chain->count = 1;
+      chain->in_tree = 1;
+    }
     double sum = product;
     int64_t first = k;
     for (int64_t seen = ++chain->in_tree; seen % 2 == 0; seen /= 2) {
@@ -107,8 +121,48 @@ class RuledChains {
     chain->in_tree = 0;
   }
 
+  void AddToLane(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+    const int64_t lane = chain->in_tree % lanes_;
+    if (chain->in_tree == lane) {
+      const bool is_carried = carries_ && lane == 0;
+      chain->lanes[lane] = is_carried ? chain->sums[1] : 0;
+      chain->exact_lanes[lane] = is_carried ? chain->exact_sums[1] : 0;
+    }
+    ++chain->in_tree;
+    chain->exact_sums[0] = chain->exact_lanes[lane] += exact;
+    chain->lanes[lane] = Sum(product, chain->lanes[lane], 1, k, &events->levels[1]);
+  }
+
+  void EndLanes(Chain* chain, ChainEvents* events) const {
+    auto count = static_cast<int>(chain->in_tree < lanes_ ? chain->in_tree : lanes_);
+    for (; count > 1; count = (count + 1) / 2) {
+      for (int i = 0; i + 1 < count; i += 2) {
+        chain->lanes[i / 2] = Sum(chain->lanes[i + 1], chain->lanes[i], 1, 0, &events->levels[1]);
+        chain->exact_lanes[i / 2] = chain->exact_lanes[i] + chain->exact_lanes[i + 1];
+      }
+      if (count % 2 == 0) continue;
+      chain->lanes[count / 2] = chain->lanes[count - 1];
+      chain->exact_lanes[count / 2] = chain->exact_lanes[count - 1];
+    }
+    chain->sums[0] = chain->lanes[0];
+    chain->exact_sums[0] = chain->exact_lanes[0];
+    chain->in_tree = 0;
+  }
+
+  // What began with the running sum is the next one.
+  void EndCarrying(Chain* chain, LevelEvents* counts) const {
+    ++counts->values;
+    counts->events[kOverflow] += constants_.accumulator.IsLargest(chain->sums[0]);
+    chain->exact_sums[1] = chain->exact_sums[0];
+    chain->sums[1] = chain->sums[0];
+    chain->exact_sums[0] = chain->sums[0] = 0;
+    chain->firsts[0] = chain->products;
+  }
+
   const RuledConstants constants_;
-  const bool is_tree_, has_subnormals_;
+  const bool is_tree_, carries_;
+  const int lanes_;
+  const bool has_subnormals_;
 };
 
 }  // namespace lba

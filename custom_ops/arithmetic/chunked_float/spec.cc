@@ -96,6 +96,13 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     ReadChunks(value, option, text, spec);
   } else if (key == "tree" && IsDigits(value)) {
     spec->tree = ReadSize(value, "tree", option, text);
+  } else if (key == "lanes" && IsDigits(value)) {
+    spec->lanes = ReadSize(value, "lanes", option, text);
+    if (spec->lanes < 2 || spec->lanes > SumOrder::kMostLanes) {
+      FailAt("expected 2 to " + std::to_string(SumOrder::kMostLanes) + " lanes, got " + value, option, text);
+    }
+  } else if (key == "start" && (value == "carry" || value == "zero")) {
+    spec->carries = value == "carry";
   } else if (key == "underflow" && (value == "on" || value == "off")) {
     spec->underflow = value == "on";
   } else if (key == "seed" && IsDigits(value) && value.size() <= kMostSeedDigits) {
@@ -112,7 +119,7 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     FailAt(
         "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
         "round=truncate, round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, "
-        "product=exact, range=infinity, subnormals=keep or codes=dlfloat, got '" +
+        "product=exact, range=infinity, subnormals=keep, codes=dlfloat, lanes=<count> or start=carry, got '" +
             option.text + "'",
         option, text);
   }
@@ -154,6 +161,12 @@ std::string CheckRules(const AccumulatorSpec& spec) {
   if (spec.random_bits < least || spec.random_bits > most) {
     return "expected random_bits from " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
            std::to_string(spec.random_bits);
+  }
+  if (spec.lanes != 0 && (spec.tree != 0 || is_stochastic)) {
+    return "expected lanes without tree= and without stochastic rounding";
+  }
+  if (spec.carries && spec.tree == 0 && spec.lanes == 0) {
+    return "expected tree= or lanes= beside start=carry: chains that carry on are chunk=none";
   }
   if (spec.seed != 0 && !is_stochastic) return "expected a seed of stochastic rounding alone";
   return "";
@@ -210,15 +223,18 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
   const int64_t whole = std::max<int64_t>(depth, 1);
   SumOrder order;
   order.is_tree = tree != 0;
+  order.lanes = static_cast<int>(lanes);
+  order.carries = carries;
   order.lengths[0] = whole;
   order.levels = 0;
   int64_t products = 1;
   for (const int64_t size : Sizes(*this)) {
     products *= size;
     order.lengths[order.levels++] = std::min(products, whole);
-    if (products >= whole) break;  // what lies further out has one group, which joins zero
+    const bool joins = !carries || order.levels > 1;
+    if (products >= whole && joins) break;  // what lies further out has one group, which joins zero once more
   }
-  order.is_one_chain = order.levels == 0;
+  order.is_one_chain = order.levels == 0 && lanes == 0;
   order.levels = std::max(order.levels, 1);
   return order;
 }
@@ -247,8 +263,8 @@ std::string CheckSpec(const AccumulatorSpec& spec) {
 }
 
 bool AccumulatorSpec::IsPlain() const {
-  return (rounding == Rounding::kTruncate || rounding == Rounding::kNearest) && !exact_products &&
-         !accumulator_format.has_infinity && !accumulator_format.has_subnormals &&
+  return (rounding == Rounding::kTruncate || rounding == Rounding::kNearest) && !exact_products && lanes == 0 &&
+         !carries && !accumulator_format.has_infinity && !accumulator_format.has_subnormals &&
          !accumulator_format.has_dlfloat_codes;
 }
 
@@ -287,6 +303,7 @@ std::string TextOf(const AccumulatorSpec& spec) {
     for (const int64_t size : spec.outer_chunks) text += "x" + std::to_string(size);
   }
   if (spec.tree != 0) text += ",tree=" + std::to_string(spec.tree);
+  if (spec.lanes != 0) text += ",lanes=" + std::to_string(spec.lanes);
   if (!spec.underflow) text += ",underflow=off";
   if (spec.rounding == Rounding::kStochastic) {
     text += ",round=" + kStochastic + std::to_string(spec.random_bits);
@@ -298,6 +315,7 @@ std::string TextOf(const AccumulatorSpec& spec) {
   if (spec.accumulator_format.has_infinity) text += ",range=infinity";
   if (spec.accumulator_format.has_subnormals) text += ",subnormals=keep";
   if (spec.accumulator_format.has_dlfloat_codes) text += ",codes=dlfloat";
+  if (spec.carries) text += ",start=carry";
   return text;
 }
 

@@ -52,7 +52,7 @@ class Planner {
     return 0;
   }
   // Whether gradients may gate products, so that panels are followed a second time, and which path does that.
-  virtual bool can_gate() const { return !order_.is_tree; }
+  virtual bool can_gate() const { return !order_.is_tree && order_.lanes == 0; }
   virtual CpuPath GatePath(const PanelPlan& plan) const { return plan.path; }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
 

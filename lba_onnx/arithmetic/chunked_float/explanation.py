@@ -65,8 +65,14 @@ def _order_words(spec: ChunkedFloatFields) -> str:
         words = [f"an adder tree over each {spec.tree} products in the order of k, neighbours first"]
     elif sizes:
         words = [f"chunks of {sizes.pop(0)} products in the order of k"]
-    else:
+    elif spec.lanes is None:
         return "one chain over the whole depth, in the order of k"
+    else:
+        words = ["the whole depth in the order of k"]
+    if spec.lanes is not None:
+        words[0] += f", each in {spec.lanes} interleaved lanes whose sums are added as neighbours"
+    if spec.starts_from_carry:
+        words[0] += "; the running sum enters each first"
     words += [f"chains of {size} such sums" for size in sizes]
     last = "the sum of each chunk" if words[0].startswith("chunks") and not sizes else "each such sum"
     return f"{'; '.join(words)}; {last} then joins the total"

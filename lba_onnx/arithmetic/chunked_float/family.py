@@ -110,7 +110,13 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def wide(self) -> str:
         """Return M22E7b63 with the family's order; its range is wide enough to let what is smaller underflow."""
-        order = SumRules(chunk_size=self.chunk_size, outer_chunks=self.outer_chunks, tree=self.tree)
+        order = SumRules(
+            chunk_size=self.chunk_size,
+            outer_chunks=self.outer_chunks,
+            tree=self.tree,
+            lanes=self.lanes,
+            starts_from_carry=self.starts_from_carry,
+        )
         return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(order)}"
 
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":

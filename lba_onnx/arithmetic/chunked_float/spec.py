@@ -36,6 +36,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         "M7E4b12/M7E4b10",
         "M7E4b12/M7E4b10,chunk=9x8",
         "M7E4b12/M7E4b10,tree=16",
+        "M7E4b12/M7E4b10,chunk=32,lanes=2",
         "M7E4b10,product=exact",
         "M7E4b12/M7E4b10,round=stochastic8",
         *NAMED,
@@ -46,8 +47,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     @property
     def watched(self) -> frozenset[str]:
-        """Overflow and difference; of sums of adder trees, or with random bits, neither is followed."""
-        is_followed = self.tree is None and self.rounding is not Rounding.STOCHASTIC
+        """Overflow and difference; of adder trees, of lanes, or with random bits, neither is followed."""
+        is_followed = not self.has_own_groups and self.rounding is not Rounding.STOCHASTIC
         return frozenset(("overflow", "difference")) if is_followed else frozenset()
 
     @classmethod
@@ -176,6 +177,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
             chunk_size=self.chunk_size,
             outer_chunks=self.outer_chunks,
             tree=self.tree,
+            lanes=self.lanes,
+            starts_from_carry=self.starts_from_carry,
             underflow=self.underflow,
         )
 
