@@ -91,7 +91,7 @@ class SplitKSpec(Accumulator):
     def explained(self) -> tuple[tuple[str, str], ...]:
         """Return the slices, what sums them, and how they are combined."""
         return (
-            ("slices", f"{self.slices}, each of a {self.slices}th of the depth, rounded up; the last has the rest"),
+            ("slices", f"{self.slices}, each of ceil(depth / {self.slices}) products; the last has the rest"),
             ("a slice is summed by", str(self.inner)),
             *((f"slice: {heading}", words) for heading, words in self.inner.explained()),
             ("slices are combined", f"in their order, each sum rounded to {self.total.words}"),
