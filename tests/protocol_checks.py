@@ -88,7 +88,7 @@ def check_levels(spec: Accumulator) -> None:
 
 def check_bounds(spec: Accumulator) -> None:
     """No value passes its bound, random or as large as can be; what fits does not overflow; ones come near it."""
-    for seed, largest in enumerate((0.001, 0.3, 1.0, 1.7, 6.0, 200.0, 3e4)):
+    for seed, largest in enumerate(map(float, np.float32([0.001, 0.3, 1.0, 1.7, 6.0, 200.0, 3e4]))):
         bounds = spec.bounds(largest, 1.5, DEPTH)
         assert [bound.level for bound in bounds] == [level.name for level in spec.levels]
         operands = draw((40, DEPTH), seed, largest), draw((40, DEPTH), seed + 50, 1.5)
@@ -97,10 +97,10 @@ def check_bounds(spec: Accumulator) -> None:
                 assert not np.any(np.abs(step.after) > bounds[step.level].largest)  # infinities may make NaN
                 assert not (bounds[step.level].fits and np.any(step.overflows))
                 if step.product is not None:
-                    assert np.all(np.abs(step.addend) <= bounds[0].largest * 1.000001)
+                    assert not np.any(np.abs(step.addend) > bounds[0].largest * 1.000001)
                     assert not (bounds[0].fits and np.any(step.product_overflows))
     assert spec.bounds(0.0, 3.0, DEPTH)[-1].largest == 0 and spec.bounds(2.0, 3.0, 0)[-1].largest == 0
-    assert not spec.bounds(1e30, 1e30, DEPTH)[-1].fits
+    assert not all(bound.fits for bound in spec.bounds(1e30, 1e30, DEPTH))  # what saturates further in fits further out
     with pytest.raises(ValueError, match="expected largest_w to be a finite magnitude, got inf"):
         spec.bounds(1.0, math.inf, DEPTH)
     with pytest.raises(ValueError, match="expected a depth of at least 0, got -1"):

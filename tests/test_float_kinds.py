@@ -27,6 +27,18 @@ GIVEN = (
     "M7E4b7,round=stochastic4,seed=3",
     "M7E5b15,range=infinity",
     "M7E4b7,subnormals=keep",
+    "M7E4b7,chunk=16,lanes=2",
+    "fp16-fma,lanes=4,start=carry",
+    "M7E4b7,tree=8,chunk=4,start=carry",
+    "dlfloat16",
+    "M7E4b7,codes=dlfloat",
+    "kulisch",
+    "kulisch(float16)",
+    "kulisch(M7E4b7),round=odd",
+    "splitk4(fp16-fma)",
+    "splitk3(M7E4b7,chunk=3x2),sum=M7E4b7,round=truncate",
+    "splitk2(fp12-sr4),sum=bfloat16",
+    "splitk2(kulisch(M7E4b7))",
 )
 FAMILIES = (
     "M6E4,chunk=9x8",
@@ -36,6 +48,10 @@ FAMILIES = (
     "M6E4,product=exact,round=nearest",
     "M6E4,round=odd",
     "M6E4,round=nearest-away,tree=8",
+    "M6E4,chunk=32,lanes=2",
+    "M6E4,tree=8,start=carry",
+    "splitk4(M6E4)",
+    "splitk3(M6E4,product=exact,round=nearest),sum=float16",
 )
 DATA = {"x": images(16)}
 
@@ -80,7 +96,7 @@ def test_biases_of_a_family_are_calibrated_and_the_rest_corrected(family):
     lba_onnx.correct(converted, DATA)
 
 
-@pytest.mark.parametrize("text", ["fp16-fma", "M7E5,range=infinity", "M7E4,subnormals=keep"])
+@pytest.mark.parametrize("text", ["fp16-fma", "M7E5,range=infinity", "M7E4,subnormals=keep", "M7E4,codes=dlfloat"])
 def test_formats_with_given_biases_are_no_families(text):
     with pytest.raises((ValueError, LbaError), match="bias is free|expected a family of formats"):
         lba_onnx.calibrate(network(), DATA, text)

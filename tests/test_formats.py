@@ -194,3 +194,23 @@ def test_quantize_reads_any_memory_layout() -> None:
 def test_quantize_of_other_types_is_refused(bad: list[object]) -> None:
     with pytest.raises(TypeError, match="expected float16, float32 or float64 values, got"):
         FloatFormat.parse("M7E4b10").quantize(bad)  # type: ignore[arg-type]
+
+
+def test_dlfloat_has_one_code_for_nan_and_infinity_and_none_for_its_smallest_power_of_two() -> None:
+    """The limits are those that fms-model-optimizer clamps to: 8581545984, and 4.6657e-10 from below."""
+    held = FloatFormat(9, 6, 31, has_dlfloat_codes=True)
+    largest = 2.0**33 - 2.0**24
+    assert (held.max_value, held.min_value) == (largest, 2.0**-31 * (1 + 2.0**-9)) and held.width_bits == 16
+    below = np.nextafter(2.0**33 - 3 * 2.0**22, 0)  # the tie between the largest value and the code behind it
+    values = [below, 2.0**33 - 3 * 2.0**22, 8581545984.0, np.inf, -np.inf, 2.0**-31, 2.0**-31 * (1 + 2.0**-10)]
+    expected = [largest, np.nan, np.nan, np.nan, np.nan, 0.0, held.min_value]
+    np.testing.assert_array_equal(held.quantize(values, rounding="nearest-away"), np.float32(expected))
+    one_by_one = [reference.quantize(value, held, rounding="nearest-away") for value in values]
+    np.testing.assert_array_equal(one_by_one, expected)
+    assert not np.signbit(held.quantize([-(2.0**-32)])).any()
+
+
+@pytest.mark.parametrize("codes", [{"has_infinity": True}, {"has_subnormals": True}, {"mantissa_bits": 0}])
+def test_the_codes_of_dlfloat_go_with_no_others(codes: dict[str, bool]) -> None:
+    with pytest.raises(ValueError, match="expected a mantissa bit, and neither infinity nor subnormals, beside"):
+        FloatFormat(**{"mantissa_bits": 9, "exponent_bits": 6, "exponent_bias": 31, "has_dlfloat_codes": True, **codes})

@@ -66,7 +66,7 @@ def run(*arguments: str) -> str:
 
 def test_kinds_are_listed_with_an_example_each() -> None:
     listed = json.loads(run("kinds", "--json"))["kinds"]
-    assert [kind["kind"] for kind in listed] == ["chunked-float"]
+    assert [kind["kind"] for kind in listed] == ["chunked-float", "kulisch", "splitk"]
     for kind in listed:
         assert as_spec(kind["example"]).kind == kind["kind"]
         assert kind["example"] in run("kinds")
@@ -76,6 +76,7 @@ def test_kinds_tell_the_path_that_computes_each_example() -> None:
     examples = {row["spec"]: row["path"] for row in json.loads(run("kinds", "--json"))["examples"]}
     assert examples["M7E4b12/M7E4b10"] == native.cpu_path()
     assert examples["M7E4b12/M7E4b10,round=stochastic8"] == "exact"
+    assert examples["kulisch"] == examples["kulisch(float16)"] == native.cpu_path()
     assert {"fp16-fma", "wang2018"} <= set(examples)
 
 

@@ -75,7 +75,11 @@ def test_sums_of_a_definition_start_from_values(forced_path):
 
 
 def test_the_library_has_the_kinds_of_the_package(monkeypatch):
-    assert native.kinds() == tuple(sorted(kind.kind for kind in registry.kinds())) == ("chunked-float", "wrap")
+    assert (
+        native.kinds()
+        == tuple(sorted(kind.kind for kind in registry.kinds()))
+        == ("chunked-float", "kulisch", "splitk", "wrap")
+    )
     monkeypatch.delenv(LIBRARY_VARIABLE)
     monkeypatch.delitem(registry._KINDS, "wrap")
     assert native.kinds() == tuple(sorted(kind.kind for kind in registry.kinds()))
@@ -157,7 +161,9 @@ def test_texts_that_are_none_are_refused(text):
 
 def test_the_library_without_it_knows_no_such_kind(monkeypatch):
     monkeypatch.delenv(LIBRARY_VARIABLE)
-    with pytest.raises(ValueError, match="of a kind out of chunked-float, at character 1 of the spec 'wrap12'"):
+    with pytest.raises(
+        ValueError, match="of a kind out of chunked-float kulisch splitk, at character 1 of the spec 'wrap12'"
+    ):
         native.matmul(A, B, "wrap12", 1)
 
 
@@ -208,6 +214,13 @@ def test_sweeps_take_its_texts_beside_others():
 @pytest.mark.parametrize("text", ["wrap4", "wrap12", "wrap24"])
 def test_it_is_what_it_says(text):
     check_all(text)
+
+
+def test_slices_of_a_dot_product_may_be_of_any_kind():
+    y = native.matmul(A, B, "splitk3(wrap9)", 2)
+    np.testing.assert_array_equal(y, reference.matmul(A, B, "splitk3(wrap9)"))
+    slices = [expected_matmul(A[..., k : k + 17], B[:, k : k + 17], 9) for k in (0, 17, 34)]
+    np.testing.assert_array_equal(y, np.sum(slices, axis=0))
 
 
 def test_what_the_kind_lacks_is_said():

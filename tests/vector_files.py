@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
+from lba_onnx.arithmetic import Accumulator, AccumulatorSpec, FloatFormat, as_spec
 from lba_onnx.arithmetic.rounding import Rounding
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -18,7 +18,7 @@ class Tokens:
 
     def __init__(self, line: str, folder: str = "") -> None:
         self._tokens = iter(line.split(" "))
-        self._has_texts = folder == "rules"
+        self._has_texts = folder in ("rules", "sums")
         self._rounding = Rounding.NEAREST if folder == "nearest" else Rounding.TRUNCATE
 
     def text(self) -> str:
@@ -37,9 +37,9 @@ class Tokens:
         values = [int(self.text(), 16) for _ in range(math.prod(shape))]
         return np.array(values, dtype=np.uint32).view(np.float32).reshape(shape)
 
-    def spec(self) -> AccumulatorSpec:
+    def spec(self) -> Accumulator:
         if self._has_texts:
-            return AccumulatorSpec.parse(self.text())
+            return as_spec(self.text())
         names = ("product_format", "accumulator_format", "chunk_size", "underflow")
         values = (self.text(), self.text(), self.integer(), self.integer())
         spec = AccumulatorSpec.from_attributes(dict(zip(names, values, strict=True)))
@@ -70,7 +70,7 @@ class QuantizeCase:
 
 @dataclass(frozen=True)
 class DotCase:
-    spec: AccumulatorSpec
+    spec: Accumulator
     x: np.ndarray
     w: np.ndarray
     expected: np.ndarray
@@ -83,7 +83,7 @@ class DotCase:
 
 @dataclass(frozen=True)
 class MatMulCase:
-    spec: AccumulatorSpec
+    spec: Accumulator
     a: np.ndarray
     b: np.ndarray
     expected: np.ndarray
@@ -111,7 +111,7 @@ class StartsCase:
 
 @dataclass(frozen=True)
 class ConvCase:
-    spec: AccumulatorSpec
+    spec: Accumulator
     x: np.ndarray
     w: np.ndarray
     strides: tuple[int, ...]

@@ -27,6 +27,8 @@ class Accumulator {
   // What statistics tell of.
   const Levels& levels() const { return levels_; }
 
+  // Itself as it sums one of several slices of a dot product, with random bits of its own; null where it draws none.
+  virtual std::shared_ptr<const Accumulator> InSlice(int64_t /*index*/) const { return nullptr; }
   // How this CPU computes dot products of a depth (kernels/cpu/planner.h); null in the CUDA library.
   virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t /*depth*/) const { return nullptr; }
   // How a CUDA device does (kernels/cuda/kernels.h); null in the other library, and where the kind has no such kernels.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
 namespace lba {
 namespace {
@@ -31,14 +32,24 @@ bool ReadField(const std::string& text, char letter, size_t* position, int* valu
 
 }  // namespace
 
-double FloatFormat::max_value() const { return std::ldexp(2.0 - std::ldexp(1.0, -mantissa_bits), max_exponent()); }
+double FloatFormat::max_value() const {
+  const int last_bit = -mantissa_bits + (has_dlfloat_codes ? 1 : 0);
+  return std::ldexp(2.0 - std::ldexp(1.0, last_bit), max_exponent());
+}
 
-double FloatFormat::min_value() const { return std::ldexp(1.0, min_exponent()); }
+double FloatFormat::min_value() const {
+  return std::ldexp(1.0 + (has_dlfloat_codes ? std::ldexp(1.0, -mantissa_bits) : 0.0), min_exponent());
+}
+
+double FloatFormat::overflow_value() const {
+  if (has_dlfloat_codes) return std::numeric_limits<double>::quiet_NaN();
+  return has_infinity ? HUGE_VAL : max_value();
+}
 
 bool FloatFormat::operator==(const FloatFormat& other) const {
   return mantissa_bits == other.mantissa_bits && exponent_bits == other.exponent_bits &&
          exponent_bias == other.exponent_bias && has_infinity == other.has_infinity &&
-         has_subnormals == other.has_subnormals;
+         has_subnormals == other.has_subnormals && has_dlfloat_codes == other.has_dlfloat_codes;
 }
 
 std::string ParseFormat(const std::string& text, FloatFormat* format) {
@@ -68,6 +79,9 @@ std::string CheckFormat(const FloatFormat& format) {
   if (format.exponent_bits < (has_codes ? 2 : 1) || format.exponent_bits > 8) {
     return "expected exponent_bits from " + std::to_string(has_codes ? 2 : 1) + " to 8, got " +
            std::to_string(format.exponent_bits);
+  }
+  if (format.has_dlfloat_codes && (format.mantissa_bits == 0 || has_codes)) {
+    return "expected a mantissa bit, and neither infinity nor subnormals, beside the codes of DLFloat";
   }
   const int most_bias = kMaxExponentBias + (format.has_subnormals ? 1 : 0);
   if (format.exponent_bias > most_bias) {

@@ -15,11 +15,14 @@ struct FloatFormat {
   int exponent_bias = 0;
   bool has_infinity = false;    // the largest i stands for infinity and NaN
   bool has_subnormals = false;  // i = 0 stands for +-2^(1 - exponent_bias) * j / 2^mantissa_bits
+  // The code of the largest magnitude stands for NaN and infinity, that of the smallest for zero.
+  bool has_dlfloat_codes = false;
 
   int max_exponent() const { return (1 << exponent_bits) - 1 - exponent_bias - (has_infinity ? 1 : 0); }
   int min_exponent() const { return (has_subnormals ? 1 : 0) - exponent_bias; }
   double max_value() const;
-  double min_value() const;  // the smallest with a leading one
+  double min_value() const;       // the smallest with a leading one
+  double overflow_value() const;  // what larger magnitudes become: the largest, infinity or NaN
   bool operator==(const FloatFormat& other) const;
 };
 

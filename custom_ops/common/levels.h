@@ -20,6 +20,7 @@ constexpr int kMaxLevels = kMaxSums + 1;           // these and products
 struct SumGroups {
   int count = 0;
   int64_t sizes[kMaxGroups]{};
+  int64_t restart = 0;  // products after which groups of all levels start anew, whatever their sizes; 0: none
 
   SumGroups() = default;
   explicit SumGroups(int64_t chunk) : count(1) { sizes[0] = chunk; }
@@ -27,13 +28,26 @@ struct SumGroups {
   LBA_HOST_DEVICE int levels() const { return count + 2; }
   // Products in a row whose sum nothing interrupts.
   LBA_HOST_DEVICE int64_t RunLength(int64_t depth) const { return count == 0 || sizes[0] > depth ? depth : sizes[0]; }
+  // Where a row of products that begins there ends, likewise; groups may restart.
+  LBA_HOST_DEVICE int64_t RunEnd(int64_t begin, int64_t depth) const {
+    if (count == 0) return depth;
+    const int64_t place = PlaceOf(begin);
+    int64_t length = sizes[0] - place % sizes[0];
+    if (restart != 0 && restart - place < length) length = restart - place;
+    return length < depth - begin ? begin + length : depth;
+  }
   // Whether a group of sum n ends behind the first `end` products.
-  LBA_HOST_DEVICE bool Ends(int n, int64_t end, int64_t depth) const { return end == depth || end % sizes[n] == 0; }
+  LBA_HOST_DEVICE bool Ends(int n, int64_t end, int64_t depth) const {
+    return end == depth || PlaceOf(end) % sizes[n] == 0;
+  }
   // Calls join(n) for each sum n, innermost first, whose group ends behind the first `end` products.
   template <class Join>
   void ForEachEnded(int64_t end, int64_t depth, const Join& join) const {
     for (int n = 0; n < count && Ends(n, end, depth); ++n) join(n);
   }
+
+ private:
+  LBA_HOST_DEVICE int64_t PlaceOf(int64_t k) const { return restart == 0 ? k : k % restart; }
 };
 
 // What happened to the values of the quantized chains, by level.

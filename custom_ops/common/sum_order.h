@@ -17,7 +17,11 @@ struct SumOrder {
 
   int64_t lengths[kMostLevels] = {1};  // products of a group of each level at most, each a multiple of the one before
   int levels = 1;
+  static constexpr int kMostLanes = 64;
+
   bool is_tree = false;       // of the innermost groups
+  int lanes = 0;              // chains side by side that sum an innermost group, then a tree their sums; 0: one chain
+  bool carries = false;       // into innermost trees and lanes, as their first item, the running sum of what holds them
   bool is_one_chain = false;  // no groups: their one sum is the total, and joins nothing
 
   LBA_HOST_DEVICE int64_t chunk() const { return lengths[0]; }

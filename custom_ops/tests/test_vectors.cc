@@ -39,15 +39,15 @@ class Tokens {
     CHECK(reason.empty(), "%s", reason.c_str());
     return format;
   }
-  AccumulatorSpec Spec() {
-    if (folder_.has_texts) return ParseSpec(Text());
+  SharedAccumulator Spec() {
+    if (folder_.has_texts) return ParseAccumulator(Text());
     AccumulatorSpec spec;
     spec.product_format = Format();
     spec.accumulator_format = Format();
     spec.chunk_size = Integer();
     spec.underflow = Integer() != 0;
     spec.rounding = folder_.rounding;
-    return spec;
+    return Made(spec);
   }
   double Float64() { return FromBits(std::stoull(Text(), nullptr, 16)); }
   float Float32() {
@@ -109,8 +109,8 @@ void QuantizeCase(Tokens& tokens) {
         static_cast<double>(actual), tokens.line().c_str());
 }
 
-void MatMulCase(Tokens& tokens, const AccumulatorSpec& spec, int64_t rows, int64_t depth, int64_t columns, CpuPath path,
-                bool has_starts = false) {
+void MatMulCase(Tokens& tokens, const Accumulator& accumulator, int64_t rows, int64_t depth, int64_t columns,
+                CpuPath path, bool has_starts = false) {
   const std::vector<float> a = tokens.Floats(rows * depth), b = tokens.Floats(depth * columns);
   const std::vector<float> initial = has_starts ? tokens.Floats(rows * columns) : std::vector<float>();
   const std::vector<float> expected = tokens.Floats(rows * columns);
@@ -123,12 +123,12 @@ void MatMulCase(Tokens& tokens, const AccumulatorSpec& spec, int64_t rows, int64
   shape.b_depth_stride = columns;
   std::vector<float> y(rows * columns, 77.0f);
   const Starts starts{has_starts ? initial.data() : nullptr, {0, columns, 1}};
-  MatMul(*Made(spec), shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr, starts);
+  MatMul(accumulator, shape, a.data(), b.data(), nullptr, y.data(), ThreadParallel(2), nullptr, starts);
   CheckSame(y, expected, path, tokens);
 }
 
 void ConvCase(Tokens& tokens, CpuPath path) {
-  const AccumulatorSpec spec = tokens.Spec();
+  const SharedAccumulator accumulator = tokens.Spec();
   const int axes = static_cast<int>(tokens.Integer());
   ConvShape shape;
   auto read = [&](std::array<int64_t, 3>* values) {
@@ -152,10 +152,10 @@ void ConvCase(Tokens& tokens, CpuPath path) {
   const std::vector<float> w = tokens.Floats(shape.out_channels * shape.depth());
   const std::vector<float> expected = tokens.Floats(shape.batch * shape.out_channels * shape.output_size());
   std::vector<float> y(expected.size(), 77.0f);
-  Conv(*Made(spec), shape, x.data(), w.data(), nullptr, nullptr, y.data(), ThreadParallel(2), nullptr);
+  Conv(*accumulator, shape, x.data(), w.data(), nullptr, nullptr, y.data(), ThreadParallel(2), nullptr);
   CheckSame(y, expected, path, tokens);
-  const auto packed = PackFilter(*Made(spec), shape, w.data());
-  Conv(*Made(spec), shape, x.data(), w.data(), packed.get(), nullptr, y.data(), SerialParallel(), nullptr);
+  const auto packed = PackFilter(*accumulator, shape, w.data());
+  Conv(*accumulator, shape, x.data(), w.data(), packed.get(), nullptr, y.data(), SerialParallel(), nullptr);
   CheckSame(y, expected, path, tokens);
 }
 
@@ -163,20 +163,20 @@ void CheckFiles(const Folder& folder) {
   if (!folder.has_texts) std::printf("quantize: %d cases\n", ForEachLine("quantize.txt", folder, QuantizeCase));
   ForEachPath([&folder](CpuPath path) {
     const int dots = ForEachLine("dot.txt", folder, [&](Tokens& tokens) {
-      const AccumulatorSpec spec = tokens.Spec();
+      const SharedAccumulator accumulator = tokens.Spec();
       const int64_t depth = tokens.Integer();
-      MatMulCase(tokens, spec, 1, depth, 1, path);
+      MatMulCase(tokens, *accumulator, 1, depth, 1, path);
     });
     const int products = ForEachLine("matmul.txt", folder, [&](Tokens& tokens) {
-      const AccumulatorSpec spec = tokens.Spec();
+      const SharedAccumulator accumulator = tokens.Spec();
       const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
-      MatMulCase(tokens, spec, rows, depth, columns, path);
+      MatMulCase(tokens, *accumulator, rows, depth, columns, path);
     });
     if (folder.has_texts) {
       const int started = ForEachLine("starts.txt", folder, [&](Tokens& tokens) {
-        const AccumulatorSpec spec = tokens.Spec();
+        const SharedAccumulator accumulator = tokens.Spec();
         const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
-        MatMulCase(tokens, spec, rows, depth, columns, path, true);
+        MatMulCase(tokens, *accumulator, rows, depth, columns, path, true);
       });
       std::printf("%s: %d matrix products that start from values\n", CpuPathName(path), started);
     }
@@ -193,4 +193,5 @@ int main() {
   lba::CheckFiles({"/", lba::Rounding::kTruncate, false});
   lba::CheckFiles({"/nearest/", lba::Rounding::kNearest, false});
   lba::CheckFiles({"/rules/", {}, true});
+  lba::CheckFiles({"/sums/", {}, true});
 }

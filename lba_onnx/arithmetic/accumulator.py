@@ -285,6 +285,14 @@ class Accumulator(ABC):
         """
         return self
 
+    def in_slice(self, index: int) -> "Accumulator":
+        """Return itself as it sums one slice of a dot product; with random bits of its own where it draws any.
+
+        Args:
+            index: Which slice, from 0 on.
+        """
+        return self
+
     def relaxed(self, is_relaxed: bool = True) -> "Accumulator":
         """Return itself as the first stage of dual-stage training computes, in which no small value is lost.
 

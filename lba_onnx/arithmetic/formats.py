@@ -36,6 +36,8 @@ class FloatFormat:
             included.
         has_infinity: Whether the largest i stands for infinity and NaN, so that larger magnitudes become infinite.
         has_subnormals: Whether i = 0 stands for ±2^(1 - exponent_bias) · j / 2^mantissa_bits.
+        has_dlfloat_codes: Whether, as in DLFloat, the code of the largest magnitude stands for NaN and infinity, so
+            that larger magnitudes become NaN, and that of the smallest for zero; without either of the other codes.
 
     Raises:
         TypeError: A field is not an integer.
@@ -47,6 +49,7 @@ class FloatFormat:
     exponent_bias: int
     has_infinity: bool = False
     has_subnormals: bool = False
+    has_dlfloat_codes: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields and store them as plain ints."""
@@ -60,6 +63,10 @@ class FloatFormat:
         if not least_exponent_bits <= self.exponent_bits <= most_exponent_bits:
             expected = f"from {least_exponent_bits} to {most_exponent_bits}"
             raise ValueError(f"expected exponent_bits {expected}, got {self.exponent_bits}")
+        if self.has_dlfloat_codes and (self.mantissa_bits == 0 or self.has_infinity or self.has_subnormals):
+            raise ValueError(
+                "expected a mantissa bit, and neither infinity nor subnormals, beside the codes of DLFloat"
+            )
         most_bias = MAX_EXPONENT_BIAS + self.has_subnormals
         if self.exponent_bias > most_bias:
             raise ValueError(f"expected an exponent_bias of at most {most_bias}, got {self.exponent_bias}")
@@ -71,7 +78,9 @@ class FloatFormat:
             )
 
     @classmethod
-    def parse(cls, text: str, has_infinity: bool = False, has_subnormals: bool = False) -> "FloatFormat":
+    def parse(
+        cls, text: str, has_infinity: bool = False, has_subnormals: bool = False, has_dlfloat_codes: bool = False
+    ) -> "FloatFormat":
         """Read a format from its text form, such as `"M7E4b10"`; what its outer codes mean the text does not say.
 
         Raises:
@@ -85,7 +94,7 @@ class FloatFormat:
             raise ValueError(f"expected a format such as 'M7E4b10', got {text!r}")
         if match[3] is None:
             raise ValueError(f"expected a format with an exponent bias such as '{text}b10', got the family {text!r}")
-        return cls(int(match[1]), int(match[2]), int(match[3]), has_infinity, has_subnormals)
+        return cls(int(match[1]), int(match[2]), int(match[3]), has_infinity, has_subnormals, has_dlfloat_codes)
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads."""
@@ -99,7 +108,8 @@ class FloatFormat:
     @property
     def max_value(self) -> float:
         """The largest finite value; results of at least this magnitude saturate to it, or larger ones are infinite."""
-        return math.ldexp(2.0 - 2.0**-self.mantissa_bits, self.max_exponent)
+        last_bit = 2.0**-self.mantissa_bits
+        return math.ldexp(2.0 - (2 * last_bit if self.has_dlfloat_codes else last_bit), self.max_exponent)
 
     @property
     def min_exponent(self) -> int:
@@ -109,7 +119,19 @@ class FloatFormat:
     @property
     def min_value(self) -> float:
         """The smallest positive value with a leading one; without subnormals, what is smaller underflows to zero."""
-        return math.ldexp(1.0, self.min_exponent)
+        return math.ldexp(1.0 + (2.0**-self.mantissa_bits if self.has_dlfloat_codes else 0.0), self.min_exponent)
+
+    @property
+    def overflow_value(self) -> float:
+        """What larger magnitudes become, but for their sign."""
+        if self.has_dlfloat_codes:
+            return math.nan
+        return math.inf if self.has_infinity else self.max_value
+
+    def overflows(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return where values of the format have overflowed: saturated, become infinite, or NaN."""
+        found: NDArray[np.bool_] = np.isnan(values) if self.has_dlfloat_codes else np.abs(values) == self.overflow_value
+        return found
 
     @property
     def width_bits(self) -> int:
@@ -155,7 +177,8 @@ class FloatFormat:
         with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any other
             exact = np.ascontiguousarray(values.reshape(-1), dtype=np.float64)
         rule = Rounding(rounding)
-        is_plain = rule in (Rounding.TRUNCATE, Rounding.NEAREST) and not (self.has_infinity or self.has_subnormals)
+        has_codes = self.has_infinity or self.has_subnormals or self.has_dlfloat_codes
+        is_plain = rule in (Rounding.TRUNCATE, Rounding.NEAREST) and not has_codes
         if is_plain:
             result = rule.float64(exact, self.mantissa_bits)
         else:
@@ -167,7 +190,8 @@ class FloatFormat:
             with np.errstate(invalid="ignore"):
                 result[magnitudes > self.max_value] *= np.inf
         else:
-            np.clip(result, -self.max_value, self.max_value, out=result)
+            is_larger = magnitudes > self.max_value
+            result[is_larger] = np.copysign(self.overflow_value, result[is_larger])
             result += 0.0
         result[np.isnan(exact)] = np.nan  # the mask may have made an infinity of it
         quantized: NDArray[np.float32] = result.astype(np.float32).reshape(values.shape)

@@ -11,6 +11,10 @@ from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 from lba_onnx.arithmetic.chunked_float.text import is_chunked_float
 from lba_onnx.arithmetic.family import AccumulatorFamily
 from lba_onnx.arithmetic.grammar import SpecText, nearest, read_text
+from lba_onnx.arithmetic.kulisch.spec import KulischSpec, is_kulisch
+from lba_onnx.arithmetic.splitk.family import SplitKFamily
+from lba_onnx.arithmetic.splitk.spec import SplitKSpec
+from lba_onnx.arithmetic.splitk.text import is_splitk
 
 OLD_ATTRIBUTES = ("product_format", "accumulator_format", "chunk_size", "underflow")
 """The attributes of nodes written before specs were kept as text in the attribute `accumulator`."""
@@ -51,6 +55,15 @@ def register(kind: Kind) -> None:
 
 
 register(Kind(AccumulatorSpec, is_chunked_float, AccumulatorSpec.read, ChunkedFloatFamily.read))
+register(Kind(KulischSpec, is_kulisch, KulischSpec.read))
+register(
+    Kind(
+        SplitKSpec,
+        is_splitk,
+        lambda text: SplitKSpec.read(text, parse_accumulator),
+        lambda text: SplitKFamily.read(text, parse_family),
+    )
+)
 
 
 def kinds() -> tuple[type[Accumulator], ...]:

@@ -16,7 +16,7 @@ their bits and float64 values as 16. `<spec>` stands for four tokens:
                   all ends> <dilations: axes> <group> <shape of result: 2+axes> <x> <w> <result>
 
 The files in this folder truncate; those of the same names in the folder `nearest` round to nearest even. Those in the
-folder `rules` have one token for `<spec>`, the text of an accumulator, and quantize.txt has
+folders `rules` and `sums` have one token for `<spec>`, the text of an accumulator, and `rules/quantize.txt` has
 
     quantize.txt  <spec> <random integer> <float64 input> <float32 output>
     starts.txt    <spec> <rows> <depth> <columns> <a> <b> <what sums start from: rows*columns> <result: rows*columns>
@@ -48,6 +48,7 @@ from rationals import (
     result_bits,
 )
 from rule_files import RULE_FILES
+from sum_files import SUM_FILES
 
 SPECS = (
     ("M7E4b12", "M7E4b10"),
@@ -166,8 +167,9 @@ def main() -> None:
     folder = parser.parse_args().output
     for to_nearest, (name, (header, lines)) in itertools.product((False, True), FILES.items()):
         write(folder / "nearest" / name if to_nearest else folder / name, header, lines(to_nearest))
-    for name, (header, rule_lines) in RULE_FILES.items():
-        write(folder / "rules" / name, header, rule_lines())
+    for inner, files in (("rules", RULE_FILES), ("sums", SUM_FILES)):
+        for name, (header, lines_of_texts) in files.items():
+            write(folder / inner / name, header, lines_of_texts())
 
 
 def write(path: Path, header: str, lines: Iterator[str]) -> None:

@@ -33,6 +33,9 @@ class Rules:
     infinity: bool = False
     subnormals: bool = False
     name: str = ""
+    dlfloat: bool = False
+    lanes: int = 0
+    carry: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -43,6 +46,7 @@ class Rules:
             f"seed={self.seed}": self.seed,
             "range=infinity": self.infinity,
             "subnormals=keep": self.subnormals,
+            "codes=dlfloat": self.dlfloat,
         }
         return tuple(option for option, is_said in said.items() if is_said)
 
@@ -54,7 +58,9 @@ class Rules:
         exact = ["product=exact"] if self.product is None else []
         tree = [f"tree={self.tree}"] if self.tree else []
         chunk = f"chunk={'x'.join(map(str, self.chunks)) or 'none'}"
-        return ",".join([f"{products}{self.accumulator.text}", chunk, *tree, *self.options, *exact])
+        lanes = [f"lanes={self.lanes}"] if self.lanes else []
+        carry = ["start=carry"] if self.carry else []
+        return ",".join([f"{products}{self.accumulator.text}", chunk, *tree, *lanes, *self.options, *exact, *carry])
 
     def largest_exponent(self, number_format: Format) -> int:
         """Return the exponent of the largest finite value of a format."""
@@ -89,7 +95,9 @@ def quantize(value: Value, number_format: Format, rules: Rules, draw: int = 0) -
     """Return a value in a format."""
     sign = math.copysign(1, value)
     largest = power(rules.largest_exponent(number_format)) * (2 - power(-number_format.mantissa_bits))
-    too_large = sign * math.inf if rules.infinity else Fraction(sign) * largest
+    if rules.dlfloat:
+        largest -= power(rules.largest_exponent(number_format) - number_format.mantissa_bits)
+    too_large: Value = sign * math.inf if rules.infinity else math.nan if rules.dlfloat else Fraction(sign) * largest
     zero = sign * 0.0 if rules.infinity else 0.0
     if math.isnan(value):
         return value
@@ -103,6 +111,8 @@ def quantize(value: Value, number_format: Format, rules: Rules, draw: int = 0) -
     kept, rest = divmod(abs(value) / last_bit, 1)
     magnitude = (kept + is_up(int(kept), rest, rules, draw)) * last_bit
     least = Fraction(0) if rules.subnormals else power(smallest if rules.underflow else -126)
+    if rules.dlfloat:
+        least *= 1 + power(-number_format.mantissa_bits)
     if magnitude == 0 or magnitude < least:
         return zero
     return too_large if magnitude > largest else Fraction(sign) * magnitude
@@ -165,17 +175,57 @@ class Output:
             items = [(p[0][0], self.sum(p[0][1], p[1], 1)) if len(p) == 2 else p[0] for p in pairs]
         return items[0]
 
+    def beside(self, items: Sequence[Item], carry: Sequence[Item]) -> Item:
+        """Return products summed in lanes, their sums as neighbours; what is carried starts the first lane."""
+        lanes = [items[lane :: self.rules.lanes] for lane in range(min(self.rules.lanes, len(items)))]
+        sums = []
+        for lane, own in enumerate(lanes):
+            total: Value = carry[0][1] if carry and lane == 0 else 0.0
+            for item in own:
+                total = self.sum(total, item, 1)
+            sums.append((own[0][0], total))
+        return self.tree(sums) if len(sums) > 1 else sums[0]
+
+    def carried(self, items: Sequence[Item], size: int, how_many: int, start: Value = 0.0) -> list[Item]:
+        """Return sums of so many groups each, where each group begins with the sum of those before."""
+        sums = []
+        for chain in groups(groups(items, size), how_many):
+            total: Value = start
+            for group in chain:
+                carry = (group[0][0], total)
+                total = (self.beside(group, [carry]) if self.rules.lanes else self.tree([carry, *group]))[1]
+            sums.append((chain[0][0][0], total))
+        return sums
+
     def dot(self, products: Sequence[Item], start: Value = 0.0) -> Value:
         """Return the sum of quantized products; the last chain starts from a value in the format of sums."""
         stream = 1
         items = list(products)
-        if self.rules.tree:
-            items = [self.tree(group) for group in groups(items, self.rules.tree)]
-            stream += 1
+        if self.rules.tree or self.rules.lanes:
+            return self.dot_of_groups(items, start)
         for size in self.rules.chunks:
             items = [self.chain(group, stream) for group in groups(items, size)]
             stream += 1
         first = quantize(start, self.rules.accumulator, self.rules, self.draw(stream, len(products)))
+        return self.chain(items, stream, first)[1]
+
+    def dot_of_groups(self, items: list[Item], start: Value) -> Value:
+        """Return the sum of trees, or of groups of lanes, in chains."""
+        rules, everything = self.rules, max(len(items), 1)
+        sizes = (rules.tree, *rules.chunks) if rules.tree else rules.chunks or (everything,)
+        stream, depth = 2, len(items)
+        if rules.carry:
+            if len(sizes) == 1:
+                first = quantize(start, rules.accumulator, rules, self.draw(stream, depth))
+                return self.carried(items, sizes[0], everything, first)[0][1] if items else first
+            items = self.carried(items, sizes[0], sizes[1])
+            sizes, stream = sizes[1:], 3
+        else:
+            items = [self.tree(g) if rules.tree else self.beside(g, []) for g in groups(items, sizes[0])]
+        for size in sizes[1:]:
+            items = [self.chain(group, stream) for group in groups(items, size)]
+            stream += 1
+        first = quantize(start, rules.accumulator, rules, self.draw(stream, depth))
         return self.chain(items, stream, first)[1]
 
 

@@ -8,6 +8,9 @@
 
 namespace lba {
 
+// Each library has its own.
+SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec);
+
 class ChunkedFloat : public Accumulator {
  public:
   explicit ChunkedFloat(const AccumulatorSpec& spec)
@@ -15,12 +18,17 @@ class ChunkedFloat : public Accumulator {
 
   const AccumulatorSpec& spec() const { return spec_; }
 
+  // Draws with a seed so much larger.
+  SharedAccumulator InSlice(int64_t index) const override {
+    if (spec_.rounding != Rounding::kStochastic) return nullptr;
+    AccumulatorSpec other = spec_;
+    other.seed += static_cast<uint64_t>(index);
+    return MakeChunkedFloat(other);
+  }
+
  private:
   const AccumulatorSpec spec_;
 };
-
-// Each library has its own.
-SharedAccumulator MakeChunkedFloat(const AccumulatorSpec& spec);
 
 }  // namespace lba
 

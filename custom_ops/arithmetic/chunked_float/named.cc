@@ -18,6 +18,7 @@ constexpr Named kNamed[] = {
     {"bf16-fma", "M7E8b127,chunk=none,round=nearest,range=infinity,subnormals=keep,product=exact"},
     {"fp16-mul-add", "M10E5b15/M10E5b15,chunk=none,round=nearest,range=infinity,subnormals=keep"},
     {"wang2018", "M9E6b31,chunk=64,round=nearest,product=exact"},
+    {"dlfloat16", "M9E6b31,chunk=none,round=nearest-away,product=exact,codes=dlfloat"},
     {"hfp8", "M9E6b31,chunk=64,round=nearest,product=exact"},
 };
 

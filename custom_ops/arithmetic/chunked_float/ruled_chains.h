@@ -28,11 +28,15 @@ class RuledChains {
     int64_t waiting_firsts[SumOrder::kMostWaiting];
     int count = 0;
     int64_t in_tree = 0;
+    // Of interleaved lanes, likewise.
+    double lanes[SumOrder::kMostLanes], exact_lanes[SumOrder::kMostLanes];
   };
 
   explicit RuledChains(const AccumulatorSpec& spec)
       : constants_(RuledConstants::Of(spec)),
         is_tree_(spec.tree != 0),
+        carries_(spec.carries),
+        lanes_(static_cast<int>(spec.lanes)),
         has_subnormals_(spec.accumulator_format.has_subnormals) {}
 
   LBA_HOST_DEVICE void Start(int n, float value, int64_t depth, Chain* chain) const {
@@ -46,6 +50,7 @@ class RuledChains {
     const int64_t k = chain->products++;
     const double product = Output().Product(exact, k);
     CountProduct(exact, product, &events->levels[0]);
+    if (lanes_ != 0) return AddToLane(exact, product, k, chain, events);
     if (is_tree_) return AddToTree(exact, product, k, chain, events);
     chain->exact_sums[0] += exact;
     chain->sums[0] = Sum(product, chain->sums[0], 1, k, &events->levels[1]);
@@ -53,6 +58,8 @@ class RuledChains {
 
   LBA_HOST_DEVICE void EndGroup(int n, Chain* chain, ChainEvents* events) const {
     if (is_tree_ && n == 0) EndTree(chain, events);
+    if (lanes_ != 0 && n == 0) EndLanes(chain, events);
+    if (carries_ && n == 0) return EndCarrying(chain, &events->levels[2]);
     chain->exact_sums[n + 1] += chain->exact_sums[n];
     chain->sums[n + 1] = Sum(chain->sums[n], chain->sums[n + 1], n + 2, chain->firsts[n], &events->levels[n + 2]);
     chain->exact_sums[n] = chain->sums[n] = 0;
@@ -90,6 +97,13 @@ class RuledChains {
 
   // The sum that a product completes is what the histograms count.
   LBA_HOST_DEVICE void AddToTree(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+    if (carries_ && chain->in_tree == 0) {
+      chain->waiting[0] = chain->sums[1];
+      chain->exact_waiting[0] = chain->exact_sums[1];
+      chain->waiting_firsts[0] = k;
+      chain->count = 1;
+      chain->in_tree = 1;
+    }
     double sum = product;
     int64_t first = k;
     for (int64_t seen = ++chain->in_tree; seen % 2 == 0; seen /= 2) {
@@ -116,8 +130,48 @@ class RuledChains {
     chain->in_tree = 0;
   }
 
+  void AddToLane(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+    const int64_t lane = chain->in_tree % lanes_;
+    if (chain->in_tree == lane) {
+      const bool is_carried = carries_ && lane == 0;
+      chain->lanes[lane] = is_carried ? chain->sums[1] : 0;
+      chain->exact_lanes[lane] = is_carried ? chain->exact_sums[1] : 0;
+    }
+    ++chain->in_tree;
+    chain->exact_sums[0] = chain->exact_lanes[lane] += exact;
+    chain->lanes[lane] = Sum(product, chain->lanes[lane], 1, k, &events->levels[1]);
+  }
+
+  void EndLanes(Chain* chain, ChainEvents* events) const {
+    auto count = static_cast<int>(chain->in_tree < lanes_ ? chain->in_tree : lanes_);
+    for (; count > 1; count = (count + 1) / 2) {
+      for (int i = 0; i + 1 < count; i += 2) {
+        chain->lanes[i / 2] = Sum(chain->lanes[i + 1], chain->lanes[i], 1, 0, &events->levels[1]);
+        chain->exact_lanes[i / 2] = chain->exact_lanes[i] + chain->exact_lanes[i + 1];
+      }
+      if (count % 2 == 0) continue;
+      chain->lanes[count / 2] = chain->lanes[count - 1];
+      chain->exact_lanes[count / 2] = chain->exact_lanes[count - 1];
+    }
+    chain->sums[0] = chain->lanes[0];
+    chain->exact_sums[0] = chain->exact_lanes[0];
+    chain->in_tree = 0;
+  }
+
+  // What began with the running sum is the next one.
+  void EndCarrying(Chain* chain, LevelEvents* counts) const {
+    ++counts->values;
+    counts->events[kOverflow] += constants_.accumulator.IsLargest(chain->sums[0]);
+    chain->exact_sums[1] = chain->exact_sums[0];
+    chain->sums[1] = chain->sums[0];
+    chain->exact_sums[0] = chain->sums[0] = 0;
+    chain->firsts[0] = chain->products;
+  }
+
   const RuledConstants constants_;
-  const bool is_tree_, has_subnormals_;
+  const bool is_tree_, carries_;
+  const int lanes_;
+  const bool has_subnormals_;
 };
 
 }  // namespace lba

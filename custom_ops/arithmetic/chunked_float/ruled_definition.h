@@ -21,19 +21,22 @@ struct RuledFormat {
   int mantissa_bits = 0;
   int min_exponent = 0;  // smaller values have no finer last bit than those of this exponent
   bool has_infinity = false;
+  double overflow = 0;  // what larger magnitudes become: the largest, infinity or NaN
 
   static RuledFormat Of(const FloatFormat& format, bool underflow) {
     constexpr int kBelowAny = -400;
     if (format.has_subnormals) {
       const double last_bit = std::ldexp(1.0, format.min_exponent() - format.mantissa_bits);
-      return {format.max_value(), last_bit, format.mantissa_bits, format.min_exponent(), format.has_infinity};
+      return {format.max_value(),     last_bit, format.mantissa_bits, format.min_exponent(), format.has_infinity,
+              format.overflow_value()};
     }
     const double smallest = underflow ? format.min_value() : std::ldexp(1.0, -126);
-    return {format.max_value(), smallest, format.mantissa_bits, kBelowAny, format.has_infinity};
+    return {format.max_value(),     smallest, format.mantissa_bits, kBelowAny, format.has_infinity,
+            format.overflow_value()};
   }
 
   LBA_HOST_DEVICE bool IsLargest(double value) const {
-    return std::fabs(value) == (has_infinity ? HUGE_VAL : max_value);
+    return overflow != overflow ? value != value : std::fabs(value) == overflow;
   }
 };
 
@@ -83,13 +86,13 @@ class RuledOutput {
   LBA_HOST_DEVICE double Rounded(double x, const RuledFormat& format, int stream, int64_t step) const {
     if (x != x) return x;
     const double magnitude = std::fabs(x);
-    if (magnitude == HUGE_VAL) return format.has_infinity ? x : std::copysign(format.max_value, x);
+    if (magnitude == HUGE_VAL) return std::copysign(format.overflow, x);
     if (magnitude == 0) return format.has_infinity ? x : 0.0;
     const int exponent = static_cast<int>(BitsOf(magnitude) >> 52) - 1023;
     const int last = (exponent < format.min_exponent ? format.min_exponent : exponent) - format.mantissa_bits;
     double result = Whole(magnitude * PowerOfTwo(-last), stream, step) * PowerOfTwo(last);
     if (result < format.smallest) result = 0;
-    if (result > format.max_value) result = format.has_infinity ? HUGE_VAL : format.max_value;
+    if (result > format.max_value) result = format.overflow;
     result = std::copysign(result, x);
     return format.has_infinity ? result : result + 0.0;
   }

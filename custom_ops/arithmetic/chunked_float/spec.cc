@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <iterator>
 #include <set>
-#include <stdexcept>
 #include <vector>
 
 #include "arithmetic/chunked_float/named.h"
+#include "arithmetic/text_parts.h"
 
 namespace lba {
 namespace {
@@ -18,35 +18,6 @@ constexpr size_t kMostSeedDigits = 20;
 constexpr int kMostRandomBits = 16;
 const std::string kRoundings[] = {"truncate", "nearest", "nearest-away", "odd"};  // in the order of Rounding
 const std::string kStochastic = "stochastic";
-constexpr char kBlanks[] = " \t\n\r\f\v";
-
-// A part of the text without blanks around it, and where it starts.
-struct Part {
-  std::string text;
-  size_t start;
-};
-
-std::vector<Part> Split(const Part& whole, char separator) {
-  std::vector<Part> parts;
-  for (size_t begin = 0; begin <= whole.text.size();) {
-    const size_t end = std::min(whole.text.find(separator, begin), whole.text.size());
-    const std::string piece = whole.text.substr(begin, end - begin);
-    const size_t first = std::min(piece.find_first_not_of(kBlanks), piece.size());
-    const size_t last = first == piece.size() ? first : piece.find_last_not_of(kBlanks) + 1;
-    parts.push_back({piece.substr(first, last - first), whole.start + begin + first});
-    begin = end + 1;
-  }
-  return parts;
-}
-
-[[noreturn]] void Fail(const std::string& problem, const Part& part, const std::string& text) {
-  throw std::invalid_argument(problem + ", at character " + std::to_string(part.start + 1) + " of the spec '" + text +
-                              "'");
-}
-
-bool IsDigits(const std::string& text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
 
 // Whether the text is a format without its bias, such as M7E4.
 bool IsFamily(const std::string& text) {
@@ -57,11 +28,11 @@ bool IsFamily(const std::string& text) {
 
 FloatFormat ReadFormat(const Part& part, const FloatFormat& codes, const std::string& text) {
   if (IsFamily(part.text)) {
-    Fail("expected an exponent bias, as in '" + part.text + "b10', got none (calibration chooses one)", part, text);
+    FailAt("expected an exponent bias, as in '" + part.text + "b10', got none (calibration chooses one)", part, text);
   }
   FloatFormat format = codes;
   const std::string reason = ParseFormat(part.text, &format);
-  if (!reason.empty()) Fail(reason, part, text);
+  if (!reason.empty()) FailAt(reason, part, text);
   return format;
 }
 
@@ -69,7 +40,7 @@ int64_t ReadSize(const std::string& value, const std::string& name, const Part& 
   errno = 0;
   const int64_t size = std::strtoll(value.c_str(), nullptr, 10);
   if (size < 1 || errno == ERANGE) {
-    Fail("expected a " + name + " of at least 1, or none for the whole depth, got " + value, option, text);
+    FailAt("expected a " + name + " of at least 1, or none for the whole depth, got " + value, option, text);
   }
   return size;
 }
@@ -109,7 +80,7 @@ bool ReadRounding(const std::string& value, AccumulatorSpec* spec) {
 uint64_t ReadSeed(const std::string& value, const Part& option, const std::string& text) {
   errno = 0;
   const uint64_t seed = std::strtoull(value.c_str(), nullptr, 10);
-  if (errno == ERANGE) Fail("expected a seed below 2^64, got " + value, option, text);
+  if (errno == ERANGE) FailAt("expected a seed below 2^64, got " + value, option, text);
   return seed;
 }
 
@@ -125,6 +96,13 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     ReadChunks(value, option, text, spec);
   } else if (key == "tree" && IsDigits(value)) {
     spec->tree = ReadSize(value, "tree", option, text);
+  } else if (key == "lanes" && IsDigits(value)) {
+    spec->lanes = ReadSize(value, "lanes", option, text);
+    if (spec->lanes < 2 || spec->lanes > SumOrder::kMostLanes) {
+      FailAt("expected 2 to " + std::to_string(SumOrder::kMostLanes) + " lanes, got " + value, option, text);
+    }
+  } else if (key == "start" && (value == "carry" || value == "zero")) {
+    spec->carries = value == "carry";
   } else if (key == "underflow" && (value == "on" || value == "off")) {
     spec->underflow = value == "on";
   } else if (key == "seed" && IsDigits(value) && value.size() <= kMostSeedDigits) {
@@ -135,11 +113,13 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     spec->accumulator_format.has_infinity = value == "infinity";
   } else if (key == "subnormals" && (value == "keep" || value == "none")) {
     spec->accumulator_format.has_subnormals = value == "keep";
+  } else if (key == "codes" && (value == "dlfloat" || value == "plain")) {
+    spec->accumulator_format.has_dlfloat_codes = value == "dlfloat";
   } else if (key != "round" || !ReadRounding(value, spec)) {
-    Fail(
+    FailAt(
         "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
         "round=truncate, round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, "
-        "product=exact, range=infinity or subnormals=keep, got '" +
+        "product=exact, range=infinity, subnormals=keep, codes=dlfloat, lanes=<count> or start=carry, got '" +
             option.text + "'",
         option, text);
   }
@@ -172,11 +152,21 @@ std::string CheckRules(const AccumulatorSpec& spec) {
   if (spec.accumulator_format.has_subnormals && !spec.underflow) {
     return "expected underflow on where subnormals are kept, got off";
   }
+  const FloatFormat& format = spec.accumulator_format;
+  if (format.has_dlfloat_codes && (format.has_infinity || format.has_subnormals || !spec.underflow)) {
+    return "expected range=saturate, subnormals=none and underflow=on beside codes=dlfloat";
+  }
   const bool is_stochastic = spec.rounding == Rounding::kStochastic;
   const int least = is_stochastic ? 1 : 0, most = is_stochastic ? kMostRandomBits : 0;
   if (spec.random_bits < least || spec.random_bits > most) {
     return "expected random_bits from " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
            std::to_string(spec.random_bits);
+  }
+  if (spec.lanes != 0 && (spec.tree != 0 || is_stochastic)) {
+    return "expected lanes without tree= and without stochastic rounding";
+  }
+  if (spec.carries && spec.tree == 0 && spec.lanes == 0) {
+    return "expected tree= or lanes= beside start=carry: chains that carry on are chunk=none";
   }
   if (spec.seed != 0 && !is_stochastic) return "expected a seed of stochastic rounding alone";
   return "";
@@ -186,12 +176,12 @@ void ReadOptions(const std::vector<Part>& parts, const std::string& text, Accumu
   std::set<std::string> seen;
   for (size_t i = 1; i < parts.size(); ++i) {
     const std::string key = KeyOf(parts[i]);
-    if (!seen.insert(key).second) Fail("expected " + key + " once, got it twice", parts[i], text);
+    if (!seen.insert(key).second) FailAt("expected " + key + " once, got it twice", parts[i], text);
     ReadOption(parts[i], text, spec);
   }
   if (seen.count("tree") != 0 && seen.count("chunk") == 0) spec->chunk_size = 0;
   const std::string reason = CheckRules(*spec);
-  if (!reason.empty()) Fail(reason, parts[parts.size() > 1 ? 1 : 0], text);
+  if (!reason.empty()) FailAt(reason, parts[parts.size() > 1 ? 1 : 0], text);
 }
 
 // The text with what its name stands for in place of it; options of the text go before those of the name.
@@ -221,10 +211,10 @@ FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t group_size,
   product.exponent_bias += log2 / 2;
   const std::string reason = CheckFormat(product);
   if (reason.empty()) return product;
-  Fail("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(group_size) +
-           " asks for a product bias of " + std::to_string(product.exponent_bias) + ": " + reason +
-           "; name both formats, as product/accumulator",
-       part, text);
+  FailAt("accumulator " + TextOf(accumulator) + " with chunk_size " + std::to_string(group_size) +
+             " asks for a product bias of " + std::to_string(product.exponent_bias) + ": " + reason +
+             "; name both formats, as product/accumulator",
+         part, text);
 }
 
 }  // namespace
@@ -233,6 +223,8 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
   const int64_t whole = std::max<int64_t>(depth, 1);
   SumOrder order;
   order.is_tree = tree != 0;
+  order.lanes = static_cast<int>(lanes);
+  order.carries = carries;
   order.lengths[0] = whole;
   order.levels = 0;
   int64_t products = 1;
@@ -240,9 +232,10 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
     products *= size;
     order.lengths[order.levels++] = std::min(products, whole);
     // What lies further out has one group, which joins zero; random bits follow from how far out a level lies.
-    if (products >= whole && rounding != Rounding::kStochastic) break;
+    const bool joins = !carries || order.levels > 1;
+    if (products >= whole && joins && rounding != Rounding::kStochastic) break;
   }
-  order.is_one_chain = order.levels == 0;
+  order.is_one_chain = order.levels == 0 && lanes == 0;
   order.levels = std::max(order.levels, 1);
   return order;
 }
@@ -271,8 +264,9 @@ std::string CheckSpec(const AccumulatorSpec& spec) {
 }
 
 bool AccumulatorSpec::IsPlain() const {
-  return (rounding == Rounding::kTruncate || rounding == Rounding::kNearest) && !exact_products &&
-         !accumulator_format.has_infinity && !accumulator_format.has_subnormals;
+  return (rounding == Rounding::kTruncate || rounding == Rounding::kNearest) && !exact_products && lanes == 0 &&
+         !carries && !accumulator_format.has_infinity && !accumulator_format.has_subnormals &&
+         !accumulator_format.has_dlfloat_codes;
 }
 
 bool IsChunkedFloat(const std::string& text) {
@@ -287,11 +281,11 @@ AccumulatorSpec ParseSpec(const std::string& with_name) {
   ReadOptions(parts, text, &spec);
   const std::vector<Part> formats = Split(parts.front(), '/');
   if (formats.size() > 2) {
-    Fail("expected one format, or product/accumulator, got '" + parts.front().text + "'", parts.front(), text);
+    FailAt("expected one format, or product/accumulator, got '" + parts.front().text + "'", parts.front(), text);
   }
   if (spec.exact_products && formats.size() == 2) {
-    Fail("expected the format of sums alone beside product=exact, got '" + parts.front().text + "'", parts.front(),
-         text);
+    FailAt("expected the format of sums alone beside product=exact, got '" + parts.front().text + "'", parts.front(),
+           text);
   }
   spec.accumulator_format = ReadFormat(formats.back(), spec.accumulator_format, text);
   if (spec.exact_products) return spec;
@@ -310,6 +304,7 @@ std::string TextOf(const AccumulatorSpec& spec) {
     for (const int64_t size : spec.outer_chunks) text += "x" + std::to_string(size);
   }
   if (spec.tree != 0) text += ",tree=" + std::to_string(spec.tree);
+  if (spec.lanes != 0) text += ",lanes=" + std::to_string(spec.lanes);
   if (!spec.underflow) text += ",underflow=off";
   if (spec.rounding == Rounding::kStochastic) {
     text += ",round=" + kStochastic + std::to_string(spec.random_bits);
@@ -320,6 +315,8 @@ std::string TextOf(const AccumulatorSpec& spec) {
   if (spec.exact_products) text += ",product=exact";
   if (spec.accumulator_format.has_infinity) text += ",range=infinity";
   if (spec.accumulator_format.has_subnormals) text += ",subnormals=keep";
+  if (spec.accumulator_format.has_dlfloat_codes) text += ",codes=dlfloat";
+  if (spec.carries) text += ",start=carry";
   return text;
 }
 

@@ -28,6 +28,8 @@ struct AccumulatorSpec {
   int64_t chunk_size = 16;            // of products, or of trees; 0: one chain over the whole depth
   std::vector<int64_t> outer_chunks;  // of chains of sums, innermost first
   int64_t tree = 0;                   // products an adder tree sums; 0: no tree
+  int64_t lanes = 0;                  // chains side by side in an innermost chunk; 0: one
+  bool carries = false;               // the running sum into innermost trees and lanes
   bool underflow = true;
   Rounding rounding = Rounding::kTruncate;
   int random_bits = 0;          // of each draw, for kStochastic

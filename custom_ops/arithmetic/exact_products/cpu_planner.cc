@@ -212,8 +212,9 @@ class ExactStochasticPlanner : public ExactProductsPlanner {
 }  // namespace
 
 std::shared_ptr<const Planner> PlanExactProductsOnCpu(const AccumulatorSpec& spec, int64_t depth) {
-  const bool has_codes = spec.accumulator_format.has_infinity || spec.accumulator_format.has_subnormals;
-  if (!spec.exact_products || has_codes || spec.tree != 0) return nullptr;
+  const bool has_codes = spec.accumulator_format.has_infinity || spec.accumulator_format.has_subnormals ||
+                         spec.accumulator_format.has_dlfloat_codes;
+  if (!spec.exact_products || has_codes || spec.tree != 0 || spec.lanes != 0) return nullptr;
   if (spec.rounding == Rounding::kTruncate) return std::make_shared<const ExactTruncatePlanner>(spec, depth);
   if (spec.rounding == Rounding::kNearest) return std::make_shared<const ExactNearestPlanner>(spec, depth);
   if (spec.rounding == Rounding::kStochastic) return std::make_shared<const ExactStochasticPlanner>(spec, depth);

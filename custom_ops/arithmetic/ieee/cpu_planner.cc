@@ -13,7 +13,7 @@ constexpr FloatFormat kBfloat16{7, 8, 127, true, true};
 
 std::optional<IeeeChain> ChainOf(const AccumulatorSpec& spec) {
   const FloatFormat& sums = spec.accumulator_format;
-  if (spec.rounding != Rounding::kNearest || spec.tree != 0) return std::nullopt;
+  if (spec.rounding != Rounding::kNearest || spec.tree != 0 || spec.lanes != 0) return std::nullopt;
   if (sums == kFloat16 && !spec.exact_products && spec.product_format == kFloat16) return IeeeChain::kRoundedFloat16;
   if (!spec.exact_products) return std::nullopt;
   if (sums == kFloat32) return IeeeChain::kFusedFloat32;

@@ -38,7 +38,7 @@ struct DoublePanel {
   AlignedFloats packed;
   std::vector<double> values, max, norms;
 
-  void Load(const PanelSource& source, int64_t first, int width, int64_t run) {
+  void Load(const PanelSource& source, int64_t first, int width, const SumGroups& groups) {
     const int64_t depth = source.depth();
     const int count = static_cast<int>(std::min<int64_t>(source.vectors() - first, width));
     if (packed.size() != PanelFloats(width, depth)) packed = AlignedFloats(PanelFloats(width, depth));
@@ -49,8 +49,9 @@ struct DoublePanel {
     for (int64_t i = 0; i < width * depth; ++i) values[i] = packed.data()[i];
     for (int64_t k = 0; k < depth; ++k) max[k] = LargestFinite(packed.data() + k * width, width);
     norms.clear();
-    for (int64_t begin = 0; begin < depth; begin += run) {
-      norms.push_back(LargestNorm(values.data() + begin * width, std::min(run, depth - begin), width));
+    for (int64_t begin = 0, end = 0; begin < depth; begin = end) {
+      end = groups.RunEnd(begin, depth);
+      norms.push_back(LargestNorm(values.data() + begin * width, end - begin, width));
     }
   }
 
@@ -92,14 +93,16 @@ struct DoubleStarts {
 bool HoldsNothingLarger(const DoublePanel& rows, const DoublePanel& columns, const SumGroups& groups, int started_sum,
                         double largest_start, const Extremes& known) {
   constexpr double kRounding = 1 + 1e-9;  // of sums, norms and bounds, each far below
-  const auto depth = static_cast<int64_t>(rows.max.size()), run = groups.RunLength(depth);
+  const auto depth = static_cast<int64_t>(rows.max.size());
+  int64_t end = 0;
   double sums[kMaxSums]{}, largest[kMaxSums]{};
   sums[started_sum] = largest_start;
   const auto raise = [&](int n) { largest[n] = sums[n] <= largest[n] ? largest[n] : sums[n]; };  // also to NaN
   for (size_t i = 0; i < rows.norms.size(); ++i) {
     sums[0] += rows.norms[i] * columns.norms[i];
     raise(0);
-    groups.ForEachEnded(std::min<int64_t>((i + 1) * run, depth), depth, [&](int n) {
+    end = groups.RunEnd(end, depth);
+    groups.ForEachEnded(end, depth, [&](int n) {
       sums[n + 1] += sums[n];
       sums[n] = 0;
       raise(n + 1);
@@ -127,10 +130,9 @@ void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const P
   const bool moves_columns = moving.vectors() >= fixed.vectors();
   const PanelSource& columns = moves_columns ? moving : fixed;
   const PanelSource& rows = moves_columns ? fixed : moving;
-  const int64_t run = groups.RunLength(rows.depth());
   std::vector<DoublePanel> row_panels(CeilDiv(rows.vectors(), kRowPanel));
   RunTasks(parallel, static_cast<int64_t>(row_panels.size()),
-           [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel, run); });
+           [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel, groups); });
   Extremes known;
   const Counts counts = collector->Read();
   for (size_t level = 0; level < counts.levels.size(); ++level) known.levels[level] = counts.levels[level].max_abs;
@@ -145,7 +147,7 @@ void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const P
     for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
       const int64_t first = p * kColumnPanel;
       const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));
-      panel.Load(columns, first, kColumnPanel, run);
+      panel.Load(columns, first, kColumnPanel, groups);
       const FpScope scope(FpMode::kNearest);
       for (size_t i = 0; i < row_panels.size(); ++i) {
         ThrowIfStopped();

@@ -95,9 +95,8 @@ struct ExtremeSums {
     V outer[kMaxSums][kVectors], first_largest[kVectors];  // outer[0] is not used
     for (int n = 1; n <= args.groups.count; ++n) Start(args, n, row, column, outer[n]);
     std::copy_n(largest[0], kVectors, first_largest);
-    const int64_t run = args.groups.RunLength(args.depth);
-    for (int64_t begin = 0; begin < args.depth; begin += run) {
-      const int64_t end = std::min(begin + run, args.depth);
+    for (int64_t begin = 0, end = 0; begin < args.depth; begin = end) {
+      end = args.groups.RunEnd(begin, args.depth);
       V sums[kVectors];
       Start(args, 0, row, column, sums);
       for (int64_t k = begin; k < end; ++k) {

@@ -335,9 +335,8 @@ int64_t AddGradients(const Accumulator& accumulator, Estimator estimator, const 
   const Operand& fixed = products.front().fixed();
   const int64_t depth = fixed.source.depth(), width = products.front().fixed_width();
   const std::shared_ptr<const Planner> planner = accumulator.PlanOnCpu(depth);
-  if (planner->order().is_tree) {
-    throw std::invalid_argument("expected an accumulator whose products gradients may gate, got " + accumulator.text() +
-                                ", which sums them in trees");
+  if (!planner->can_gate()) {
+    throw std::invalid_argument("expected an accumulator whose products gradients may gate, got " + accumulator.text());
   }
   const Call call{*planner, estimator, depth};
   Parts parts(products.size() * (bounds.size() - 1));

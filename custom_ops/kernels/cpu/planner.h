@@ -52,7 +52,8 @@ class Planner {
   virtual int Variant(const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/, bool /*is_fused*/) const {
     return 0;
   }
-  // Which path follows a panel a second time.
+  // Whether gradients may gate products, so that panels are followed a second time, and which path does that.
+  virtual bool can_gate() const { return !order_.is_tree && order_.lanes == 0; }
   virtual CpuPath GatePath(const PanelPlan& plan) const { return plan.path; }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
 

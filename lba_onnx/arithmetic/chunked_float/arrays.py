@@ -72,6 +72,9 @@ def started(initial: Float64s, depth: int, spec: ChunkedFloatFields, places: Pla
     return quantized(initial, spec.accumulator_format, spec, places, stream, depth)
 
 
+_Item = tuple[int, int, Float64s]  # first k, one more than the last, and what they come to
+
+
 @dataclass(frozen=True)
 class _Sums:
     """The sums of dot products, whose products come in the order of k."""
@@ -93,18 +96,43 @@ class _Sums:
                 total = yield from _yielded(step)
             return total
         for begin, end in spans(start, stop, self.order.lengths[level - 1]):
-            is_tree = self.order.is_tree and level == 1
-            addend = yield from self.tree(begin, end) if is_tree else self.chain(level - 1, begin, end)
+            carries = self.spec.starts_from_carry and level == 1
+            if self.spec.has_own_groups and level == 1:
+                addend = yield from self.group(begin, end, total if carries else None)
+            else:
+                addend = yield from self.chain(level - 1, begin, end)
             step = self._step((start, begin, end), level + 1, None, addend, total)
-            total = yield from _yielded(step if self.order.has_groups else replace(step, after=addend))
+            joins = self.order.has_groups and not carries
+            total = yield from _yielded(step if joins else self._replaced(step))
         return total
 
-    def tree(self, start: int, stop: int) -> Generator[Step, None, Float64s]:
-        """Yield the additions of an adder tree over products; return its sum."""
+    def _replaced(self, step: Step) -> Step:
+        """Return a step whose addend is the sum itself."""
+        return replace(step, after=step.addend, overflows=_overflows(step.addend, self.spec.accumulator_format))
+
+    def group(self, start: int, stop: int, carry: Float64s | None) -> Generator[Step, None, Float64s]:
+        """Yield the additions of an adder tree, or of lanes, over products and a carry; return the sum."""
         read = enumerate(itertools.islice(self.products, stop - start), start)
         items = [(k, k + 1, self._product(product, k)) for k, product in read]
-        if len(items) == 1:
-            items.insert(0, (start, start, np.zeros(self.shape)))
+        if self.spec.lanes is not None:
+            items = yield from self.lanes(items, np.zeros(self.shape) if carry is None else carry)
+            return (yield from self.tree(items)) if len(items) > 1 else items[0][2]
+        if carry is not None or len(items) == 1:
+            items.insert(0, (start, start, np.zeros(self.shape) if carry is None else carry))
+        return (yield from self.tree(items))
+
+    def lanes(self, items: list[_Item], carry: Float64s) -> Generator[Step, None, list[_Item]]:
+        """Yield the additions of interleaved chains, lane by lane; return their sums."""
+        sums, lanes = [], self.spec.lanes or 1
+        for lane in range(min(lanes, len(items))):
+            total = carry if lane == 0 else np.zeros(self.shape)
+            for k, end, product in items[lane::lanes]:
+                total = yield from _yielded(self._step((items[lane][0], k, end), 1, None, product, total))
+            sums.append((items[lane][0], items[lane][1], total))
+        return sums
+
+    def tree(self, items: list[_Item]) -> Generator[Step, None, Float64s]:
+        """Yield the additions of an adder tree; return its sum."""
         while len(items) > 1:
             sums = []
             for (first, _, before), (middle, end, addend) in zip(items[::2], items[1::2], strict=False):
@@ -158,8 +186,7 @@ def _yielded(step: Step) -> Generator[Step, None, Float64s]:
 
 
 def _overflows(values: Float64s, held: FloatFormat | None) -> NDArray[np.bool_]:
-    """Return where values have saturated, or are infinite; exact products never do."""
+    """Return where values have overflowed; exact products never do."""
     if held is None:
         return np.zeros(np.shape(values), bool)
-    overflows: NDArray[np.bool_] = np.abs(values) == (np.inf if held.has_infinity else held.max_value)
-    return overflows
+    return held.overflows(values)

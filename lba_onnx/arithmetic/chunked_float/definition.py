@@ -14,7 +14,7 @@
                  the last of min_value
                  0 where that is below the smallest magnitude (without underflow: below 2^-126)
                  max_value, with the sign of v, where that is max_value or more
-                 infinity, in a format that has it, where that is more than max_value
+                 infinity, in a format that has it, where that is more than max_value; NaN with the codes of DLFloat
 
 Exact values are integers that count units of 2^-300 (the smallest product of two float32 numbers is 2^-298), and floats
 for what integers cannot be: NaN, infinities, and -0, which formats with infinity keep as IEEE 754 does.
@@ -38,6 +38,7 @@ _UNITS_LOG2 = 300
 _OPERAND_UNITS_LOG2 = 149  # float32 values are whole multiples of 2^-149
 
 _Exact = int | float
+_Item = tuple[int, _Exact]  # a sum, and the first k that it covers
 _NEGATIVE_ZERO = -0.0
 
 
@@ -62,8 +63,8 @@ def quantize_units(
     magnitude = abs(units)
     dropped_bits = max(magnitude.bit_length() - number_format.mantissa_bits - 1, last_bit, 0)
     magnitude = rounding.without_last_bits(magnitude, dropped_bits, draw, random_bits)
-    if magnitude > largest and number_format.has_infinity:
-        return math.copysign(math.inf, units)
+    if magnitude > largest and not math.isfinite(number_format.overflow_value):
+        return math.copysign(number_format.overflow_value, units)
     if magnitude >= largest:
         magnitude = largest
     elif magnitude < smallest:
@@ -91,14 +92,18 @@ def dot(
     """Return the dot product of two vectors of float32 values; `initial`, quantized, where they are empty."""
     sums = _Sums(spec, Places.one(*place))
     products = [product_units(a, b, spec, sums.draw(0, k)) for k, (a, b) in enumerate(zip(x, w, strict=True))]
-    items = list(enumerate(products))
-    if spec.tree is not None:
-        items = [sums.tree(items[start:stop]) for start, stop in spans(0, len(items), spec.tree)]
-    level = 1 if spec.tree is None else 2
-    for size in spec.chunk_sizes:
-        items = [
-            (items[start][0], sums.chain(level, 0, items[start:stop])) for start, stop in spans(0, len(items), size)
-        ]
+    items: list[_Item] = list(enumerate(products))
+    sizes, level = spec.chunk_sizes, 1
+    if spec.has_own_groups:
+        innermost, sizes = (spec.tree, sizes) if spec.tree else (spec.chunk_size or max(len(items), 1), sizes[1:])
+        groups = [items[begin:end] for begin, end in spans(0, len(items), innermost)]
+        level, add_up = 2, sums.carried if spec.starts_from_carry else sums.joined
+        if not sizes:
+            return _from_exact(add_up(sums.quantized(_to_exact(initial), level, len(products)), groups))
+        items = [(groups[a][0][0], add_up(0, groups[a:b])) for a, b in spans(0, len(groups), sizes[0])]
+        level, sizes = 3, sizes[1:]
+    for size in sizes:
+        items = [(items[a][0], sums.chain(level, 0, items[a:b])) for a, b in spans(0, len(items), size)]
         level += 1
     # Without any group, products are summed in one whose sum joins zero, as it is.
     return _from_exact(sums.chain(level, sums.quantized(_to_exact(initial), level, len(products)), items))
@@ -125,13 +130,33 @@ class _Sums:
         """Return a value in the accumulator format."""
         return _quantized(value, self.spec.accumulator_format, self.spec, self.draw(level, step))
 
-    def chain(self, level: int, start: _Exact, items: Sequence[tuple[int, _Exact]]) -> _Exact:
+    def chain(self, level: int, start: _Exact, items: Sequence[_Item]) -> _Exact:
         """Return the sum of items, one after the other."""
         for k, item in items:
             start = self.add(item, start, level, k)
         return start
 
-    def tree(self, items: Sequence[tuple[int, _Exact]]) -> tuple[int, _Exact]:
+    def joined(self, start: _Exact, groups: Sequence[Sequence[_Item]]) -> _Exact:
+        """Return the sum of trees, or of groups of lanes, one after the other."""
+        return self.chain(2, start, [self.group(items) for items in groups])
+
+    def carried(self, start: _Exact, groups: Sequence[Sequence[_Item]]) -> _Exact:
+        """Return the same where each group begins with the sum of those before."""
+        for items in groups:
+            start = self.group(items, start)[1]
+        return start
+
+    def group(self, items: Sequence[_Item], carry: _Exact | None = None) -> _Item:
+        """Return the sum of products by a tree or by lanes; with a carry, if given, as its first item or start."""
+        first = [] if carry is None else [(items[0][0], carry)]
+        if self.spec.lanes is None:
+            return self.tree([*first, *items])
+        starts = [0 if carry is None else carry, *(0 for _ in range(1, self.spec.lanes))]
+        lanes = [items[lane :: self.spec.lanes] for lane in range(min(self.spec.lanes, len(items)))]
+        sums = [(lane[0][0], self.chain(1, start, lane)) for lane, start in zip(lanes, starts, strict=False)]
+        return sums[0] if len(sums) == 1 else self.tree(sums)
+
+    def tree(self, items: Sequence[_Item]) -> _Item:
         """Return the sum of products by an adder tree."""
         if len(items) == 1:
             (k, product) = items[0]
@@ -212,6 +237,8 @@ def _special(value: float, number_format: FloatFormat) -> _Exact:
     """Return what a format makes of NaN, an infinity or -0."""
     if math.isnan(value) or number_format.has_infinity:
         return value
+    if value != 0 and number_format.has_dlfloat_codes:
+        return math.nan
     return 0 if value == 0 else int(math.copysign(_to_units(number_format.max_value), value))
 
 

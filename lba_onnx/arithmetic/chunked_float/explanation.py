@@ -23,7 +23,7 @@ def explained(spec: ChunkedFloatFields) -> tuple[tuple[str, str], ...]:
         ("products", products),
         ("sums", _format_words(spec.accumulator_format, spec)),
         ("rounding", _rounding_words(spec)),
-        ("overflow", "becomes infinite" if spec.has_infinity else "saturates at the largest value"),
+        ("overflow", _overflow_words(spec)),
         ("underflow", _underflow_words(spec)),
         ("order", _order_words(spec)),
         ("adding 1", _ones_words(spec)),
@@ -45,6 +45,12 @@ def _rounding_words(spec: ChunkedFloatFields) -> str:
     return _ROUNDINGS[spec.rounding]
 
 
+def _overflow_words(spec: ChunkedFloatFields) -> str:
+    if spec.has_dlfloat_codes:
+        return "becomes the one code of NaN and infinity, which reads as NaN"
+    return "becomes infinite" if spec.has_infinity else "saturates at the largest value"
+
+
 def _underflow_words(spec: ChunkedFloatFields) -> str:
     if spec.has_subnormals:
         return f"gradual: below {spec.accumulator_format.min_value:.6g} sums are subnormal and have fewer bits"
@@ -59,8 +65,14 @@ def _order_words(spec: ChunkedFloatFields) -> str:
         words = [f"an adder tree over each {spec.tree} products in the order of k, neighbours first"]
     elif sizes:
         words = [f"chunks of {sizes.pop(0)} products in the order of k"]
-    else:
+    elif spec.lanes is None:
         return "one chain over the whole depth, in the order of k"
+    else:
+        words = ["the whole depth in the order of k"]
+    if spec.lanes is not None:
+        words[0] += f", each in {spec.lanes} interleaved lanes whose sums are added as neighbours"
+    if spec.starts_from_carry:
+        words[0] += "; the running sum enters each first"
     words += [f"chains of {size} such sums" for size in sizes]
     last = "the sum of each chunk" if words[0].startswith("chunks") and not sizes else "each such sum"
     return f"{'; '.join(words)}; {last} then joins the total"

@@ -42,9 +42,11 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
             raise ValueError(f"expected chunk=root2 to chunk=root{MOST_LEVELS}, got chunk=root{self.root}")
         if self.root and self.tree is not None:
             raise ValueError(f"expected no tree beside chunk=root{self.root}, got tree={self.tree}")
-        if self.has_infinity or self.has_subnormals:
+        if self.root and self.lanes:
+            raise ValueError(f"expected no lanes beside chunk=root{self.root}, got lanes={self.lanes}")
+        if self.has_codes:
             raise ValueError(
-                f"{self}: expected formats whose exponent bias is free; those with the codes of IEEE 754 have theirs"
+                f"{self}: expected formats whose exponent bias is free; those with other codes have theirs"
             )
 
     @classmethod
@@ -58,7 +60,7 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         except ValueError as error:
             if roots:
                 raise text.error(str(error), roots[0].part) from None
-            raise text.error(str(error), text.head) if rules.has_infinity or rules.has_subnormals else error from None
+            raise text.error(str(error), text.head) if rules.has_codes else error from None
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
@@ -139,7 +141,13 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def wide(self) -> str:
         """Return M22E7b63 with the family's order; its range is wide enough to let what is smaller underflow."""
-        order = SumRules(chunk_size=self.chunk_size, outer_chunks=self.outer_chunks, tree=self.tree)
+        order = SumRules(
+            chunk_size=self.chunk_size,
+            outer_chunks=self.outer_chunks,
+            tree=self.tree,
+            lanes=self.lanes,
+            starts_from_carry=self.starts_from_carry,
+        )
         return f"{WIDE_FORMAT}/{WIDE_FORMAT}{write_options(order)}"
 
     def widened(self, range_bits: int = 0, precision_bits: int = 0) -> "ChunkedFloatFamily | None":

@@ -40,4 +40,9 @@ class ChunkedFloatFields(SumRules):
     def _as_format(self, name: str, value: FloatFormat | None) -> FloatFormat:
         if not isinstance(value, FloatFormat):
             raise TypeError(f"expected {name} to be a FloatFormat, got {type(value).__name__}")
-        return replace(value, has_infinity=self.has_infinity, has_subnormals=self.has_subnormals)
+        return replace(
+            value,
+            has_infinity=self.has_infinity,
+            has_subnormals=self.has_subnormals,
+            has_dlfloat_codes=self.has_dlfloat_codes,
+        )

@@ -34,10 +34,16 @@ def _sums(spec: ChunkedFloatFields, depth: int) -> tuple[list[int], list[int]]:
     """Return, for each level of sums, products of one, and how many sums one in the other the first is part of."""
     order = spec.order(depth)
     lengths = [min(length, depth) for length in order.lengths]
-    roundings = [max((lengths[0] - 1).bit_length(), 1) if order.is_tree else lengths[0]]
+    items = lengths[0] + spec.starts_from_carry
+    roundings = [max((items - 1).bit_length(), 1) if order.is_tree else lengths[0]]
+    of_a_join = roundings[0] + 1 if spec.starts_from_carry else 1  # a sum that is carried goes through the next group
     for length, inner in zip((*lengths[1:], depth), lengths, strict=True):
-        roundings.append(roundings[-1] + -(-length // max(inner, 1)))
-    return [*lengths, depth], roundings
+        roundings.append(roundings[-1] + -(-length // max(inner, 1)) * of_a_join)
+        of_a_join = 1
+    products = [*lengths, depth]
+    if spec.starts_from_carry:
+        products[0], roundings[0] = products[1], roundings[1]
+    return products, roundings
 
 
 def _growth(spec: ChunkedFloatFields, held: FloatFormat | None) -> float:
@@ -57,4 +63,5 @@ def _finest(spec: ChunkedFloatFields) -> float:
 
 def _held(spec: ChunkedFloatFields, level: str, magnitude: float, limit: float) -> Bound:
     fits = magnitude < limit
-    return Bound(level, magnitude if fits else math.inf if spec.has_infinity else limit, fits)
+    is_unbounded = spec.has_infinity or spec.has_dlfloat_codes
+    return Bound(level, magnitude if fits else math.inf if is_unbounded else limit, fits)

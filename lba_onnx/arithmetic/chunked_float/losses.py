@@ -59,7 +59,7 @@ def without(spec: _Spec, cause: str, depth: int) -> _Spec | None:
     place, _, kind = cause.rpartition("_")
     if kind == "underflow" and not spec.underflow:
         return None
-    widen, product = _WIDER[kind], spec.product_format
+    widen, product = WIDER[kind], spec.product_format
     changed = replace(
         spec,
         product_format=product if product is None or place == "accumulator" else widen(product),
@@ -76,7 +76,7 @@ def limit_note(spec: ChunkedFloatFields, cause: str) -> str:
     present = spec.product_format if place == "product" else spec.accumulator_format
     if present is None:
         return ""
-    wider = _WIDER[kind](present)
+    wider = WIDER[kind](present)
     if wider == present:
         return f"{cause} cannot be switched off: no format that reaches further than {present} is legal"
     if wider.max_value > present.max_value and wider.min_value < present.min_value:
@@ -120,9 +120,10 @@ def _with_all_mantissa_bits(present: FloatFormat) -> FloatFormat:
     return replace(present, mantissa_bits=max(MAX_MANTISSA_BITS, present.mantissa_bits))
 
 
-_WIDER: dict[str, Callable[[FloatFormat], FloatFormat]] = {
+WIDER: dict[str, Callable[[FloatFormat], FloatFormat]] = {
     "overflow": _with_larger_max,
     "underflow": _with_smaller_min,
     "truncation": _with_all_mantissa_bits,
     "rounding": _with_all_mantissa_bits,
 }
+"""What a format becomes where it does not lose by a cause."""

@@ -5,8 +5,10 @@
 
 Sources: IEEE 754 for the FMA chains; Wang et al. (NeurIPS 2018) and Sun et al. (HFP8, NeurIPS 2019) for sums with 6
 exponent and 9 mantissa bits, rounded to nearest, in chunks of 64; Ben Ali, Filip and Sentieys (DATE 2024) for FP12-SR,
-whose sums with 6 exponent and 5 mantissa bits are rounded stochastically. Where a paper leaves something open, here
-formats have the bias of IEEE 754 and saturate, and what is below their smallest value becomes 0.
+whose sums with 6 exponent and 5 mantissa bits are rounded stochastically; Agrawal et al. (DLFloat, ARITH 2019) for
+DLFloat16, whose magnitudes that round to 2^33 - 2^23 or more are NaN, and those below 2^-31 + 2^-40 zero. Where a paper
+leaves something open, here formats have the bias of IEEE 754 and saturate, and what is below their smallest value
+becomes 0.
 """
 
 import re
@@ -22,6 +24,7 @@ NAMED = {
     "fp16-mul-add": f"M10E5b15/M10E5b15,{_IEEE}",
     "wang2018": "M9E6b31,chunk=64,round=nearest,product=exact",
     "hfp8": "M9E6b31,chunk=64,round=nearest,product=exact",
+    "dlfloat16": "M9E6b31,chunk=none,round=nearest-away,product=exact,codes=dlfloat",
     "fp12-sr": "M5E6b31,chunk=none,round=stochastic8,product=exact",
 }
 """Names to texts; `fp12-sr<r>` draws r random bits."""

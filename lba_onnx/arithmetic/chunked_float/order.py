@@ -5,6 +5,8 @@ chunk=9x8       chains of 9 products, the sums of these in chains of 8, those in
 chunk=none      one chain over the whole depth
 tree=16         the sums of 16 products by an adder tree, in a last chain
 tree=16,chunk=8 the same, in chains of 8, those in a last chain
+chunk=16,lanes=2    of each 16 products two chains, of the even and of the odd ones; both sums are added, as in a tree
+tree=16,start=carry the running sum of the chain that adds up the trees is the first item of the next tree
 """
 
 import math
@@ -22,6 +24,9 @@ MOST_LEVELS = 8
 
 MOST_IN_A_TREE = 1024
 """Products that an adder tree sums at most."""
+
+MOST_LANES = 64
+"""Chains side by side in a group."""
 
 _MAX_SIZE = 2**63 - 1  # the native library counts in int64
 
@@ -42,13 +47,13 @@ class SumOrder:
     has_groups: bool
 
     @classmethod
-    def of(cls, depth: int, chunk_sizes: tuple[int, ...], tree: int | None) -> "SumOrder":
+    def of(cls, depth: int, chunk_sizes: tuple[int, ...], tree: int | None, lanes: int | None = None) -> "SumOrder":
         """Return the order of sums of so many products."""
         sizes = (tree, *chunk_sizes) if tree else chunk_sizes or (max(depth, 1),)
         return cls(
             tuple(math.prod(sizes[: level + 1]) for level in range(len(sizes))),
             tree is not None,
-            bool(tree or chunk_sizes),
+            bool(tree or chunk_sizes or lanes),
         )
 
     def additions(self, depth: int) -> npt.NDArray[np.int64]:

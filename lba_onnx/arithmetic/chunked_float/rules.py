@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, SumOrder, check_size, check_sizes
+from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, MOST_LANES, SumOrder, check_size, check_sizes
 from lba_onnx.arithmetic.rounding import Rounding
 from lba_onnx.integers import as_integer
 
@@ -21,6 +21,10 @@ class SumRules:
             None for one chain over the whole depth.
         outer_chunks: How many sums of the level below each further chain sums, innermost first.
         tree: Consecutive products that an adder tree sums: neighbours first, an odd one passes up; None for no tree.
+        lanes: Chains side by side that sum an innermost chunk, product j in lane j mod lanes; their sums are then added
+            by a tree. None for one chain.
+        starts_from_carry: Whether an innermost tree has the running sum of the chain above it as its first item, and
+            lane 0 begins with it, so that what the group gives is that chain's next sum.
         underflow: Whether magnitudes below a format's `min_value` become zero.
         rounding: How products and sums get to their formats; its name will do.
         random_bits: For stochastic rounding, bits of each draw, 1 to 16; else 0.
@@ -28,6 +32,7 @@ class SumRules:
         exact_products: Whether products are added as they are, so that each step rounds once.
         has_infinity: Whether what exceeds a format becomes infinite; see `FloatFormat`. Zeros then keep their sign.
         has_subnormals: Whether formats have subnormals; see `FloatFormat`.
+        has_dlfloat_codes: Whether formats have the codes of DLFloat; see `FloatFormat`.
 
     Raises:
         TypeError: A field has the wrong type.
@@ -37,6 +42,8 @@ class SumRules:
     chunk_size: int | None = DEFAULT_CHUNK_SIZE
     outer_chunks: tuple[int, ...] = ()
     tree: int | None = None
+    lanes: int | None = None
+    starts_from_carry: bool = False
     underflow: bool = True
     rounding: Rounding = Rounding.TRUNCATE
     random_bits: int = 0
@@ -44,6 +51,7 @@ class SumRules:
     exact_products: bool = False
     has_infinity: bool = False
     has_subnormals: bool = False
+    has_dlfloat_codes: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields and store them as plain values."""
@@ -53,15 +61,35 @@ class SumRules:
         outer = tuple(check_size("outer chunk", size) for size in self.outer_chunks)
         object.__setattr__(self, "outer_chunks", outer)
         check_sizes(self.chunk_size, outer, self.tree)
-        for name in ("underflow", "exact_products", "has_infinity", "has_subnormals"):
+        for name in (
+            "underflow",
+            "starts_from_carry",
+            "exact_products",
+            "has_infinity",
+            "has_subnormals",
+            "has_dlfloat_codes",
+        ):
             value = getattr(self, name)
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"expected {name} to be a bool, got {type(value).__name__} {value!r}")
             object.__setattr__(self, name, bool(value))
         if self.has_subnormals and not self.underflow:
             raise ValueError("expected underflow on where subnormals are kept, got off")
+        if self.has_dlfloat_codes and (self.has_infinity or self.has_subnormals or not self.underflow):
+            raise ValueError("expected range=saturate, subnormals=none and underflow=on beside codes=dlfloat")
         object.__setattr__(self, "rounding", Rounding(self.rounding))
         self._check_randomness()
+        self._check_lanes()
+
+    def _check_lanes(self) -> None:
+        if self.lanes is not None:
+            object.__setattr__(self, "lanes", as_integer("lanes", self.lanes))
+            if not 2 <= self.lanes <= MOST_LANES:
+                raise ValueError(f"expected 2 to {MOST_LANES} lanes, got {self.lanes}")
+            if self.tree is not None or self.rounding is Rounding.STOCHASTIC:
+                raise ValueError("expected lanes without tree= and without stochastic rounding")
+        if self.starts_from_carry and self.tree is None and self.lanes is None:
+            raise ValueError("expected tree= or lanes= beside start=carry: chains that carry on are chunk=none")
 
     def _check_randomness(self) -> None:
         is_stochastic = self.rounding is Rounding.STOCHASTIC
@@ -79,6 +107,16 @@ class SumRules:
         return {field.name: getattr(self, field.name) for field in fields(SumRules)}
 
     @property
+    def has_codes(self) -> bool:
+        """Whether codes of the formats have another meaning than that of a number like all others."""
+        return self.has_infinity or self.has_subnormals or self.has_dlfloat_codes
+
+    @property
+    def has_own_groups(self) -> bool:
+        """Whether innermost groups are summed otherwise than by one chain."""
+        return self.tree is not None or self.lanes is not None
+
+    @property
     def chunk_sizes(self) -> tuple[int, ...]:
         """The sizes of all chains but the last, innermost first."""
         return () if self.chunk_size is None else (self.chunk_size, *self.outer_chunks)
@@ -90,7 +128,7 @@ class SumRules:
 
     def order(self, depth: int) -> SumOrder:
         """Return the order of sums of so many products."""
-        return SumOrder.of(depth, self.chunk_sizes, self.tree)
+        return SumOrder.of(depth, self.chunk_sizes, self.tree, self.lanes)
 
     def described(self) -> dict[str, Any]:
         """Return the rules as JSON values; `chunk_size` is null for the whole depth, further sizes are told if any."""
@@ -99,8 +137,10 @@ class SumRules:
             told["outer_chunks"] = list(self.outer_chunks)
         if self.tree is not None:
             told["tree"] = self.tree
+        if self.lanes is not None:
+            told["lanes"] = self.lanes
         told |= {"underflow": self.underflow, "rounding": self.rounding.value}
         if self.rounding is Rounding.STOCHASTIC:
             told |= {"random_bits": self.random_bits, "seed": self.seed}
-        further = ("exact_products", "has_infinity", "has_subnormals")
+        further = ("starts_from_carry", "exact_products", "has_infinity", "has_subnormals", "has_dlfloat_codes")
         return told | {name: True for name in further if getattr(self, name)}

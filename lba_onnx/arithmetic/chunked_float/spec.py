@@ -39,6 +39,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         "M7E4b12/M7E4b10",
         "M7E4b12/M7E4b10,chunk=9x8",
         "M7E4b12/M7E4b10,tree=16",
+        "M7E4b12/M7E4b10,chunk=32,lanes=2",
         "M7E4b10,product=exact",
         "M7E4b12/M7E4b10,round=stochastic8",
         *NAMED,
@@ -49,8 +50,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     @property
     def watched(self) -> frozenset[str]:
-        """Overflow and difference; of sums of adder trees, or with random bits, neither is followed."""
-        is_followed = self.tree is None and self.rounding is not Rounding.STOCHASTIC
+        """Overflow and difference; of adder trees, of lanes, or with random bits, neither is followed."""
+        is_followed = not self.has_own_groups and self.rounding is not Rounding.STOCHASTIC
         return frozenset(("overflow", "difference")) if is_followed else frozenset()
 
     @classmethod
@@ -182,7 +183,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
     def additions(self, depth: int) -> NDArray[np.int64]:
         """Return how many additions of each level of chains the sum that holds a product still goes through."""
-        return self.order(depth).additions(depth)
+        additions = self.order(depth).additions(depth)
+        return additions[1:] if self.lanes else additions
 
     def wide(self) -> "AccumulatorSpec":
         """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same order and underflow."""
@@ -192,6 +194,8 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
             chunk_size=self.chunk_size,
             outer_chunks=self.outer_chunks,
             tree=self.tree,
+            lanes=self.lanes,
+            starts_from_carry=self.starts_from_carry,
             underflow=self.underflow,
         )
 
@@ -215,16 +219,22 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         digest = hashlib.sha256(f"{self.seed}/{key}".encode()).digest()
         return replace(self, seed=int.from_bytes(digest[:8], "little"))
 
+    def in_slice(self, index: int) -> "AccumulatorSpec":
+        """Return the spec with a seed so much larger; itself where nothing is drawn."""
+        if self.rounding is not Rounding.STOCHASTIC:
+            return self
+        return replace(self, seed=(self.seed + index) % 2**64)
+
     def relaxed(self, is_relaxed: bool = True) -> "AccumulatorSpec":
         """Return the spec with underflow off; with `is_relaxed` False, on."""
-        if self.has_subnormals:
-            raise ValueError(f"{self}: expected formats without subnormals, whose underflow can be switched")
+        if self.has_subnormals or self.has_dlfloat_codes:
+            raise ValueError(f"{self}: expected formats whose underflow can be switched, got other codes")
         return replace(self, underflow=not is_relaxed)
 
     @property
     def family_text(self) -> str | None:
-        """The text of all specs with other biases; None where formats differ in their bits, or are of IEEE 754."""
-        if self.has_infinity or self.has_subnormals:
+        """The text of all specs with other biases; None where formats differ in their bits, or have other codes."""
+        if self.has_codes:
             return None
         accumulator = FormatFamily.of(self.accumulator_format)
         if self.product_format is not None and FormatFamily.of(self.product_format) != accumulator:

@@ -17,14 +17,17 @@ _SEED = re.compile(r"\d{1,20}", re.ASCII)
 _SIZES = {
     "chunk": re.compile(r"\d{1,19}(x\d{1,19})*", re.ASCII),
     "tree": re.compile(r"\d{1,19}", re.ASCII),
+    "lanes": re.compile(r"\d{1,19}", re.ASCII),
 }
 _SWITCHES = {
     "product": ("exact_products", "exact"),
     "range": ("has_infinity", "infinity"),
     "subnormals": ("has_subnormals", "keep"),
+    "codes": ("has_dlfloat_codes", "dlfloat"),
+    "start": ("starts_from_carry", "carry"),
 }
 """Options with one value that is not the default: the fields that they set."""
-_OTHERWISE = {"product": "rounded", "range": "saturate", "subnormals": "none"}
+_OTHERWISE = {"product": "rounded", "range": "saturate", "subnormals": "none", "codes": "plain", "start": "zero"}
 _CHOICES: dict[str, dict[str, tuple[str, Any]]] = {
     "underflow": {"on": ("underflow", True), "off": ("underflow", False)},
     "round": {r.value: ("rounding", r) for r in Rounding if r is not Rounding.STOCHASTIC},
@@ -32,13 +35,13 @@ _CHOICES: dict[str, dict[str, tuple[str, Any]]] = {
 }
 _STOCHASTIC = re.compile(r"stochastic(\d{1,4})", re.ASCII)
 _VALID = (
-    *("chunk=16", "chunk=16x8", "chunk=none", "tree=16", "round=stochastic8", "seed=1"),
+    *("chunk=16", "chunk=16x8", "chunk=none", "tree=16", "lanes=2", "round=stochastic8", "seed=1"),
     *(f"{key}={value}" for key, values in _CHOICES.items() for value in values),
 )
 _EXPECTED = (
     "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, round=truncate, "
     "round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, product=exact, "
-    "range=infinity or subnormals=keep"
+    "range=infinity, subnormals=keep, codes=dlfloat, lanes=<count> or start=carry"
 )
 
 
@@ -101,6 +104,8 @@ def options_of(rules: SumRules) -> dict[str, str]:
     options = {"chunk": "x".join(map(str, rules.chunk_sizes)) or "none"}
     if rules.tree is not None:
         options["tree"] = str(rules.tree)
+    if rules.lanes is not None:
+        options["lanes"] = str(rules.lanes)
     options["underflow"] = "on" if rules.underflow else "off"
     options["round"] = f"{rules.rounding.value}{rules.random_bits or ''}"
     if rules.seed:
@@ -120,7 +125,7 @@ def _read_format(part: Part, text: SpecText, rules: SumRules) -> FloatFormat:
         problem = f"expected an exponent bias, as in '{part.text}b10', got none (calibration chooses one)"
         raise text.error(problem, part)
     try:
-        return FloatFormat.parse(part.text, rules.has_infinity, rules.has_subnormals)
+        return FloatFormat.parse(part.text, rules.has_infinity, rules.has_subnormals, rules.has_dlfloat_codes)
     except ValueError as error:
         legal = nearest_format(part.text)
         hint = f" (the nearest is {str(legal)!r})" if legal else ""
@@ -154,4 +159,4 @@ def _read_sizes(option: Option, text: SpecText) -> dict[str, Any]:
         first, *further = (check_size(name, int(size)) for size in option.value.split("x"))
     except ValueError as error:
         raise text.error(str(error), option.part) from None
-    return {"tree": first} if option.key == "tree" else {"chunk_size": first, "outer_chunks": tuple(further)}
+    return {option.key: first} if option.key != "chunk" else {"chunk_size": first, "outer_chunks": tuple(further)}

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "arithmetic/kulisch/bins.h"
+#include "arithmetic/kulisch/cpu_kernels.h"
+#include "arithmetic/kulisch/definition.h"
+#include "arithmetic/kulisch/spec.h"
+#include "kernels/cpu/planner.h"
+
+namespace lba {
+namespace {
+
+// The exact sum is one group of the whole depth; the result is the total, which it alone joins.
+class KulischChains {
+ public:
+  struct Chain {
+    double exact_sums[kMaxSums]{};
+    WideSum sum;
+  };
+
+  explicit KulischChains(const ResultFormat& result)
+      : constants_(result.constants()),
+        smallest_normal_(result.format.has_subnormals ? result.format.min_value() : 0) {}
+
+  void Start(int, float, int64_t, Chain*) const {}  // never called: sums start from zero alone
+
+  void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
+    chain->exact_sums[0] += static_cast<double>(x) * static_cast<double>(w);
+    chain->sum.AddProduct(x, w);
+    ++events->levels[0].values;
+    ++events->levels[1].values;
+  }
+
+  void EndGroup(int, Chain* chain, ChainEvents* events) const {
+    const double exact = chain->sum.ToOdd(), total = RoundedResult(exact, constants_);
+    LevelEvents& counts = events->levels[2];
+    ++counts.values;
+    counts.events[0] += constants_.accumulator.IsLargest(total);
+    counts.events[1] += exact != 0 && total == 0;
+    if (smallest_normal_ != 0) counts.events[2] += total != 0 && std::fabs(total) < smallest_normal_;
+    chain->exact_sums[1] = chain->exact_sums[0];
+    chain->exact_sums[0] = 0;
+    chain->sum = WideSum();
+  }
+
+ private:
+  const RuledConstants constants_;
+  const double smallest_normal_;  // 0 where there are no subnormals
+};
+
+SumOrder OneChain(int64_t depth) {
+  SumOrder order;
+  order.lengths[0] = std::max<int64_t>(depth, 1);
+  order.is_one_chain = true;
+  return order;
+}
+
+class KulischPlanner : public Planner {
+ public:
+  KulischPlanner(const ResultFormat& result, int64_t depth)
+      : Planner(OneChain(depth)), result_(result), constants_(result.constants()), depth_(depth) {}
+
+  PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
+    return {FitsBins(moving, fixed) ? path() : CpuPath::kExact, false};
+  }
+  bool can_gate() const override { return false; }
+
+  const TileKernels& KernelsOf(CpuPath path) const override {
+#if defined(__x86_64__)
+    if (path == CpuPath::kAvx512) return KulischAvx512Kernels();
+    if (path == CpuPath::kAvx2) return KulischAvx2Kernels();
+#endif
+    return path == CpuPath::kPortable ? KulischPortableKernels() : KulischExactKernels();
+  }
+  const void* constants(CpuPath) const override { return &constants_; }
+  std::unique_ptr<ChainFollower> FollowChains() const override {
+    return std::make_unique<ChainFollowerOf<KulischChains>>(KulischChains(result_), groups(), started_sum());
+  }
+
+ private:
+  bool FitsBins(const ValueRange& moving, const ValueRange& fixed) const {
+    if (!moving.is_finite() || !fixed.is_finite()) return false;
+    if (moving.is_zero() || fixed.is_zero()) return true;
+    const int top = moving.max_exponent() + fixed.max_exponent() + 2;
+    return top - LastBit(moving) - LastBit(fixed) <= kMostBins * BinBits(depth_);
+  }
+
+  // All values are multiples of 2^this.
+  static int LastBit(const ValueRange& range) {
+    const int exponent = range.has_subnormal() ? -126 : range.min_exponent();
+    return exponent - (range.significant_bits() - 1);
+  }
+
+  const ResultFormat result_;
+  const RuledConstants constants_;
+  const int64_t depth_;
+};
+
+class CpuKulisch : public Accumulator {
+ public:
+  explicit CpuKulisch(const ResultFormat& result)
+      : Accumulator(KulischText(result), KulischLevels(result)), result_(result) {}
+
+  std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
+    return std::make_shared<const KulischPlanner>(result_, depth);
+  }
+
+ private:
+  const ResultFormat result_;
+};
+
+}  // namespace
+
+SharedAccumulator MakeKulisch(const ResultFormat& result) { return std::make_shared<const CpuKulisch>(result); }
+
+}  // namespace lba

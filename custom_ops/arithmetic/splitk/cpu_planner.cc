@@ -1,0 +1,133 @@
+#include "arithmetic/splitk/cpu_planner.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lba {
+namespace {
+
+constexpr int64_t kDirectPositions = 256;  // computed together, so that their totals stay in the cache
+
+// The norms of a panel are those of its chunks, which are bounds of a slice's as long as none spans two.
+SumOrder PanelOrder(const SplitKSpec& spec, int64_t depth) {
+  const int64_t size = spec.SliceSize(depth), chunk = spec.inner->PlanOnCpu(size)->chunk();
+  SumOrder order;
+  order.lengths[0] = chunk < size && size % chunk == 0 ? chunk : size;
+  return order;
+}
+
+class CpuSplitK : public SplitK {
+ public:
+  using SplitK::SplitK;
+
+  std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
+    return std::make_shared<const SplitPlanner>(spec(), depth);
+  }
+};
+
+}  // namespace
+
+Slices::Slices(const SplitKSpec& spec, int64_t all)
+    : depth(all), size(spec.SliceSize(all)), total(spec.total), constants(spec.total.constants()) {
+  const int64_t count = std::max<int64_t>((all + size - 1) / size, 1);
+  for (int64_t slice = 0; slice < count; ++slice) {
+    const SharedAccumulator other = spec.inner->InSlice(slice);
+    const bool is_short = slice > 0 && slice + 1 == count && all % size != 0;
+    if (slice > 0 && other == nullptr && !is_short) {
+      planners.push_back(planners.front());
+      continue;
+    }
+    const Accumulator& accumulator = other == nullptr ? *spec.inner : *other;
+    planners.push_back(accumulator.PlanOnCpu(is_short ? all % size : size));
+  }
+}
+
+void Slices::Combine(const float* parts, int64_t count, float* totals) const {
+  if (total.is_float32()) {
+    for (int64_t i = 0; i < count; ++i) totals[i] += parts[i];
+    return;
+  }
+  const RuledOutput output(constants, {});
+  for (int64_t i = 0; i < count; ++i) totals[i] = static_cast<float>(output.Join(totals[i], parts[i], 1, 0));
+}
+
+SplitPlanner::SplitPlanner(const SplitKSpec& spec, int64_t depth)
+    : Planner(PanelOrder(spec, depth)), slices_(spec, depth) {
+  for (int path = 0; path < kCpuPaths; ++path) {
+    AddKernels(static_cast<CpuPath>(path), std::make_integer_sequence<int, kMostVariants>());
+  }
+}
+
+template <int... kVariants>
+void SplitPlanner::AddKernels(CpuPath path, std::integer_sequence<int, kVariants...>) {
+  const int index = static_cast<int>(path);
+  const CpuPath own = first().KernelsOf(path).path;  // where there are none, the definition's
+  sliced_[index] = {&slices_, own};
+  kernels_[index] = {own, FpMode::kNearest, {RunTile<kVariants>...}, {RunDirect<kVariants>...}, {}};
+}
+
+SumGroups SplitPlanner::groups() const {
+  SumGroups groups = first().groups();
+  groups.sizes[groups.count++] = groups.restart = slices_.size;
+  return groups;
+}
+
+std::unique_ptr<ChainFollower> SplitPlanner::FollowChains() const { return FollowSlices(slices_, groups().levels()); }
+
+template <int kVariant>
+void SplitPlanner::RunTile(const TileArgs& args) {
+  const auto& [slices, path] = *static_cast<const Sliced*>(args.constants);
+  alignas(64) float part[kRowPanel * kColumnPanel];
+  for (int r = 0; r < args.row_count; ++r) std::fill_n(args.out + r * kColumnPanel, args.column_count, 0.0f);
+  int64_t begin = 0;
+  for (size_t slice = 0; slice < slices->planners.size(); begin = slices->end(slice++)) {
+    const Planner& planner = *slices->planners[slice];
+    const TileKernels& kernels = planner.KernelsOf(path);
+    TileArgs inner = args;
+    inner.constants = planner.constants(path);
+    inner.rows += begin * kRowPanel;
+    inner.columns += begin * kColumnPanel;
+    inner.depth = slices->end(slice) - begin;
+    inner.order = &planner.order();
+    inner.out = part;
+    {
+      const FpScope scope(kernels.mode);
+      kernels.tile[kVariant](inner);
+    }
+    for (int r = 0; r < args.row_count; ++r) {
+      slices->Combine(part + r * kColumnPanel, args.column_count, args.out + r * kColumnPanel);
+    }
+  }
+}
+
+template <int kVariant>
+void SplitPlanner::RunDirect(const DirectArgs& args) {
+  const auto& [slices, path] = *static_cast<const Sliced*>(args.constants);
+  alignas(64) float part[kDirectPositions];
+  std::fill_n(args.out, args.count, 0.0f);
+  for (int64_t q = 0; q < args.count; q += kDirectPositions) {
+    int64_t begin = 0;
+    for (size_t slice = 0; slice < slices->planners.size(); begin = slices->end(slice++)) {
+      const Planner& planner = *slices->planners[slice];
+      const TileKernels& kernels = planner.KernelsOf(path);
+      DirectArgs inner = args;
+      inner.constants = planner.constants(path);
+      inner.weights += begin;
+      inner.plane += q;
+      inner.offsets += begin;
+      inner.depth = slices->end(slice) - begin;
+      inner.order = &planner.order();
+      inner.count = std::min(args.count - q, kDirectPositions);
+      inner.out = part;
+      {
+        const FpScope scope(kernels.mode);
+        kernels.direct[kVariant](inner);
+      }
+      slices->Combine(part, inner.count, args.out + q);
+    }
+  }
+}
+
+SharedAccumulator MakeSplitK(const SplitKSpec& spec) { return std::make_shared<const CpuSplitK>(spec); }
+
+}  // namespace lba

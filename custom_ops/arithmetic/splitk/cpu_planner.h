@@ -1,0 +1,75 @@
+// Plans of sums by slices: those of the accumulator of a slice, whose kernels run slice after slice of a tile.
+#ifndef LBA_ARITHMETIC_SPLITK_CPU_PLANNER_H_
+#define LBA_ARITHMETIC_SPLITK_CPU_PLANNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "arithmetic/chunked_float/ruled_definition.h"
+#include "arithmetic/splitk/spec.h"
+#include "kernels/cpu/planner.h"
+
+namespace lba {
+
+// The slices of one depth.
+struct Slices {
+  int64_t depth, size;                                   // of a slice; the last may have fewer
+  std::vector<std::shared_ptr<const Planner>> planners;  // of each; the same one where slices are alike
+  ResultFormat total;
+  RuledConstants constants;  // of the total
+
+  Slices(const SplitKSpec& spec, int64_t all);
+  int64_t end(size_t slice) const { return std::min((static_cast<int64_t>(slice) + 1) * size, depth); }
+  // Adds one value more to totals. In the default environment.
+  void Combine(const float* parts, int64_t count, float* totals) const;
+};
+
+class SplitPlanner : public Planner {
+ public:
+  SplitPlanner(const SplitKSpec& spec, int64_t depth);
+
+  SumGroups groups() const override;
+  int FixedScaleLog2(const ValueRange& fixed) const override { return first().FixedScaleLog2(fixed); }
+  float MovingScale(int fixed_scale_log2) const override { return first().MovingScale(fixed_scale_log2); }
+  float fused_scale() const override { return first().fused_scale(); }
+  PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const override {
+    return first().Plan(moving, fixed, fixed_scale_log2);
+  }
+  int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
+    return first().Variant(moving, fixed, is_fused);
+  }
+  bool can_gate() const override { return false; }
+  bool differs_by_place() const override { return first().differs_by_place(); }
+
+  const TileKernels& KernelsOf(CpuPath path) const override { return kernels_[static_cast<int>(path)]; }
+  const void* constants(CpuPath path) const override { return &sliced_[static_cast<int>(path)]; }
+  std::unique_ptr<ChainFollower> FollowChains() const override;
+
+ private:
+  // What the kernels of a path read.
+  struct Sliced {
+    const Slices* slices;
+    CpuPath path;
+  };
+
+  template <int kVariant>
+  static void RunTile(const TileArgs& args);
+  template <int kVariant>
+  static void RunDirect(const DirectArgs& args);
+  template <int... kVariants>
+  void AddKernels(CpuPath path, std::integer_sequence<int, kVariants...>);
+
+  const Planner& first() const { return *slices_.planners.front(); }
+
+  const Slices slices_;
+  Sliced sliced_[kCpuPaths];
+  TileKernels kernels_[kCpuPaths];
+};
+
+// Follows slice after slice, and their combination. The slices outlive it.
+std::unique_ptr<ChainFollower> FollowSlices(const Slices& slices, int levels);
+
+}  // namespace lba
+
+#endif  // LBA_ARITHMETIC_SPLITK_CPU_PLANNER_H_
