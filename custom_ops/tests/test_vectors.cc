@@ -21,6 +21,7 @@ struct Folder {
   const char* name;
   Rounding rounding;
   bool has_texts;
+  bool has_starts;
 };
 
 class Tokens {
@@ -172,7 +173,7 @@ void CheckFiles(const Folder& folder) {
       const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
       MatMulCase(tokens, *accumulator, rows, depth, columns, path);
     });
-    if (folder.has_texts) {
+    if (folder.has_starts) {
       const int started = ForEachLine("starts.txt", folder, [&](Tokens& tokens) {
         const SharedAccumulator accumulator = tokens.Spec();
         const int64_t rows = tokens.Integer(), depth = tokens.Integer(), columns = tokens.Integer();
@@ -190,8 +191,8 @@ void CheckFiles(const Folder& folder) {
 }  // namespace lba
 
 int main() {
-  lba::CheckFiles({"/", lba::Rounding::kTruncate, false});
-  lba::CheckFiles({"/nearest/", lba::Rounding::kNearest, false});
-  lba::CheckFiles({"/rules/", {}, true});
-  lba::CheckFiles({"/sums/", {}, true});
+  lba::CheckFiles({"/", lba::Rounding::kTruncate, false, false});
+  lba::CheckFiles({"/nearest/", lba::Rounding::kNearest, false, false});
+  lba::CheckFiles({"/rules/", {}, true, true});
+  lba::CheckFiles({"/sums/", {}, true, false});
 }
