@@ -15,6 +15,7 @@ from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.calibration import Calibration
 from lba_onnx.cli import main
+from lba_onnx.correction import EFFORTS
 
 
 @pytest.fixture
@@ -191,6 +192,17 @@ def test_convert_corrects_where_there_are_data(folder):
     assert sqnr["corrected"] > sqnr["plain"]
     assert "corrected by" in run(*arguments, "-o", folder / "corrected.onnx", *family).stdout
     assert not list(folder.glob(".lba_onnx*"))
+
+
+def test_an_effort_says_what_the_correction_tries(folder):
+    arguments = ["convert", "-i", folder / "model.onnx", "-o", folder / "out.onnx", "--family", "M4E4"]
+    data = ["--calibration_data_path", folder / "data.npz"]
+    for effort, recipes in EFFORTS.items():
+        scores = run_json(*arguments, *data, "--effort", effort)["correction"]["scores"]
+        assert list(scores) == ["none", *recipes]
+    unused = CliRunner().invoke(main, [str(text) for text in (*arguments, *data, "--effort", "quick", "--no_correct")])
+    assert unused.exit_code == 2
+    assert "--effort is of no effect" in unused.stderr
 
 
 def test_convert_corrects_at_a_given_spec(folder):

@@ -143,6 +143,7 @@ def test_bad_options_of_convert_are_one_line(folder, options, word):
         (["--spec", "M7E4b10", "--family", "M4E3"], "--family plays no part with --spec"),
         (["--spec", "M7E4b10", "--max-samples", "3"], "--max_samples plays no part with --spec"),
         (["--spec", "M7E4b10", "--correct"], "--correct takes samples"),
+        (["--spec", "M7E4b10", "--effort", "quick"], "--effort takes samples"),
         (["--calibration", "c.json", "--chunk_size", "4"], "--chunk_size plays no part with --calibration_path"),
         (["--calibration", "c.json", "--no-underflow"], "--underflow plays no part with --calibration_path"),
     ],
