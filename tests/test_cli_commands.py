@@ -202,7 +202,7 @@ def test_an_effort_says_what_the_correction_tries(folder):
         assert list(scores) == ["none", *recipes]
     unused = CliRunner().invoke(main, [str(text) for text in (*arguments, *data, "--effort", "quick", "--no_correct")])
     assert unused.exit_code == 2
-    assert "--effort is of no effect" in unused.stderr
+    assert "--effort is of no effect" in unused.output
 
 
 def test_convert_corrects_at_a_given_spec(folder):
