@@ -200,9 +200,6 @@ def test_an_effort_says_what_the_correction_tries(folder):
     for effort, recipes in EFFORTS.items():
         scores = run_json(*arguments, *data, "--effort", effort)["correction"]["scores"]
         assert list(scores) == ["none", *recipes]
-    unused = CliRunner().invoke(main, [str(text) for text in (*arguments, *data, "--effort", "quick", "--no_correct")])
-    assert unused.exit_code == 2
-    assert "--effort is of no effect" in unused.output
 
 
 def test_convert_corrects_at_a_given_spec(folder):

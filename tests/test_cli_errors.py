@@ -155,6 +155,12 @@ def test_options_that_would_change_nothing_are_refused(folder, options, unused):
     assert not (folder / "out.onnx").exists()
 
 
+def test_an_effort_without_a_correction_is_refused(folder):
+    data = ["--calibration_data_path", folder / "data.npz", "--family", "M7E4"]
+    arguments = ["convert", "-i", folder / "model.onnx", "-o", folder / "out.onnx", *data, "--effort", "quick"]
+    assert_one_error_line(run(*arguments, "--no_correct"), USER_ERROR, "--effort is of no effect with --no_correct")
+
+
 @pytest.mark.parametrize("output", ["no/such/folder/out", "."])
 @pytest.mark.parametrize("command", ["calibrate", "convert"])
 def test_unwritable_output_is_found_before_any_work(folder, command, output, monkeypatch):
