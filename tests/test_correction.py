@@ -38,6 +38,9 @@ def test_correction_brings_outputs_closer_to_float32_on_other_samples():
     assert report.scores[report.recipe] == max(report.scores.values()) > report.scores["none"]
     assert report.gain == report.scores[report.recipe] - report.scores["none"]
     assert report.samples + report.held_out_samples == 64
+    assert report.scores_on_all.keys() == report.scores.keys()
+    everything = lba_onnx.compare(network(), corrected, images(64)).outputs[0].sqnr_db
+    assert report.scores_on_all[report.recipe] == pytest.approx(everything, abs=0.01)
     assert [node.node for node in report.corrected] == ["conv1", "depthwise", "classifier"]
     others = images(64, seed=2)
     assert sqnr_db(network(), corrected, others) > sqnr_db(network(), plain, others) + 3

@@ -163,6 +163,7 @@ class _Trials:
         return CorrectionReport(
             recipe=best,
             scores=dict(self._scores),
+            scores_on_all={name: found.score for name, found in self._on_all.items()},
             rejected=tuple(rejected),
             divergences={name: found.divergence for name, found in self._on_all.items()},
             unit=self._judge.unit,

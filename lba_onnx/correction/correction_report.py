@@ -33,6 +33,8 @@ class CorrectionReport:
     Attributes:
         recipe: The one chosen (`correction.recipes`); "none" where none was better than no correction.
         scores: Recipes, and "none", to the scores on samples kept apart; larger is better.
+        scores_on_all: The same to the scores on all samples, those that the estimates come from among them: how much
+            better they are there tells how far a recipe fits its own samples.
         divergences: The same to the divergence of class scores from float32's, over all samples
             (`evaluation.likeness.class_divergence`); None where no output is [samples, classes].
         rejected: Recipes that take class scores clearly further from float32's; they are out.
@@ -45,6 +47,7 @@ class CorrectionReport:
 
     recipe: str
     scores: dict[str, float]
+    scores_on_all: dict[str, float]
     divergences: dict[str, float | None]
     rejected: tuple[str, ...]
     unit: str
@@ -78,6 +81,6 @@ class CorrectionReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; a score that is not finite becomes null."""
-        scores = {name: finite_or_none(value) for name, value in self.scores.items()}
-        divergences = {name: finite_or_none(value) for name, value in self.divergences.items()}
-        return {**asdict(self), "scores": scores, "divergences": divergences}
+        figures = {name: getattr(self, name) for name in ("scores", "scores_on_all", "divergences")}
+        finite = {name: {of: finite_or_none(value) for of, value in found.items()} for name, found in figures.items()}
+        return {**asdict(self), **finite}
