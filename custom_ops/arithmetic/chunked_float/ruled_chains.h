@@ -130,7 +130,7 @@ class RuledChains {
     chain->in_tree = 0;
   }
 
-  void AddToLane(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
+  LBA_HOST_DEVICE void AddToLane(double exact, double product, int64_t k, Chain* chain, ChainEvents* events) const {
     const int64_t lane = chain->in_tree % lanes_;
     if (chain->in_tree == lane) {
       const bool is_carried = carries_ && lane == 0;
@@ -142,7 +142,7 @@ class RuledChains {
     chain->lanes[lane] = Sum(product, chain->lanes[lane], 1, k, &events->levels[1]);
   }
 
-  void EndLanes(Chain* chain, ChainEvents* events) const {
+  LBA_HOST_DEVICE void EndLanes(Chain* chain, ChainEvents* events) const {
     auto count = static_cast<int>(chain->in_tree < lanes_ ? chain->in_tree : lanes_);
     for (; count > 1; count = (count + 1) / 2) {
       for (int i = 0; i + 1 < count; i += 2) {
@@ -159,7 +159,7 @@ class RuledChains {
   }
 
   // What began with the running sum is the next one.
-  void EndCarrying(Chain* chain, LevelEvents* counts) const {
+  LBA_HOST_DEVICE void EndCarrying(Chain* chain, LevelEvents* counts) const {
     ++counts->values;
     counts->events[kOverflow] += constants_.accumulator.IsLargest(chain->sums[0]);
     chain->exact_sums[1] = chain->exact_sums[0];
