@@ -37,6 +37,19 @@ def test_page_shows_the_measured_tables_of_rules():
         assert found[family, variant] == told and f"{told}" in text, (family, variant)
 
 
+def test_page_shows_what_the_correction_was_measured_to_do():
+    lines = (DOCS / "results.md").read_text().splitlines()
+    rows = json.loads((DOCS / "results_correction.json").read_text())["results"]
+    plain = {(r["model"], r["family"]): right(r["right"]) for r in rows if r["variant"] == "plain"}
+    corrected = [r for r in rows if r["variant"] == "corrected"]
+    assert {r["model"] for r in corrected} == {"demo", PHOTOGRAPHS} and len(corrected) > 9
+    for r in corrected:
+        low, high = (100 * limit for limit in r["right_interval"])
+        told = f"**{right(r['right'])}** ({low:.1f} to {high:.1f} %) |"
+        start = f"| {right(r['float32_right'])} | {plain[r['model'], r['family']]} |"
+        assert any(f"| `{r['family']}` |" in line and start in line and line.endswith(told) for line in lines), r
+
+
 def test_every_method_was_measured_plain_and_corrected():
     families = {(r["model"], r["family"]) for r in ROWS}
     assert {model for model, family in families if family == "M7E4"} == {r["model"] for r in ROWS}
