@@ -21,6 +21,7 @@ from lba_onnx.arithmetic.family import Exponents
         ("M4E4,chunk=root3", 1, "M4E4,chunk=2x2"),
         ("M4E4,chunk=root3", 0, "M4E4"),
         ("M4E4,chunk=32", 576, "M4E4,chunk=32"),
+        ("splitk4(M4E4,chunk=root2)", 2304, "splitk4(M4E4,chunk=24)"),
     ],
 )
 def test_chunks_are_about_as_long_as_a_root_of_the_depth(text, depth, expected):
@@ -50,6 +51,17 @@ def test_the_text_reads_back(text):
 def test_what_is_no_family_is_told(text, message):
     with pytest.raises(ValueError, match=message):
         parse_family(text)
+
+
+def test_sums_of_no_known_depth_have_no_such_chunks():
+    for make in (lambda f: f.with_bias(10), lambda f: f.with_exponents(Exponents(4, 6))):
+        with pytest.raises(ValueError, match="M4E4,chunk=root3: expected sizes of chunks where no data tell"):
+            make(parse_family("M4E4,chunk=root3"))
+
+
+def test_a_sweep_over_biases_refuses_them():
+    with pytest.raises(ValueError, match="expected sizes of chunks where no data tell how deep products are"):
+        lba_onnx.sweep(network(), images(8), families=["M4E4,chunk=root2"], biases=[10])
 
 
 def test_an_accumulator_has_chunks_of_a_size():

@@ -110,13 +110,19 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def with_exponents(self, exponents: Exponents) -> str:
         """Return the text of the spec with these largest exponents, or with the nearest legal ones."""
+        self._check_sizes()
         product, accumulator = map(self.formats.with_max_exponent, exponents)
         products = "" if self.exact_products else f"{product}/"
         return f"{products}{accumulator}{write_options(self)}"
 
     def with_bias(self, bias: int) -> str:
         """Return the text of the spec whose sums have this bias, and whose products have that of the rule."""
+        self._check_sizes()
         return f"{self.formats}b{bias}{write_options(self)}"
+
+    def _check_sizes(self) -> None:
+        if self.root:
+            raise ValueError(f"{self}: expected sizes of chunks where no data tell how deep products are")
 
     def exponents(self, accumulator: Accumulator) -> Exponents:
         """Return the largest exponents of both formats."""

@@ -43,6 +43,10 @@ class SplitKFamily(AccumulatorFamily):
         """Return the text."""
         return self._with(str(self.inner))
 
+    def at_depth(self, depth: int) -> "SplitKFamily":
+        """Return the family whose slices of products of a depth have chunks of a size."""
+        return replace(self, inner=self.inner.at_depth(-(-depth // self.slices)))
+
     @property
     def bits(self) -> str:
         """The widths of a slice's accumulator."""
