@@ -83,7 +83,7 @@ def test_a_converted_model_is_compared_debugged_and_swept(text):
     assert all(layer.events is not None and layer.exact_input_err is not None for layer in layers)
     wide, point = lba_onnx.sweep(model, DATA, families=("M22E7b63", text)).points
     assert wide.comparison.outputs[0].sqnr_db > 100 and point.to_json()["accumulator"] == str(as_spec(text))
-    assert lba_onnx.correct(converted, DATA)[1].estimator is not None
+    assert lba_onnx.correct(converted, DATA)[1].recipe is not None
 
 
 @pytest.mark.parametrize("family", FAMILIES)
