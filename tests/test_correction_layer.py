@@ -166,3 +166,11 @@ def test_evening_leaves_sums_that_are_not_truncated_alone():
     x, weights = draw(1, 300, 64), draw(1, 64, 8, seed=1)
     assert evened(x, weights, np.matmul, as_spec("M4E5b12").additions(64)) is weights
     assert evened(x, weights, np.matmul, np.zeros((0, 64), np.int64)) is weights
+
+
+@pytest.mark.parametrize("factor", [1e18, 1e30, 1e-30])
+@pytest.mark.parametrize("name", RECIPES)
+def test_huge_and_tiny_values_leave_finite_weights(name, factor):
+    x, weights = draw(1, 100, 16) * np.float32(factor), draw(1, 16, 4, seed=1)
+    found = correct_layer(layer_of(x, weights), low(x, weights), RECIPES[name])
+    assert np.isfinite(found.weights).all() and np.isfinite(found.offset).all()

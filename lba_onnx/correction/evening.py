@@ -72,9 +72,11 @@ def dot_products(x: Floats, weights: Floats, start: Floats | None) -> Floats:
 
 
 def _least_squares(terms: Sequence[NDArray[np.float64]], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much of each term adds up to what is wanted."""
+    """Return how much of each term adds up to what is wanted; nothing of any where values are huge."""
     matrix = np.stack([term.ravel() for term in terms], 1)
-    gram = matrix.T @ matrix
+    gram, moments = matrix.T @ matrix, matrix.T @ wanted.ravel()
+    if not (np.isfinite(gram).all() and np.isfinite(moments).all()):
+        return np.zeros(len(terms))
     ridge = _RIDGE * np.trace(gram) * np.eye(len(gram))
-    solution: NDArray[np.float64] = np.linalg.lstsq(gram + ridge, matrix.T @ wanted.ravel(), rcond=None)[0]
+    solution: NDArray[np.float64] = np.linalg.lstsq(gram + ridge, moments, rcond=None)[0]
     return solution

@@ -75,12 +75,12 @@ class _Lane(threading.Thread):
         super().__init__(name="lba_onnx-lane", daemon=True)
         self.error: BaseException | None = None
         self._meeting = meeting
-        self._session = session
+        self._observing = session
         self._batch = batch
 
     def run(self) -> None:
         try:
-            self._session.run(self._batch, [])
+            self._observing.run(self._batch, [])
         except BaseException as error:  # raised again in the thread that waits
             self.error = error
         self._meeting.leave(self)
