@@ -81,9 +81,10 @@ class NodeRange:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; histograms as lists of [log2, count]."""
-        counts = {name: getattr(self, name) for name in (*_COUNTS, "depth")}
+        counts = {name: getattr(self, name) for name in _COUNTS}
         largest = {f"{_MAX_ABS}{level.name}": level.max_abs for level in self.levels}
-        return {**counts, **largest, **{_histogram_key(level.name): level.log2.to_json() for level in self.levels}}
+        histograms = {_histogram_key(level.name): level.log2.to_json() for level in self.levels}
+        return {**counts, **largest, **histograms, "depth": self.depth}
 
     def __add__(self, other: "NodeRange") -> "NodeRange":
         """Return what was seen in both."""
