@@ -11,6 +11,7 @@ from lba_onnx import make_session, native, reference
 from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents, as_spec, parse_family
 from lba_onnx.arithmetic.accumulator import ProductOrder
 from lba_onnx.arithmetic.explanation import explain
+from lba_onnx.errors import ModelError
 
 DEPTH = 37
 
@@ -23,6 +24,17 @@ def check_all(text: str) -> None:
     check_levels(spec)
     check_bounds(spec)
     check_explanation(spec)
+
+
+def check_refused(text: str, problem: str) -> None:
+    """A text that is no accumulator is refused alike in Python and by a node that is given it."""
+    with pytest.raises(ValueError, match=problem):
+        as_spec(text)
+    node = node_model(
+        "LbaMatMul", {"A": (np.float32, (2, 3))}, {"B": np.ones((3, 2), np.float32)}, {"accumulator": text}
+    )
+    with pytest.raises(ModelError, match=problem):
+        make_session(node)
 
 
 def draw(shape: tuple[int, ...], seed: int, largest: float) -> np.ndarray:

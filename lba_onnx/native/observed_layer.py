@@ -23,6 +23,7 @@ from lba_onnx.native.accumulators import accumulator_handle
 from lba_onnx.native.library import MatMulArgs, check, load_library
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul
 from lba_onnx.native.processors import thread_count
+from lba_onnx.native.products import start_from
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -98,9 +99,10 @@ class ObservedLayer(ABC):
         """Which of the strides of what sums start from runs over channels."""
 
     def _set_start(self, args: Any, start: Floats | None) -> None:
-        args.initial = None if start is None else start.ctypes.data
-        for axis in range(len(args.initial_strides)):
-            args.initial_strides[axis] = int(axis == self._channel_stride)
+        args.initial = None
+        shape = [1] * len(args.initial_strides)
+        shape[self._channel_stride] = -1
+        start_from(args, None if start is None else start.reshape(shape))
 
 
 def layer_of(call: ObservedCall, operand: int) -> ObservedLayer:
