@@ -125,7 +125,7 @@ def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
 
 def _refitted(layer: Layer, state: _State, recipe: Recipe) -> _State:
     row_weights = _row_weights(layer.y) if recipe.weighs_rows else None
-    change = ridge(layer.x, layer.y - state.q, row_weights, is_centred=_has_offset(layer, recipe))
+    change = ridge(layer.x, layer.y - state.q, row_weights, is_centred=_offset_rule(layer, recipe) is not None)
     weights = _rounded(state.weights + change, layer)
     return _scaled(layer, _run(layer, replace(state, weights=weights, is_refitted=True)), recipe)
 
@@ -139,7 +139,7 @@ def _run(layer: Layer, state: _State) -> _State:
 def _error(layer: Layer, state: _State, recipe: Recipe) -> float:
     """Return the squared error, offsets aside."""
     error = (layer.y - state.q).astype(np.float64)
-    if _has_offset(layer, recipe):
+    if _offset_rule(layer, recipe) is not None:
         error = error - error.mean(1, keepdims=True)
     if recipe.weighs_rows:
         error = error * _row_weights(layer.y)[..., np.newaxis]
@@ -154,13 +154,15 @@ def _row_weights(y: Floats) -> NDArray[np.float64]:
 
 
 def _offset(layer: Layer, q: Floats, recipe: Recipe) -> Floats:
-    if recipe.estimator.offset is None or not layer.takes_offset or not q.shape[1]:
+    rule = _offset_rule(layer, recipe)
+    if rule is None or not q.shape[1]:
         return np.zeros(q.shape[0] * q.shape[2], np.float32)
-    return recipe.estimator.offset(_sums(layer.y, q))
+    return rule(_sums(layer.y, q))
 
 
-def _has_offset(layer: Layer, recipe: Recipe) -> bool:
-    return layer.takes_offset and recipe.estimator.offset is not None
+def _offset_rule(layer: Layer, recipe: Recipe) -> Callable[[PairedSums], Floats] | None:
+    """Return where offsets come from; None where there are none."""
+    return recipe.estimator.offset if layer.takes_offset else None
 
 
 def _sums(y: Floats, q: Floats) -> PairedSums:
