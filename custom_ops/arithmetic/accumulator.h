@@ -12,6 +12,7 @@
 namespace lba {
 
 class Planner;
+struct IntegerSums;
 namespace cuda {
 class Kernels;
 }
@@ -29,8 +30,11 @@ class Accumulator {
 
   // Itself as it sums one of several slices of a dot product, with random bits of its own; null where it draws none.
   virtual std::shared_ptr<const Accumulator> InSlice(int64_t /*index*/) const { return nullptr; }
-  // How this CPU computes dot products of a depth (kernels/cpu/planner.h); null in the CUDA library.
+  // How this CPU computes dot products of float32 values of a depth (kernels/cpu/planner.h); null in the CUDA library,
+  // and for integers.
   virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t /*depth*/) const { return nullptr; }
+  // What it makes of integer codes (common/integer_sums.h); null for kinds of floats.
+  virtual const IntegerSums* integers() const { return nullptr; }
   // How a CUDA device does (kernels/cuda/kernels.h); null in the other library, and where the kind has no such kernels.
   virtual const cuda::Kernels* OnCuda() const { return nullptr; }
 

@@ -14,6 +14,12 @@ Part Trimmed(const std::string& piece, size_t start) {
   return {piece.substr(first, last - first), start + first};
 }
 
+// How many more brackets are open behind the character.
+int Opened(char character) {
+  if (character == '(' || character == '<') return 1;
+  return character == ')' || character == '>' ? -1 : 0;
+}
+
 }  // namespace
 
 std::vector<Part> Split(const Part& whole, char separator) {
@@ -26,7 +32,7 @@ std::vector<Part> Split(const Part& whole, char separator) {
       parts.push_back(Trimmed(whole.text.substr(begin, end - begin), whole.start + begin));
       begin = end + 1;
     }
-    if (!is_end) open += (whole.text[end] == '(' ? 1 : 0) - (whole.text[end] == ')' ? 1 : 0);
+    if (!is_end) open += Opened(whole.text[end]);
   }
   return parts;
 }

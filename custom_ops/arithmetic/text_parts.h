@@ -14,7 +14,7 @@ struct Part {
   size_t start;
 };
 
-// What stands between separators outside parentheses.
+// What stands between separators outside parentheses and angle brackets.
 std::vector<Part> Split(const Part& whole, char separator);
 
 // Throws std::invalid_argument with the character at fault.

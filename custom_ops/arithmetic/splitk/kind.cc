@@ -45,6 +45,9 @@ SharedAccumulator Parse(const std::string& text) {
   SplitKSpec spec;
   const std::string inner = ReadHead(parts.front(), text, &spec.slices);
   spec.inner = ParseAccumulator(inner);
+  if (spec.inner->integers() != nullptr) {
+    FailAt("expected slices summed by an accumulator of floats, got " + spec.inner->text(), parts.front(), text);
+  }
   spec.total = ReadResultFormat(format, options, text, kSum + "<format>, ");
   if (spec.inner->levels().size() >= kMaxLevels) {
     FailAt("expected slices of at most " + std::to_string(kMaxLevels - 1) + " levels, got " +

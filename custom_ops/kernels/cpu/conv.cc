@@ -93,7 +93,7 @@ void CollectConvStatistics(const Accumulator& accumulator, const ConvShape& shap
 }  // namespace
 
 std::shared_ptr<const PackedFilter> PackFilter(const Accumulator& accumulator, const ConvShape& shape, const float* w) {
-  return std::make_shared<PackedFilter>(*accumulator.PlanOnCpu(shape.depth()), shape, w, SerialParallel());
+  return std::make_shared<PackedFilter>(*PlannerOf(accumulator, shape.depth()), shape, w, SerialParallel());
 }
 
 void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
@@ -104,7 +104,7 @@ void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x
   const auto place = [&](const std::array<int64_t, 3>& index) {
     return Place{index[0] * sizes[2] + index[2], index[1]};
   };
-  const std::shared_ptr<const Planner> plan = accumulator.PlanOnCpu(shape.depth());
+  const std::shared_ptr<const Planner> plan = PlannerOf(accumulator, shape.depth());
   const Planner& planner = *plan;
   if (shape.depth() == 0) {
     SumNothing(planner, starts, sizes, place, y);

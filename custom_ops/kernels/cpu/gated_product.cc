@@ -334,7 +334,7 @@ int64_t AddGradients(const Accumulator& accumulator, Estimator estimator, const 
                      const std::vector<int64_t>& bounds, const Parallel& parallel) {
   const Operand& fixed = products.front().fixed();
   const int64_t depth = fixed.source.depth(), width = products.front().fixed_width();
-  const std::shared_ptr<const Planner> planner = accumulator.PlanOnCpu(depth);
+  const std::shared_ptr<const Planner> planner = PlannerOf(accumulator, depth);
   if (!planner->can_gate()) {
     throw std::invalid_argument("expected an accumulator whose products gradients may gate, got " + accumulator.text());
   }

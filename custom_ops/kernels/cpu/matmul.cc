@@ -127,7 +127,7 @@ class PackedMatrices {
 
 std::shared_ptr<const PackedMatrices> PackMatrices(const Accumulator& accumulator, const MatMulShape& shape,
                                                    const float* b, const Parallel& parallel) {
-  return std::make_shared<PackedMatrices>(*accumulator.PlanOnCpu(shape.depth), shape, b, parallel);
+  return std::make_shared<PackedMatrices>(*PlannerOf(accumulator, shape.depth), shape, b, parallel);
 }
 
 void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const float* a, const float* b,
@@ -138,7 +138,7 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
   const auto place = [&](const std::array<int64_t, 3>& index) {
     return Place{index[0] * shape.rows + index[1], index[2]};
   };
-  const std::shared_ptr<const Planner> plan = accumulator.PlanOnCpu(shape.depth);
+  const std::shared_ptr<const Planner> plan = PlannerOf(accumulator, shape.depth);
   const Planner& planner = *plan;
   if (shape.depth == 0) return SumNothing(planner, starts, sizes, place, y);
   const RoundedStarts rounded(planner, starts, sizes, shape.depth, place, parallel);

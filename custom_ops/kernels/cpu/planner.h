@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "arithmetic/accumulator.h"
 #include "common/levels.h"
 #include "common/sum_order.h"
 #include "common/value_range.h"
@@ -87,6 +88,9 @@ class Planner {
   const SumOrder order_;
   const CpuPath path_;
 };
+
+// How this CPU computes dot products of float32 values. Throws std::invalid_argument for an accumulator of integers.
+std::shared_ptr<const Planner> PlannerOf(const Accumulator& accumulator, int64_t depth);
 
 }  // namespace lba
 

@@ -40,7 +40,7 @@ void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving
                        StatisticsCollector* collector) {
   constexpr double kChainShare = 0.3;  // at the usual fractions sampled
   const SampledPositions samples = SampledPositions::Of(moving.vectors(), call, collector->sampled_fraction());
-  const std::shared_ptr<const Planner> planner = accumulator.PlanOnCpu(moving.depth());
+  const std::shared_ptr<const Planner> planner = PlannerOf(accumulator, moving.depth());
   const auto follow = [&](int64_t task) {
     const FpScope scope(FpMode::kNearest);
     const std::unique_ptr<ChainFollower> follower = planner->FollowChains();
