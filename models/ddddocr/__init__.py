@@ -1,0 +1,1 @@
+"""The captcha reader ddddocr, dynamically quantized to uint8, and words drawn as captchas."""

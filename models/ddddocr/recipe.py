@@ -1,0 +1,109 @@
+"""ddddocr's reader as an entry of the zoo: images of words, one at a time, as captchas show them."""
+
+import ast
+import random
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from models.fetch import fetch, write_to_cache
+from models.rapidocr.images import draw_line, style
+from models.rapidocr.recipe import decode
+from models.vader_texts import read_vader_texts
+from models.zoo import Likeness, Metric, ZooModel
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PACKAGE = ("ddddocr", "1.6.1", "c7c70f4ae2d0335440ae8b272eea48c9f6888ecef46785fe2311f0c97a133935")
+INPUT, OUTPUT = "input1", "387"
+HEIGHT = 64
+CALIBRATION_WORDS, TEST_WORDS = 16, 400
+SHORTEST, LONGEST = 4, 8  # letters of a word
+MOST_DEGREES = 6
+LINES = 1  # drawn across each word
+
+Feed = dict[str, NDArray[Any]]
+
+
+def load() -> ZooModel:
+    """Returns the reader: image [1, 1, 64, width] -> per step, a score per character [steps, 1, 8210].
+
+    A test sample's label is the number of its word among all words.
+    """
+    words = read_words(CALIBRATION_WORDS + TEST_WORDS)
+    feeds: list[Feed] = [{INPUT: _pixels(_draw(word, number))} for number, word in enumerate(words)]
+    test = [feed | {"label": np.array([number])} for number, feed in enumerate(feeds)]
+    characters = _read_characters("CHARSET_OLD")
+    return ZooModel(
+        name="ddddocr",
+        model_path=_fetch_model("common_old.onnx"),
+        calibration=feeds[:CALIBRATION_WORDS],
+        test=test[CALIBRATION_WORDS:],
+        metric=Metric("words right", partial(_is_right, characters, words)),
+        likeness=Likeness("same text", partial(_same_text, characters), is_larger_better=True),
+    )
+
+
+def read_words(count: int) -> list[str]:
+    """Returns so many different words of newspaper texts, in lower case, fetched if need be."""
+    texts = read_vader_texts("nytEditorialSnippets")
+    words = dict.fromkeys(word.strip(".,;:'\"!?()").lower() for text in texts for word in text.split())
+    wanted = (word for word in words if word.isascii() and word.isalpha() and SHORTEST <= len(word) <= LONGEST)
+    return list(wanted)[:count]
+
+
+def _draw(word: str, number: int) -> "Image.Image":
+    """Returns the word tilted, with lines across it."""
+    from PIL import Image, ImageDraw
+
+    chance, look = random.Random(number), style(number)
+    image = draw_line(word, look)
+    tilt = chance.uniform(-MOST_DEGREES, MOST_DEGREES)
+    image = image.rotate(tilt, Image.Resampling.BILINEAR, expand=True, fillcolor=look.paper)
+    pen = ImageDraw.Draw(image)
+    for _ in range(LINES):
+        ends = [(x, chance.randrange(image.height)) for x in (0, image.width)]
+        pen.line(ends, fill=look.ink)
+    return image
+
+
+def _pixels(image: "Image.Image") -> NDArray[np.float32]:
+    from PIL import Image
+
+    size = (int(image.width * HEIGHT / image.height), HEIGHT)
+    grey = image.resize(size, Image.Resampling.LANCZOS).convert("L")
+    return np.asarray(grey, dtype=np.float32)[np.newaxis, np.newaxis] / np.float32(255)
+
+
+def _fetch_model(name: str) -> Path:
+    """The file declares an output of another shape than it has; the declaration is left out."""
+    model = onnx.load(fetch(*PACKAGE, f"ddddocr/{name}"))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    return write_to_cache(f"ddddocr_{name}", model.SerializeToString(deterministic=True))
+
+
+def _read_characters(name: str) -> list[str]:
+    """Returns what each class stands for; the package's module of lists is read, not run."""
+    module = ast.parse(fetch(*PACKAGE, "ddddocr/charsets.py").read_text(encoding="utf-8"))
+    lists = (node for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name)
+    characters: list[str] = ast.literal_eval(next(lists).value)
+    return characters
+
+
+def _read(characters: list[str], outputs: Feed) -> list[str]:
+    return decode(outputs[OUTPUT].transpose(1, 0, 2), characters)
+
+
+def _is_right(characters: list[str], words: list[str], outputs: Feed, labels: NDArray[Any]) -> NDArray[np.float64]:
+    pairs = zip(_read(characters, outputs), labels, strict=True)
+    return np.array([text.lower() == words[label] for text, label in pairs], dtype=np.float64)
+
+
+def _same_text(characters: list[str], outputs: Feed, other: Feed) -> NDArray[np.float64]:
+    texts = (_read(characters, values) for values in (outputs, other))
+    return np.array([text == expected for text, expected in zip(*texts, strict=True)], dtype=np.float64)
