@@ -78,7 +78,7 @@ def test_the_library_has_the_kinds_of_the_package(monkeypatch):
     assert (
         native.kinds()
         == tuple(sorted(kind.kind for kind in registry.kinds()))
-        == ("chunked-float", "kulisch", "splitk", "wrap")
+        == ("chunked-float", "integer", "kulisch", "splitk", "wrap")
     )
     monkeypatch.delenv(LIBRARY_VARIABLE)
     monkeypatch.delitem(registry._KINDS, "wrap")
@@ -162,7 +162,7 @@ def test_texts_that_are_none_are_refused(text):
 def test_the_library_without_it_knows_no_such_kind(monkeypatch):
     monkeypatch.delenv(LIBRARY_VARIABLE)
     with pytest.raises(
-        ValueError, match="of a kind out of chunked-float kulisch splitk, at character 1 of the spec 'wrap12'"
+        ValueError, match="of a kind out of chunked-float integer kulisch splitk, at character 1 of the spec 'wrap12'"
     ):
         native.matmul(A, B, "wrap12", 1)
 

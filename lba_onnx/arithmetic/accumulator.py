@@ -70,6 +70,9 @@ class ProductOrder(Enum):
     """In which order the products of a dot product are taken; its value says so in words."""
 
     NATURAL = "the order of k: along the depth of a product; of a convolution, channel by channel, each kernel in rows"
+    CHANNELS_LAST = (
+        "the order of k along the depth; of a convolution, position by position of the kernel, channels fastest"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,23 @@ class Step:
     overflows: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class CodeSums:
+    """How products of integer codes are summed: of x + x_shift and w + w_shift.
+
+    Exact corrections behind make of it the sum of (x - x's zero point) * (w - w's zero point).
+
+    Attributes:
+        accumulator: What sums them.
+        x_shift: What is added to codes of x; None for minus their zero point.
+        w_shift: Likewise for the weights.
+    """
+
+    accumulator: "Accumulator"
+    x_shift: int | None
+    w_shift: int | None
+
+
 def accumulator_attribute(product: str = "") -> str:
     """Return the name of the attribute that holds the accumulator of a node's only product, or of one of several."""
     return f"accumulator_{product}" if product else "accumulator"
@@ -114,9 +134,8 @@ class Accumulator(ABC):
         summary: The kind in a line.
         example: A text of the kind.
         further_examples: Texts and names of the kind that people look for.
-        operand_types: Types of tensors whose values it takes as they are, as numpy names them.
-        result_type: The type that holds its results exactly; tensors of another operand type are rounded to it once.
-        product_order: The order in which it takes products.
+        operand_types: Types of tensors whose values it takes as they are, as numpy names them: those of floats, or of
+            integer codes.
     """
 
     kind: ClassVar[str]
@@ -124,8 +143,40 @@ class Accumulator(ABC):
     example: ClassVar[str]
     further_examples: ClassVar[tuple[str, ...]] = ()
     operand_types: ClassVar[tuple[str, ...]]
-    result_type: ClassVar[str]
-    product_order: ClassVar[ProductOrder]
+
+    @property
+    @abstractmethod
+    def result_type(self) -> str:
+        """The type that holds its results exactly; tensors of another operand type are rounded to it once."""
+
+    @property
+    @abstractmethod
+    def product_order(self) -> ProductOrder:
+        """The order in which it takes products."""
+
+    def check_operands(self, *types: str) -> None:
+        """Check that it takes operands of some types, as numpy names them.
+
+        Raises:
+            ValueError: It does not: an accumulator of integers where floats are summed, or the reverse.
+        """
+        wrong = next((name for name in types if name not in self.operand_types), None)
+        if wrong is not None:
+            raise ValueError(f"expected an accumulator of {wrong}, got {self}, of {' and '.join(self.operand_types)}")
+
+    def of_codes(self, x_type: str, w_type: str, *, is_depthwise: bool = False) -> "CodeSums":
+        """Return how products of integer codes are summed.
+
+        Args:
+            x_type: The type of the codes that meet the weights, as numpy names it.
+            w_type: That of the weights.
+            is_depthwise: Whether it is a convolution with one input channel and one filter in each group.
+
+        Raises:
+            ValueError: It is an accumulator of floats.
+        """
+        self.check_operands(x_type, w_type)
+        raise ValueError(f"expected an accumulator of integers, got {self}")
 
     @property
     @abstractmethod
@@ -233,8 +284,8 @@ class Accumulator(ABC):
         return tuple((level.name, event) for level in self.levels for event in level.events)
 
     @property
-    def special_values(self) -> SpecialValues:
-        """What NaN, infinity and the sign of zero become."""
+    def special_values(self) -> SpecialValues | None:
+        """What NaN, infinity and the sign of zero become; None where operands are integers."""
         return SpecialValues.of(self.dot)
 
     @abstractmethod
@@ -257,7 +308,7 @@ class Accumulator(ABC):
 
     @abstractmethod
     def wide(self) -> "Accumulator":
-        """Return the accumulator that stands for float32, with the same order of additions."""
+        """Return the accumulator that stands for float32, with the same order of additions; of integers, for int32."""
 
     @property
     @abstractmethod

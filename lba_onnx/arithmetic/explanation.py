@@ -7,11 +7,13 @@ from lba_onnx.arithmetic.registry import parse_family
 
 def explain(spec: Accumulator) -> tuple[tuple[str, str], ...]:
     """Return headings and texts."""
+    special = spec.special_values
+    exact = "codes" if special is None else "exact values, subnormals too"
     return (
-        ("operands", f"{' and '.join(spec.operand_types)}, exact values, subnormals too"),
+        ("operands", f"{' and '.join(spec.operand_types)}, {exact}"),
         ("result", spec.result_type),
         *spec.explained(),
-        ("special values", spec.special_values.words),
+        *(() if special is None else (("special values", special.words),)),
         ("products are taken", f"in {spec.product_order.value}"),
         ("counted", "; ".join(map(_events, spec.levels))),
         *_knobs(spec),

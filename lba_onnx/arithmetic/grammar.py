@@ -2,7 +2,7 @@
 
     text     level ("/" level)* ("," option)*       M7E4b12/M7E4b10,chunk=16,round=nearest
     option   key "=" value
-    level    anything without these separators; what stands in parentheses is a part of it: splitk4(fp16-fma)
+    level    anything without these separators; what stands in brackets is a part of it: splitk4(fp16-fma), fixed<16,12>
 
 What levels and options mean is the kind's own. Each part knows where it stands, so that errors can say at which
 character.
@@ -83,11 +83,11 @@ def _option(part: Part) -> Option:
 
 
 def _split(part: Part, separator: str) -> Iterator[Part]:
-    """Yield the parts between separators that stand outside parentheses, without blanks around them."""
+    """Yield the parts between separators that stand outside brackets, without blanks around them."""
     depth, begin = 0, 0
     for end, character in enumerate(part.text + separator):
         if character == separator and (depth <= 0 or end == len(part.text)):
             piece = part.text[begin:end]
             yield Part(piece.strip(), part.start + begin + len(piece) - len(piece.lstrip()))
             begin = end + 1
-        depth += (character == "(") - (character == ")")
+        depth += (character in "(<") - (character in ")>")

@@ -33,9 +33,10 @@ def _path(text: str) -> str:
     import numpy as np
 
     from lba_onnx import native
+    from lba_onnx.arithmetic import as_spec
     from lba_onnx.kernels import matmul
 
-    ones = np.ones((32, 32), np.float32)
+    ones = np.ones((32, 32), as_spec(text).operand_types[0])
     before = native.path_counts()
     matmul(ones, ones, text)
     return next(name for name, count in native.path_counts().items() if count > before[name])

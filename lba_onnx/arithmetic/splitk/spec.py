@@ -65,7 +65,8 @@ class SplitKSpec(Accumulator):
     total: ResultFormat = FLOAT32
 
     def __post_init__(self) -> None:
-        """Check that statistics can tell of all levels."""
+        """Check that slices are sums of floats, and that statistics can tell of all levels."""
+        self.inner.check_operands("float32")
         if len(self.inner.levels) > MOST_LEVELS:
             raise ValueError(f"expected slices of at most {MOST_LEVELS} levels, got {len(self.inner.levels)}: {self}")
 

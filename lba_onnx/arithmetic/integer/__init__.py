@@ -1,0 +1,1 @@
+"""Sums of products of integer codes in registers that wrap or saturate."""

@@ -1,0 +1,62 @@
+"""What sums of integer codes lose by, and what takes a cause away: as many bits as results have, no bit dropped."""
+
+from dataclasses import replace
+
+from lba_onnx.arithmetic.accumulator import Cause
+from lba_onnx.arithmetic.integer.definition import IntegerSums
+from lba_onnx.arithmetic.integer.fields import INT32_BITS, MOST_BITS, IntegerLevel, Kernel, ProductRounding
+
+ROUNDING = "rounding"
+_WORDS = {"wrap": "wrapping", "saturation": "saturation"}
+_PAIRS = "weights in [-64, 63] (reduce_range), or a processor with VNNI, would help"
+
+
+def result_bits(levels: tuple[IntegerLevel, ...]) -> int:
+    """Return how wide results are: 32 bits, or 64."""
+    return INT32_BITS if levels[-1].bits <= INT32_BITS else MOST_BITS
+
+
+def causes(sums: IntegerSums, names: tuple[str, ...], kernel: Kernel | None) -> tuple[Cause, ...]:
+    """Return a cause for the overflow of each level, and one for dropped bits.
+
+    Args:
+        sums: The sums.
+        names: Those of their levels, innermost first.
+        kernel: The kernel whose sums these are.
+    """
+    found = [_overflow_cause(sums, index, names[index], kernel) for index in range(len(sums.levels))]
+    if not sums.dropped_bits:
+        return tuple(found)
+    words = f"{sums.dropped_bits} low bits dropped of products"
+    return (*found, Cause(ROUNDING, ROUNDING, "", words, "a wider accumulator with as many integer bits would help"))
+
+
+def _overflow_cause(sums: IntegerSums, index: int, name: str, kernel: Kernel | None) -> Cause:
+    kind = sums.levels[index].overflow.event
+    place = name if [level.overflow.event for level in sums.levels].count(kind) > 1 else ""
+    is_of_pairs = kernel is not None and index == 0
+    what = "sums" if len(sums.levels) == 1 else "pairs of products" if is_of_pairs else f"{name.replace('_', ' ')}s"
+    remedy = _PAIRS if is_of_pairs and kind == "saturation" else f"more bits of the {name.replace('_', ' ')} would help"
+    return Cause(f"{place}_{kind}" if place else kind, kind, place, f"{_WORDS[kind]} of {what}", remedy)
+
+
+def without(sums: IntegerSums, names: tuple[str, ...], cause: str) -> IntegerSums | None:
+    """Return the sums with one cause switched off; None where nothing is to switch off.
+
+    A level that does not overflow is as wide as results are; where products of so many bits overflow even these, they
+    do so still.
+    """
+    if cause == ROUNDING:
+        changed = replace(sums, rounding=ProductRounding())
+    else:
+        widest = result_bits(sums.levels)
+        is_of = [
+            cause in (level.overflow.event, f"{name}_{level.overflow.event}")
+            for level, name in zip(sums.levels, names, strict=True)
+        ]
+        levels = tuple(
+            replace(level, bits=max(widest, level.bits)) if affected else level
+            for level, affected in zip(sums.levels, is_of, strict=True)
+        )
+        changed = replace(sums, levels=levels)
+    return None if changed == sums else changed
