@@ -7,15 +7,18 @@ What one dot product is, its accumulator says (`lba_onnx.arithmetic`): `dot` is 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lba_onnx import reference_codes
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.chunked_float.definition import quantize as quantize
 from lba_onnx.arithmetic.places import Places
-from lba_onnx.conv_sizes import output_sizes, span
-from lba_onnx.integers import as_integer
+from lba_onnx.windows import Window
+from lba_onnx.windows import conv_operands as conv_operands
+from lba_onnx.windows import window_of as window_of
 
 _Float64s = NDArray[np.float64]
 
@@ -91,25 +94,33 @@ def matmul(
     b: NDArray[np.float32],
     spec: Accumulator | str,
     initial: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
+    *,
+    a_zero_point: ArrayLike | None = None,
+    b_zero_point: ArrayLike | None = None,
+) -> NDArray[Any]:
     """Return the matrix product, shaped as by `numpy.matmul`.
 
     Args:
-        a: float32 [..., rows, depth] or [depth].
-        b: float32 [..., depth, columns] or [depth]; the leading dimensions of both broadcast.
+        a: float32 [..., rows, depth] or [depth]; uint8 or int8 codes where the accumulator is one of integers.
+        b: Likewise [..., depth, columns] or [depth]; the leading dimensions of both broadcast.
         spec: The accumulator, or the text of it; k runs upward.
         initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
-            zero.
+            zero. Not of codes.
+        a_zero_point: Of codes, the one that stands for zero; None for 0.
+        b_zero_point: Likewise, or one for each column.
 
     Returns:
-        float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0 where there is no infinity.
+        float32 [..., rows, columns]; a 1-D operand's dimension is left out. Zeros are +0 where there is no infinity. Of
+        codes int32, or int64 where the accumulator has more than 32 bits.
 
     Raises:
-        TypeError: An operand is not float32.
-        ValueError: The shapes do not fit.
+        TypeError: An operand is of another type.
+        ValueError: The shapes do not fit, or a zero point is no code.
     """
     spec = as_spec(spec)
-    left, right = operand("a", a), operand("b", b)
+    zero_points = a_zero_point, b_zero_point
+    _check_options(spec, initial, zero_points)
+    left, right = operand("a", a, spec), operand("b", b, spec)
     if left.ndim == 0 or right.ndim == 0:
         raise ValueError(f"expected operands of at least one dimension, got shapes {left.shape} and {right.shape}")
     left_matrix = left if left.ndim > 1 else left[np.newaxis, :]
@@ -120,6 +131,8 @@ def matmul(
     batch = np.broadcast_shapes(left_matrix.shape[:-2], right_matrix.shape[:-2])
     shape = (*batch, left_matrix.shape[-2], right_matrix.shape[-1])
     left_out = tuple(axis for axis, operand in ((-2, left), (-1, right)) if operand.ndim == 1)
+    if spec.sums_codes:
+        return reference_codes.matmul(left_matrix, right_matrix, spec, *zero_points).squeeze(axis=left_out)
     told = np.empty(shape, bool).squeeze(axis=left_out).shape
     start = _initial(initial, told)
     outputs = _Outputs(shape, matmul_places(shape), None if start is None else start.reshape(shape))
@@ -169,74 +182,49 @@ def conv(
     dilations: Sequence[int] | None = None,
     group: int = 1,
     initial: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
+    *,
+    x_zero_point: ArrayLike | None = None,
+    w_zero_point: ArrayLike | None = None,
+) -> NDArray[Any]:
     """Return the convolution (cross-correlation, as ONNX Conv) over one to three spatial axes.
 
-    k runs over (channel in the group, kernel position), the last fastest. A position in the padding is a product equal
-    to zero, whatever the weight, and counts toward its chunk.
+    k runs over (channel in the group, kernel position), the last fastest, or as the accumulator says. A position in the
+    padding is a product equal to zero, whatever the weight, and counts toward its chunk; of codes it holds the zero
+    point of x.
 
     Args:
-        x: float32 [batch, channels, *size].
-        w: float32 [out_channels, channels / group, *kernel].
+        x: float32 [batch, channels, *size]; uint8 or int8 codes where the accumulator is one of integers.
+        w: Likewise [out_channels, channels / group, *kernel].
         spec: The accumulator, or the text of it.
         strides: One a spatial axis; 1 by default.
         pads: All begins, then all ends; 0 by default.
         dilations: One a spatial axis; 1 by default.
         group: Number of groups.
         initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
-            zero.
+            zero. Not of codes.
+        x_zero_point: Of codes, the one that stands for zero; None for 0.
+        w_zero_point: Likewise, or one for each output channel.
 
     Returns:
-        float32 [batch, out_channels, *out_size]; zeros are +0 where there is no infinity.
+        float32 [batch, out_channels, *out_size]; zeros are +0 where there is no infinity. Of codes int32, or int64
+        where the accumulator has more than 32 bits.
 
     Raises:
-        TypeError: An operand is not float32.
-        ValueError: Shapes or settings do not fit.
+        TypeError: An operand is of another type.
+        ValueError: Shapes or settings do not fit, or a zero point is no code.
     """
-    x64, w64 = operand("x", x), operand("w", w)
+    spec = as_spec(spec)
+    _check_options(spec, initial, (x_zero_point, w_zero_point))
+    x64, w64 = operand("x", x, spec), operand("w", w, spec)
     window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
+    if spec.sums_codes:
+        return reference_codes.conv(x64, w64, spec, window, x_zero_point, w_zero_point)
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
     told = (x64.shape[0], w64.shape[0], *window.out_size)
     start = _initial(initial, told)
     outputs = _Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
-    return outputs.sums(conv_products(x64, w64, window), depth, as_spec(spec)).reshape(told)
-
-
-@dataclass(frozen=True)
-class Window:
-    """How a kernel moves over its input; one entry a spatial axis, two for the margins."""
-
-    strides: tuple[int, ...]
-    margins: tuple[tuple[int, int], ...]
-    dilations: tuple[int, ...]
-    group: int
-    out_size: tuple[int, ...]
-
-    def taps(self, position: Sequence[int]) -> tuple[slice, ...]:
-        """Return where in the padded input the outputs meet one position of the kernel."""
-        starts = [p * dilation for p, dilation in zip(position, self.dilations, strict=True)]
-        sizes = zip(starts, self.out_size, self.strides, strict=True)
-        return tuple(slice(start, start + span(size, stride), stride) for start, size, stride in sizes)
-
-
-def conv_operands(
-    x: _Float64s, w: _Float64s, window: Window
-) -> Iterator[tuple[_Float64s, _Float64s, NDArray[np.bool_]]]:
-    """Yield for each k what meets there: input values, weights, and which values lie in the input, not in its padding.
-
-    They broadcast to [batch, group, out_channels / group, *out_size].
-    """
-    channels, kernel = w.shape[1], w.shape[2:]
-    by_group = x.reshape(x.shape[0], window.group, channels, *x.shape[2:])
-    padded = np.pad(by_group, ((0, 0), (0, 0), (0, 0), *window.margins))
-    inside = np.pad(np.ones(x.shape[2:], dtype=bool), window.margins)
-    for channel, *position in np.ndindex(w.shape[1:]):  # the last axis fastest
-        taps = window.taps(position)
-        met = (slice(None), slice(None), slice(channel, channel + 1), *taps)
-        used = (slice(None), channel, *position)
-        weights = w[used].reshape(window.group, w.shape[0] // window.group, *(1 for _ in kernel))
-        yield padded[met], weights, inside[taps]
+    return outputs.sums(conv_products(x64, w64, window), depth, spec).reshape(told)
 
 
 def conv_products(x: _Float64s, w: _Float64s, window: Window) -> Iterator[_Float64s]:
@@ -246,55 +234,28 @@ def conv_products(x: _Float64s, w: _Float64s, window: Window) -> Iterator[_Float
         yield np.where(inside | np.isfinite(weights), multiply(values, weights), 0.0)
 
 
-def window_of(
-    x_shape: tuple[int, ...],
-    w_shape: tuple[int, ...],
-    strides: Sequence[int] | None,
-    pads: Sequence[int] | None,
-    dilations: Sequence[int] | None,
-    group: int,
-) -> Window:
-    """Return how the kernel moves, with what `conv` takes.
+def operand(name: str, values: Any, spec: Accumulator | None = None) -> NDArray[Any]:
+    """Return float32 values as float64; codes as they are where an accumulator sums codes.
 
     Raises:
-        TypeError: A setting is not made of integers.
-        ValueError: Shapes or settings do not fit.
+        TypeError: They are no array of that type; `name` is what the message calls them.
     """
-    axes = len(x_shape) - 2
-    if axes not in (1, 2, 3) or len(w_shape) != len(x_shape):
-        raise ValueError(f"expected x and w with 1 to 3 spatial axes each, got shapes {x_shape} and {w_shape}")
-    group = as_integer("group", group)
-    if group < 1 or w_shape[0] % group or x_shape[1] != w_shape[1] * group:
-        raise ValueError(f"expected channels that fit group={group}, got shapes {x_shape} and {w_shape}")
-    strides = _per_axis("strides", strides, (1,) * axes, least=1)
-    dilations = _per_axis("dilations", dilations, (1,) * axes, least=1)
-    pads = _per_axis("pads", pads, (0,) * (2 * axes), least=0)
-    begins, ends = pads[:axes], pads[axes:]
-    out_size = output_sizes(x_shape[2:], w_shape[2:], strides, dilations, begins, ends)
-    if out_size is None or min(w_shape[2:]) < 1:
-        raise ValueError(f"expected a kernel that fits into the padded input, got shapes {x_shape} and {w_shape}")
-    return Window(strides, tuple(zip(begins, ends, strict=True)), dilations, group, out_size)
-
-
-def _per_axis(name: str, values: Sequence[int] | None, default: tuple[int, ...], least: int) -> tuple[int, ...]:
-    if values is None:
-        return default
-    integers = tuple(as_integer(name, value) for value in values)
-    if len(integers) != len(default) or min(integers) < least:
-        raise ValueError(f"expected {len(default)} {name} of at least {least}, got {list(integers)}")
-    return integers
-
-
-def operand(name: str, values: NDArray[np.float32]) -> _Float64s:
-    """Return float32 values as float64.
-
-    Raises:
-        TypeError: They are not a float32 array; `name` is what the message calls them.
-    """
+    if spec is not None and spec.sums_codes:
+        return reference_codes.check_codes(name, values, spec)
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
-        raise TypeError(f"expected {name} to be a float32 array, got {getattr(values, 'dtype', type(values).__name__)}")
+        of = "" if spec is None else f", as {spec} takes"
+        got = getattr(values, "dtype", type(values).__name__)
+        raise TypeError(f"expected {name} to be a float32 array{of}, got {got}")
     with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any other
         return values.astype(np.float64)
+
+
+def _check_options(spec: Accumulator, initial: Any, zero_points: tuple[ArrayLike | None, ArrayLike | None]) -> None:
+    """Check that floats come without zero points, and codes without what their sums start from."""
+    if spec.sums_codes and initial is not None:
+        raise ValueError(f"expected no initial values of codes, whose sums start from zero in {spec}")
+    if not spec.sums_codes and zero_points != (None, None):
+        raise ValueError(f"expected no zero points beside the floats that {spec} takes")
 
 
 def multiply(a: _Float64s, b: _Float64s) -> _Float64s:

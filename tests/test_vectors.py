@@ -124,8 +124,8 @@ def is_met(case: Case) -> bool:
 
 def test_regeneration_gives_the_same_bytes(tmp_path: Path) -> None:
     subprocess.run([sys.executable, FOLDER / "generate.py", "--output", tmp_path], check=True)
-    assert {path.name for path in tmp_path.iterdir()} == {*KINDS, "nearest", "rules", "sums"}
-    for name in NAMES:
+    assert {path.name for path in tmp_path.iterdir()} == {*KINDS, "nearest", "rules", "sums", "codes"}
+    for name in (*NAMES, "codes/matmul.txt", "codes/conv.txt"):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), name
 
 

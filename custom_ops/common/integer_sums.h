@@ -28,7 +28,8 @@ struct IntegerSums {
   int dropped_bits = 0;           // of each product, lowest first
   bool rounds_up = false;         // products to the nearest, halves up; else down
   bool is_raw = false;            // codes as they are; else zero points are taken off before
-  bool has_unsigned_x = false;    // raw int8 codes of x are offset by 128
+  int32_t uint8_x_shift = 0;      // of raw codes of x of this type
+  int32_t int8_x_shift = 0;       // likewise
   bool needs_signed_w = false;    // exact in 32 bits where w is uint8, and in depthwise convolutions
   bool is_channels_last = false;  // order in convolutions: kernel position by kernel position, channels fastest
   int64_t distance = 1;           // product k is followed by k + distance, in blocks of twice as many
@@ -44,7 +45,7 @@ struct IntegerSums {
   }
   int32_t XShift(CodeType type, int32_t zero_point) const {
     if (!is_raw) return -zero_point;
-    return has_unsigned_x && type == CodeType::kInt8 ? 128 : 0;
+    return type == CodeType::kInt8 ? int8_x_shift : uint8_x_shift;
   }
   int32_t WShift(int32_t zero_point) const { return is_raw ? 0 : -zero_point; }
   // How many products a chain has, with zeros behind those that fill the last block.

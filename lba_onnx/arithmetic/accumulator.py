@@ -154,6 +154,11 @@ class Accumulator(ABC):
     def product_order(self) -> ProductOrder:
         """The order in which it takes products."""
 
+    @property
+    def sums_codes(self) -> bool:
+        """Whether its operands are integer codes with zero points, not floats."""
+        return "uint8" in self.operand_types
+
     def check_operands(self, *types: str) -> None:
         """Check that it takes operands of some types, as numpy names them.
 

@@ -36,8 +36,11 @@ class Convolution:
         """Yield the index of each output: image, output channel, and a place on each axis."""
         return itertools.product(*map(range, self.out_shape))
 
-    def pairs(self, x: Sequence[float], w: Sequence[float], index: tuple[int, ...]) -> Iterator[tuple[float, float]]:
-        """Yield the operands of each product of an output; over the padding x is 0, and weights without end are."""
+    def meetings(self, index: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], int | None, int]]:
+        """Yield what meets in each product of an output: channel and tap, where in x, and where in w.
+
+        Over the padding it is nowhere in x, None.
+        """
         image, out_channel, *place = index
         first_channel = out_channel // (self.w_shape[0] // self.group) * self.w_shape[1]
         for channel, *tap in itertools.product(*map(range, self.w_shape[1:])):
@@ -45,11 +48,17 @@ class Convolution:
                 place[axis] * self.strides[axis] - self.pads[axis] + tap[axis] * self.dilations[axis]
                 for axis in range(self.axes)
             ]
-            weight = w[offset((out_channel, channel, *tap), self.w_shape)]
-            if all(0 <= at < size for at, size in zip(source, self.x_shape[2:], strict=True)):
-                yield x[offset((image, first_channel + channel, *source), self.x_shape)], weight
+            is_inside = all(0 <= at < size for at, size in zip(source, self.x_shape[2:], strict=True))
+            in_x = offset((image, first_channel + channel, *source), self.x_shape) if is_inside else None
+            yield (channel, *tap), in_x, offset((out_channel, channel, *tap), self.w_shape)
+
+    def pairs(self, x: Sequence[float], w: Sequence[float], index: tuple[int, ...]) -> Iterator[tuple[float, float]]:
+        """Yield the operands of each product of an output; over the padding x is 0, and weights without end are."""
+        for _, in_x, in_w in self.meetings(index):
+            if in_x is not None:
+                yield x[in_x], w[in_w]
             else:
-                yield 0.0, weight if math.isfinite(weight) else 0.0
+                yield 0.0, w[in_w] if math.isfinite(w[in_w]) else 0.0
 
     def __str__(self) -> str:
         """Return the tokens from <axes> to the shape of the result."""

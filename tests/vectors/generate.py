@@ -21,6 +21,8 @@ folders `rules` and `sums` have one token for `<spec>`, the text of an accumulat
     quantize.txt  <spec> <random integer> <float64 input> <float32 output>
     starts.txt    <spec> <rows> <depth> <columns> <a> <b> <what sums start from: rows*columns> <result: rows*columns>
 
+The folder `codes` has sums of integer codes, which code_files.py describes.
+
 Arrays are in row-major order. A NaN is written as 7fc00000: compare NaNs by being one, and everything else by bits.
 """
 
@@ -31,6 +33,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from code_files import CODE_FILES
 from convolutions import CONVOLUTIONS, Convolution
 from edges import quantize_inputs
 from kinds import KINDS, NEAREST_KINDS, SPECIALS, Draw, Kind, Pairs, operands
@@ -167,7 +170,7 @@ def main() -> None:
     folder = parser.parse_args().output
     for to_nearest, (name, (header, lines)) in itertools.product((False, True), FILES.items()):
         write(folder / "nearest" / name if to_nearest else folder / name, header, lines(to_nearest))
-    for inner, files in (("rules", RULE_FILES), ("sums", SUM_FILES)):
+    for inner, files in (("rules", RULE_FILES), ("sums", SUM_FILES), ("codes", CODE_FILES)):
         for name, (header, lines_of_texts) in files.items():
             write(folder / inner / name, header, lines_of_texts())
 

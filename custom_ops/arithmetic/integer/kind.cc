@@ -8,7 +8,10 @@ namespace lba {
 namespace {
 
 Levels LevelsOf(const IntegerSpec& spec) {
-  Levels levels = NamedLevels(static_cast<int>(spec.sums.levels.size()) - 1, {"overflow"}, {"overflow"});
+  Levels levels = NamedLevels(static_cast<int>(spec.sums.levels.size()) - 1, {"overflow"}, {});
+  for (size_t i = 0; i < spec.sums.levels.size(); ++i) {
+    levels[i + 1].events = {spec.sums.levels[i].saturates ? "saturation" : "wrap"};
+  }
   return levels;
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr char kWrap[] = "wrap", kSaturate[] = "saturate", kX86[] = "x86-u8s8", kArm[] = "arm-smlal16";
 constexpr int kLeastBits = 4, kMostBits = 64;
+constexpr int64_t kMostTerms = 1 << 16;
 
 int ReadBits(const std::string& digits, const Part& part, const std::string& text) {
   const int bits = std::atoi(digits.c_str());
@@ -27,7 +28,7 @@ struct LevelText {
 };
 
 LevelText ReadLevel(const Part& part, const std::string& text) {
-  static const std::regex pattern("int([0-9]{1,4})(x([0-9]{1,18}))?(-(wrap|saturate))?");
+  static const std::regex pattern("int([1-9][0-9]{0,3})(x([1-9][0-9]{0,9}))?(-(wrap|saturate))?");
   std::smatch match;
   if (!std::regex_match(part.text, match, pattern)) {
     FailAt("expected int<bits>-wrap, int<bits>-saturate or int<bits>x<terms>/int<bits>-wrap, got '" + part.text + "'",
@@ -36,7 +37,7 @@ LevelText ReadLevel(const Part& part, const std::string& text) {
   LevelText level{ReadBits(match[1], part, text), 0, match[5]};
   if (!match[3].matched) return level;
   level.terms = std::atoll(match[3].str().c_str());
-  if (level.terms == 0) FailAt("expected tiles of at least one product, got 0", part, text);
+  if (level.terms > kMostTerms) FailAt("expected tiles of at most 65536 products, got '" + part.text + "'", part, text);
   return level;
 }
 
@@ -62,7 +63,7 @@ IntegerSpec ReadLevels(const Part& head, const std::string& text) {
 }
 
 IntegerSpec ReadFixed(const Part& head, const std::string& text) {
-  static const std::regex pattern("fixed<\\s*([0-9]{1,4})\\s*,\\s*([0-9]{1,4})\\s*>");
+  static const std::regex pattern("fixed<\\s*([1-9][0-9]{0,3})\\s*,\\s*([1-9][0-9]{0,3})\\s*>");
   std::smatch match;
   if (!std::regex_match(head.text, match, pattern)) {
     FailAt("expected fixed<bits,integer bits>, such as fixed<16,20>, got '" + head.text + "'", head, text);
@@ -82,8 +83,8 @@ IntegerSpec NamedSpec(const std::string& name) {
   spec.has_operands = false;
   const bool is_x86 = name == kX86;
   spec.sums.levels = {{2, 16, is_x86}, {0, 32, false}};
-  spec.sums.is_raw = true;
-  spec.sums.has_unsigned_x = spec.sums.needs_signed_w = spec.sums.is_channels_last = is_x86;
+  spec.sums.is_raw = spec.sums.needs_signed_w = spec.sums.is_channels_last = true;
+  (is_x86 ? spec.sums.int8_x_shift : spec.sums.uint8_x_shift) = is_x86 ? 128 : -128;  // to what the instructions take
   spec.sums.distance = is_x86 ? 1 : 8;
   return spec;
 }
