@@ -22,14 +22,30 @@ def matmul(
     spec: Accumulator | str,
     *,
     initial: npt.ArrayLike | None = None,
+    a_zero_point: int = 0,
+    b_zero_point: npt.ArrayLike = 0,
     threads: int | None = None,
-) -> npt.NDArray[np.float32]: ...
+) -> npt.NDArray[Any]: ...
 @overload
 def matmul(
-    a: Any, b: Any, spec: Accumulator | str, *, initial: npt.ArrayLike | None = None, threads: int | None = None
+    a: Any,
+    b: Any,
+    spec: Accumulator | str,
+    *,
+    initial: npt.ArrayLike | None = None,
+    a_zero_point: int = 0,
+    b_zero_point: npt.ArrayLike = 0,
+    threads: int | None = None,
 ) -> Any: ...
 def matmul(
-    a: Any, b: Any, spec: Accumulator | str, *, initial: npt.ArrayLike | None = None, threads: int | None = None
+    a: Any,
+    b: Any,
+    spec: Accumulator | str,
+    *,
+    initial: npt.ArrayLike | None = None,
+    a_zero_point: int = 0,
+    b_zero_point: npt.ArrayLike = 0,
+    threads: int | None = None,
 ) -> Any:
     """Matrix product as numpy.matmul defines it, computed in the formats of `spec` (docs/numerics.md).
 
@@ -38,29 +54,32 @@ def matmul(
     current stream of that device, and has the bits that it has on the host.
 
     Args:
-        a: float32 [..., rows, depth], or [depth].
-        b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
-        spec: Product format, accumulator format, chunk size, underflow; or the text of it, such as "M7E4b10".
+        a: [..., rows, depth], or [depth]: float32, or uint8 or int8 codes with an accumulator of integers.
+        b: [..., depth, columns], or [depth], likewise; batch dimensions broadcast.
+        spec: The accumulator, or the text of it, such as "M7E4b10" or "int16-wrap".
         initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
-            zero. Products on a CUDA device take none.
+            zero. Products of codes, and those on a CUDA device, take none.
+        a_zero_point: The code of a that stands for zero.
+        b_zero_point: The code of b that does, or one for each column.
         threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
             no effect on a CUDA device.
 
     Returns:
-        float32 [..., rows, columns]; without the dimension that a 1-D operand lacks. Of operands on a CUDA device, a
-        CuPy array of their type on that device; float16 is rounded from the float32 product.
+        float32 [..., rows, columns]; without the dimension that a 1-D operand lacks. Of codes int32, or int64 where the
+        accumulator has more than 32 bits: sums of (a - a_zero_point) * (b - b_zero_point). Of operands on a CUDA
+        device, a CuPy array of their type on that device; float16 is rounded from the float32 product.
 
     Raises:
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
         TypeError: An operand is of another type, only one is on a device, `spec` is neither a spec nor text, or a
             number is no integer.
-        ValueError: `spec` cannot be read, shapes or attributes do not fit, operands are on different devices, or
+        ValueError: `spec` cannot be read or is of other operands, shapes, zero points or attributes do not fit, operands are on different devices, or
             threads is below 1 or above 2^31 - 1.
     """
     spec = as_spec(spec)
     threads = thread_count(threads)
     on_device = device_arrays.to_device_arrays(a=a, b=b)
-    a, b = on_device or (_float32("a", a), _float32("b", b))
+    a, b = on_device or (_operand("a", a, spec), _operand("b", b, spec))
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"expected operands of at least one dimension, got shapes {a.shape} and {b.shape}")
     a_matrix = a[np.newaxis, :] if a.ndim == 1 else a
@@ -71,10 +90,11 @@ def matmul(
     shape = (*batch, a_matrix.shape[-2], b_matrix.shape[-1])
     left_out = tuple(axis for axis, operand in ((-2, a), (-1, b)) if operand.ndim == 1)
     starts = _initial(initial, shape, left_out, is_on_device=bool(on_device))
+    zero_points = _zero_points(spec, ("a", a_zero_point), ("b", b_zero_point), shape[-1])
     if on_device:
         y = device_arrays.matmul(a_matrix, b_matrix, batch, spec)
     else:
-        y = _matmul_batched(a_matrix, b_matrix, batch, spec, threads, starts)
+        y = _matmul_batched(a_matrix, b_matrix, batch, spec, threads, starts, zero_points)
     y = y[..., 0] if b.ndim == 1 else y
     if a.ndim == 1:
         y = y[..., 0] if b.ndim == 1 else y[..., 0, :]
@@ -89,24 +109,25 @@ def _batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _matmul_batched(
-    a: npt.NDArray[np.float32],
-    b: npt.NDArray[np.float32],
+    a: npt.NDArray[Any],
+    b: npt.NDArray[Any],
     batch: tuple[int, ...],
     spec: Accumulator,
     threads: int,
     initial: npt.NDArray[np.float32] | None,
-) -> npt.NDArray[np.float32]:
+    zero_points: native.ZeroPoints | None,
+) -> npt.NDArray[Any]:
     rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
     if all(size == 1 for size in b.shape[:-2]):  # one matrix for all: the batch is more rows
         flat = a.reshape(1, math.prod(a.shape[:-1]), depth)
         starts = None if initial is None else initial.reshape(1, math.prod(initial.shape[:-1]), columns)
-        y = native.matmul(flat, b.reshape(1, depth, columns), spec, threads, initial=starts)
+        y = native.matmul(flat, b.reshape(1, depth, columns), spec, threads, initial=starts, zero_points=zero_points)
     else:
         count = math.prod(batch)
         a_all = np.broadcast_to(a, (*batch, rows, depth)).reshape(count, rows, depth)
         b_all = np.broadcast_to(b, (*batch, depth, columns)).reshape(count, depth, columns)
         starts = None if initial is None else initial.reshape(count, rows, columns)
-        y = native.matmul(a_all, b_all, spec, threads, initial=starts)
+        y = native.matmul(a_all, b_all, spec, threads, initial=starts, zero_points=zero_points)
     return y.reshape(*batch, rows, columns)
 
 
@@ -121,8 +142,10 @@ def conv(
     group: int = 1,
     *,
     initial: npt.ArrayLike | None = None,
+    x_zero_point: int = 0,
+    w_zero_point: npt.ArrayLike = 0,
     threads: int | None = None,
-) -> npt.NDArray[np.float32]: ...
+) -> npt.NDArray[Any]: ...
 @overload
 def conv(
     x: Any,
@@ -134,6 +157,8 @@ def conv(
     group: int = 1,
     *,
     initial: npt.ArrayLike | None = None,
+    x_zero_point: int = 0,
+    w_zero_point: npt.ArrayLike = 0,
     threads: int | None = None,
 ) -> Any: ...
 def conv(
@@ -146,6 +171,8 @@ def conv(
     group: int = 1,
     *,
     initial: npt.ArrayLike | None = None,
+    x_zero_point: int = 0,
+    w_zero_point: npt.ArrayLike = 0,
     threads: int | None = None,
 ) -> Any:
     """Convolution as ONNX's Conv defines it, without bias, computed in the formats of `spec` (docs/numerics.md).
@@ -153,33 +180,35 @@ def conv(
     Arrays on a CUDA device are taken as `matmul` takes them; those that are not contiguous are copied on the device.
 
     Args:
-        x: float32 [batch, channels, spatial...] with 1 to 3 spatial dimensions.
-        w: float32 [out_channels, channels / group, kernel...].
-        spec: Product format, accumulator format, chunk size, underflow; or the text of it, such as "M7E4b10".
+        x: [batch, channels, spatial...] with 1 to 3 spatial dimensions: float32, or codes as `matmul` takes them.
+        w: [out_channels, channels / group, kernel...], likewise.
+        spec: The accumulator, or the text of it, such as "M7E4b10" or "int16-wrap".
         strides: One per spatial dimension; default 1.
         pads: All begins, then all ends; default 0.
         dilations: One per spatial dimension; default 1.
         group: Groups of channels.
         initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
-            zero. Products on a CUDA device take none.
+            zero. Products of codes, and those on a CUDA device, take none.
+        x_zero_point: The code of x that stands for zero, in the padding too.
+        w_zero_point: The code of w that does, or one for each output channel.
         threads: Threads to use; None for one per processor that this process may use. Never changes a bit, and is of
             no effect on a CUDA device.
 
     Returns:
-        float32 [batch, out_channels, output...]. Of operands on a CUDA device, a CuPy array of their type on that
-        device.
+        float32 [batch, out_channels, output...], of codes int32 or int64 as by `matmul`. Of operands on a CUDA device,
+        a CuPy array of their type on that device.
 
     Raises:
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
         TypeError: An operand is of another type, only one is on a device, `spec` is neither a spec nor text, or a
             number is no integer.
-        ValueError: `spec` cannot be read, shapes or attributes do not fit, operands are on different devices, or
+        ValueError: `spec` cannot be read or is of other operands, shapes, zero points or attributes do not fit, operands are on different devices, or
             threads is below 1 or above 2^31 - 1.
     """
     spec = as_spec(spec)
     threads = thread_count(threads)
     on_device = device_arrays.to_device_arrays(x=x, w=w)
-    x, w = on_device or (np.ascontiguousarray(_float32(name, value)) for name, value in (("x", x), ("w", w)))
+    x, w = on_device or (np.ascontiguousarray(_operand(name, value, spec)) for name, value in (("x", x), ("w", w)))
     rank = x.ndim - 2
     if not 1 <= rank <= 3 or w.ndim != x.ndim:
         raise ValueError(f"expected x and w with the same 1 to 3 spatial dimensions, got shapes {x.shape}, {w.shape}")
@@ -193,11 +222,12 @@ def conv(
     )
     shape = _conv_shape(x.shape, w.shape, geometry)
     starts = _initial(initial, shape, (), is_on_device=bool(on_device))
+    zero_points = _zero_points(spec, ("x", x_zero_point), ("w", w_zero_point), shape[1])
     if on_device:
         return device_arrays.conv(x, w, spec, geometry, shape)
     if starts is not None:
         starts = starts.reshape(*shape[:2], math.prod(shape[2:]))
-    return native.conv(x, w, spec, geometry, shape, threads, initial=starts)
+    return native.conv(x, w, spec, geometry, shape, threads, initial=starts, zero_points=zero_points)
 
 
 def _initial(
@@ -232,6 +262,43 @@ def _conv_shape(x: tuple[int, ...], w: tuple[int, ...], geometry: native.ConvGeo
     if sizes is None:
         raise ValueError(f"expected a kernel that fits the padded input, got x {x}, w {w}, {geometry}")
     return (x[0], w[0], *sizes)
+
+
+def _operand(name: str, value: npt.ArrayLike, spec: Accumulator) -> npt.NDArray[Any]:
+    """Return an operand as the accumulator takes it.
+
+    Raises:
+        TypeError: It is of a type that no accumulator of the kind takes.
+    """
+    if "float32" in spec.operand_types:
+        return _float32(name, value)
+    array = np.asarray(value)
+    if array.dtype.name not in spec.operand_types:
+        expected = " or ".join(spec.operand_types)
+        raise TypeError(f"expected {name} to be {expected} for sums in {spec}, got {array.dtype}")
+    return array
+
+
+def _zero_points(
+    spec: Accumulator, first: tuple[str, int], second: tuple[str, npt.ArrayLike], count: int
+) -> native.ZeroPoints | None:
+    """Return the zero points of two operands, each a name and a value; None for kinds of floats.
+
+    Raises:
+        TypeError: One is no integer.
+        ValueError: The second operand has neither one nor one for each of `count` columns, or floats have any.
+    """
+    values = np.asarray(second[1])
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"expected {second[0]}_zero_point as integers, got {values.dtype}")
+    if "float32" in spec.operand_types:
+        if first[1] or values.any():
+            raise ValueError(f"expected no zero points with an accumulator of floats, got {spec}")
+        return None
+    if values.size != 1 and values.shape != (count,):
+        raise ValueError(f"expected one {second[0]}_zero_point or {count}, got shape {values.shape}")
+    clipped = np.ascontiguousarray(np.clip(values, -1000, 1000).reshape(-1), np.int32)  # no codes: the library says so
+    return native.ZeroPoints(as_integer(f"{first[0]}_zero_point", first[1]), clipped)
 
 
 def _float32(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float32]:

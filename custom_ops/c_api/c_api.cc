@@ -13,6 +13,7 @@
 #include "kernels/cpu/cpu_path.h"
 #include "lba/conv.h"
 #include "lba/gradients.h"
+#include "lba/integer_product.h"
 #include "lba/matmul.h"
 
 namespace {
@@ -59,15 +60,53 @@ std::vector<int64_t> OffsetsOf(const LbaMatMulArgs& args, const int64_t* offsets
   return result;
 }
 
-void RequireFloat32(std::initializer_list<int32_t> types) {
-  for (const int32_t type : types) {
-    lba::Require(type == LBA_FLOAT32, "expected the element type float32 (0), got " + std::to_string(type));
+// Throws std::invalid_argument for types that do not go with the accumulator.
+void RequireTypes(const lba::Accumulator& accumulator, int32_t first, int32_t second, int32_t result) {
+  if (accumulator.integers() == nullptr) {
+    for (const int32_t type : {first, second, result}) {
+      lba::Require(type == LBA_FLOAT32,
+                   "expected the element type float32 (0) with an accumulator of floats, got " + std::to_string(type));
+    }
+    return;
   }
+  for (const int32_t type : {first, second}) {
+    lba::Require(type == LBA_UINT8 || type == LBA_INT8,
+                 "expected the element types uint8 (2) or int8 (3) with an accumulator of integers, got " +
+                     std::to_string(type));
+  }
+  const int32_t wanted = lba::HasInt64Sums(accumulator) ? LBA_INT64 : LBA_INT32;
+  lba::Require(result == wanted, "expected a result of the element type " + std::to_string(wanted) + " of " +
+                                     accumulator.text() + ", got " + std::to_string(result));
 }
+
+// Codes with zero points from the C structure: one for the left operand, one or many of the right.
+struct CodesOf {
+  int32_t zero_point;
+  lba::Codes left, right;
+
+  CodesOf(const void* a, int32_t a_type, int64_t a_zero_point, const void* b, int32_t b_type,
+          const int32_t* b_zero_points, int64_t stride)
+      : zero_point(static_cast<int32_t>(std::clamp<int64_t>(a_zero_point, -1000, 1000))),
+        left{a, TypeOf(a_type), &zero_point, false},
+        right{b, TypeOf(b_type), b_zero_points, stride != 0} {
+    lba::Require(stride == 0 || stride == 1,
+                 "expected zero points one beside the other, got " + std::to_string(stride));
+  }
+  CodesOf(const CodesOf&) = delete;
+
+  static lba::CodeType TypeOf(int32_t type) { return type == LBA_UINT8 ? lba::CodeType::kUint8 : lba::CodeType::kInt8; }
+};
+
+lba::IntegerEpilogue SumsAsTheyAre(const lba::Accumulator& accumulator) {
+  lba::IntegerEpilogue epilogue;
+  epilogue.output = lba::HasInt64Sums(accumulator) ? lba::IntegerOutput::kInt64 : lba::IntegerOutput::kInt32;
+  return epilogue;
+}
+
+const float* Floats(const void* values) { return static_cast<const float*>(values); }
 
 lba::MatMulShape ShapeOf(const LbaMatMulArgs* args) {
   lba::Require(args != nullptr, "expected arguments, got null");
-  RequireFloat32({args->a_type, args->b_type, args->y_type});
   lba::Require(args->batch >= 0 && args->batch <= lba::kMaxSize,
                "expected a batch from 0 to 2^31 - 1, got " + std::to_string(args->batch));
   lba::RequireMatMulSizes(static_cast<double>(args->batch), args->rows, args->columns, args->depth);
@@ -86,7 +125,7 @@ lba::MatMulShape ShapeOf(const LbaMatMulArgs* args) {
 
 // Throws std::invalid_argument for arrays that are null and would be read or written; `y` is the result or its
 // gradient.
-void RequireArrays(const LbaMatMulArgs& args, const float* y) {
+void RequireArrays(const LbaMatMulArgs& args, const void* y) {
   if (args.batch == 0 || args.rows == 0 || args.columns == 0) return;
   lba::RequirePointer(y, "y");
   if (args.depth == 0) return;
@@ -104,14 +143,22 @@ lba::Starts StartsOf(const Args& args, int64_t entries, int64_t rows, int64_t co
   return starts;
 }
 
-void RequireNoStarts(const float* initial) {
-  lba::Require(initial == nullptr, "expected no initial values: gradients are those of sums that start from zero");
+void RequireNoStarts(const float* initial, const char* reason) {
+  lba::Require(initial == nullptr, std::string("expected no initial values: ") + reason);
 }
 
 lba::ConvShape ShapeOf(const LbaConvArgs* args) {
   lba::Require(args != nullptr, "expected arguments, got null");
-  RequireFloat32({args->x_type, args->w_type, args->y_type});
   return lba::ConvShapeOf(*args);
+}
+
+constexpr char kOfGradients[] = "gradients are those of sums that start from zero";
+constexpr char kOfIntegers[] = "sums of integers start from zero";
+
+// Throws std::invalid_argument for an accumulator of integers, whose sums have no gradients.
+void RequireFloats(const lba::Accumulator& accumulator) {
+  lba::Require(accumulator.integers() == nullptr,
+               "expected an accumulator of floats, whose sums have gradients, got " + accumulator.text());
 }
 
 }  // namespace
@@ -147,46 +194,75 @@ int lba_path_counts(int64_t counts[4]) {
   });
 }
 
-int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t threads, const char* statistics) {
+int lba_matmul(const LbaAccumulator* handle, const LbaMatMulArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
+    const lba::Accumulator& accumulator = lba::AccumulatorOf(handle);
+    RequireTypes(accumulator, args->a_type, args->b_type, args->y_type);
     RequireArrays(*args, args->y);
-    lba::MatMul(lba::AccumulatorOf(accumulator), shape, args->a, args->b, nullptr, args->y, ParallelOf(threads),
-                CollectorOf(statistics).get(), StartsOf(*args, args->batch, args->rows, args->columns));
+    const lba::ThreadParallel parallel = ParallelOf(threads);
+    const std::shared_ptr<lba::StatisticsCollector> collector = CollectorOf(statistics);
+    if (accumulator.integers() != nullptr) {
+      RequireNoStarts(args->initial, kOfIntegers);
+      const CodesOf codes(args->a, args->a_type, args->a_zero_point, args->b, args->b_type, args->b_zero_points,
+                          args->b_zero_point_stride);
+      return lba::IntegerMatMul(accumulator, shape, codes.left, codes.right, nullptr, SumsAsTheyAre(accumulator),
+                                args->y, parallel, collector.get());
+    }
+    lba::MatMul(accumulator, shape, Floats(args->a), Floats(args->b), nullptr, static_cast<float*>(args->y), parallel,
+                collector.get(), StartsOf(*args, args->batch, args->rows, args->columns));
   });
 }
 
-int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t threads, const char* statistics) {
+int lba_conv(const LbaAccumulator* handle, const LbaConvArgs* args, int32_t threads, const char* statistics) {
   return Guarded([&] {
     const lba::ConvShape shape = ShapeOf(args);
+    const lba::Accumulator& accumulator = lba::AccumulatorOf(handle);
+    RequireTypes(accumulator, args->x_type, args->w_type, args->y_type);
     lba::RequireArrays(shape, args->x, args->w, args->y);
-    lba::Conv(lba::AccumulatorOf(accumulator), shape, args->x, args->w, nullptr, args->bias, args->y,
-              ParallelOf(threads), CollectorOf(statistics).get(),
+    const lba::ThreadParallel parallel = ParallelOf(threads);
+    const std::shared_ptr<lba::StatisticsCollector> collector = CollectorOf(statistics);
+    if (accumulator.integers() != nullptr) {
+      RequireNoStarts(args->initial, kOfIntegers);
+      lba::Require(args->bias == nullptr, "expected no bias of sums of integers");
+      const CodesOf codes(args->x, args->x_type, args->x_zero_point, args->w, args->w_type, args->w_zero_points,
+                          args->w_zero_point_stride);
+      return lba::IntegerConv(accumulator, shape, codes.left, codes.right, nullptr, SumsAsTheyAre(accumulator), args->y,
+                              parallel, collector.get());
+    }
+    lba::Conv(accumulator, shape, Floats(args->x), Floats(args->w), nullptr, Floats(args->bias),
+              static_cast<float*>(args->y), parallel, collector.get(),
               StartsOf(*args, shape.batch, shape.out_channels, shape.output_size()));
   });
 }
 
-int lba_matmul_gradients(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t estimator,
-                         const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
+int lba_matmul_gradients(const LbaAccumulator* handle, const LbaMatMulArgs* args, int32_t estimator, const float* grad,
+                         float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
-    RequireNoStarts(args->initial);
+    const lba::Accumulator& accumulator = lba::AccumulatorOf(handle);
+    RequireFloats(accumulator);
+    RequireTypes(accumulator, args->a_type, args->b_type, args->y_type);
+    RequireNoStarts(args->initial, kOfGradients);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     RequireArrays(*args, grad);
-    *gated = lba::AddMatMulGradients(lba::AccumulatorOf(accumulator), EstimatorOf(estimator), shape, args->a, args->b,
-                                     grad, grad_a, grad_b, ParallelOf(threads));
+    *gated = lba::AddMatMulGradients(accumulator, EstimatorOf(estimator), shape, Floats(args->a), Floats(args->b), grad,
+                                     grad_a, grad_b, ParallelOf(threads));
   });
 }
 
-int lba_conv_gradients(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t estimator, const float* grad,
+int lba_conv_gradients(const LbaAccumulator* handle, const LbaConvArgs* args, int32_t estimator, const float* grad,
                        float* grad_x, float* grad_w, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::ConvShape shape = ShapeOf(args);
-    RequireNoStarts(args->initial);
+    const lba::Accumulator& accumulator = lba::AccumulatorOf(handle);
+    RequireFloats(accumulator);
+    RequireTypes(accumulator, args->x_type, args->w_type, args->y_type);
+    RequireNoStarts(args->initial, kOfGradients);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     lba::RequireArrays(shape, args->x, args->w, grad);
-    *gated = lba::AddConvGradients(lba::AccumulatorOf(accumulator), EstimatorOf(estimator), shape, args->x, args->w,
-                                   grad, grad_x, grad_w, ParallelOf(threads));
+    *gated = lba::AddConvGradients(accumulator, EstimatorOf(estimator), shape, Floats(args->x), Floats(args->w), grad,
+                                   grad_x, grad_w, ParallelOf(threads));
   });
 }
 

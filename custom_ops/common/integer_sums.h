@@ -25,12 +25,11 @@ struct IntegerLevel {
 // make it the sum of (x - zero point) * (w - zero point).
 struct IntegerSums {
   std::vector<IntegerLevel> levels;
-  int dropped_bits = 0;           // of each product, lowest first
-  bool rounds_up = false;         // products to the nearest, halves up; else down
-  bool is_raw = false;            // codes as they are; else zero points are taken off before
-  int32_t uint8_x_shift = 0;      // of raw codes of x of this type
-  int32_t int8_x_shift = 0;       // likewise
-  bool needs_signed_w = false;    // exact in 32 bits where w is uint8, and in depthwise convolutions
+  int dropped_bits = 0;        // of each product, lowest first
+  bool rounds_up = false;      // products to the nearest, halves up; else down
+  bool is_raw = false;         // codes as they are; else zero points are taken off before
+  bool is_kernel = false;      // a shipping kernel's: exact in 32 bits where w is uint8, and in depthwise convolutions
+  int32_t raw_shifts[2] = {};  // of raw codes of x, by type
   bool is_channels_last = false;  // order in convolutions: kernel position by kernel position, channels fastest
   int64_t distance = 1;           // product k is followed by k + distance, in blocks of twice as many
 
@@ -38,14 +37,13 @@ struct IntegerSums {
   // These sums for operands of those types: exact ones where the groups of this arithmetic play no part.
   IntegerSums For(CodeType w_type, bool is_depthwise) const {
     IntegerSums sums = *this;
-    if (needs_signed_w && (w_type == CodeType::kUint8 || is_depthwise)) {
+    if (is_kernel && (w_type == CodeType::kUint8 || is_depthwise)) {
       for (IntegerLevel& level : sums.levels) level = {level.terms, 32, false};
     }
     return sums;
   }
   int32_t XShift(CodeType type, int32_t zero_point) const {
-    if (!is_raw) return -zero_point;
-    return type == CodeType::kInt8 ? int8_x_shift : uint8_x_shift;
+    return is_raw ? raw_shifts[static_cast<int>(type)] : -zero_point;
   }
   int32_t WShift(int32_t zero_point) const { return is_raw ? 0 : -zero_point; }
   // How many products a chain has, with zeros behind those that fill the last block.
@@ -80,14 +78,17 @@ inline int64_t RoundedProduct(int64_t product, const IntegerSums& sums) {
   return (product + half) >> sums.dropped_bits << sums.dropped_bits;
 }
 
-// A value of the level: multiples of 2^dropped_bits.
-inline int64_t Overflowed(int64_t value, const IntegerLevel& level, const IntegerSums& sums) {
-  if (!level.saturates) return Wrapped(value, level.bits);
-  const int64_t most = MostOf(level.bits) >> sums.dropped_bits << sums.dropped_bits;
-  return std::clamp(value, LeastOf(level.bits), most);
+// What a level makes of the sum of two of its values: a multiple of 2^dropped_bits.
+inline int64_t HeldSum(int64_t a, int64_t b, const IntegerLevel& level, int dropped_bits) {
+  int64_t sum;
+  const bool is_beyond = __builtin_add_overflow(a, b, &sum);  // then wrapped to 64 bits
+  if (!level.saturates) return Wrapped(sum, level.bits);
+  const int64_t least = LeastOf(level.bits), most = MostOf(level.bits) >> dropped_bits << dropped_bits;
+  if (is_beyond) return b < 0 ? least : most;
+  return std::clamp(sum, least, most);
 }
 
-// The sum by definition, one value at a time, in the order of the chain. Sums of codes stay far below 2^63.
+// The sum by definition, one value at a time, in the order of the chain.
 inline int64_t SumChain(const IntegerSums& sums, const int16_t* x, const int16_t* w, int64_t depth) {
   const IntegerLevel &inner = sums.levels.front(), &outer = sums.levels.back();
   const bool is_one = sums.levels.size() == 1;
@@ -96,9 +97,9 @@ inline int64_t SumChain(const IntegerSums& sums, const int16_t* x, const int16_t
   for (int64_t begin = 0; begin < depth; begin += terms) {
     int64_t sum = 0;
     for (int64_t k = begin; k < std::min(begin + terms, depth); ++k) {
-      sum = Overflowed(sum + RoundedProduct(int64_t{x[k]} * w[k], sums), inner, sums);
+      sum = HeldSum(sum, RoundedProduct(int64_t{x[k]} * w[k], sums), inner, sums.dropped_bits);
     }
-    total = is_one ? sum : Overflowed(total + sum, outer, sums);
+    total = is_one ? sum : HeldSum(total, sum, outer, sums.dropped_bits);
   }
   return total;
 }

@@ -80,9 +80,9 @@ void CheckRefusals() {
 // ctypes lays the structures out as its own C compiler would; a test of lba_onnx/native compares both.
 void CheckLayout() {
   static_assert(sizeof(void*) == 8 && offsetof(LbaMatMulArgs, first_row) == 16 && offsetof(LbaMatMulArgs, batch) == 40);
-  static_assert(sizeof(LbaMatMulArgs) == 40 + 4 * 8 + 13 * 8);
+  static_assert(sizeof(LbaMatMulArgs) == 40 + 4 * 8 + 16 * 8);
   static_assert(offsetof(LbaConvArgs, rank) == 40 && offsetof(LbaConvArgs, input) == 80);
-  static_assert(sizeof(LbaConvArgs) == 80 + 18 * 8 + 8 * 8);
+  static_assert(sizeof(LbaConvArgs) == 80 + 18 * 8 + 11 * 8);
   static_assert(sizeof(LbaObservation) == 4 * sizeof(void*) && sizeof(LbaStatistics) == 3 * 8 + sizeof(void*));
   static_assert(sizeof(LbaLevel) == 8 * (2 + LBA_LEVEL_EVENTS + LBA_LOG2_BINS));
 }

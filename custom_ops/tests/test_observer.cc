@@ -37,13 +37,13 @@ int32_t Observe(const LbaObservation* observation, void* context) {
   float* y = nullptr;
   if (observation->matmul != nullptr) {
     LbaMatMulArgs args = *observation->matmul;
-    y = args.y;
+    y = static_cast<float*>(args.y);
     seen->again.resize(static_cast<size_t>(args.batch * args.rows * args.columns));
     args.y = seen->again.data();
     CHECK(lba_matmul(OnCpu(ParseSpec(observation->accumulator)), &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
   } else {
     LbaConvArgs args = *observation->conv;
-    y = args.y;
+    y = static_cast<float*>(args.y);
     args.y = seen->again.data();
     CHECK(lba_conv(OnCpu(ParseSpec(observation->accumulator)), &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
   }

@@ -25,6 +25,7 @@ from lba_onnx.native.statistics import (
     statistics_read,
 )
 from lba_onnx.native.watched_run import Run, RunProgress
+from lba_onnx.native.zero_points import ZeroPoints
 
 __all__ = [
     "CPU_PATHS",
@@ -41,6 +42,7 @@ __all__ = [
     "Run",
     "RunProgress",
     "Statistics",
+    "ZeroPoints",
     "accumulator_levels",
     "conv",
     "conv_gradients",

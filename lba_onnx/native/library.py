@@ -15,6 +15,8 @@ LIBRARY_VARIABLE = "LBA_ONNX_LIBRARY"
 LOG2_BINS = 704
 LOG2_OFFSET = 352
 _LEVEL_EVENTS = 7
+ELEMENT_TYPES = {"float32": 0, "uint8": 2, "int8": 3, "int32": 4, "int64": 5}
+"""The C numbers of the types of arrays, by numpy's names."""
 CPU_PATHS = ("avx512", "avx2", "portable", "exact")
 
 _BUILD = "`pip install .` or `pip install -e .` builds the one that fits"
@@ -75,6 +77,8 @@ class MatMulArgs(ctypes.Structure):
         ("b_column_stride", ctypes.c_int64),
         ("y", ctypes.c_void_p),
         *_INITIAL,
+        *((name, ctypes.c_int64) for name in ("a_zero_point", "b_zero_point_stride")),
+        ("b_zero_points", ctypes.c_void_p),
     )
 
 
@@ -86,6 +90,8 @@ class ConvArgs(ctypes.Structure):
         *_OUTPUT_PLACE,
         *CONV_FIELDS,
         *_INITIAL,
+        *((name, ctypes.c_int64) for name in ("x_zero_point", "w_zero_point_stride")),
+        ("w_zero_points", ctypes.c_void_p),
     )
 
 

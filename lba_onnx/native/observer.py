@@ -19,6 +19,7 @@ from lba_onnx.conv_sizes import covered_size, output_sizes
 from lba_onnx.native.accumulators import accumulator_handle
 from lba_onnx.native.keys import key_in_run
 from lba_onnx.native.library import (
+    ELEMENT_TYPES,
     ConvArgs,
     MatMulArgs,
     Observation,
@@ -28,8 +29,9 @@ from lba_onnx.native.library import (
 )
 from lba_onnx.native.processors import thread_count
 
-Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]  # of float32; of integer products codes, and sums of int32 or int64
 _FLOAT_BYTES = 4
+_DTYPES = {number: np.dtype(name) for name, number in ELEMENT_TYPES.items()}
 _POSITION = 2  # of the strides of what the sums of a convolution start from
 _COLUMNS_AXIS = 2  # of the spatial axes of an observed convolution
 
@@ -42,12 +44,12 @@ class ObservedCall(ABC):
         node: The product's key: what is behind "run/" in the key of the run.
         spec: The formats that the node computed in.
         y: The dot products, before any bias that is added. Writing to them changes what the node goes on with, except
-            in samples of several images or matrices, which are copies.
+            in samples of several images or matrices, which are copies. Of integer codes they are int32 or int64.
     """
 
     node: str
     spec: Accumulator
-    y: Floats
+    y: Array
 
     @property
     @abstractmethod
@@ -55,8 +57,8 @@ class ObservedCall(ABC):
         """Products per dot product."""
 
     @abstractmethod
-    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Floats:
-        """Return the same dot products in other formats, float32 in the shape of `y`.
+    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Array:
+        """Return the same dot products in other formats, in the shape of `y` and of the result type of the formats.
 
         Args:
             spec: The formats, or the text of them.
@@ -97,10 +99,9 @@ class ObservedMatMul(ObservedCall):
         """Products per dot product."""
         return int(self.args.depth)
 
-    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Floats:
-        """Return the same dot products in other formats, float32 [batch, rows, columns]."""
-        y = np.empty(self.y.shape, np.float32)
-        args = _copy(self.args)
+    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Array:
+        """Return the same dot products in other formats, [batch, rows, columns]."""
+        y, args = _result(self, spec)
         args.a_offsets, args.b_offsets, args.y = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data, y.ctypes.data
         check(load_library().lba_matmul(accumulator_handle(spec), args, thread_count(threads), None))
         return y
@@ -113,7 +114,7 @@ class ObservedMatMul(ObservedCall):
         lines = _spread(rows, wanted, position // max(batch, 1))
         args = _copy(self.args)
         args.batch, args.rows = len(entries), len(lines)
-        args.a = self.args.a + lines.start * self.args.a_row_stride * _FLOAT_BYTES
+        args.a = self.args.a + lines.start * self.args.a_row_stride * _DTYPES[self.args.a_type].itemsize
         args.a_row_stride = self.args.a_row_stride * lines.step
         args.first_row, args.row_step = _place(self.args, lines)
         _move_starts(args, entries, lines)
@@ -129,21 +130,20 @@ class ObservedConv(ObservedCall):
 
     Attributes:
         args: What the kernel was called with; its rank is 3.
-        x: float32 [batch, channels, depth, height, width].
+        x: [batch, channels, depth, height, width].
     """
 
     args: ConvArgs
-    x: Floats
+    x: Array
 
     @property
     def depth(self) -> int:
         """Products per dot product."""
         return int(self.args.in_channels // self.args.groups * math.prod(self.args.kernel))
 
-    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Floats:
-        """Return the same dot products in other formats, float32 in the shape of `y`."""
-        y = np.empty(self.y.shape, np.float32)
-        args = _copy(self.args)
+    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Array:
+        """Return the same dot products in other formats, in the shape of `y`."""
+        y, args = _result(self, spec)
         args.x, args.y = self.x.ctypes.data, y.ctypes.data
         check(load_library().lba_conv(accumulator_handle(spec), args, thread_count(threads), None))
         return y
@@ -182,7 +182,7 @@ class ObservedConv(ObservedCall):
             args.first_row += first * math.prod(self.y.shape[3 + axis : -1])
         return self._with(_along(self.x, axis, start, stop), _along(self.y, axis, first, first + count), args)
 
-    def _with(self, x: Floats, y: Floats, args: ConvArgs) -> "ObservedConv":
+    def _with(self, x: Array, y: Array, args: ConvArgs) -> "ObservedConv":
         args.batch = len(x)
         return ObservedConv(self.node, self.spec, y, args, np.ascontiguousarray(x))
 
@@ -247,23 +247,35 @@ def _read(observation: Observation) -> ObservedCall:
     spec = as_spec(observation.accumulator.decode())
     if observation.matmul:
         args = _copy(observation.matmul.contents)
-        y = _floats(args.y, (args.batch, args.rows, args.columns))
-        offsets = (_array(pointer, ctypes.c_int64, (args.batch,)) for pointer in (args.a_offsets, args.b_offsets))
+        y = _array(args.y, args.y_type, (args.batch, args.rows, args.columns))
+        offsets = (
+            _array(pointer, ELEMENT_TYPES["int64"], (args.batch,)) for pointer in (args.a_offsets, args.b_offsets)
+        )
         return ObservedMatMul(node, spec, y, args, *offsets)
     conv = _copy(observation.conv.contents)
-    x = _floats(conv.x, (conv.batch, conv.in_channels, *conv.input))
+    x = _array(conv.x, conv.x_type, (conv.batch, conv.in_channels, *conv.input))
     sizes = output_sizes(conv.input, conv.kernel, conv.strides, conv.dilations, conv.pads_begin, conv.pads_end)
     if sizes is None:
         raise RuntimeError(f"node {node}: expected a kernel that fits, as it has run")
-    y = _floats(conv.y, (conv.batch, conv.out_channels, *sizes))
+    y = _array(conv.y, conv.y_type, (conv.batch, conv.out_channels, *sizes))
     return ObservedConv(node, spec, y, conv, x)
 
 
-def _array(pointer: int, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    return np.ctypeslib.as_array((kind * math.prod(shape)).from_address(pointer)).reshape(shape)
+def _result(call: ObservedMatMul | ObservedConv, spec: Accumulator | str) -> tuple[Array, Any]:
+    """Return room for the call's result in other formats, and its C form with the type of that."""
+    y = np.empty(call.y.shape, as_spec(spec).result_type)
+    args = _copy(call.args)
+    args.y_type = ELEMENT_TYPES[y.dtype.name]
+    return y, args
 
 
-def _along(values: Floats, spatial_axis: int, start: int, stop: int) -> Floats:
+def _array(pointer: int, element_type: int, shape: tuple[int, ...]) -> Array:
+    dtype = _DTYPES[element_type]
+    values = (ctypes.c_char * (math.prod(shape) * dtype.itemsize)).from_address(pointer)
+    return np.frombuffer(values, dtype).reshape(shape)
+
+
+def _along(values: Array, spatial_axis: int, start: int, stop: int) -> Array:
     return np.moveaxis(np.moveaxis(values, 2 + spatial_axis, 0)[start:stop], 0, 2 + spatial_axis)
 
 
@@ -278,10 +290,6 @@ def _move_starts(args: MatMulArgs | ConvArgs, *parts: range) -> None:
         for axis, part in enumerate(parts):
             args.initial += part.start * args.initial_strides[axis] * _FLOAT_BYTES
             args.initial_strides[axis] *= part.step
-
-
-def _floats(pointer: int, shape: tuple[int, ...]) -> Floats:
-    return _array(pointer, ctypes.c_float, shape)
 
 
 def _copy(args: Any) -> Any:

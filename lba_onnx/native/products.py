@@ -10,53 +10,63 @@ import numpy.typing as npt
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.conv_sizes import output_sizes
 from lba_onnx.native.accumulators import accumulator_handle
-from lba_onnx.native.library import ConvArgs, MatMulArgs, check, key_bytes, load_library
+from lba_onnx.native.library import ELEMENT_TYPES, ConvArgs, MatMulArgs, check, key_bytes, load_library
 from lba_onnx.native.processors import thread_count
+from lba_onnx.native.zero_points import ZeroPoints
+
+Array = npt.NDArray[Any]
 
 
 def matmul(
-    a: npt.NDArray[np.float32],
-    b: npt.NDArray[np.float32],
+    a: Array,
+    b: Array,
     spec: Accumulator,
     threads: int,
     statistics: str | None = None,
     initial: npt.NDArray[np.float32] | None = None,
-) -> npt.NDArray[np.float32]:
+    zero_points: ZeroPoints | None = None,
+) -> Array:
     """Product of batches of matrices.
 
     Args:
-        a: float32 [batch, rows, depth], any strides that are multiples of 4 bytes.
-        b: float32 [batch, depth, columns], likewise; a broadcast dimension has stride 0.
+        a: [batch, rows, depth], float32 or codes as the arithmetic takes them; any strides of whole elements.
+        b: [batch, depth, columns], likewise; a broadcast dimension has stride 0.
         spec: The arithmetic.
         threads: Threads to use, at least 1.
         statistics: Key "run/node" of an open statistics run.
         initial: float32 [batch, rows, columns], likewise: what each sum starts from; None for zero.
+        zero_points: Of codes; None for zeros.
 
     Returns:
-        float32 [batch, rows, columns].
+        [batch, rows, columns], of the arithmetic's result type.
     """
-    y = np.empty((*a.shape[:2], b.shape[2]), np.float32)
+    y = np.empty((*a.shape[:2], b.shape[2]), spec.result_type)
     args, offsets = matmul_args(a, b, y)
     start_from(args, initial)
+    if zero_points is not None:
+        args.a_zero_point, args.b_zero_point_stride = zero_points.first, zero_points.second_stride
+        args.b_zero_points = zero_points.second.ctypes.data
     check(load_library().lba_matmul(accumulator_handle(spec), args, thread_count(threads), key_bytes(statistics)))
     del offsets  # `args` points into them
     return y
 
 
-def matmul_args(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], y: npt.NDArray[np.float32] | None
-) -> tuple[MatMulArgs, tuple[npt.NDArray[np.int64], ...]]:
+def matmul_args(a: Array, b: Array, y: Array | None) -> tuple[MatMulArgs, tuple[npt.NDArray[np.int64], ...]]:
     """Return the C form of a batch of products, and the offsets that have to stay alive as long."""
     batch, rows, depth = a.shape
-    a_strides, b_strides = ([s // 4 for s in x.strides] for x in (a, b))
+    a_strides, b_strides = ([s // x.itemsize for s in x.strides] for x in (a, b))
     offsets = tuple(np.arange(batch, dtype=np.int64) * s[0] for s in (a_strides, b_strides))
     args = MatMulArgs(
-        row_step=1, batch=batch, rows=rows, columns=b.shape[2], depth=depth,
+        a_type=ELEMENT_TYPES[a.dtype.name], b_type=ELEMENT_TYPES[b.dtype.name], y_type=_result_type(y), row_step=1, batch=batch, rows=rows, columns=b.shape[2], depth=depth,
         a=a.ctypes.data, a_offsets=offsets[0].ctypes.data, a_row_stride=a_strides[1], a_depth_stride=a_strides[2],
         b=b.ctypes.data, b_offsets=offsets[1].ctypes.data, b_depth_stride=b_strides[1], b_column_stride=b_strides[2],
         y=None if y is None else y.ctypes.data,
     )  # fmt: skip
     return args, offsets
+
+
+def _result_type(y: Array | None) -> int:
+    return ELEMENT_TYPES["float32" if y is None else y.dtype.name]
 
 
 def start_from(args: MatMulArgs | ConvArgs, initial: npt.NDArray[np.float32] | None) -> None:
@@ -82,8 +92,8 @@ class ConvGeometry:
 
 
 def conv(
-    x: npt.NDArray[np.float32],
-    w: npt.NDArray[np.float32],
+    x: Array,
+    w: Array,
     spec: Accumulator,
     geometry: ConvGeometry,
     output_shape: tuple[int, ...],
@@ -91,12 +101,13 @@ def conv(
     statistics: str | None = None,
     bias: npt.NDArray[np.float32] | None = None,
     initial: npt.NDArray[np.float32] | None = None,
-) -> npt.NDArray[np.float32]:
+    zero_points: ZeroPoints | None = None,
+) -> Array:
     """Convolution of contiguous arrays.
 
     Args:
-        x: float32 [batch, channels, spatial...], C-contiguous.
-        w: float32 [out_channels, channels / group, kernel...], C-contiguous.
+        x: [batch, channels, spatial...], C-contiguous, float32 or codes as the arithmetic takes them.
+        w: [out_channels, channels / group, kernel...], likewise.
         spec: The arithmetic.
         geometry: Strides, dilations, pads and group.
         output_shape: [batch, out_channels, output...] that follows from the rest.
@@ -105,27 +116,29 @@ def conv(
         bias: float32 [out_channels], C-contiguous, added in float32 afterwards; None for none.
         initial: float32 [batch, out_channels, positions], any strides that are multiples of 4 bytes: what each sum
             starts from, positions in row-major order; None for zero.
+        zero_points: Of codes; None for zeros.
 
     Returns:
-        float32 of output_shape.
+        Of output_shape and the arithmetic's result type.
     """
-    y = np.empty(output_shape, np.float32)
+    y = np.empty(output_shape, spec.result_type)
     args = conv_args(x, w, geometry, y)
+    if zero_points is not None:
+        args.x_zero_point, args.w_zero_point_stride = zero_points.first, zero_points.second_stride
+        args.w_zero_points = zero_points.second.ctypes.data
     args.bias = None if bias is None else bias.ctypes.data
     start_from(args, initial)
     check(load_library().lba_conv(accumulator_handle(spec), args, thread_count(threads), key_bytes(statistics)))
     return y
 
 
-def conv_args(
-    x: npt.NDArray[np.float32],
-    w: npt.NDArray[np.float32],
-    geometry: ConvGeometry,
-    y: npt.NDArray[np.float32] | None,
-) -> ConvArgs:
+def conv_args(x: Array, w: Array, geometry: ConvGeometry, y: Array | None) -> ConvArgs:
     """Return the C form of a convolution without bias."""
-    fields = geometry_fields(x.shape, w.shape, geometry)
-    return ConvArgs(**fields, row_step=1, x=x.ctypes.data, w=w.ctypes.data, y=None if y is None else y.ctypes.data)
+    return ConvArgs(
+        **geometry_fields(x.shape, w.shape, geometry),
+        x_type=ELEMENT_TYPES[x.dtype.name], w_type=ELEMENT_TYPES[w.dtype.name], y_type=_result_type(y), row_step=1,
+        x=x.ctypes.data, w=w.ctypes.data, y=None if y is None else y.ctypes.data,
+    )  # fmt: skip
 
 
 def geometry_fields(x: tuple[int, ...], w: tuple[int, ...], geometry: ConvGeometry) -> dict[str, Any]:

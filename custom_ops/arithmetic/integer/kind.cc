@@ -7,17 +7,17 @@
 namespace lba {
 namespace {
 
-Levels LevelsOf(const IntegerSpec& spec) {
-  Levels levels = NamedLevels(static_cast<int>(spec.sums.levels.size()) - 1, {"overflow"}, {});
-  for (size_t i = 0; i < spec.sums.levels.size(); ++i) {
-    levels[i + 1].events = {spec.sums.levels[i].saturates ? "saturation" : "wrap"};
+Levels LevelsOf(const IntegerSums& sums) {
+  Levels levels = NamedLevels(static_cast<int>(sums.levels.size()) - 1, {"overflow"}, {});
+  for (size_t i = 0; i < sums.levels.size(); ++i) {
+    levels[i + 1].events = {sums.levels[i].saturates ? "saturation" : "wrap"};
   }
   return levels;
 }
 
 class Integer : public Accumulator {
  public:
-  explicit Integer(const IntegerSpec& spec) : Accumulator(TextOf(spec), LevelsOf(spec)), sums_(spec.sums) {}
+  explicit Integer(const IntegerSpec& spec) : Accumulator(TextOf(spec), LevelsOf(spec.sums)), sums_(spec.sums) {}
 
   const IntegerSums* integers() const override { return &sums_; }
 

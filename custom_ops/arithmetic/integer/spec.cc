@@ -13,62 +13,55 @@ namespace {
 constexpr char kWrap[] = "wrap", kSaturate[] = "saturate", kX86[] = "x86-u8s8", kArm[] = "arm-smlal16";
 constexpr int kLeastBits = 4, kMostBits = 64;
 constexpr int64_t kMostTerms = 1 << 16;
+constexpr char kExpected[] =
+    "expected int<P>-wrap, int<P>-saturate, tiles of T products int<P>x<T>/int<Q>-wrap, fixed<W,I>, x86-u8s8 or "
+    "arm-smlal16, with P, Q, W and I from 4 to 64 and T from 1 to 65536";
 
-int ReadBits(const std::string& digits, const Part& part, const std::string& text) {
-  const int bits = std::atoi(digits.c_str());
-  if (bits >= kLeastBits && bits <= kMostBits) return bits;
-  FailAt("expected from 4 to 64 bits, got " + digits, part, text);
-}
+bool AreBits(int64_t bits) { return bits >= kLeastBits && bits <= kMostBits; }
 
-// int<P>, int<P>x<T>, with or without what happens beyond them.
-struct LevelText {
-  int bits = 0;
-  int64_t terms = 0;  // 0: not said
-  std::string overflow;
-};
-
-LevelText ReadLevel(const Part& part, const std::string& text) {
-  static const std::regex pattern("int([1-9][0-9]{0,3})(x([1-9][0-9]{0,9}))?(-(wrap|saturate))?");
+// int<P> or int<P>x<T>, with what happens beyond them, or as `overflow` says.
+IntegerLevel ReadLevel(const Part& part, bool has_terms, const std::string& overflow, const std::string& text) {
+  static const std::regex pattern("int([1-9][0-9]?)(x([1-9][0-9]{0,4}))?(-(wrap|saturate))?");
   std::smatch match;
-  if (!std::regex_match(part.text, match, pattern)) {
-    FailAt("expected int<bits>-wrap, int<bits>-saturate or int<bits>x<terms>/int<bits>-wrap, got '" + part.text + "'",
-           part, text);
+  const bool is_level = std::regex_match(part.text, match, pattern) && match[2].matched == has_terms;
+  const int bits = is_level ? std::atoi(match[1].str().c_str()) : 0;
+  const int64_t terms = is_level && has_terms ? std::atoll(match[3].str().c_str()) : 0;
+  const std::string own = is_level && match[4].matched ? match[5].str() : overflow;
+  if (!AreBits(bits) || terms > kMostTerms || own.empty()) {
+    FailAt(kExpected + (", got '" + part.text + "'"), part, text);
   }
-  LevelText level{ReadBits(match[1], part, text), 0, match[5]};
-  if (!match[3].matched) return level;
-  level.terms = std::atoll(match[3].str().c_str());
-  if (level.terms > kMostTerms) FailAt("expected tiles of at most 65536 products, got '" + part.text + "'", part, text);
-  return level;
+  return {terms, bits, own == kSaturate};
 }
+
+std::string OverflowOf(const IntegerLevel& level) { return level.saturates ? kSaturate : kWrap; }
 
 IntegerSpec ReadLevels(const Part& head, const std::string& text) {
   const std::vector<Part> parts = Split(head, '/');
-  const LevelText outer = ReadLevel(parts.back(), text);
-  if (parts.size() > 2 || outer.overflow.empty() || outer.terms != 0) {
-    FailAt("expected int<bits>-wrap, int<bits>-saturate or int<bits>x<terms>/int<bits>-wrap, got '" + head.text + "'",
-           head, text);
+  if (parts.size() > 2) {
+    FailAt(kExpected + (", got " + std::to_string(parts.size()) + " levels"), parts[2], text);
   }
+  const IntegerLevel outer = ReadLevel(parts.back(), false, "", text);
   IntegerSpec spec;
-  spec.head = parts.back().text;
   if (parts.size() == 2) {
-    const LevelText inner = ReadLevel(parts.front(), text);
-    if (inner.terms == 0) FailAt("expected a tile, as in int12x64, got '" + parts.front().text + "'", head, text);
-    const std::string overflow = inner.overflow.empty() ? outer.overflow : inner.overflow;
-    spec.sums.levels.push_back({inner.terms, inner.bits, overflow == kSaturate});
+    const IntegerLevel inner = ReadLevel(parts.front(), true, OverflowOf(outer), text);
     spec.head = "int" + std::to_string(inner.bits) + "x" + std::to_string(inner.terms) +
-                (overflow == outer.overflow ? "" : "-" + overflow) + "/" + spec.head;
+                (inner.saturates == outer.saturates ? "" : "-" + OverflowOf(inner)) + "/";
+    spec.sums.levels.push_back(inner);
   }
-  spec.sums.levels.push_back({0, outer.bits, outer.overflow == kSaturate});
+  spec.sums.levels.push_back(outer);
+  spec.head += "int" + std::to_string(outer.bits) + "-" + OverflowOf(outer);
   return spec;
 }
 
 IntegerSpec ReadFixed(const Part& head, const std::string& text) {
-  static const std::regex pattern("fixed<\\s*([1-9][0-9]{0,3})\\s*,\\s*([1-9][0-9]{0,3})\\s*>");
+  static const std::regex pattern("fixed<\\s*([1-9][0-9]?)\\s*,\\s*([1-9][0-9]?)\\s*>");
   std::smatch match;
-  if (!std::regex_match(head.text, match, pattern)) {
-    FailAt("expected fixed<bits,integer bits>, such as fixed<16,20>, got '" + head.text + "'", head, text);
+  const bool is_fixed = std::regex_match(head.text, match, pattern);
+  const int bits = is_fixed ? std::atoi(match[1].str().c_str()) : 0;
+  const int integer_bits = is_fixed ? std::atoi(match[2].str().c_str()) : 0;
+  if (!AreBits(bits) || !AreBits(integer_bits)) {
+    FailAt("expected fixed<W,I> with W and I from 4 to 64, got '" + head.text + "'", head, text);
   }
-  const int bits = ReadBits(match[1], head, text), integer_bits = ReadBits(match[2], head, text);
   IntegerSpec spec;
   spec.head = "fixed<" + std::to_string(bits) + "," + std::to_string(integer_bits) + ">";
   spec.is_fixed = true;
@@ -78,14 +71,15 @@ IntegerSpec ReadFixed(const Part& head, const std::string& text) {
 }
 
 IntegerSpec NamedSpec(const std::string& name) {
+  const bool is_x86 = name == kX86;
   IntegerSpec spec;
   spec.head = name;
   spec.has_operands = false;
-  const bool is_x86 = name == kX86;
   spec.sums.levels = {{2, 16, is_x86}, {0, 32, false}};
-  spec.sums.is_raw = spec.sums.needs_signed_w = spec.sums.is_channels_last = true;
-  (is_x86 ? spec.sums.int8_x_shift : spec.sums.uint8_x_shift) = is_x86 ? 128 : -128;  // to what the instructions take
+  spec.sums.is_raw = spec.sums.is_kernel = spec.sums.is_channels_last = true;
   spec.sums.distance = is_x86 ? 1 : 8;
+  // x86 takes uint8 codes, arm int8 ones.
+  spec.sums.raw_shifts[static_cast<int>(is_x86 ? CodeType::kInt8 : CodeType::kUint8)] = is_x86 ? 128 : -128;
   return spec;
 }
 
@@ -108,7 +102,7 @@ void ReadOption(const Part& option, const std::string& text, IntegerSpec* spec) 
   if (spec->has_operands && ReadsChoice(option.text, "operands=", "centered", "raw", &sums.is_raw)) return;
   if (spec->is_fixed && ReadsChoice(option.text, "round=", "floor", "nearest-up", &sums.rounds_up)) return;
   if (spec->is_fixed && ReadsChoice(option.text, "overflow=", kWrap, kSaturate, &sums.levels[0].saturates)) return;
-  std::string expected = "no options";
+  std::string expected = "no option";
   if (spec->has_operands) expected = "operands=centered or operands=raw";
   if (spec->is_fixed) expected = "round=floor, round=nearest-up, overflow=wrap, overflow=saturate, " + expected;
   FailAt("expected " + expected + ", got '" + option.text + "'", option, text);
@@ -118,7 +112,8 @@ void ReadOption(const Part& option, const std::string& text, IntegerSpec* spec) 
 
 bool IsInteger(const std::string& text) {
   const std::string head = Split({text, 0}, ',').front().text;
-  return head.compare(0, 3, "int") == 0 || head.compare(0, 5, "fixed") == 0 || head == kX86 || head == kArm;
+  return head.compare(0, 3, "int") == 0 || head.compare(0, 5, "fixed") == 0 || head.compare(0, 3, "x86") == 0 ||
+         head.compare(0, 3, "arm") == 0;
 }
 
 IntegerSpec ParseInteger(const std::string& text) {

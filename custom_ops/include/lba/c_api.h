@@ -25,6 +25,10 @@ extern "C" {
 /* Element types of tensors. */
 #define LBA_FLOAT32 0
 #define LBA_FLOAT16 1
+#define LBA_UINT8 2
+#define LBA_INT8 3
+#define LBA_INT32 4
+#define LBA_INT64 5
 
 /* Histogram bin i counts values v with floor(log2|v|) == i - LBA_LOG2_OFFSET; zeros are not counted. */
 #define LBA_LOG2_BINS 704
@@ -78,22 +82,28 @@ LBA_EXPORT int lba_path_counts(int64_t counts[4]);
 /* y[b, row, column] = dot over depth, for b < batch: a at a + a_offsets[b], element [row, depth] at strides
    (a_row_stride, a_depth_stride); b likewise with (b_depth_stride, b_column_stride); y contiguous. Strides and
    offsets count elements. Where these are some outputs of a larger product, row r and column c are its row
-   first_row + r * row_step and its column first_column + c. The types are LBA_FLOAT32. initial: what each sum starts
+   first_row + r * row_step and its column first_column + c. initial: what each sum starts
    from, rounded to the accumulator; element [b, row, column] at these strides, 0 where it is broadcast; null for zero.
-   statistics: a key, or null. */
+   statistics: a key, or null.
+   The types are LBA_FLOAT32; with an accumulator of integers a and b are of LBA_UINT8 or LBA_INT8, and y is of
+   LBA_INT32, or LBA_INT64 where the accumulator has more than 32 bits: the sum of (a - zero point) * (b - zero point).
+   Zero points are codes: one of a, and of b one for column c at b_zero_points[c * b_zero_point_stride], 0 for a null.
+   Sums of integers start from zero. */
 typedef struct LbaMatMulArgs {
   int32_t a_type, b_type, y_type;
   int64_t first_row, first_column, row_step;
   int64_t batch, rows, columns, depth;
-  const float* a;
+  const void* a;
   const int64_t* a_offsets;
   int64_t a_row_stride, a_depth_stride;
-  const float* b;
+  const void* b;
   const int64_t* b_offsets;
   int64_t b_depth_stride, b_column_stride;
-  float* y;
+  void* y;
   const float* initial;
   int64_t initial_strides[3];
+  int64_t a_zero_point, b_zero_point_stride;
+  const int32_t* b_zero_points;
 } LbaMatMulArgs;
 
 LBA_EXPORT int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t threads,
@@ -102,20 +112,23 @@ LBA_EXPORT int lba_matmul(const LbaAccumulator* accumulator, const LbaMatMulArgs
 /* Convolution over 1 to 3 spatial dimensions, arrays contiguous: x [batch, in_channels, spatial...],
    w [out_channels, in_channels / groups, kernel...], bias [out_channels] or null, y [batch, out_channels, output...].
    Only the first `rank` entries of the arrays below are read. Where these are some outputs of a larger convolution, the
-   last spatial dimension counts columns and those before it count rows, as in LbaMatMulArgs. The types are LBA_FLOAT32.
-   initial is as in LbaMatMulArgs: element [sample, channel, position], positions counted in row-major order. */
+   last spatial dimension counts columns and those before it count rows, as in LbaMatMulArgs. Types and zero points are
+   as there, one of x, and of w one for each output channel; padding holds the zero point of x. initial is as in
+   LbaMatMulArgs: element [sample, channel, position], positions counted in row-major order. */
 typedef struct LbaConvArgs {
-  int32_t x_type, w_type, y_type; /* y_type is that of bias, too */
+  int32_t x_type, w_type, y_type; /* y_type is that of bias, too; of integers it is null */
   int64_t first_row, first_column, row_step;
   int32_t rank;
   int64_t batch, in_channels, out_channels, groups;
   int64_t input[3], kernel[3], strides[3], dilations[3], pads_begin[3], pads_end[3];
-  const float* x;
-  const float* w;
-  const float* bias;
-  float* y;
+  const void* x;
+  const void* w;
+  const void* bias;
+  void* y;
   const float* initial;
   int64_t initial_strides[3];
+  int64_t x_zero_point, w_zero_point_stride;
+  const int32_t* w_zero_points;
 } LbaConvArgs;
 
 LBA_EXPORT int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t threads,

@@ -1,11 +1,59 @@
 #include "kernels/cpu/integers/chains.h"
 
+#include <numeric>
+
 namespace lba {
 
-void CodeVectors::Load(int64_t vector, int32_t shift, int16_t* chain) const {
-  for (int64_t place = 0; place < length(); ++place) {
-    chain[place] = offsets[place] < 0 ? int16_t{0} : static_cast<int16_t>(At(vector, place) + shift);
+StridedChains& StridedChains::AsX(const IntegerSums& sums, const Codes& codes) {
+  type_ = codes.type;
+  zero_points_ = {ZeroPointOf(codes, 0)};
+  shifts_ = {sums.XShift(type_, zero_points_[0])};
+  return *this;
+}
+
+StridedChains& StridedChains::AsW(const IntegerSums& sums, const Codes& codes, int64_t first) {
+  type_ = codes.type;
+  for (int64_t vector = 0; vector < vectors_; ++vector) {
+    zero_points_.push_back(ZeroPointOf(codes, first + vector));
+    shifts_.push_back(sums.WShift(zero_points_.back()));
   }
+  return *this;
+}
+
+void StridedChains::Load(int64_t vector, Chain* chain) const {
+  const size_t place = shifts_.size() == 1 ? 0 : static_cast<size_t>(vector);
+  const int32_t shift = shifts_[place];
+  chain->offset = zero_points_[place] + shift;
+  chain->values.resize(offsets_.size());
+  for (size_t i = 0; i < offsets_.size(); ++i) {
+    const int32_t value = offsets_[i] < 0 ? 0 : CodeAt(data_, type_, offsets_[i] + vector * stride_) + shift;
+    chain->values[i] = static_cast<int16_t>(value);
+  }
+  chain->sum = std::accumulate(chain->values.begin(), chain->values.end(), int64_t{0});
+}
+
+void PatchChains::Load(int64_t vector, Chain* chain) const {
+  const ConvShape& s = shape_;
+  const int64_t sample = vector / s.output_size(), position = vector % s.output_size();
+  const int64_t out[3] = {position / (s.output[1] * s.output[2]), position / s.output[2] % s.output[1],
+                          position % s.output[2]};
+  const int64_t image = (sample * s.in_channels + group_ * s.group_in_channels()) * s.input_size();
+  const int32_t zero_point = ZeroPointOf(x_, 0), shift = sums_.XShift(x_.type, zero_point);
+  chain->offset = zero_point + shift;
+  chain->values.assign(order_.size(), 0);
+  for (size_t place = 0; place < order_.size(); ++place) {
+    if (order_[place] < 0) continue;
+    int64_t rest = order_[place], in[3];
+    bool is_inside = true;
+    for (int d = 2; d >= 0; --d) {
+      in[d] = out[d] * s.strides[d] - s.pads_begin[d] + rest % s.kernel[d] * s.dilations[d];
+      rest /= s.kernel[d];
+      is_inside = is_inside && in[d] >= 0 && in[d] < s.input[d];
+    }
+    const int64_t index = image + ((rest * s.input[0] + in[0]) * s.input[1] + in[1]) * s.input[2] + in[2];
+    chain->values[place] = static_cast<int16_t>((is_inside ? CodeAt(x_.data, x_.type, index) : zero_point) + shift);
+  }
+  chain->sum = std::accumulate(chain->values.begin(), chain->values.end(), int64_t{0});
 }
 
 std::vector<int64_t> ChainOffsets(const IntegerSums& sums, int64_t depth, int64_t stride) {

@@ -2,7 +2,6 @@
 #ifndef LBA_KERNELS_CPU_INTEGERS_CHAINS_H_
 #define LBA_KERNELS_CPU_INTEGERS_CHAINS_H_
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -16,27 +15,68 @@ inline int32_t CodeAt(const void* data, CodeType type, int64_t index) {
   return type == CodeType::kUint8 ? static_cast<const uint8_t*>(data)[index] : static_cast<const int8_t*>(data)[index];
 }
 
+inline const uint8_t* Bytes(const void* data) { return static_cast<const uint8_t*>(data); }
+
 inline int32_t ZeroPointOf(const Codes& codes, int64_t vector) {
   if (codes.zero_points == nullptr) return 0;
   return codes.zero_points[codes.has_many_zero_points ? vector : 0];
 }
 
-// Code k of vector v is at offsets[k] + v * vector_stride.
-struct CodeVectors {
-  const void* data;
-  CodeType type;
-  int64_t vectors, vector_stride;
-  std::vector<int64_t> offsets;  // by place in the chain; -1: none, a zero
-
-  int64_t length() const { return static_cast<int64_t>(offsets.size()); }
-  int32_t At(int64_t vector, int64_t place) const {
-    return CodeAt(data, type, offsets[place] + vector * vector_stride);
-  }
-  // The codes of one vector and `shift`, zeros where there is none.
-  void Load(int64_t vector, int32_t shift, int16_t* chain) const;
+// A vector as it is accumulated.
+struct Chain {
+  std::vector<int16_t> values;
+  int64_t sum = 0;
+  int64_t offset = 0;  // of the values from codes less zero points
 };
 
-// Offsets k * stride in the order of the sums.
+// One side of a product.
+class ChainSource {
+ public:
+  virtual ~ChainSource() = default;
+  virtual int64_t vectors() const = 0;
+  virtual void Load(int64_t vector, Chain* chain) const = 0;
+};
+
+// Vectors in memory: code at place p of vector v is at offsets[p] + v * stride; none, a zero, where offsets[p] is -1.
+class StridedChains : public ChainSource {
+ public:
+  StridedChains(const void* data, const std::vector<int64_t>& offsets, int64_t vectors, int64_t stride)
+      : data_(Bytes(data)), offsets_(offsets), vectors_(vectors), stride_(stride) {}
+
+  // What is added to codes and what is then left of zero points: of x, and of w whose vectors have the zero points from
+  // `first` on.
+  StridedChains& AsX(const IntegerSums& sums, const Codes& codes);
+  StridedChains& AsW(const IntegerSums& sums, const Codes& codes, int64_t first);
+
+  int64_t vectors() const override { return vectors_; }
+  void Load(int64_t vector, Chain* chain) const override;
+
+ private:
+  const uint8_t* data_;
+  const std::vector<int64_t>& offsets_;
+  int64_t vectors_, stride_;
+  CodeType type_ = CodeType::kUint8;
+  std::vector<int32_t> shifts_, zero_points_;  // one, or one for each vector
+};
+
+// The patches of one group of a batch of images; vector n * output_size + position.
+class PatchChains : public ChainSource {
+ public:
+  PatchChains(const IntegerSums& sums, const ConvShape& shape, const Codes& x, int64_t group,
+              const std::vector<int64_t>& order)
+      : sums_(sums), shape_(shape), x_(x), group_(group), order_(order) {}
+  int64_t vectors() const override { return shape_.batch * shape_.output_size(); }
+  void Load(int64_t vector, Chain* chain) const override;
+
+ private:
+  const IntegerSums& sums_;
+  const ConvShape& shape_;
+  const Codes& x_;
+  const int64_t group_;
+  const std::vector<int64_t>& order_;
+};
+
+// Offsets k * stride by place in the chain; -1 behind the last product.
 std::vector<int64_t> ChainOffsets(const IntegerSums& sums, int64_t depth, int64_t stride);
 
 // Which element of a filter, [channel][kernel position], each place of the chain of a convolution holds; -1: none.

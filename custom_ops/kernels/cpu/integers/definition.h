@@ -3,31 +3,18 @@
 #define LBA_KERNELS_CPU_INTEGERS_DEFINITION_H_
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/cpu/integers/chains.h"
 
 namespace lba {
 
-// One side of a product: vectors of codes and what each of their zero points is taken for.
-struct ProductSide {
-  CodeVectors vectors;
-  const Codes& codes;
-  int64_t first = 0;  // of its vectors among those that have zero points
-};
-
-// A vector as it is accumulated, and what corrections need of it.
-struct LoadedChain {
-  std::vector<int16_t> values;
-  int64_t sum = 0;
-  int64_t offset = 0;  // of the values from codes less zero points
-};
-
 // The sum in the accumulator, made that of (x - zero point) * (w - zero point) modulo 2^32, or 2^64 of wide sums.
-int64_t CorrectedSum(const IntegerSums& sums, const LoadedChain& x, const LoadedChain& w, int64_t depth);
-
-LoadedChain LoadX(const IntegerSums& sums, const ProductSide& x, int64_t vector);
-LoadedChain LoadW(const IntegerSums& sums, const ProductSide& w, int64_t vector);
+inline int64_t CorrectedSum(const IntegerSums& sums, const Chain& x, const Chain& w, int64_t depth) {
+  const int64_t sum = SumChain(sums, x.values.data(), w.values.data(), static_cast<int64_t>(x.values.size()));
+  const uint64_t corrections = static_cast<uint64_t>(depth * x.offset * w.offset - w.offset * x.sum - x.offset * w.sum);
+  const int64_t corrected = static_cast<int64_t>(static_cast<uint64_t>(sum) + corrections);
+  return sums.is_wide() ? corrected : Wrapped(corrected, 32);
+}
 
 }  // namespace lba
 

@@ -2,31 +2,90 @@
 #include <memory>
 #include <vector>
 
+#include "common/arguments.h"
 #include "kernels/cpu/integers/definition.h"
 #include "kernels/cpu/integers/epilogue.h"
+#include "kernels/cpu/integers/observation.h"
+#include "kernels/cpu/integers/statistics.h"
+#include "kernels/cpu/statistics_chain.h"
 #include "lba/integer_product.h"
 
 namespace lba {
 namespace {
 
-// The patch of one output as a chain of codes, the zero point where it lies in the padding.
-std::vector<uint8_t> PatchOf(const ConvShape& s, const std::vector<int64_t>& order, const uint8_t* x, int64_t position,
-                             uint8_t zero_point) {
-  const int64_t out[3] = {position / (s.output[1] * s.output[2]), position / s.output[2] % s.output[1],
-                          position % s.output[2]};
-  std::vector<uint8_t> patch(order.size(), zero_point);
-  for (size_t place = 0; place < order.size(); ++place) {
-    if (order[place] < 0) continue;
-    int64_t rest = order[place], in[3];
-    bool is_inside = true;
-    for (int d = 2; d >= 0; --d) {
-      in[d] = out[d] * s.strides[d] - s.pads_begin[d] + rest % s.kernel[d] * s.dilations[d];
-      rest /= s.kernel[d];
-      is_inside &= in[d] >= 0 && in[d] < s.input[d];
-    }
-    if (is_inside) patch[place] = x[((rest * s.input[0] + in[0]) * s.input[1] + in[1]) * s.input[2] + in[2]];
+// The filters of one group, and the patches that they meet.
+struct Group {
+  PatchChains patches;
+  StridedChains filters;
+
+  Group(const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w, int64_t group,
+        const std::vector<int64_t>& order)
+      : patches(sums, s, x, group, order),
+        filters(Bytes(w.data) + group * s.group_out_channels() * s.depth(), order, s.group_out_channels(), s.depth()) {
+    filters.AsW(sums, w, group * s.group_out_channels());
   }
-  return patch;
+};
+
+// y[sample][channel][position], int32 or int64.
+template <class Sum>
+void SumByDefinition(const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w,
+                     const std::vector<int64_t>& order, const Parallel& parallel, double share, Sum* y) {
+  const int64_t size = s.output_size(), filters = s.group_out_channels();
+  for (int64_t group = 0; group < s.groups; ++group) {
+    const Group sides(sums, s, x, w, group, order);
+    const auto sum_filter = [&](int64_t filter) {
+      Chain patch, weights;
+      sides.filters.Load(filter, &weights);
+      for (int64_t i = 0; i < s.batch * size; ++i) {
+        sides.patches.Load(i, &patch);
+        y[(i / size * s.out_channels + group * filters + filter) * size + i % size] =
+            static_cast<Sum>(CorrectedSum(sums, patch, weights, s.depth()));
+      }
+    };
+    RunTasks(parallel, filters, sum_filter, share / static_cast<double>(s.groups));
+  }
+}
+
+// Counts the call, or shows it to the observer, who may write the sums.
+void Record(const Accumulator& accumulator, const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w,
+            const std::vector<int64_t>& order, void* y, const Parallel& parallel, StatisticsCollector* statistics) {
+  if (statistics->is_observed()) {
+    LbaConvArgs args = Described<LbaConvArgs>(s);
+    args.x_type = TypeOf(x.type);
+    args.w_type = TypeOf(w.type);
+    args.y_type = sums.is_wide() ? LBA_INT64 : LBA_INT32;
+    args.row_step = 1;
+    args.x = x.data;
+    args.w = w.data;
+    args.y = y;
+    args.x_zero_point = ZeroPointOf(x, 0);
+    args.w_zero_points = w.zero_points;
+    args.w_zero_point_stride = w.has_many_zero_points ? 1 : 0;
+    statistics->Observe(accumulator, nullptr, &args);
+    return;
+  }
+  const int64_t call = statistics->NextCall(accumulator);
+  const double share = (1 - ProductShare(statistics)) / static_cast<double>(s.groups);
+  for (int64_t group = 0; group < s.groups; ++group) {
+    const Group sides(sums, s, x, w, group, order);
+    CollectIntegerStatistics(sums, sides.patches, sides.filters, order, call + group, parallel, share, statistics);
+  }
+}
+
+template <class Sum>
+void SumAndFinish(const Accumulator& accumulator, const IntegerSums& sums, const ConvShape& s, const Codes& x,
+                  const Codes& w, const IntegerEpilogue& epilogue, void* y, const Parallel& parallel,
+                  StatisticsCollector* statistics) {
+  const std::vector<int64_t> order = FilterOrder(sums, s);
+  const int64_t size = s.output_size();
+  std::vector<Sum> results(s.batch * s.out_channels * size);
+  SumByDefinition(sums, s, x, w, order, parallel, ProductShare(statistics), results.data());
+  if (statistics != nullptr && s.depth() > 0) {
+    Record(accumulator, sums, s, x, w, order, results.data(), parallel, statistics);
+  }
+  RunTasks(parallel, s.batch * s.out_channels, [&](int64_t plane) {
+    WriteResults(epilogue, results.data() + plane * size, size, plane % s.out_channels, 0, plane * size, y);
+  });
 }
 
 }  // namespace
@@ -40,36 +99,14 @@ std::shared_ptr<const PackedIntegerFilter> PackIntegerFilter(const Accumulator&,
 
 void IntegerConv(const Accumulator& accumulator, const ConvShape& shape, const Codes& x, const Codes& w,
                  const PackedIntegerFilter*, const IntegerEpilogue& epilogue, void* y, const Parallel& parallel,
-                 StatisticsCollector*) {
+                 StatisticsCollector* statistics) {
   const bool is_depthwise = shape.group_in_channels() == 1 && shape.group_out_channels() == 1;
   const IntegerSums sums = IntegerSumsOf(accumulator).For(w.type, is_depthwise);
-  const std::vector<int64_t> order = FilterOrder(sums, shape);
-  std::vector<int64_t> places(order.size(), -1);
-  for (size_t i = 0; i < order.size(); ++i) places[i] = order[i] < 0 ? -1 : static_cast<int64_t>(i);
-  const int64_t filters = shape.group_out_channels(), size = shape.output_size();
-  RunTasks(parallel, shape.batch * shape.groups * size, [&](int64_t task) {
-    const int64_t position = task % size, group = task / size % shape.groups, sample = task / size / shape.groups;
-    const uint8_t* images = static_cast<const uint8_t*>(x.data) +
-                            (sample * shape.in_channels + group * shape.group_in_channels()) * shape.input_size();
-    const std::vector<uint8_t> patch = PatchOf(shape, order, images, position, static_cast<uint8_t>(ZeroPointOf(x, 0)));
-    const ProductSide left{{patch.data(), x.type, 1, 0, places}, x};
-    const ProductSide right{
-        {static_cast<const char*>(w.data) + group * filters * shape.depth(), w.type, filters, shape.depth(), order},
-        w,
-        group * filters};
-    const LoadedChain chain = LoadX(sums, left, 0);
-    for (int64_t filter = 0; filter < filters; ++filter) {
-      const int64_t channel = group * filters + filter;
-      const int64_t sum = CorrectedSum(sums, chain, LoadW(sums, right, filter), shape.depth());
-      const int64_t index = (sample * shape.out_channels + channel) * size + position;
-      const int32_t narrow = static_cast<int32_t>(sum);
-      if (sums.is_wide()) {
-        WriteResults(epilogue, &sum, 1, channel, 0, index, y);
-      } else {
-        WriteResults(epilogue, &narrow, 1, channel, 0, index, y);
-      }
-    }
-  });
+  RequireZeroPoints("x", x, 1);
+  RequireZeroPoints("w", w, shape.out_channels);
+  if (shape.batch * shape.out_channels * shape.output_size() == 0) return;
+  (sums.is_wide() ? SumAndFinish<int64_t> : SumAndFinish<int32_t>)(accumulator, sums, shape, x, w, epilogue, y,
+                                                                   parallel, statistics);
 }
 
 }  // namespace lba
