@@ -5,10 +5,13 @@ An operator computes one product, or several with an accumulator each:
     LbaMatMul(A, B)                accumulator="M7E4b12/M7E4b10"
     an operator of two products    accumulator_qk="M7E4b12/M7E4b10", accumulator_pv="M10E5b15/M10E5b15"
 
+    one of codes                   LbaQLinearConv(x, x_scale, x_zero_point, w, ...)    accumulator="int32-wrap"
+
 docs/operators.md specifies them in words, `lba_onnx.ops` has their twins for onnx's reference evaluator, and
 custom_ops/onnxruntime/ implements them for onnxruntime.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lba_onnx.arithmetic.accumulator import accumulator_attribute
@@ -16,8 +19,18 @@ from lba_onnx.arithmetic.accumulator import accumulator_attribute
 DOMAIN = "lba_onnx"
 VERSION = 1
 ELEMENT_TYPES = ("float32", "float16")
+CODE_TYPES = ("uint8", "int8")
+"""What operators of integers multiply; the types of two operands may differ."""
+
+TYPE_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "T": ELEMENT_TYPES,
+    **dict.fromkeys(("T1", "T2", "T3"), CODE_TYPES),
+    "T4": (*CODE_TYPES, "float32"),
+}
+"""Names that stand for one of several types, the same one wherever they occur in a node."""
 
 _DEFAULT_DOMAIN = "ai.onnx"
+MICROSOFT = "com.microsoft"
 
 
 @dataclass(frozen=True)
@@ -78,14 +91,15 @@ class OperatorSchema:
 
     Attributes:
         op_type: Its name in the domain.
-        replaces: The operator type that it stands for.
-        inputs: Names of the inputs; all have the type of the output.
-        required_inputs: How many of them must be there; the others are left out at the end.
+        replaces: The operator type that it stands for; "" where it stands for several nodes at once.
+        inputs: Names of the inputs.
+        required_inputs: How many of them must be there; the others are optional.
         output: Name of the output.
         own_attributes: Those of the operator that it replaces.
         start_attributes: Those that say what its sums start from.
         products: The products that it computes.
         replaced_domain: The domain of the operator that it stands for.
+        types: The type of each input and of the output, or the variable that stands for it; "T" for all by default.
     """
 
     op_type: str
@@ -97,6 +111,22 @@ class OperatorSchema:
     start_attributes: tuple[AttributeSchema, ...] = ()
     products: tuple[Product, ...] = (Product(),)
     replaced_domain: str = ""
+    types: tuple[str, ...] = ()
+
+    @property
+    def input_types(self) -> tuple[str, ...]:
+        """The type, or variable, of each input."""
+        return self.types[:-1] or ("T",) * len(self.inputs)
+
+    @property
+    def output_type(self) -> str:
+        """The type, or variable, of the output."""
+        return self.types[-1] if self.types else "T"
+
+    @property
+    def takes_codes(self) -> bool:
+        """Whether it multiplies integers, with accumulators of integers."""
+        return bool(self.types)
 
     @property
     def attributes(self) -> tuple[AttributeSchema, ...]:
@@ -124,26 +154,105 @@ _CONV_ATTRIBUTES = (
     AttributeSchema("pads", "ints"),
     AttributeSchema("strides", "ints"),
 )
-OPERATORS: dict[str, OperatorSchema] = {
-    schema.op_type: schema
-    for schema in (
-        OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, "Y"),
-        OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES, (BIAS_START,)),
-        OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES, (BIAS_START,)),
-    )
-}
+_QGEMM_ATTRIBUTES = tuple(attribute for attribute in _GEMM_ATTRIBUTES if attribute.name != "beta")
+_X = ("x", "x_scale", "x_zero_point")
+_A = ("a", "a_scale", "a_zero_point")
+_B = ("b", "b_scale", "b_zero_point")
+_Y = ("y_scale", "y_zero_point")
+_QUANTIZED = ("T1", "float32", "T1", "T2", "float32", "T2")
+_FLOAT_OPERATORS = (
+    OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, "Y"),
+    OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES, (BIAS_START,)),
+    OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES, (BIAS_START,)),
+)
+_INTEGER_OPERATORS = (
+    OperatorSchema(
+        "LbaQLinearConv",
+        "QLinearConv",
+        (*_X, "w", "w_scale", "w_zero_point", *_Y, "B"),
+        8,
+        "y",
+        _CONV_ATTRIBUTES,
+        products=(Product(inputs=(0, 3)),),
+        types=(*_QUANTIZED, "float32", "T3", "int32", "T3"),
+    ),
+    OperatorSchema(
+        "LbaQLinearMatMul",
+        "QLinearMatMul",
+        (*_A, *_B, *_Y),
+        8,
+        "y",
+        products=(Product(inputs=(0, 3)),),
+        types=(*_QUANTIZED, "float32", "T3", "T3"),
+    ),
+    OperatorSchema(
+        "LbaQGemm",
+        "QGemm",
+        ("A", "a_scale", "a_zero_point", "B", "b_scale", "b_zero_point", "C", *_Y),
+        6,
+        "Y",
+        _QGEMM_ATTRIBUTES,
+        products=(Product(inputs=(0, 3)),),
+        replaced_domain=MICROSOFT,
+        types=(*_QUANTIZED, "int32", "float32", "T3", "T4"),
+    ),
+    OperatorSchema(
+        "LbaConvInteger",
+        "ConvInteger",
+        ("x", "w", "x_zero_point", "w_zero_point"),
+        2,
+        "y",
+        _CONV_ATTRIBUTES,
+        types=("T1", "T2", "T1", "T2", "int32"),
+    ),
+    OperatorSchema(
+        "LbaMatMulInteger",
+        "MatMulInteger",
+        ("A", "B", "a_zero_point", "b_zero_point"),
+        2,
+        "Y",
+        types=("T1", "T2", "T1", "T2", "int32"),
+    ),
+    OperatorSchema(
+        "LbaMatMulIntegerToFloat",
+        "MatMulIntegerToFloat",
+        ("A", "B", "a_scale", "b_scale", "a_zero_point", "b_zero_point", "bias"),
+        4,
+        "Y",
+        replaced_domain=MICROSOFT,
+        types=("T1", "T2", "float32", "float32", "T1", "T2", "float32", "float32"),
+    ),
+    OperatorSchema(
+        "LbaConvIntegerToFloat",
+        "",
+        ("x", "w", "x_scale", "w_scale", "x_zero_point", "w_zero_point", "bias"),
+        4,
+        "y",
+        _CONV_ATTRIBUTES,
+        types=("T1", "T2", "float32", "float32", "T1", "T2", "float32", "float32"),
+    ),
+)
+OPERATORS: dict[str, OperatorSchema] = {schema.op_type: schema for schema in (*_FLOAT_OPERATORS, *_INTEGER_OPERATORS)}
 """The operators by name; all that converts, observes or reports finds them here."""
+
+
+DYNAMIC_MATMUL = "DynamicQuantizeMatMul"
+"""Of com.microsoft: what becomes DynamicQuantizeLinear and LbaMatMulIntegerToFloat."""
+
+_DYNAMIC_MATMUL_TWIN = "LbaMatMulIntegerToFloat"
 
 
 def op_types() -> tuple[str, ...]:
     """Return the operator types that have a twin in this domain, such as "MatMul"."""
-    return tuple(schema.replaces for schema in OPERATORS.values())
+    return (*(schema.replaces for schema in OPERATORS.values() if schema.replaces), DYNAMIC_MATMUL)
 
 
 def twin_of(domain: str, op_type: str) -> OperatorSchema | None:
     """Return the operator of this domain that stands for another one, or None."""
     domain = "" if domain == _DEFAULT_DOMAIN else domain
+    if (domain, op_type) == (MICROSOFT, DYNAMIC_MATMUL):
+        return OPERATORS[_DYNAMIC_MATMUL_TWIN]
     for schema in OPERATORS.values():
-        if (schema.replaced_domain, schema.replaces) == (domain, op_type):
+        if schema.replaces and (schema.replaced_domain, schema.replaces) == (domain, op_type):
             return schema
     return None

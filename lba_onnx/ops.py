@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx.reference.op_run import OpRun
 
-from lba_onnx import kernels
+from lba_onnx import kernels, reference
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.conv_sizes import covered_size, same_outputs
 from lba_onnx.operators import BIAS_START
@@ -17,8 +17,11 @@ from lba_onnx.operators import OPERATORS as OPERATORS
 from lba_onnx.operators import VERSION as VERSION
 from lba_onnx.operators import AttributeSchema as AttributeSchema
 from lba_onnx.operators import OperatorSchema as OperatorSchema
+from lba_onnx.requantization import dequantized, product_scales, quantized, with_bias
 
 _Floats = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+_Codes = npt.NDArray[np.uint8] | npt.NDArray[np.int8]
+_Array = npt.NDArray[Any]
 
 
 class LbaMatMul(OpRun):  # type: ignore[misc]
@@ -59,25 +62,201 @@ class LbaConv(OpRun):  # type: ignore[misc]
 
     def _run(self, x: _Floats, w: _Floats, bias: _Floats | None = None, **attributes: Any) -> tuple[_Floats]:
         spec = from_attributes(attributes)
-        kernel_shape = attributes.get("kernel_shape")
-        if kernel_shape is not None and tuple(kernel_shape) != w.shape[2:]:
-            raise ValueError(f"expected kernel_shape to be the spatial shape of W {w.shape}, got {list(kernel_shape)}")
         addend = None if bias is None else _float32(bias).reshape(-1, *(1,) * (x.ndim - 2))
         starts_from_bias = _starts_from_bias(attributes)
         y = kernels.conv(
             _float32(x),
             _float32(w),
             spec,
-            strides=attributes.get("strides"),
-            pads=conv_pads(attributes, x.shape[2:], w.shape[2:]),
-            dilations=attributes.get("dilations"),
-            group=attributes.get("group", 1),
+            **_window(attributes, x, w),
             initial=addend if starts_from_bias else None,
         )
         if addend is not None and not starts_from_bias:
             with np.errstate(all="ignore"):
                 y += addend
         return (_round_to(x.dtype, y),)
+
+
+class LbaQLinearMatMul(OpRun):  # type: ignore[misc]
+    """QLinearMatMul for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        a: _Codes,
+        a_scale: _Array,
+        a_zero_point: _Codes,
+        b: _Codes,
+        b_scale: _Array,
+        b_zero_point: _Codes,
+        y_scale: _Array,
+        y_zero_point: _Codes,
+        **attributes: Any,
+    ) -> tuple[_Codes]:
+        sums = _matmul(a, b, a_zero_point, b_zero_point, attributes)
+        return (quantized(sums, product_scales(a_scale, b_scale, y_scale), y_zero_point),)
+
+
+class LbaQGemm(OpRun):  # type: ignore[misc]
+    """com.microsoft's QGemm for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        a: _Codes,
+        a_scale: _Array,
+        a_zero_point: _Codes,
+        b: _Codes,
+        b_scale: _Array,
+        b_zero_point: _Codes,
+        c: npt.NDArray[np.int32] | None = None,
+        y_scale: _Array | None = None,
+        y_zero_point: _Codes | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        left, right = (v.T if attributes.get(name) else v for v, name in ((a, "transA"), (b, "transB")))
+        sums = with_bias(_matmul(left, right, a_zero_point, b_zero_point, attributes), c)
+        scales = product_scales(a_scale, b_scale, y_scale, attributes.get("alpha", 1.0))
+        return (dequantized(sums, scales) if y_zero_point is None else quantized(sums, scales, y_zero_point),)
+
+
+class LbaMatMulInteger(OpRun):  # type: ignore[misc]
+    """MatMulInteger for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        a: _Codes,
+        b: _Codes,
+        a_zero_point: _Codes | None = None,
+        b_zero_point: _Codes | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        return (_matmul(a, b, a_zero_point, b_zero_point, attributes),)
+
+
+class LbaMatMulIntegerToFloat(OpRun):  # type: ignore[misc]
+    """com.microsoft's MatMulIntegerToFloat for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        a: _Codes,
+        b: _Codes,
+        a_scale: _Array,
+        b_scale: _Array,
+        a_zero_point: _Codes | None = None,
+        b_zero_point: _Codes | None = None,
+        bias: _Array | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        sums = _matmul(a, b, a_zero_point, b_zero_point, attributes)
+        return (dequantized(sums, product_scales(a_scale, b_scale), bias),)
+
+
+class LbaQLinearConv(OpRun):  # type: ignore[misc]
+    """QLinearConv for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        x: _Codes,
+        x_scale: _Array,
+        x_zero_point: _Codes,
+        w: _Codes,
+        w_scale: _Array,
+        w_zero_point: _Codes,
+        y_scale: _Array,
+        y_zero_point: _Codes,
+        bias: npt.NDArray[np.int32] | None = None,
+        **attributes: Any,
+    ) -> tuple[_Codes]:
+        sums = _conv(x, w, x_zero_point, w_zero_point, attributes)
+        biased = with_bias(sums, None if bias is None else _channels(bias, x))
+        return (quantized(biased, _channels(product_scales(x_scale, w_scale, y_scale), x), y_zero_point),)
+
+
+class LbaConvInteger(OpRun):  # type: ignore[misc]
+    """ConvInteger for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        x: _Codes,
+        w: _Codes,
+        x_zero_point: _Codes | None = None,
+        w_zero_point: _Codes | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        return (_conv(x, w, x_zero_point, w_zero_point, attributes),)
+
+
+class LbaConvIntegerToFloat(OpRun):  # type: ignore[misc]
+    """A convolution of codes with a float32 result for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        x: _Codes,
+        w: _Codes,
+        x_scale: _Array,
+        w_scale: _Array,
+        x_zero_point: _Codes | None = None,
+        w_zero_point: _Codes | None = None,
+        bias: _Array | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        sums = _conv(x, w, x_zero_point, w_zero_point, attributes)
+        addend = None if bias is None else _channels(bias, x)
+        return (dequantized(sums, _channels(product_scales(x_scale, w_scale), x), addend),)
+
+
+def _matmul(
+    a: Any, b: Any, a_zero_point: _Codes | None, b_zero_point: _Codes | None, attributes: Mapping[str, Any]
+) -> _Array:
+    spec = from_attributes(attributes)
+    points = {"a_zero_point": _point(a_zero_point), "b_zero_point": _point(b_zero_point)}
+    return np.asarray(reference.matmul(a, b, spec, **points))
+
+
+def _conv(
+    x: Any, w: Any, x_zero_point: _Codes | None, w_zero_point: _Codes | None, attributes: Mapping[str, Any]
+) -> _Array:
+    points = {"x_zero_point": _point(x_zero_point), "w_zero_point": _point(w_zero_point)}
+    return np.asarray(reference.conv(x, w, from_attributes(attributes), **_window(attributes, x, w), **points))
+
+
+def _window(attributes: Mapping[str, Any], x: _Array, w: _Array) -> dict[str, Any]:
+    """Return the arguments of a convolution that its attributes say."""
+    kernel_shape = attributes.get("kernel_shape")
+    if kernel_shape is not None and tuple(kernel_shape) != w.shape[2:]:
+        raise ValueError(f"expected kernel_shape to be the spatial shape of W {w.shape}, got {list(kernel_shape)}")
+    return {
+        "strides": attributes.get("strides"),
+        "pads": conv_pads(attributes, x.shape[2:], w.shape[2:]),
+        "dilations": attributes.get("dilations"),
+        "group": attributes.get("group", 1),
+    }
+
+
+def _point(zero_point: _Codes | None) -> Any:
+    """Return a zero point, or one for each output, as integers; 0 where there is none."""
+    if zero_point is None:
+        return 0
+    points = np.asarray(zero_point).astype(np.int64)
+    return int(points.reshape(())) if points.size == 1 else points.reshape(-1)
+
+
+def _channels(values: _Array, x: _Array) -> _Array:
+    """Return values, one or one for each channel, so that they broadcast to a convolution's result."""
+    return np.asarray(values).reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _starts_from_bias(attributes: Mapping[str, Any]) -> bool:

@@ -108,7 +108,7 @@ def test_conv_pads_defaults_to_none():
 
 
 def test_the_schemas_cover_the_operators():
-    assert set(ops.OPERATORS) == {twin.__name__ for twin in TWINS}
+    assert set(ops.OPERATORS) == {name for name in vars(ops) if name.startswith("Lba")}
     for schema in ops.OPERATORS.values():
         assert schema.attributes == schema.own_attributes + schema.arithmetic_attributes
         assert not any(a.is_required for a in schema.arithmetic_attributes)

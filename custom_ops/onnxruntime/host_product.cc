@@ -1,5 +1,7 @@
 #include "onnxruntime/host_product.h"
 
+#include "common/arguments.h"
+
 namespace lba::ort {
 namespace {
 
@@ -37,16 +39,23 @@ class CpuConv : public HostConv {
   std::shared_ptr<const PackedFilter> packed_w_;
 };
 
+void RequireFloats(const Accumulator& accumulator) {
+  Require(accumulator.integers() == nullptr,
+          "expected an accumulator of floats for operands of floats, such as M7E4b10, got " + accumulator.text());
+}
+
 }  // namespace
 
 std::unique_ptr<HostMatMul> MakeHostMatMul(Place place, const SharedAccumulator& accumulator, const StridedMatMul& b,
                                            const float* constant_b) {
+  RequireFloats(*accumulator);
   if (place == Place::kOffloaded) return MakeOffloadedMatMul(accumulator, b, constant_b);
   return std::make_unique<CpuMatMul>(accumulator, b, constant_b);
 }
 
 std::unique_ptr<HostConv> MakeHostConv(Place place, const SharedAccumulator& accumulator, const ConvShape& filter,
                                        const float* constant_w) {
+  RequireFloats(*accumulator);
   if (place == Place::kOffloaded) return MakeOffloadedConv(accumulator, filter, constant_w);
   return std::make_unique<CpuConv>(accumulator, filter, constant_w);
 }

@@ -33,16 +33,22 @@ Node Node::OnHostCopies() const {
   return node;
 }
 
-Shape Node::InputShape(size_t index) const {
-  const Tensor constant = ConstantInput(index);
-  if (constant.is_present()) return KnownShape(constant.dimensions);
+std::shared_ptr<TypeInfo> Node::InputType(size_t index) const {
   size_t count = 0;
   Check(api_, KernelInfo_GetInputCount(api_, info_, &count));
   TypeInfo* type = nullptr;
-  if (index >= count || !Succeeded(api_, KernelInfo_GetInputTypeInfo(api_, info_, index, &type))) return {};
-  const std::shared_ptr<TypeInfo> owner(type, [this](TypeInfo* owned) { ReleaseTypeInfo(api_, owned); });
+  if (index >= count || !Succeeded(api_, KernelInfo_GetInputTypeInfo(api_, info_, index, &type))) return nullptr;
+  const Api* api = api_;
+  return {type, [api](TypeInfo* owned) { ReleaseTypeInfo(api, owned); }};
+}
+
+Shape Node::InputShape(size_t index) const {
+  const Tensor constant = ConstantInput(index);
+  if (constant.is_present()) return KnownShape(constant.dimensions);
+  const std::shared_ptr<TypeInfo> type = InputType(index);
+  if (type == nullptr) return {};
   const TensorInfo* info = nullptr;
-  Check(api_, CastTypeInfoToTensorInfo(api_, type, &info));
+  Check(api_, CastTypeInfoToTensorInfo(api_, type.get(), &info));
   return info == nullptr ? Shape{} : ReadShape(api_, info);
 }
 

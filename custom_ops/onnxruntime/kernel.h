@@ -26,6 +26,8 @@ class Node {
   KernelAttributes attributes() const { return KernelAttributes(api_, info_); }
   // The shape of an input as far as known; empty when the input is absent or of unknown rank.
   Shape InputShape(size_t index) const;
+  // Whether an input is there.
+  bool HasInput(size_t index) const { return InputType(index) != nullptr; }
   // The value of a constant input, in the provider's memory; absent otherwise.
   Tensor ConstantInput(size_t index) const;
   Place place() const { return place_; }
@@ -34,6 +36,9 @@ class Node {
   Node OnHostCopies() const;
 
  private:
+  // Null where the input is absent.
+  std::shared_ptr<TypeInfo> InputType(size_t index) const;
+
   const Api* api_;
   const KernelInfo* info_;
   Place place_;
@@ -55,6 +60,14 @@ class Kernel {
 std::unique_ptr<Kernel> MakeMatMulKernel(const Node& node);
 std::unique_ptr<Kernel> MakeGemmKernel(const Node& node);
 std::unique_ptr<Kernel> MakeConvKernel(const Node& node);
+// Of integers: of the CPU alone, wherever the other operators are.
+std::unique_ptr<Kernel> MakeQLinearMatMulKernel(const Node& node);
+std::unique_ptr<Kernel> MakeQGemmKernel(const Node& node);
+std::unique_ptr<Kernel> MakeMatMulIntegerKernel(const Node& node);
+std::unique_ptr<Kernel> MakeMatMulIntegerToFloatKernel(const Node& node);
+std::unique_ptr<Kernel> MakeQLinearConvKernel(const Node& node);
+std::unique_ptr<Kernel> MakeConvIntegerKernel(const Node& node);
+std::unique_ptr<Kernel> MakeConvIntegerToFloatKernel(const Node& node);
 // For tensors of the CUDA provider.
 std::unique_ptr<Kernel> MakeCudaMatMulKernel(const Node& node);
 std::unique_ptr<Kernel> MakeCudaGemmKernel(const Node& node);

@@ -6,18 +6,31 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "onnxruntime/kernel.h"
 
 namespace lba::ort {
 
+// The types of a node's inputs and of its output.
+struct Signature {
+  std::vector<ElementType> inputs;
+  ElementType output;
+};
+
+inline std::vector<Signature> OfOneFloatType(size_t inputs) {
+  return {{std::vector<ElementType>(inputs, kFloat32), kFloat32},
+          {std::vector<ElementType>(inputs, kFloat16), kFloat16}};
+}
+
 struct OperatorKind {
   std::string name;
   size_t inputs;
-  size_t required_inputs;  // the others are left out at the end
+  size_t required_inputs;  // the others are optional
   std::unique_ptr<Kernel> (*make_kernel)(const Node&);
   std::unique_ptr<Kernel> (*make_cuda_kernel)(const Node&);  // null where the CUDA provider has none
   void (*infer_shape)(const Api*, const ShapeInferContext*);
+  std::vector<Signature> signatures = OfOneFloatType(inputs);
 };
 
 // One static object for each operator makes it known.

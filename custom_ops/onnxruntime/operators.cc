@@ -31,11 +31,11 @@ struct Runtime {
   const Api* scratch_api;  // null before kScratchApiVersion
 };
 
-// One element type of one operator in one place.
+// One combination of types of one operator in one place.
 struct Operator : CustomOp {
   Runtime runtime;
   const OperatorKind* kind;
-  ElementType type;
+  const Signature* types;
   Place place;
 };
 
@@ -101,18 +101,18 @@ const char* ExecutionProvider(const CustomOp* op) {
   return Of(op).place == Place::kCudaProvider ? kCudaProvider : kCpuProvider;
 }
 
-Operator MakeOperator(const Runtime& runtime, const OperatorKind& kind, ElementType type, Place place) {
+Operator MakeOperator(const Runtime& runtime, const OperatorKind& kind, const Signature& types, Place place) {
   Operator op{};
   op.runtime = runtime;
   op.kind = &kind;
-  op.type = type;
+  op.types = &types;
   op.place = place;
   op.version = kApiVersion;
   op.GetName = [](const CustomOp* self) { return Of(self).kind->name.c_str(); };
   op.GetExecutionProviderType = ExecutionProvider;
-  op.GetInputType = [](const CustomOp* self, size_t) { return Of(self).type; };
+  op.GetInputType = [](const CustomOp* self, size_t index) { return Of(self).types->inputs[index]; };
   op.GetInputTypeCount = [](const CustomOp* self) { return Of(self).kind->inputs; };
-  op.GetOutputType = [](const CustomOp* self, size_t) { return Of(self).type; };
+  op.GetOutputType = [](const CustomOp* self, size_t) { return Of(self).types->output; };
   op.GetOutputTypeCount = [](const CustomOp*) { return size_t{1}; };
   op.KernelDestroy = DestroyKernel;
   op.GetInputCharacteristic = InputCharacteristic;
@@ -142,8 +142,8 @@ Domain MakeDomain(const Runtime& runtime, Place cpu_operators) {
   for (const Place place : {cpu_operators, Place::kCudaProvider}) {
     for (const auto& [name, kind] : OperatorKinds()) {
       if (place == Place::kCudaProvider && kind.make_cuda_kernel == nullptr) continue;
-      for (const ElementType type : {kFloat32, kFloat16}) {
-        domain.operators.push_back(std::make_unique<Operator>(MakeOperator(runtime, kind, type, place)));
+      for (const Signature& types : kind.signatures) {
+        domain.operators.push_back(std::make_unique<Operator>(MakeOperator(runtime, kind, types, place)));
         Check(runtime.api, CustomOpDomain_Add(runtime.api, domain.handle, domain.operators.back().get()));
       }
     }

@@ -29,7 +29,7 @@ struct Allocator;
 struct CustomOp;
 
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2, kNotImplemented = 9 };
-enum ElementType : int { kFloat32 = 1, kFloat16 = 10 };
+enum ElementType : int { kFloat32 = 1, kUint8 = 2, kInt8 = 3, kInt32 = 6, kFloat16 = 10 };
 enum Characteristic : int { kRequired = 0, kOptional = 1 };
 enum MemoryType : int { kDefaultMemory = 0 };
 enum AttributeType : int { kInt = 1, kInts = 2, kString = 5 };

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "onnxruntime/shape_rules.h"
 
@@ -31,7 +32,13 @@ std::string NewSymbol() {
   return "lba_onnx_" + std::to_string(count++);
 }
 
-void SetOutputShape(const Api* api, const ShapeInferContext* context, Shape shape) {
+// The type of an input, or kFloat32 where it is absent.
+ElementType InputType(const Api* api, const ShapeInferContext* context, size_t index) {
+  const TensorInfo* info = InputInfo(api, context, index);
+  return info == nullptr ? kFloat32 : ReadElementType(api, info);
+}
+
+void SetOutput(const Api* api, const ShapeInferContext* context, Shape shape, ElementType type) {
   if (shape.empty()) return;
   for (Dimension& dimension : shape) {
     if (!dimension.is_known() && dimension.symbol.empty()) dimension.symbol = NewSymbol();
@@ -43,11 +50,23 @@ void SetOutputShape(const Api* api, const ShapeInferContext* context, Shape shap
   Check(api, CreateTensorTypeAndShapeInfo(api, &info));
   const std::unique_ptr<TensorInfo, std::function<void(TensorInfo*)>> owner(
       info, [api](TensorInfo* owned) { ReleaseTensorTypeAndShapeInfo(api, owned); });
-  const TensorInfo* first_input = InputInfo(api, context, 0);
-  if (first_input != nullptr) Check(api, SetTensorElementType(api, info, ReadElementType(api, first_input)));
+  Check(api, SetTensorElementType(api, info, type));
   Check(api, SetDimensions(api, info, values.data(), values.size()));
   Check(api, SetSymbolicDimensions(api, info, symbols.data(), symbols.size()));
   Check(api, ShapeInferContext_SetOutputTypeShape(api, context, 0, info));
+}
+
+void SetOutputShape(const Api* api, const ShapeInferContext* context, Shape shape) {
+  SetOutput(api, context, std::move(shape), InputType(api, context, 0));
+}
+
+void InferIntegerMatMul(const Api* api, const ShapeInferContext* context, size_t b, ElementType output) {
+  SetOutput(api, context, MatMulOutput(InputShape(api, context, 0), InputShape(api, context, b)), output);
+}
+
+void InferIntegerConv(const Api* api, const ShapeInferContext* context, size_t w, ElementType output) {
+  const ConvAttributes attributes = ReadConvAttributes(InferenceAttributes(api, context));
+  SetOutput(api, context, ConvOutput(InputShape(api, context, 0), InputShape(api, context, w), {}, attributes), output);
 }
 
 }  // namespace
@@ -64,6 +83,34 @@ void InferGemm(const Api* api, const ShapeInferContext* context) {
 void InferConv(const Api* api, const ShapeInferContext* context) {
   const ConvAttributes attributes = ReadConvAttributes(InferenceAttributes(api, context));
   SetOutputShape(api, context, ConvOutput(InputShape(api, context, 0), InputShape(api, context, 1), {}, attributes));
+}
+
+void InferQLinearMatMul(const Api* api, const ShapeInferContext* context) {
+  InferIntegerMatMul(api, context, 3, InputType(api, context, 7));
+}
+
+void InferQGemm(const Api* api, const ShapeInferContext* context) {
+  const GemmAttributes attributes = ReadGemmAttributes(InferenceAttributes(api, context));
+  SetOutput(api, context, GemmOutput(InputShape(api, context, 0), InputShape(api, context, 3), {}, attributes),
+            InputType(api, context, 8));
+}
+
+void InferQLinearConv(const Api* api, const ShapeInferContext* context) {
+  InferIntegerConv(api, context, 3, InputType(api, context, 7));
+}
+
+void InferMatMulInteger(const Api* api, const ShapeInferContext* context) {
+  InferIntegerMatMul(api, context, 1, kInt32);
+}
+
+void InferConvInteger(const Api* api, const ShapeInferContext* context) { InferIntegerConv(api, context, 1, kInt32); }
+
+void InferMatMulIntegerToFloat(const Api* api, const ShapeInferContext* context) {
+  InferIntegerMatMul(api, context, 1, kFloat32);
+}
+
+void InferConvIntegerToFloat(const Api* api, const ShapeInferContext* context) {
+  InferIntegerConv(api, context, 1, kFloat32);
 }
 
 }  // namespace lba::ort

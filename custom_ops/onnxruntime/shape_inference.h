@@ -12,6 +12,15 @@ void InferMatMul(const Api* api, const ShapeInferContext* context);
 void InferGemm(const Api* api, const ShapeInferContext* context);
 void InferConv(const Api* api, const ShapeInferContext* context);
 
+// Of operators of integers, the output's type, too.
+void InferQLinearMatMul(const Api* api, const ShapeInferContext* context);
+void InferQGemm(const Api* api, const ShapeInferContext* context);
+void InferQLinearConv(const Api* api, const ShapeInferContext* context);
+void InferMatMulInteger(const Api* api, const ShapeInferContext* context);
+void InferConvInteger(const Api* api, const ShapeInferContext* context);
+void InferMatMulIntegerToFloat(const Api* api, const ShapeInferContext* context);
+void InferConvIntegerToFloat(const Api* api, const ShapeInferContext* context);
+
 }  // namespace lba::ort
 
 #endif  // LBA_ONNXRUNTIME_SHAPE_INFERENCE_H_

@@ -65,7 +65,8 @@ def _nodes() -> dict[str, Callable[..., SymbolicTensor]]:
         "Add": onnxscript.opset18.Add,
         "Transpose": onnxscript.opset18.Transpose,
     }
-    return {**standard, **{name: Op(domain, name, _schema(operator)) for name, operator in operators.OPERATORS.items()}}
+    own = {name: operator for name, operator in operators.OPERATORS.items() if not operator.takes_codes}
+    return {**standard, **{name: Op(domain, name, _schema(operator)) for name, operator in own.items()}}
 
 
 def _schema(operator: operators.OperatorSchema) -> onnx.defs.OpSchema:
