@@ -96,7 +96,7 @@ def test_selection_that_is_no_list_of_strings_is_an_error(argument: str, values:
 
 @pytest.mark.parametrize("op_type", ["LSTM", "matmul", "LbaConv"])
 def test_unknown_operator_type_is_an_error(op_type: str):
-    with pytest.raises(SelectionError, match=f"expected some of MatMul, Gemm, Conv, got '{op_type}'"):
+    with pytest.raises(SelectionError, match=f"expected some of MatMul, Gemm, Conv, .*, got '{op_type}'"):
         chain_report(op_types_to_convert=[op_type])
 
 
@@ -132,7 +132,7 @@ def test_spec_for_an_unknown_name_names_the_nearest():
 
 
 def test_spec_for_a_node_that_cannot_be_converted_is_an_error():
-    with pytest.raises(SelectionError, match="'einsum' cannot take a spec"):
+    with pytest.raises(SelectionError, match="'einsum' cannot take M7E4b12"):
         chain_report({"einsum": SPEC})
 
 

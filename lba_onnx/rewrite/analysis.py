@@ -53,10 +53,20 @@ class Site:
             for image in self.images
         ]
 
-    def first_types(self) -> set[int]:
-        """Return the known element types of the first input."""
-        inputs = [image.inputs[0] for image in self.images if image.inputs]
+    def input_types(self, index: int) -> set[int]:
+        """Return the known element types of an input."""
+        inputs = [image.inputs[index] for image in self.images if index < len(image.inputs)]
         return {element_type(tensor) for tensor in inputs} - {onnx.TensorProto.UNDEFINED}
+
+    def dimensions(self, index: int) -> tuple[int | None, ...] | None:
+        """Return the dimensions of an input as far as they are known; None where their number is not."""
+        shapes = {
+            None if image.inputs[index].shape is None else tuple(image.inputs[index].shape)
+            for image in self.images
+            if index < len(image.inputs)
+        }
+        shape = shapes.pop() if len(shapes) == 1 else None
+        return None if shape is None else tuple(size if isinstance(size, int) else None for size in shape)
 
     def rank(self, index: int) -> int | None:
         """Return the number of dimensions of an input, where it is known."""

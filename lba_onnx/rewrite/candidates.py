@@ -6,6 +6,7 @@ Requires a model that model_files has checked. Ensures that each candidate has a
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
@@ -14,18 +15,24 @@ from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.errors import ModelError
 from lba_onnx.native.keys import product_key
-from lba_onnx.operators import Product
+from lba_onnx.operators import DYNAMIC_MATMUL, OperatorSchema, Product
 from lba_onnx.rewrite.analysis import Site, walk_sites
+from lba_onnx.rewrite.code_types import type_name
+from lba_onnx.rewrite.integer_forms import IntegerForm, Left
+from lba_onnx.rewrite.integer_operators import form_of_operator
 from lba_onnx.rewrite.left_operators import reason_to_leave
 from lba_onnx.rewrite.node_names import name_nodes, unique_names
+from lba_onnx.rewrite.qdq import form_of_float_node
 from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of
+from lba_onnx.rewrite.values import Values
 from lba_onnx.rewrite.weights import WeightSources
 
 UNKNOWN_TYPE = "unknown"
 NATIVE_TYPES = ("float32", "float16")
 CAST_TYPES = ("bfloat16", "float64")
 
-_TYPE_NAMES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
+_OF_INTEGERS = "multiplies integers; expected an accumulator of integers, such as int32-wrap"
+_DYNAMIC_INPUTS = 3, 5
 _FIRST_OPSET_WITH_CAST = 6  # before it, Cast names its target type in text
 _FIRST_OPSET_WITH_CAST_LIKE = 15
 
@@ -41,8 +48,10 @@ class Candidate:
         weights: Where its weights come from, as weights.WeightSources says.
         constant_operand: Which input follows from constants alone, the weights or else the other operand; None where
             neither does.
-        element_type: Such as "float32", or "unknown".
-        obstacle: Why it cannot be converted, or None.
+        element_type: Such as "float32", or "unknown"; of codes "uint8*int8".
+        obstacle: Why an accumulator of floats cannot be had, or None.
+        integer_obstacle: Why an accumulator of integers cannot be had, or None.
+        integer_form: What the node becomes under an accumulator of integers, unless there is an obstacle.
     """
 
     node_name: str
@@ -52,6 +61,31 @@ class Candidate:
     constant_operand: int | None
     element_type: str
     obstacle: str | None
+    integer_obstacle: str | None = None
+    integer_form: IntegerForm | None = None
+
+    def obstacle_to(self, spec: Accumulator | None) -> str | None:
+        """Return why the node cannot be converted to an accumulator, or None.
+
+        Args:
+            spec: The accumulator; None for any.
+        """
+        if spec is None:
+            is_of_codes = self.integer_form is not None or takes_codes(self.site.node)
+            return self.integer_obstacle if is_of_codes else self.obstacle
+        if not is_of_integers(spec):
+            return self.obstacle
+        if self.integer_form is not None and self.integer_form.output_type == "int32" != spec.result_type:
+            return f"its result is int32; sums of {spec} are {spec.result_type}"
+        return self.integer_obstacle
+
+    def type_under(self, spec: Accumulator | None) -> str:
+        """Return the element type that the ledger tells of the node under an accumulator; None for any."""
+        if self.integer_form is None or takes_codes(self.site.node):
+            return self.element_type
+        if spec is None:
+            return f"{self.element_type} or {self.integer_form.codes}"
+        return self.integer_form.codes if is_of_integers(spec) else self.element_type
 
     @property
     def name(self) -> str:
@@ -84,11 +118,22 @@ class Candidate:
             raise ModelError(f"node {self.name!r} in {self.site.location}: {error}") from None
 
 
-def find_candidates(model: onnx.ModelProto) -> list[Candidate]:
+def is_of_integers(spec: Accumulator) -> bool:
+    """Return whether an accumulator sums products of integers, and not of floats."""
+    return not set(operators.CODE_TYPES).isdisjoint(spec.operand_types)
+
+
+def takes_codes(node: onnx.NodeProto) -> bool:
+    """Return whether a node is an operator of integers, or one that this package's operators of integers stand for."""
+    return (has_twin(node) or is_twin(node)) and schema_of(node).takes_codes
+
+
+def find_candidates(model: onnx.ModelProto, path: Path | None = None) -> list[Candidate]:
     """Return the products that nodes multiply and accumulate, in the order of the graphs; name nodes without a name.
 
     Args:
         model: The model; nodes without a name get one, nothing else changes.
+        path: The file beside which its external data lies; without one, scales there are not known.
 
     Raises:
         ModelError: A node that has a twin has a number of inputs or outputs that it cannot have.
@@ -100,11 +145,11 @@ def find_candidates(model: onnx.ModelProto) -> list[Candidate]:
     name_nodes([site.node for site, _ in found], {site.node.name for site in sites})
     products = [_products(site.node) for site, _ in found]
     names = unique_names([site for site, _ in found], [[product.name for product in own] for own in products])
-    sources = WeightSources()
+    sources, values = WeightSources(), Values(model, sites, path)
     return [
         candidate
         for (site, reason), name, own in zip(found, names, products, strict=True)
-        for candidate in _describe(site, name, own, reason, sources)
+        for candidate in _describe(site, name, own, reason, sources, values)
     ]
 
 
@@ -126,29 +171,52 @@ def _products(node: onnx.NodeProto) -> tuple[Product, ...]:
 
 
 def _describe(
-    site: Site, name: str, products: tuple[Product, ...], reason: str | None, sources: WeightSources
+    site: Site, name: str, products: tuple[Product, ...], reason: str | None, sources: WeightSources, values: Values
 ) -> Iterator[Candidate]:
+    form, integer_reason, is_own = None, reason, site.node.domain == operators.DOMAIN
     if has_twin(site.node):
         _check_operands(site)
-        element_type = _element_type(site)
-        reason = _obstacle(site, element_type)
+        form, integer_reason = _integer_form(site, values)
+    if takes_codes(site.node):
+        element_type = _code_types(site) if form is None else form.codes
+        reason = reason or _OF_INTEGERS
     else:
-        element_type = _element_type(site) if site.node.domain == operators.DOMAIN else _first_type(site)
+        element_type = _element_type(site) if reason is None or is_own else _first_type(site)
+        reason = reason or _obstacle(site, element_type)
     for product in products:
         weights, constant = sources.describe(site, product.inputs)
-        yield Candidate(name, product.name, site, weights, constant, element_type, reason)
+        yield Candidate(name, product.name, site, weights, constant, element_type, reason, integer_reason, form)
+
+
+def _integer_form(site: Site, values: Values) -> tuple[IntegerForm | None, str | None]:
+    """Return what a node with a twin becomes under an accumulator of integers, or why it has no such form."""
+    reason = _rank_obstacle(site)
+    if reason is None:
+        try:
+            make = form_of_operator if takes_codes(site.node) else form_of_float_node
+            return make(site, values), None
+        except Left as left:
+            reason = str(left)
+    return None, reason
 
 
 def _check_operands(site: Site) -> None:
     node = site.node
-    schema = schema_of(node)
-    least, most = schema.required_inputs, len(schema.inputs)
+    least, most = _DYNAMIC_INPUTS if node.op_type == DYNAMIC_MATMUL else _input_counts(schema_of(node))
     inputs = _without_empty_tail(node)
-    if not least <= len(inputs) <= most or "" in inputs or len(node.output) != 1 or not node.output[0]:
+    if not least <= len(inputs) <= most or "" in inputs[:least] or len(node.output) != 1 or not node.output[0]:
         raise ModelError(
-            f"{node.op_type} {node.name!r} in {site.location}: expected {' or '.join(map(str, sorted({least, most})))} "
+            f"{node.op_type} {node.name!r} in {site.location}: expected {_numbers(least, most)} "
             f"inputs and one output, got inputs {list(node.input)} and outputs {list(node.output)}"
         )
+
+
+def _input_counts(schema: OperatorSchema) -> tuple[int, int]:
+    return schema.required_inputs, len(schema.inputs)
+
+
+def _numbers(least: int, most: int) -> str:
+    return " or ".join(map(str, sorted({least, most}))) if most - least < 2 else f"{least} to {most}"
 
 
 def _without_empty_tail(node: onnx.NodeProto) -> list[str]:
@@ -165,13 +233,17 @@ def _element_type(site: Site) -> str:
 
 def _first_type(site: Site) -> str:
     """Return the element type of the first input, since those of other operators have inputs of several types."""
-    return _type_names(site.first_types())
+    return _type_names(site.input_types(0))
+
+
+def _code_types(site: Site) -> str:
+    """Return the element types of the two operands of an operator of integers, such as "uint8*int8"."""
+    return "*".join(_type_names(site.input_types(index)) for index in schema_of(site.node).products[0].inputs)
 
 
 def _type_names(element_types: set[int]) -> str:
     types = sorted(element_types)
-    names = [_TYPE_NAMES.get(t) or onnx.TensorProto.DataType.Name(t).lower() for t in types]
-    return " and ".join(names) or UNKNOWN_TYPE
+    return " and ".join(map(type_name, types)) or UNKNOWN_TYPE
 
 
 def _obstacle(site: Site, element_type: str) -> str | None:
@@ -186,7 +258,14 @@ def _obstacle(site: Site, element_type: str) -> str | None:
     if site.opset < first_opset:
         where = f"element type {element_type}" + (" in a function" if site.function is not None else "")
         return f"{where} takes a Cast of opset {first_opset} behind the node, got opset {site.opset}"
-    rank = (site.rank(1) or site.rank(0)) if site.node.op_type == "Conv" else None
+    return _rank_obstacle(site)
+
+
+def _rank_obstacle(site: Site) -> str | None:
+    if not site.node.op_type.endswith(("Conv", "ConvInteger")):
+        return None
+    x, w = schema_of(site.node).products[0].inputs
+    rank = site.rank(w) or site.rank(x)
     if rank is not None and not 3 <= rank <= 5:
         return f"a convolution over {rank - 2} spatial axes; expected 1 to 3"
     return None

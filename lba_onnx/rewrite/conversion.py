@@ -1,4 +1,4 @@
-"""A float model in, the same model with low-bit accumulators out."""
+"""A model in, the same model with low-bit accumulators out."""
 
 import logging
 import os
@@ -10,10 +10,12 @@ import onnx
 
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import model_files
+from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.bias_start import start_from_bias, with_bias_obstacles
-from lba_onnx.rewrite.candidates import converted_products, find_candidates
+from lba_onnx.rewrite.candidates import converted_products, find_candidates, is_of_integers
 from lba_onnx.rewrite.given_specs import Specs, read_given
 from lba_onnx.rewrite.insertion import Insertions
+from lba_onnx.rewrite.integer_patch import drop_unread, patch_integer_node
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.rewrite.model_writer import save_model
@@ -37,7 +39,10 @@ def convert(
     model_output: str | os.PathLike[str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> tuple[onnx.ModelProto, ConversionReport]:
-    """Replace MatMul, Gemm and Conv by their low-bit-accumulator twins.
+    """Replace MatMul, Gemm, Conv and the operators of integers by their low-bit-accumulator twins.
+
+    An accumulator of integers takes integer nodes: QLinearConv and its kin, and MatMul, Gemm and Conv between
+    DequantizeLinear and QuantizeLinear. One of floats takes MatMul, Gemm and Conv, wherever their operands come from.
 
     The main graph, the bodies of If, Loop and Scan and the model's functions are all searched. Names, shapes,
     value_info, metadata and everything else stay as they are.
@@ -72,7 +77,7 @@ def convert(
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     given = read_given(spec)
     opened = open_model(model)
-    candidates = find_candidates(opened.proto)
+    candidates = find_candidates(opened.proto, opened.path)
     decisions = decide(with_bias_obstacles(candidates) if bias_start else candidates, given.specs, selection)
     report = ConversionReport(tuple(_entry(decision) for decision in decisions))
     _LOG.info("%s", report.summary())
@@ -101,8 +106,9 @@ def list_candidates(model: ModelSource) -> ConversionReport:
         ModelError: The model cannot be read.
         TypeError: `model` is none of these.
     """
-    candidates = find_candidates(open_model(model).proto)
-    return ConversionReport(tuple(_entry(Decision(c, None, c.obstacle or "")) for c in candidates))
+    opened = open_model(model)
+    candidates = find_candidates(opened.proto, opened.path)
+    return ConversionReport(tuple(_entry(Decision(c, None, c.obstacle_to(None) or "")) for c in candidates))
 
 
 def converted_nodes(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
@@ -116,14 +122,15 @@ def converted_nodes(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
 
 def _entry(decision: Decision) -> LedgerEntry:
     candidate = decision.candidate
+    spec = decision.spec or candidate.present_spec
     return LedgerEntry(
         node=candidate.name,
         op_type=_op_type(candidate.site.node),
         location=candidate.site.location,
         weights=candidate.weights,
-        element_type=candidate.element_type,
+        element_type=candidate.type_under(spec),
         converted=decision.is_selected,
-        spec=decision.spec or candidate.present_spec,
+        spec=spec,
         reason=decision.reason,
     )
 
@@ -136,17 +143,24 @@ def _op_type(node: onnx.NodeProto) -> str:
 
 def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool, bias_start: bool) -> None:
     names, insertions = FreshNames(model), Insertions()
+    dequantizers: list[Site] = []
     for own in by_node(decisions):
         specs = {decision.candidate.product: decision.spec for decision in own if decision.spec is not None}
         if not specs:
             continue
         candidate = own[0].candidate
-        patch_node(candidate, specs, names, insertions)
+        form = candidate.integer_form if any(map(is_of_integers, specs.values())) else None
+        if form is not None:
+            patch_integer_node(candidate, form, specs, names, insertions)
+            dequantizers += form.dequantizers
+        else:
+            patch_node(candidate, specs, names, insertions)
         if bias_start:
             start_from_bias(candidate.site.node)
         if candidate.site.function is not None:
             import_operator_set(candidate.site.function)
     insertions.apply()
+    drop_unread(dequantizers)
     twins = {d.candidate.site.node.op_type for d in decisions if d.candidate.is_converted}
     if twins:
         import_operator_set(model)

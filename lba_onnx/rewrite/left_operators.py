@@ -4,12 +4,10 @@ import re
 
 from lba_onnx import operators
 
-_INTEGER = "accumulates integers exactly in int32; low-bit floating-point accumulators do not apply"
 _RECURRENT = "a recurrent operator has no low-bit-accumulator twin; its products accumulate in float32"
 _OTHER = "has no low-bit-accumulator twin; its products accumulate as onnxruntime's kernel does"
 
 _STANDARD = {
-    **dict.fromkeys(("MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv"), _INTEGER),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
     "ConvTranspose": _OTHER,
     "DeformConv": _OTHER,

@@ -1,14 +1,19 @@
-"""Float32 bodies for the operators, so that a converted model also runs where the library is not registered.
+"""Bodies for the operators, so that a converted model also runs where the library is not registered.
 
     lba_onnx.LbaMatMul(A, B) { Y = MatMul(A, B) }        a function of the model, one for each operator that it uses
 
+    lba_onnx.LbaConvIntegerToFloat(x, w, ...) {          of one that stands for several nodes: its int32 sums, scaled
+        sums = ConvInteger(x, w, x_zero_point, w_zero_point)
+        y = Cast(sums) * (x_scale * w_scale) + bias }
+
 onnxruntime inlines such a function only where no kernel of its name is registered; with the library, the kernel wins.
-Without it the model computes in plain float arithmetic.
+Without it the model computes in plain arithmetic, of floats or of int32.
 
 Requires a default domain of opset 7 or newer. Ensures an IR version of at least 8, the first with functions.
 """
 
 from collections.abc import Iterable
+from itertools import product
 
 import onnx
 
@@ -16,6 +21,7 @@ from lba_onnx import operators
 from lba_onnx.errors import ModelError
 from lba_onnx.operators import OperatorSchema
 from lba_onnx.rewrite.analysis import default_opset
+from lba_onnx.rewrite.provenance import import_operator_set
 from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
 
 _FIRST_IR_WITH_FUNCTIONS = 8
@@ -30,7 +36,7 @@ _ATTRIBUTE_TYPES = {
 
 
 def add_function_bodies(model: onnx.ModelProto, twins: Iterable[str]) -> None:
-    """Add a float32 body for each of the given operators that has none in the model.
+    """Add a body for each of the given operators that has none in the model.
 
     Args:
         model: Changed in place.
@@ -45,12 +51,13 @@ def add_function_bodies(model: onnx.ModelProto, twins: Iterable[str]) -> None:
     _raise_ir_version(model)
     present = {function.name for function in model.functions if function.domain == operators.DOMAIN}
     for twin in sorted(set(twins) - present):
+        import_operator_set(model, operators.OPERATORS[twin].replaced_domain)
         model.functions.append(_function(operators.OPERATORS[twin], model))
 
 
 def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionProto:
-    node = onnx.helper.make_node(schema.replaces, schema.inputs, [schema.output], domain=schema.replaced_domain)
-    for attribute in schema.own_attributes:
+    nodes = _nodes(schema)
+    for node, attribute in product(nodes[:1], schema.own_attributes):
         node.attribute.add(name=attribute.name, ref_attr_name=attribute.name, type=_ATTRIBUTE_TYPES[attribute.type])
     imported = [onnx.helper.make_opsetid("", default_opset(model))]
     imported += [o for o in model.opset_import if o.domain and o.domain == schema.replaced_domain]
@@ -59,10 +66,32 @@ def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionPr
         schema.op_type,
         schema.inputs,
         [schema.output],
-        [node],
+        nodes,
         imported,
         attributes=[attribute.name for attribute in schema.attributes],
     )
+
+
+def _nodes(schema: OperatorSchema) -> list[onnx.NodeProto]:
+    """Return the nodes of a body; the first one has the operator's attributes."""
+    if schema.replaces:
+        return [onnx.helper.make_node(schema.replaces, schema.inputs, [schema.output], domain=schema.replaced_domain)]
+    x, w, x_scale, w_scale, x_zero_point, w_zero_point, bias = schema.inputs
+    make = onnx.helper.make_node
+    return [
+        make("ConvInteger", [x, w, x_zero_point, w_zero_point], ["sums"]),
+        make("Cast", ["sums"], ["floats"], to=onnx.TensorProto.FLOAT),
+        make("Constant", [], ["flat"], value_ints=[0, 0, -1]),
+        make("Constant", [], ["column"], value_ints=[-1, 1]),
+        make("Reshape", ["floats", "flat"], ["flat_floats"]),
+        make("Mul", [x_scale, w_scale], ["scales"]),
+        make("Reshape", ["scales", "column"], ["scale_column"]),
+        make("Mul", ["flat_floats", "scale_column"], ["scaled"]),
+        make("Reshape", [bias, "column"], ["bias_column"]),
+        make("Add", ["scaled", "bias_column"], ["added"]),
+        make("Shape", ["sums"], ["shape"]),
+        make("Reshape", ["added", "shape"], [schema.output]),
+    ]
 
 
 def _raise_ir_version(model: onnx.ModelProto) -> None:

@@ -26,10 +26,12 @@ PROVENANCE_KEY = "lba_onnx.provenance"
 _PACKAGES = ("onnx", "onnx-graphsurgeon")
 
 
-def import_operator_set(owner: "onnx.ModelProto | onnx.FunctionProto") -> None:
-    """Add this package's operator set to a model's or a function's imports, unless it is there."""
-    if all(imported.domain != operators.DOMAIN for imported in owner.opset_import):
-        owner.opset_import.add(domain=operators.DOMAIN, version=operators.VERSION)
+def import_operator_set(
+    owner: "onnx.ModelProto | onnx.FunctionProto", domain: str = operators.DOMAIN, version: int = operators.VERSION
+) -> None:
+    """Add an operator set, by default this package's, to a model's or a function's imports, unless it is there."""
+    if domain and all(imported.domain != domain for imported in owner.opset_import):
+        owner.opset_import.add(domain=domain, version=version)
 
 
 def write_metadata(

@@ -11,7 +11,7 @@ from typing import Any
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
 from lba_onnx.operators import op_types
-from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
+from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate, is_of_integers
 from lba_onnx.rewrite.specs import complete_specs
 
 _MAX_COMPARED = 500  # names, of which the nearest to one that was not found are looked for; each takes a while
@@ -24,7 +24,7 @@ class Selection:
     Attributes:
         nodes_to_exclude: Names of nodes that stay as they are, or regular expressions that match whole names.
         nodes_to_convert: Names or regular expressions of the nodes to take; empty for all. Exclusion wins.
-        op_types_to_convert: Some of those that have a twin, such as MatMul, Gemm and Conv; None for all.
+        op_types_to_convert: Some of those that have a twin, such as MatMul, Gemm, Conv and QLinearConv; None for all.
 
     Raises:
         TypeError: A field is no list of strings.
@@ -93,10 +93,10 @@ def decide(
     chosen = _specs_by_name(names, specs)
     excluded = _matches(names, selection.nodes_to_exclude, "nodes_to_exclude")
     included = _matches(names, selection.nodes_to_convert, "nodes_to_convert")
-    _refuse_impossible(names, selection.nodes_to_convert)
+    _refuse_impossible(names, selection.nodes_to_convert, chosen)
     decisions = []
     for candidate in candidates:
-        reason = candidate.obstacle
+        reason = candidate.obstacle_to(chosen.get(candidate.name))
         if reason is None and candidate.site.node.op_type not in selection.op_types:
             reason = f"operator type not in op_types_to_convert ({', '.join(selection.op_types)})"
         if reason is None and candidate.name in excluded:
@@ -106,7 +106,9 @@ def decide(
         if reason is None and candidate.name not in chosen:
             reason = "no spec given"
         spec = chosen[candidate.name] if reason is None else None
-        decisions.append(Decision(candidate, spec, _remark(candidate) if reason is None else reason, reason is None))
+        decisions.append(
+            Decision(candidate, spec, _remark(candidate, spec) if reason is None else reason, reason is None)
+        )
     return [decision for own in by_node(decisions) for decision in _with_wide(own)]
 
 
@@ -123,7 +125,9 @@ def _with_wide(own: Sequence[Decision]) -> Iterator[Decision]:
         yield replace(decision, spec=spec, reason=f"{decision.reason}; stands for float32") if is_wide else decision
 
 
-def _remark(candidate: Candidate) -> str:
+def _remark(candidate: Candidate, spec: Accumulator | None) -> str:
+    if spec is not None and is_of_integers(spec):
+        return ""
     if candidate.element_type == UNKNOWN_TYPE:
         return "element type unknown, taken for float32 or float16"
     if candidate.element_type in ("bfloat16", "float64"):
@@ -178,8 +182,8 @@ def _specs_by_name(names: _Names, specs: Accumulator | Mapping[str, Accumulator]
         if not named:
             raise SelectionError(f"spec: {names.not_found('no node is called', text)}")
         for candidate in named:
-            if candidate.obstacle and not candidate.is_converted:
-                raise SelectionError(f"spec: node {candidate.name!r} cannot take a spec: {candidate.obstacle}")
+            if not candidate.is_converted and (obstacle := candidate.obstacle_to(spec)):
+                raise SelectionError(f"spec: node {candidate.name!r} cannot take {spec}: {obstacle}")
             found.setdefault(candidate.name, {})[text] = spec
     given = ((candidate, found.get(candidate.name, {})) for candidate in names.candidates)
     return {candidate.name: _most_exact(candidate, texts) for candidate, texts in given if texts}
@@ -213,11 +217,11 @@ def _select(names: _Names, pattern: str, argument: str) -> list[Candidate]:
     return [c for c in names.candidates if any(expression.fullmatch(text) for text in c.texts)]
 
 
-def _refuse_impossible(names: _Names, patterns: Iterable[str]) -> None:
+def _refuse_impossible(names: _Names, patterns: Iterable[str], specs: Mapping[str, Accumulator]) -> None:
     for pattern in patterns:
-        named = names.named(pattern)
-        if named and all(candidate.obstacle for candidate in named):
-            raise SelectionError(f"nodes_to_convert: {pattern!r} cannot be converted: {named[0].obstacle}")
+        obstacles = [candidate.obstacle_to(specs.get(candidate.name)) for candidate in names.named(pattern)]
+        if obstacles and all(obstacles):
+            raise SelectionError(f"nodes_to_convert: {pattern!r} cannot be converted: {obstacles[0]}")
 
 
 def _strings(name: str, values: Any) -> tuple[str, ...]:

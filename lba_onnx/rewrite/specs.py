@@ -8,7 +8,7 @@ from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError
 from lba_onnx.operators import Product
 from lba_onnx.rewrite.attributes import drop_attributes, set_attributes
-from lba_onnx.rewrite.candidates import converted_products
+from lba_onnx.rewrite.candidates import Candidate, converted_products, is_of_integers, takes_codes
 
 
 def read_specs(model: onnx.ModelProto) -> dict[str, Accumulator]:
@@ -29,6 +29,9 @@ def change_specs(model: onnx.ModelProto, change: Callable[[str, Accumulator], Ac
     Args:
         model: The converted model.
         change: Called with each product's name and spec; returns the new spec, or its text.
+
+    Raises:
+        ModelError: A product of integers gets an accumulator of floats, or the other way round.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -36,8 +39,17 @@ def change_specs(model: onnx.ModelProto, change: Callable[[str, Accumulator], Ac
         spec = product.present_spec
         if spec is not None:
             changed_spec = as_spec(change(product.name, spec), f"spec of node {product.name!r}")
+            _require_same_sort(product, changed_spec)
             set_spec(product.site.node, changed_spec, product.product)
     return changed
+
+
+def _require_same_sort(product: Candidate, spec: Accumulator) -> None:
+    is_wanted = takes_codes(product.site.node)
+    if is_of_integers(spec) == is_wanted:
+        return
+    expected = "integers, such as int32-wrap" if is_wanted else "floats, such as M7E4b10"
+    raise ModelError(f"spec of node {product.name!r}: expected an accumulator of {expected}, got {spec}")
 
 
 def set_spec(node: onnx.NodeProto, spec: Accumulator, product: str = "") -> None:

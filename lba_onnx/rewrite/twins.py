@@ -1,6 +1,8 @@
 """The nodes that have a twin among this package's operators, and those that are one.
 
 MatMul        <-  rename_to_replaced   rename_to_twin  ->        lba_onnx.LbaMatMul
+
+Of operators of integers that stand for several nodes there is no way back.
 """
 
 import onnx

@@ -19,7 +19,7 @@ from typing import Any
 import onnx
 
 from lba_onnx.rewrite.outline import copy_outline, place_nothing
-from lba_onnx.rewrite.twins import is_twin, rename_to_replaced
+from lba_onnx.rewrite.twins import has_twin, is_twin, rename_to_replaced, schema_of
 
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a model-local function."""
@@ -61,13 +61,35 @@ def called_functions(body: "onnx.GraphProto | onnx.FunctionProto") -> Iterator[F
 
 
 def _restore_replaced_operators(outline: onnx.ModelProto) -> None:
-    """Turn converted nodes back, since shape inference knows only the operators that they replaced."""
+    """Turn converted nodes back, since shape inference knows only the operators that they replaced.
+
+    Where it does not know these either, the type of the result is written down.
+    """
     bodies = [outline.graph, *outline.functions]
     while bodies:
-        for node in bodies.pop().node:
-            if is_twin(node):
+        body = bodies.pop()
+        for node in body.node:
+            if (is_twin(node) or has_twin(node)) and not _is_inferred(node) and isinstance(body, onnx.GraphProto):
+                _declare_result(body, node)
+            elif is_twin(node):
                 rename_to_replaced(node)
             bodies.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
+
+
+def _is_inferred(node: onnx.NodeProto) -> bool:
+    """Return whether onnx infers the result of the operator that a node is, or stands for."""
+    schema = schema_of(node)
+    return bool(schema.replaces) and (schema.replaced_domain == "" or not schema.takes_codes)
+
+
+def _declare_result(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    schema = schema_of(node)
+    zero_points = [node.input[i] for i in range(len(node.input)) if schema.input_types[i] == "T3" and node.input[i]]
+    initializers = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    result = initializers.get(zero_points[0]) if zero_points else onnx.TensorProto.FLOAT
+    declared = {value.name for value in (*graph.value_info, *graph.output)}
+    if result is not None and node.output and node.output[0] not in declared:
+        _declare(graph, node.output[0], onnx.helper.make_tensor_type_proto(result, None))
 
 
 def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

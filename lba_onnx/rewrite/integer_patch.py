@@ -1,0 +1,127 @@
+"""The edit under an accumulator of integers: a node, and what is around it, becomes one operator of integers.
+
+    a = DequantizeLinear(x, sx, zx)
+    b = DequantizeLinear(w, sw, zw)
+    c = Conv(a, b)              y = lba_onnx.LbaQLinearConv(x, sx, zx, w, sw, zw, sy, zy, accumulator="int16-wrap")
+    y = QuantizeLinear(c, sy, zy)
+
+Requires a candidate with an integer form. Ensures that the node keeps its name, doc string, metadata and the attributes
+that its operator has, that names of values still stand for the same values, and that a DequantizeLinear goes when
+nothing reads it any more.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx
+
+from lba_onnx import operators
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.rewrite.analysis import Body, Site
+from lba_onnx.rewrite.attributes import drop_attributes
+from lba_onnx.rewrite.candidates import Candidate
+from lba_onnx.rewrite.code_types import tensor_type
+from lba_onnx.rewrite.insertion import Insertions
+from lba_onnx.rewrite.integer_forms import Input, IntegerForm, Made, Zero
+from lba_onnx.rewrite.patch import FreshNames
+from lba_onnx.rewrite.scopes import Scope
+
+
+def patch_integer_node(
+    candidate: Candidate,
+    form: IntegerForm,
+    specs: Mapping[str, Accumulator],
+    names: FreshNames,
+    insertions: Insertions,
+) -> None:
+    """Turn a node into an operator of integers; the nodes around it are left to insert and to remove.
+
+    Args:
+        candidate: The node.
+        form: What it becomes.
+        specs: The specs of its products, by name.
+        names: Hands out names for new values and nodes.
+        insertions: Gets the nodes.
+    """
+    site, node = candidate.site, candidate.site.node
+    made = _Made(site, names, insertions)
+    operands = [made.name_of(given, place) for place, given in enumerate(form.inputs)]
+    schema = operators.OPERATORS[form.op_type]
+    drop_attributes(node, {attribute.name for attribute in node.attribute} - {a.name for a in schema.own_attributes})
+    node.domain, node.op_type = operators.DOMAIN, form.op_type
+    del node.input[:]
+    node.input.extend(operands)
+    for product, spec in specs.items():
+        node.attribute.extend(onnx.helper.make_attribute(*item) for item in spec.to_attributes(product).items())
+    _connect_output(site, form, names, insertions)
+
+
+def drop_unread(dequantizers: Iterable[Site]) -> None:
+    """Remove those of some nodes whose outputs nothing reads any more."""
+    bodies: dict[int, list[Site]] = {}
+    for site in {id(site.node): site for site in dequantizers}.values():
+        bodies.setdefault(id(site.body), []).append(site)
+    removals = Insertions()
+    for sites in bodies.values():
+        scope = Scope(sites[0].body, None)
+        for site in sites:
+            if not any(scope.uses(name) for name in site.node.output):
+                _drop_value_info(site.body, site.node.output)
+                removals.remove(site.node, site.body)
+    removals.apply()
+
+
+class _Made:
+    """Makes the values that a node lacks, by nodes in front of it."""
+
+    def __init__(self, site: Site, names: FreshNames, insertions: Insertions) -> None:
+        self._site, self._names, self._insertions = site, names, insertions
+        self._quantized: Sequence[str] = ()
+
+    def name_of(self, given: Input, place: int) -> str:
+        """Return the name of an input, which is made unless it is there."""
+        if isinstance(given, str):
+            return given
+        return self._zero(given, place) if isinstance(given, Zero) else self._quantize()[given.value]
+
+    def _zero(self, zero: Zero, place: int) -> str:
+        name = self._names.make(f"{self._site.node.name}_zero_{place}")
+        value = onnx.numpy_helper.from_array(np.zeros((), zero.type), name)
+        constant = onnx.helper.make_node("Constant", [], [name], name=name, value=value)
+        self._insertions.before(self._site.node, self._site.body, constant)
+        return name
+
+    def _quantize(self) -> Sequence[str]:
+        if not self._quantized:
+            node, operand = self._site.node, self._site.node.input[0]
+            self._quantized = [self._names.make(f"{operand}_{member.name.lower()}") for member in Made]
+            name = self._names.make(f"{node.name}_quantize")
+            quantize = onnx.helper.make_node("DynamicQuantizeLinear", [operand], self._quantized, name=name)
+            self._insertions.before(node, self._site.body, quantize)
+        return self._quantized
+
+
+def _connect_output(site: Site, form: IntegerForm, names: FreshNames, insertions: Insertions) -> None:
+    node = site.node
+    if form.quantizer is not None:
+        _drop_value_info(site.body, node.output)
+        node.output[0] = form.quantizer.node.output[0]
+        insertions.replace(form.quantizer.node, site.body, node)
+    behind: list[onnx.NodeProto] = []
+    result = node.output[0]
+    if form.addend:
+        added = names.make(f"{node.output[0]}_product")
+        behind = [onnx.helper.make_node("Add", [added, form.addend], [result], name=names.make(f"{node.name}_bias"))]
+        node.output[0] = result = added
+    if site.function is not None:  # where onnxruntime infers types without asking custom operators
+        node.output[0] = names.make(f"{result}_untyped")
+        to, name = tensor_type(form.output_type), names.make(f"{node.name}_cast_back")
+        behind.insert(0, onnx.helper.make_node("Cast", [node.output[0]], [result], name=name, to=to))
+    insertions.behind(node, site.body, *behind)
+
+
+def _drop_value_info(body: Body, names: Sequence[str]) -> None:
+    """Forget the types of values that are there no more."""
+    for index in reversed(range(len(body.value_info))):
+        if body.value_info[index].name in names:
+            del body.value_info[index]

@@ -1,0 +1,139 @@
+"""The DequantizeLinear in front of an operand, and the QuantizeLinear behind a result, read.
+
+codes, scale, zero_point -> DequantizeLinear -> operand          result -> QuantizeLinear -> codes
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from lba_onnx.operators import CODE_TYPES, MICROSOFT
+from lba_onnx.rewrite.analysis import Site
+from lba_onnx.rewrite.code_types import input_type, require_float32, type_name
+from lba_onnx.rewrite.integer_forms import Left, Zero
+from lba_onnx.rewrite.values import Values
+
+_DOMAINS = ("", "ai.onnx", MICROSOFT)
+_DEFAULT_AXIS = 1
+
+
+@dataclass(frozen=True)
+class Dequantized:
+    """An operand as its DequantizeLinear reads it.
+
+    Attributes:
+        site: The DequantizeLinear.
+        codes: The value that holds the codes.
+        type: Their type, such as "uint8".
+        scale: The value that holds the scales.
+        zero_point: The value that holds the zero points, or a zero.
+        axis: The axis that the scales go along; None for one scale.
+        scales: What `scale` holds, where it is constant.
+    """
+
+    site: Site
+    codes: str
+    type: str
+    scale: str
+    zero_point: str | Zero
+    axis: int | None
+    scales: npt.NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A result as the only QuantizeLinear behind it writes it.
+
+    Attributes:
+        site: The QuantizeLinear.
+        type: The type of the codes.
+        scale: The value that holds the scale.
+        zero_point: The value that holds the zero point, or a zero.
+    """
+
+    site: Site
+    type: str
+    scale: str
+    zero_point: str | Zero
+
+
+def is_dequantized(site: Site, index: int, values: Values) -> bool:
+    """Return whether an input of a node is the output of a DequantizeLinear."""
+    return _dequantizer(site, index, values) is not None
+
+
+def dequantized(site: Site, index: int, values: Values) -> Dequantized:
+    """Return how the DequantizeLinear in front of an input reads it.
+
+    Raises:
+        Left: Operators of integers have no such form.
+        ValueError: No DequantizeLinear is in front.
+    """
+    producer = _dequantizer(site, index, values)
+    if producer is None:
+        raise ValueError(f"expected a DequantizeLinear in front of input {index} of {site.node.name!r}")
+    inputs = [*producer.node.input, ""][:3]
+    for name in filter(None, inputs):
+        if not values.means_the_same(name, site, producer):
+            raise Left(f"{name!r} means another value inside {site.location}")
+    require_float32(producer, 1)
+    _check_attributes(producer)
+    found = input_type(producer, 0)
+    size = values.size(producer, 1)
+    if size is None:
+        raise Left(f"the shape of the scale {inputs[1]!r} is not known")
+    axis = None if size == 1 else _axis(producer, values)
+    zero_point = inputs[2] or Zero(found)
+    return Dequantized(producer, inputs[0], found, inputs[1], zero_point, axis, values.constant(producer, inputs[1]))
+
+
+def quantized(site: Site, values: Values) -> Quantized | None:
+    """Return how the QuantizeLinear behind a node writes its result; None where others read it, or it has other types.
+
+    Args:
+        site: The node.
+        values: The model's values.
+    """
+    result = site.node.output[0]
+    consumer = values.only_consumer(site, result)
+    if consumer is None or consumer.node.domain not in _DOMAINS or consumer.node.op_type != "QuantizeLinear":
+        return None
+    inputs = [*consumer.node.input, ""][:3]
+    if inputs[0] != result or values.size(consumer, 1) != 1 or consumer.input_types(1) != {onnx.TensorProto.FLOAT}:
+        return None
+    asked = consumer.attributes().get("output_dtype", 0)
+    types = consumer.input_types(2) if inputs[2] else {asked or onnx.TensorProto.UINT8}
+    found = type_name(types.pop()) if len(types) == 1 else ""
+    if found not in CODE_TYPES:
+        return None
+    return Quantized(consumer, found, inputs[1], inputs[2] or Zero(found))
+
+
+def _dequantizer(site: Site, index: int, values: Values) -> Site | None:
+    if index >= len(site.node.input) or not site.node.input[index]:
+        return None
+    producer = values.producer(site, site.node.input[index])
+    if producer is None or producer.node.domain not in _DOMAINS or producer.node.op_type != "DequantizeLinear":
+        return None
+    return producer
+
+
+def _check_attributes(producer: Site) -> None:
+    attributes = producer.attributes()
+    if attributes.get("block_size", 0) != 0:
+        raise Left(f"{producer.node.input[0]!r} has a scale for each block; expected one a tensor or channel")
+    if attributes.get("output_dtype", 0) not in (0, onnx.TensorProto.FLOAT):
+        raise Left(f"{producer.node.input[0]!r} is dequantized to another type than float32")
+
+
+def _axis(producer: Site, values: Values) -> int:
+    dimensions, scale_dimensions = producer.dimensions(0), producer.dimensions(1)
+    codes = values.constant(producer, producer.node.input[0]) if dimensions is None else None
+    rank = len(dimensions) if dimensions is not None else None if codes is None else np.ndim(codes)
+    axis = producer.attributes().get("axis", _DEFAULT_AXIS)
+    if axis is None or rank is None or scale_dimensions is None or len(scale_dimensions) != 1:
+        raise Left(f"the axis of the scales {producer.node.input[1]!r} is not known")
+    return int(axis) + rank if axis < 0 else int(axis)

@@ -1,0 +1,186 @@
+"""Integer nodes in every form: with 32 bits the converted model's outputs are onnxruntime's, bit for bit."""
+
+import itertools
+
+import numpy as np
+import onnx
+import pytest
+from integer_models import (
+    ALL_PAIRS,
+    PAIRS,
+    WINDOW,
+    Case,
+    Draw,
+    make_model,
+    operator_case,
+    quantize_dequantize_case,
+    run,
+)
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+import lba_onnx
+from lba_onnx import ops, reference, requantization
+
+OPERATORS = [
+    "QLinearConv",
+    "QLinearMatMul",
+    "QGemm",
+    "QGemm-float",
+    "ConvInteger",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+]
+FORMS = [
+    (op_type, x, w, per_channel)
+    for op_type in OPERATORS
+    for x, w in (ALL_PAIRS if op_type.endswith("Integer") else PAIRS)
+    for per_channel in (False, True)
+]
+TWINS = [twin for name, twin in vars(ops).items() if name in ops.OPERATORS]
+
+
+def only_node(model: onnx.ModelProto) -> onnx.NodeProto:
+    (node,) = (node for node in model.graph.node if node.domain == "lba_onnx")
+    return node
+
+
+def check_valid(model: onnx.ModelProto) -> None:
+    onnx.checker.check_model(model)
+    onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def expected_output(case: Case, spec: str, op_type: str) -> np.ndarray:
+    """Return what an operator gives by its definition: the reference's sums, then the same steps in numpy."""
+    is_conv, after = "Conv" in op_type, case.after
+    window = {"strides": WINDOW["strides"], "pads": WINDOW["pads"]} if is_conv else {}
+    x, w = case.sums["x"], case.sums["w"]
+    points = [np.asarray(case.sums[name]).astype(np.int64) for name in ("x_zero_point", "w_zero_point")]
+    names = ("x_zero_point", "w_zero_point") if is_conv else ("a_zero_point", "b_zero_point")
+    product = reference.conv if is_conv else reference.matmul
+    sums = product(x, w, spec, **dict(zip(names, points, strict=True)), **window)
+    if op_type.endswith("Integer"):
+        return sums
+    column = (-1, 1, 1) if is_conv else (-1,)
+    scales = requantization.product_scales(
+        after["x_scale"], after["w_scale"], after.get("y_scale"), after.get("alpha", 1.0)
+    ).reshape(column)
+    if "bias" in after:
+        sums = requantization.with_bias(sums, after["bias"].reshape(column))
+    if "y_scale" in after:
+        return requantization.quantized(sums, scales, after["y_zero_point"])
+    bias = after.get("float_bias")
+    return requantization.dequantized(sums, scales, None if bias is None else bias.reshape(column))
+
+
+@pytest.mark.parametrize(("op_type", "x", "w", "per_channel"), FORMS)
+def test_an_operator_of_integers_at_32_bits_gives_the_bits_of_onnxruntime(op_type, x, w, per_channel):
+    for seed in range(3):
+        case = operator_case(op_type, x, w, per_channel=per_channel, seed=seed)
+        converted, report = lba_onnx.convert(case.model, "int32-wrap")
+        assert [(entry.node, entry.element_type) for entry in report.converted] == [("node", f"{x}*{w}")]
+        assert only_node(converted).op_type == f"Lba{op_type.split('-')[0]}"
+        check_valid(converted)
+        np.testing.assert_array_equal(run(converted, case.feeds), run(case.model, case.feeds))
+
+
+@pytest.mark.parametrize(("op_type", "x", "w", "per_channel"), FORMS)
+@pytest.mark.parametrize("spec", ["int12-wrap", "int14-saturate"])
+def test_an_operator_of_few_bits_gives_the_reference_and_the_same_steps_behind(op_type, x, w, per_channel, spec):
+    case = operator_case(op_type, x, w, per_channel=per_channel)
+    converted, _ = lba_onnx.convert(case.model, spec)
+    expected = expected_output(case, spec, op_type)
+    assert (expected != run(case.model, case.feeds)).any()
+    for threads in (1, 2):
+        found = run(converted, case.feeds, threads=threads)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    twin = ReferenceEvaluator(converted, new_ops=TWINS).run(None, case.feeds)[0]
+    np.testing.assert_array_equal(twin, expected)
+
+
+@pytest.mark.parametrize("w", ["uint8", "int8"])
+@pytest.mark.parametrize(("zero_point", "bias"), list(itertools.product((True, False), repeat=2)))
+def test_a_dynamic_product_becomes_a_quantizer_and_a_product(w, zero_point, bias):
+    draw = Draw(3)
+    a = (draw.rng.standard_normal((5, 33)) * 3 + 1).astype(np.float32)
+    constants = {"b": draw.codes(w, 33, 6), "b_scale": draw.scale(6)}
+    inputs = ["a", "b", "b_scale", "zero" if zero_point else "", "bias" if bias else ""]
+    constants |= {"zero": draw.codes(w, 6)} if zero_point else {}
+    constants |= {"bias": draw.rng.standard_normal(6).astype(np.float32)} if bias else {}
+    while not inputs[-1]:
+        inputs.pop()
+    node = helper.make_node("DynamicQuantizeMatMul", inputs, ["y"], name="node", domain="com.microsoft")
+    model = make_model([node], {"a": (np.float32, ["n", 33])}, constants, ("y", np.float32))
+    converted, report = lba_onnx.convert(model, "int32-wrap")
+    assert [node.op_type for node in converted.graph.node if node.op_type != "Constant"] == [
+        "DynamicQuantizeLinear",
+        "LbaMatMulIntegerToFloat",
+    ]
+    assert [(entry.op_type, entry.element_type) for entry in report.converted] == [
+        ("com.microsoft.DynamicQuantizeMatMul", f"uint8*{w}")
+    ]
+    check_valid(converted)
+    np.testing.assert_array_equal(run(converted, {"a": a}), run(model, {"a": a}))
+
+
+QDQ_FORMS = [
+    (op_type, x, w, per_channel, quantized)
+    for op_type in ("Conv", "MatMul", "Gemm")
+    for x, w in PAIRS
+    for per_channel in (False, True)
+    for quantized in (True, False)
+]
+
+
+@pytest.mark.parametrize(("op_type", "x", "w", "per_channel", "quantized"), QDQ_FORMS)
+def test_a_quantized_float_node_gives_the_bits_of_what_onnxruntime_fuses(op_type, x, w, per_channel, quantized):
+    names = {"Conv": ("LbaConvIntegerToFloat", "LbaQLinearConv"), "Gemm": ("LbaQGemm", "LbaQGemm")}
+    expected = names.get(op_type, ("LbaMatMulIntegerToFloat", "LbaQLinearMatMul"))[quantized]
+    for seed, zero_points in ((0, "drawn"), (1, "missing")):
+        settings = {"per_channel": per_channel, "quantized": quantized, "seed": seed}
+        case = quantize_dequantize_case(op_type, x, w, zero_points=zero_points, **settings)
+        converted, report = lba_onnx.convert(case.model, "int32-wrap")
+        assert [(entry.op_type, entry.element_type) for entry in report.converted] == [(op_type, f"{x}*{w}")]
+        assert (only_node(converted).op_type, only_node(converted).name) == (expected, "node")
+        left = {node.op_type for node in converted.graph.node if node.domain == ""} - {"Constant"}
+        assert left == ({"DequantizeLinear"} if op_type == "Conv" and not quantized else set())
+        check_valid(converted)
+        found = run(converted, case.feeds)
+        # of a Gemm, onnxruntime fuses one with zero points alone
+        fused = quantize_dequantize_case(op_type, x, w, zero_points=zero_points.replace("missing", "zero"), **settings)
+        if op_type != "Conv" or quantized:
+            np.testing.assert_array_equal(found, run(fused.model, case.feeds))
+        else:  # onnxruntime has no such operator, and multiplies floats
+            np.testing.assert_allclose(found, run(fused.model, case.feeds), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("op_type", ["QLinearConv", "QGemm", "QLinearMatMul"])
+def test_ties_and_saturated_codes_are_those_of_onnxruntime(op_type):
+    """Sums on both sides of each half, where another order of the scales or another rounding would show."""
+    draw = Draw(7)
+    outputs, is_conv = 4000, op_type == "QLinearConv"
+    x_scale, w_scale, y_scale = draw.scale(), draw.scale(outputs), np.float32(1e5) * draw.scale()
+    scale = (x_scale * w_scale) / y_scale
+    halves = draw.rng.integers(-160, 161, outputs) + 0.5
+    wanted = np.clip(np.rint(halves / scale.astype(np.float64)), -(2.0**31), 2.0**31 - 1000).astype(np.int64)
+    bias = (wanted - 1).astype(np.int32)
+    shapes = ((1, 1, 1), (outputs, 1, 1)) if is_conv else ((1, 1), (1, outputs))
+    one = {"x": np.full(shapes[0], 1, np.int8), "w": np.ones(shapes[1], np.int8)}
+    zero = np.zeros((), np.int8)
+    constants = {
+        "xs": x_scale, "xz": zero, "w": one["w"], "ws": w_scale, "wz": np.zeros(outputs, np.int8),
+        "ys": y_scale, "yz": np.asarray(3, np.int8), "bias": bias,
+    }  # fmt: skip
+    behind = {"QLinearConv": ["ys", "yz", "bias"], "QGemm": ["bias", "ys", "yz"], "QLinearMatMul": ["ys", "yz"]}
+    inputs = ["x", "xs", "xz", "w", "ws", "wz", *behind[op_type]]
+    if op_type == "QLinearMatMul":  # without a bias: many sums, of which some are close to halves
+        one = {"x": draw.codes("int8", 600, 60), "w": draw.codes("int8", 60, outputs)}
+        constants["w"], constants["ys"] = one["w"], np.float32(3) * draw.scale()
+    domain = "com.microsoft" if op_type == "QGemm" else ""
+    node = helper.make_node(op_type, inputs, ["y"], name="node", domain=domain)
+    used = {key: value for key, value in constants.items() if key in inputs}
+    model = make_model([node], {"x": (np.int8, one["x"].shape)}, used, ("y", np.int8))
+    found = run(lba_onnx.convert(model, "int32-wrap")[0], {"x": one["x"]})
+    np.testing.assert_array_equal(found, run(model, {"x": one["x"]}))
+    assert {-128, 127} <= set(np.unique(found).tolist())
