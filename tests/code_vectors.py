@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).parent / "vectors" / "codes"
+FOLDER = Path(__file__).parent / "vectors"
 
 
 class Numbers:
@@ -36,6 +36,20 @@ class Numbers:
         y = np.array(self.integers(math.prod(shape)), np.int64).reshape(shape)
         assert next(self._tokens, None) is None
         return y
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """What makes codes of sums: times 2^-shift, rounded to nearest even, plus a zero point, clamped."""
+
+    shift: int
+    zero_point: int
+    dtype: str
+
+    def codes(self, sums: np.ndarray) -> np.ndarray:
+        limits = np.iinfo(self.dtype)
+        rounded = np.rint(sums.astype(np.float32) * np.float32(2.0**-self.shift))
+        return np.clip(rounded + self.zero_point, limits.min, limits.max).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -93,9 +107,21 @@ def lines(name: str) -> Iterator[str]:
 
 def matmul_cases() -> Iterator[CodeMatMul]:
     """Yield the products of matrices."""
-    return map(CodeMatMul.read, lines("matmul.txt"))
+    return map(CodeMatMul.read, lines("codes/matmul.txt"))
 
 
 def conv_cases() -> Iterator[CodeConv]:
     """Yield the convolutions."""
-    return map(CodeConv.read, lines("conv.txt"))
+    return map(CodeConv.read, lines("codes/conv.txt"))
+
+
+def recorded_matmul_cases() -> Iterator[CodeMatMul]:
+    """Yield outputs of onnxruntime's MatMulInteger."""
+    return map(CodeMatMul.read, lines("onnxruntime/MatMulInteger.txt"))
+
+
+def recorded_conv_cases() -> Iterator[tuple[Requantization, CodeConv]]:
+    """Yield outputs of onnxruntime's QLinearConv, which are codes."""
+    for line in lines("onnxruntime/QLinearConv.txt"):
+        shift, zero_point, dtype, rest = line.split(" ", 3)
+        yield Requantization(int(shift), int(zero_point), dtype), CodeConv.read(rest)

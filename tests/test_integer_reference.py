@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from code_vectors import conv_cases, matmul_cases
+from code_vectors import CodeConv, CodeMatMul, conv_cases, matmul_cases, recorded_conv_cases, recorded_matmul_cases
 
 from lba_onnx import reference
 from lba_onnx.arithmetic import as_spec
@@ -10,10 +10,19 @@ from lba_onnx.arithmetic import as_spec
 CODES = np.array([[1, 2], [3, 4]], np.uint8)
 
 
+def matmul(case: CodeMatMul, spec: str) -> np.ndarray:
+    return reference.matmul(case.a, case.b, spec, a_zero_point=case.a_zero_point, b_zero_point=case.b_zero_point)
+
+
+def conv(case: CodeConv, spec: str) -> np.ndarray:
+    zero_points = {"x_zero_point": case.x_zero_point, "w_zero_point": case.w_zero_point}
+    return reference.conv(case.x, case.w, spec, case.strides, case.pads, case.dilations, case.group, **zero_points)
+
+
 def test_products_are_those_of_plain_integers():
     kinds = set()
     for case in matmul_cases():
-        y = reference.matmul(case.a, case.b, case.spec, a_zero_point=case.a_zero_point, b_zero_point=case.b_zero_point)
+        y = matmul(case, case.spec)
         assert y.dtype == as_spec(case.spec).result_type
         np.testing.assert_array_equal(y, case.expected, str(case))
         kinds.add((case.spec, case.a.dtype.name, case.b.dtype.name))
@@ -21,11 +30,26 @@ def test_products_are_those_of_plain_integers():
 
 
 def test_convolutions_are_those_of_plain_integers():
+    kinds = {case.spec for case in conv_cases()}
+    assert len(kinds) == 30
     for case in conv_cases():
-        moves = case.strides, case.pads, case.dilations, case.group
-        zero_points = {"x_zero_point": case.x_zero_point, "w_zero_point": case.w_zero_point}
-        y = reference.conv(case.x, case.w, case.spec, *moves, **zero_points)
-        np.testing.assert_array_equal(y, case.expected, str(case))
+        np.testing.assert_array_equal(conv(case, case.spec), case.expected, str(case))
+
+
+def test_products_are_those_of_onnxruntime_without_vnni():
+    exact = []
+    for case in recorded_matmul_cases():
+        np.testing.assert_array_equal(matmul(case, "x86-u8s8"), case.expected, str(case))
+        exact.append(np.array_equal(matmul(case, "int32-wrap"), case.expected))
+    assert 0 < sum(exact) < len(exact), "some saturate, those of uint8 weights never"
+
+
+def test_convolutions_are_those_of_onnxruntime_without_vnni():
+    exact = []
+    for requantization, case in recorded_conv_cases():
+        np.testing.assert_array_equal(requantization.codes(conv(case, "x86-u8s8")), case.expected, str(case))
+        exact.append(np.array_equal(requantization.codes(conv(case, "int32-wrap")), case.expected))
+    assert 0 < sum(exact) < len(exact)
 
 
 @pytest.mark.parametrize("text", ["int9-wrap", "int9x5-saturate/int12-wrap", "fixed<6,12>", "x86-u8s8", "arm-smlal16"])
