@@ -17,7 +17,7 @@ from lba_onnx.errors import ModelError
 from lba_onnx.native.keys import product_key
 from lba_onnx.operators import DYNAMIC_MATMUL, OperatorSchema, Product
 from lba_onnx.rewrite.analysis import Site, walk_sites
-from lba_onnx.rewrite.code_types import type_name
+from lba_onnx.rewrite.code_types import operand_types, type_name
 from lba_onnx.rewrite.integer_forms import IntegerForm, Left
 from lba_onnx.rewrite.integer_operators import form_of_operator
 from lba_onnx.rewrite.left_operators import reason_to_leave
@@ -238,7 +238,10 @@ def _first_type(site: Site) -> str:
 
 def _code_types(site: Site) -> str:
     """Return the element types of the two operands of an operator of integers, such as "uint8*int8"."""
-    return "*".join(_type_names(site.input_types(index)) for index in schema_of(site.node).products[0].inputs)
+    try:
+        return "*".join(operand_types(site))
+    except Left:
+        return "*".join(_type_names(site.input_types(index)) for index in schema_of(site.node).products[0].inputs)
 
 
 def _type_names(element_types: set[int]) -> str:

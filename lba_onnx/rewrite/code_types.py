@@ -6,6 +6,7 @@ import onnx
 from lba_onnx.operators import CODE_TYPES
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.integer_forms import Left
+from lba_onnx.rewrite.twins import schema_of
 
 TYPE_NAMES = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64"}
 
@@ -20,19 +21,40 @@ def tensor_type(name: str) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)))
 
 
-def input_type(site: Site, index: int) -> str:
+def input_type(site: Site, index: int, *others: int) -> str:
     """Return the name of an input's element type.
+
+    Args:
+        site: The node.
+        index: The input.
+        others: Inputs of the same type, such as its zero point, which may be known where the first is not.
 
     Raises:
         Left: It is not known, or differs between the calls of a function.
     """
-    types = site.input_types(index)
+    types = {found for place in (index, *others) for found in site.input_types(place)}
     name = site.node.input[index]
     if not types:
         raise Left(f"the element type of {name!r} is not known")
     if len(types) > 1:
-        raise Left(f"its function is called with {name!r} of {' and '.join(sorted(map(type_name, types)))}")
+        found = " and ".join(sorted(map(type_name, types)))
+        raise Left(f"expected {name!r} and its zero point to be of one type, in all calls of a function, got {found}")
     return type_name(types.pop())
+
+
+def operand_types(site: Site) -> tuple[str, str]:
+    """Return the types of the two operands of an operator of integers, or of one that such a one stands for.
+
+    Raises:
+        Left: One is not known, or differs between the calls of a function.
+    """
+    first, second = schema_of(site.node).products[0].inputs
+    return input_type(site, *_of_one_type(site, first)), input_type(site, *_of_one_type(site, second))
+
+
+def _of_one_type(site: Site, index: int) -> list[int]:
+    kinds = schema_of(site.node).input_types
+    return [index, *(place for place, kind in enumerate(kinds) if kind == kinds[index] and place != index)]
 
 
 def codes_of(x: str, w: str) -> str:

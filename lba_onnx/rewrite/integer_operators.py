@@ -10,7 +10,7 @@ y = lba_onnx.LbaMatMulIntegerToFloat(codes, B, scale, b_scale, zero_point, b_zer
 
 from lba_onnx.operators import CODE_TYPES, DYNAMIC_MATMUL, OperatorSchema
 from lba_onnx.rewrite.analysis import Site
-from lba_onnx.rewrite.code_types import codes_of, input_type, require_float32
+from lba_onnx.rewrite.code_types import codes_of, input_type, operand_types, require_float32
 from lba_onnx.rewrite.integer_forms import Input, IntegerForm, Left, Made, Zero
 from lba_onnx.rewrite.twins import schema_of
 from lba_onnx.rewrite.values import Values
@@ -29,7 +29,7 @@ def form_of_operator(site: Site, values: Values) -> IntegerForm:
     if site.node.op_type == DYNAMIC_MATMUL:
         return _form_of_dynamic(site, schema)
     _check_inputs(site, schema, values)
-    x, w = (input_type(site, index) for index in schema.products[0].inputs)
+    x, w = operand_types(site)
     types = {"T1": x, "T2": w}
     inputs = list(site.node.input)
     while inputs and not inputs[-1]:

@@ -81,7 +81,7 @@ def dequantized(site: Site, index: int, values: Values) -> Dequantized:
             raise Left(f"{name!r} means another value inside {site.location}")
     require_float32(producer, 1)
     _check_attributes(producer)
-    found = input_type(producer, 0)
+    found = input_type(producer, 0, 2)
     size = values.size(producer, 1)
     if size is None:
         raise Left(f"the shape of the scale {inputs[1]!r} is not known")
