@@ -29,9 +29,11 @@ class Zero:
 
     Attributes:
         type: Such as "uint8".
+        size: How many zeros; None for a scalar.
     """
 
     type: str
+    size: int | None = None
 
 
 Input: TypeAlias = "str | Zero | Made"

@@ -86,7 +86,8 @@ class _Made:
 
     def _zero(self, zero: Zero, place: int) -> str:
         name = self._names.make(f"{self._site.node.name}_zero_{place}")
-        value = onnx.numpy_helper.from_array(np.zeros((), zero.type), name)
+        shape = () if zero.size is None else (zero.size,)
+        value = onnx.numpy_helper.from_array(np.zeros(shape, zero.type), name)
         constant = onnx.helper.make_node("Constant", [], [name], name=name, value=value)
         self._insertions.before(self._site.node, self._site.body, constant)
         return name

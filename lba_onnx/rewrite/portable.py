@@ -2,9 +2,8 @@
 
     lba_onnx.LbaMatMul(A, B) { Y = MatMul(A, B) }        a function of the model, one for each operator that it uses
 
-    lba_onnx.LbaConvIntegerToFloat(x, w, ...) {          of one that stands for several nodes: its int32 sums, scaled
-        sums = ConvInteger(x, w, x_zero_point, w_zero_point)
-        y = Cast(sums) * (x_scale * w_scale) + bias }
+    lba_onnx.LbaConvIntegerToFloat(x, w, ...) {          of one that stands for several nodes, these nodes
+        y = Conv(DequantizeLinear(x, ...), DequantizeLinear(w, ...), bias) }
 
 onnxruntime inlines such a function only where no kernel of its name is registered; with the library, the kernel wins.
 Without it the model computes in plain arithmetic, of floats or of int32.
@@ -57,7 +56,7 @@ def add_function_bodies(model: onnx.ModelProto, twins: Iterable[str]) -> None:
 
 def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionProto:
     nodes = _nodes(schema)
-    for node, attribute in product(nodes[:1], schema.own_attributes):
+    for node, attribute in product(nodes[-1:], schema.own_attributes):
         node.attribute.add(name=attribute.name, ref_attr_name=attribute.name, type=_ATTRIBUTE_TYPES[attribute.type])
     imported = [onnx.helper.make_opsetid("", default_opset(model))]
     imported += [o for o in model.opset_import if o.domain and o.domain == schema.replaced_domain]
@@ -73,24 +72,15 @@ def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionPr
 
 
 def _nodes(schema: OperatorSchema) -> list[onnx.NodeProto]:
-    """Return the nodes of a body; the first one has the operator's attributes."""
+    """Return the nodes of a body; the last one has the operator's attributes."""
     if schema.replaces:
         return [onnx.helper.make_node(schema.replaces, schema.inputs, [schema.output], domain=schema.replaced_domain)]
     x, w, x_scale, w_scale, x_zero_point, w_zero_point, bias = schema.inputs
     make = onnx.helper.make_node
     return [
-        make("ConvInteger", [x, w, x_zero_point, w_zero_point], ["sums"]),
-        make("Cast", ["sums"], ["floats"], to=onnx.TensorProto.FLOAT),
-        make("Constant", [], ["flat"], value_ints=[0, 0, -1]),
-        make("Constant", [], ["column"], value_ints=[-1, 1]),
-        make("Reshape", ["floats", "flat"], ["flat_floats"]),
-        make("Mul", [x_scale, w_scale], ["scales"]),
-        make("Reshape", ["scales", "column"], ["scale_column"]),
-        make("Mul", ["flat_floats", "scale_column"], ["scaled"]),
-        make("Reshape", [bias, "column"], ["bias_column"]),
-        make("Add", ["scaled", "bias_column"], ["added"]),
-        make("Shape", ["sums"], ["shape"]),
-        make("Reshape", ["added", "shape"], [schema.output]),
+        make("DequantizeLinear", [x, x_scale, x_zero_point], ["floats"]),
+        make("DequantizeLinear", [w, w_scale, w_zero_point], ["weights"], axis=0),
+        make("Conv", ["floats", "weights", bias], [schema.output]),
     ]
 
 

@@ -57,7 +57,7 @@ def _conv(site: Site, values: Values, codes: str, x: Dequantized, w: Dequantized
         if exact is not None or not bias:
             inputs: tuple[Input, ...] = (*_operands(x, w), behind.scale, behind.zero_point)
             return _quantizing("LbaQLinearConv", (*inputs, *_codes(exact)), codes, behind, x, w, exact)
-    return _to_float("LbaConvIntegerToFloat", codes, x, w, bias or Zero("float32"))
+    return _to_float("LbaConvIntegerToFloat", codes, x, w, *([bias] if bias else []))
 
 
 def _matmul(site: Site, values: Values, codes: str, x: Dequantized, w: Dequantized) -> IntegerForm:

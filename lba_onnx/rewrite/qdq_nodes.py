@@ -86,7 +86,7 @@ def dequantized(site: Site, index: int, values: Values) -> Dequantized:
     if size is None:
         raise Left(f"the shape of the scale {inputs[1]!r} is not known")
     axis = None if size == 1 else _axis(producer, values)
-    zero_point = inputs[2] or Zero(found)
+    zero_point = inputs[2] or Zero(found, None if axis is None else size)
     return Dequantized(producer, inputs[0], found, inputs[1], zero_point, axis, values.constant(producer, inputs[1]))
 
 
