@@ -1,6 +1,7 @@
 """Correction of whole models: it helps, never harms on the samples kept apart, and reaches every kind of graph."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from lba_onnx.correction.sequence import correct_in_sequence
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
+from lba_onnx.evaluation.judge import Judge
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.folding import NO_CONSTANT, ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import OpenModel, open_model
@@ -117,8 +119,14 @@ def test_a_recipe_that_levels_the_deciding_scores_is_out(monkeypatch):
         return {"classifier": affine}
 
     monkeypatch.setattr("lba_onnx.correction.correcting.correct_in_sequence", shrunk)
-    monkeypatch.setattr("lba_onnx.evaluation.judge.Judge.score", lambda self, model: next(scores))
     scores = iter([1.0, 2.0])
+    assess_parts = Judge.assess_parts
+
+    def fooled(self, model, parts):
+        held_out, on_all = assess_parts(self, model, parts)
+        return [replace(held_out, score=next(scores)), on_all]
+
+    monkeypatch.setattr(Judge, "assess_parts", fooled)
     _, report = correct(plain, images(16), recipes=["scale"])
     assert report.recipe == "none"
     assert report.scores == {"none": 1.0, "scale": 2.0}

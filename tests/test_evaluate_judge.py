@@ -143,3 +143,12 @@ def test_divergence_of_constant_or_broken_scores_is_a_number():
     assert class_divergence(expected, np.full((4, 3), np.nan)) == np.inf
     assert class_divergence(np.full((4, 3), np.nan), expected) == np.inf
     assert 0 < class_divergence(expected, np.zeros((4, 3))) < np.inf
+
+
+def test_parts_are_assessed_as_if_they_were_all_there_is():
+    batches = batches_of(network(), images(10))
+    for metric in (None, lambda outputs, labels: next(iter(outputs.values())).max(1)):
+        parts = [range(1, 3), range(3)]
+        found = Judge(network(), batches, metric=metric).assess_parts(convert(network(), "M3E4b10")[0], parts)
+        alone = [Judge(network(), [batches[n] for n in part], metric=metric) for part in parts]
+        assert found == [judge.assess(convert(network(), "M3E4b10")[0]) for judge in alone]

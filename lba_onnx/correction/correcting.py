@@ -18,7 +18,7 @@ from lba_onnx.data.reading import read_samples
 from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.split import hold_out
-from lba_onnx.data.watching import enter_phase, part
+from lba_onnx.data.watching import enter_phase
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.evaluation.likeness import Assessment
@@ -100,7 +100,7 @@ def correct(
 
 
 class _Samples:
-    """The samples to estimate from, those kept apart, and both."""
+    """The samples to estimate from, those kept apart, and both, those kept apart first."""
 
     def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput]) -> None:
         split = hold_out(finite_batches(batches), inputs)
@@ -108,7 +108,7 @@ class _Samples:
         self.held_out = split.kept
         self.is_held_out = not split.is_shared
         self.estimation = self.estimation if self.is_held_out else self.held_out
-        self.all = [*self.estimation, *self.held_out] if self.is_held_out else self.held_out
+        self.all = [*self.held_out, *self.estimation] if self.is_held_out else self.held_out
 
 
 class _Trials:
@@ -129,8 +129,7 @@ class _Trials:
         self._done = 0
         self._total = count * len(self._nodes)
         with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
-            self._judge = Judge(reference, samples.held_out, metric=metric, providers=execution.providers)
-            self._arbiter = Judge(reference, samples.all, metric=metric, providers=execution.providers)
+            self._judge = Judge(reference, samples.all, metric=metric, providers=execution.providers)
         self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
         self._scores: dict[str, float] = {}
         self._on_all: dict[str, Assessment] = {}
@@ -182,12 +181,10 @@ class _Trials:
 
     def _assess(self, recipe: str) -> None:
         enter_phase("judging", unit="")
-        few, all_of_them = _count(self._samples.held_out), _count(self._samples.all)
+        parts = [range(len(self._samples.held_out)), range(len(self._samples.all))]
         with runnable(self.fold(recipe)) as file:
-            with part(0, few / (few + all_of_them)):
-                self._scores[recipe] = self._judge.score(file)
-            with part(few / (few + all_of_them), 1):
-                self._on_all[recipe] = self._arbiter.assess(file)
+            held_out, self._on_all[recipe] = self._judge.assess_parts(file, parts)
+        self._scores[recipe] = held_out.score
 
     def _advance(self) -> None:
         self._done += 1

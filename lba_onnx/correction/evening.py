@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 _ROUNDS = 5
 _MAX_ROWS = 3000
+_MAX_OUTPUTS = 1 << 18  # of these rows, where they are more than _MIN_ROWS: equations for a few numbers
+_MIN_ROWS = 256
 _ENOUGH = 0.95  # of the squared error: what takes less away is not worth other weights
 _LEAST_LOG, _LARGEST_LOG = -1.0, 1.5  # of a factor
 _RIDGE = 1e-9
@@ -44,16 +46,20 @@ def evened(
     levels = [level for level in additions if np.ptp(level) > 0]
     if not levels or not x.shape[1]:
         return weights
-    x = x[:, :: -(-x.shape[1] // _MAX_ROWS)]
+    most = min(_MAX_ROWS, max(_MAX_OUTPUTS // (len(weights) * weights.shape[2]), _MIN_ROWS))
+    x = x[:, :: -(-x.shape[1] // most)]
+    given = low(x, weights)
+    finite = np.isfinite(given).all((0, 2))
+    x, given = x[:, finite], given[:, finite]
     wanted = dot_products(x, weights, start)
     size = np.sqrt(np.square(wanted, dtype=np.float64).mean(1, keepdims=True))
-    even = np.divide(1, size, out=np.zeros_like(size), where=size > 0)  # each channel counts the same
+    even = np.divide(1, size, out=np.zeros_like(size), where=size > 0).astype(np.float32)  # channels count the same
     best, least = weights, np.inf
     tried = weights
-    for _ in range(_ROUNDS + 1):
-        given = low(x, tried)
+    for round_ in range(_ROUNDS + 1):
+        given = low(x, tried) if round_ else given
         error = (wanted - given) * even
-        squared = float(np.square(error).sum())
+        squared = float(np.square(error).sum(dtype=np.float64))
         if not squared < _ENOUGH * least:
             break
         best, least = tried, squared
@@ -71,10 +77,10 @@ def dot_products(x: Floats, weights: Floats, start: Floats | None) -> Floats:
     return sums if start is None else sums + start.reshape(len(weights), 1, -1)
 
 
-def _least_squares(terms: Sequence[NDArray[np.float64]], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+def _least_squares(terms: Sequence[Floats], wanted: Floats) -> NDArray[np.float64]:
     """Return how much of each term adds up to what is wanted; nothing of any where values are huge."""
-    matrix = np.stack([term.ravel() for term in terms], 1)
-    gram, moments = matrix.T @ matrix, matrix.T @ wanted.ravel()
+    matrix = np.stack([term.ravel() for term in terms]).astype(np.float64)
+    gram, moments = matrix @ matrix.T, matrix @ wanted.ravel().astype(np.float64)
     if not (np.isfinite(gram).all() and np.isfinite(moments).all()):
         return np.zeros(len(terms))
     ridge = _RIDGE * np.trace(gram) * np.eye(len(gram))

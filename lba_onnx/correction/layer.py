@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.correction.evening import evened
-from lba_onnx.correction.moments import ANY_VALUES, PairedSums
+from lba_onnx.correction.moments import ANY_VALUES, ChannelSums, PairedSums
 from lba_onnx.correction.recipes import Recipe
-from lba_onnx.correction.ridge import ridge
+from lba_onnx.correction.ridge import Ridge
 
 Floats = NDArray[np.float32]
 
@@ -80,54 +80,67 @@ class _State:
 
 
 @ANY_VALUES
-def correct_layer(layer: Layer, q: Floats, recipe: Recipe) -> LayerCorrection:
+def correct_layer(layer: Layer, recipe: Recipe) -> LayerCorrection:
     """Correct a layer.
 
     Args:
         layer: The layer.
-        q: What it gives as it is, float32 [groups, rows, channels].
         recipe: How.
     """
-    layer, q = _usable(layer, q)
-    groups, _, channels = layer.weights.shape
-    state = _State(layer.weights, q, np.ones(groups * channels, np.float32))
+    layer, state = _begun(layer, recipe)
     if layer.x.shape[1]:
-        state = _scaled(layer, _evened(layer, state) if recipe.evens else state, recipe)
-        for _ in range(recipe.rounds):
-            refitted = _refitted(layer, state, recipe)
-            if not _error(layer, refitted, recipe) < _error(layer, state, recipe):
-                break
-            state = refitted
+        state = _scaled(layer, state, recipe)
+        state = _run(layer, _refitted(layer, state, recipe) if recipe.rounds else state)
     return LayerCorrection(state.weights, _offset(layer, state.q, recipe), state.scale, state.is_refitted)
 
 
-def _usable(layer: Layer, q: Floats) -> tuple[Layer, Floats]:
-    """Leave out rows that hold what is not finite."""
-    finite = np.isfinite(layer.x).all((0, 2)) & np.isfinite(layer.y).all((0, 2)) & np.isfinite(q).all((0, 2))
-    if finite.all():
-        return layer, q
-    return replace(layer, x=layer.x[:, finite], y=layer.y[:, finite]), q[:, finite]
+def _begun(layer: Layer, recipe: Recipe) -> tuple[Layer, _State]:
+    """Return the layer evened, as the recipe says, without the rows that hold what is not finite."""
+    layer = _of_rows(layer, _finite(layer.x) & _finite(layer.y))
+    weights = layer.weights
+    if recipe.evens:
+        weights = evened(layer.x, weights, lambda x, w: layer.low(x, w, layer.start), layer.additions, layer.start)
+    is_evened = weights is not layer.weights
+    state = _State(weights, layer.y, np.ones(len(weights) * weights.shape[2], np.float32), is_evened)
+    state = _run(layer, replace(state, weights=_rounded(weights, layer)) if is_evened else state)
+    finite = _finite(state.q)
+    return _of_rows(layer, finite), state if finite.all() else replace(state, q=state.q[:, finite])
 
 
-def _evened(layer: Layer, state: _State) -> _State:
-    found = evened(layer.x, state.weights, lambda x, w: layer.low(x, w, layer.start), layer.additions, layer.start)
-    if found is state.weights:
-        return state
-    return _run(layer, replace(state, weights=_rounded(found, layer), is_refitted=True))
+def _finite(values: Floats) -> NDArray[np.bool_]:
+    """Return which rows hold finite values alone."""
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all((0, 2)))
+    return finite
+
+
+def _of_rows(layer: Layer, chosen: NDArray[np.bool_]) -> Layer:
+    return layer if chosen.all() else replace(layer, x=layer.x[:, chosen], y=layer.y[:, chosen])
 
 
 def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
+    """Return the state with the recipe's scales; what the layer gives is taken to be scaled alike."""
     scale = recipe.estimator.scale(_sums(layer.y, state.q), layer.takes_offset)
     factors = scale.reshape(len(layer.weights), 1, -1)
     weights = _rounded(state.weights.astype(np.float64) * factors, layer)
-    return _run(layer, replace(state, weights=weights, scale=state.scale * scale))
+    return replace(state, weights=weights, q=state.q * factors, scale=state.scale * scale)
 
 
 def _refitted(layer: Layer, state: _State, recipe: Recipe) -> _State:
+    """Return the state with weights refitted and scaled, as often as that takes error away."""
+    is_centred = _offset_rule(layer, recipe) is not None
     row_weights = _row_weights(layer.y) if recipe.weighs_rows else None
-    change = ridge(layer.x, layer.y - state.q, row_weights, is_centred=_offset_rule(layer, recipe) is not None)
-    weights = _rounded(state.weights + change, layer)
-    return _scaled(layer, _run(layer, replace(state, weights=weights, is_refitted=True)), recipe)
+    ridge = Ridge(layer.x, row_weights, is_centred=is_centred)
+    error = layer.y - state.q
+    left = _energy(error, row_weights, is_centred=is_centred)
+    for _ in range(recipe.rounds):
+        weights = _rounded(state.weights + ridge.change(error), layer)
+        tried = _scaled(layer, _run(layer, replace(state, weights=weights, is_refitted=True)), recipe)
+        error = layer.y - tried.q
+        before, left = left, _energy(error, row_weights, is_centred=is_centred)
+        if not left < before:
+            break
+        state = tried
+    return state
 
 
 def _run(layer: Layer, state: _State) -> _State:
@@ -136,14 +149,12 @@ def _run(layer: Layer, state: _State) -> _State:
     return replace(state, q=layer.low(layer.x, state.weights, start))
 
 
-def _error(layer: Layer, state: _State, recipe: Recipe) -> float:
-    """Return the squared error, offsets aside."""
-    error = (layer.y - state.q).astype(np.float64)
-    if _offset_rule(layer, recipe) is not None:
-        error = error - error.mean(1, keepdims=True)
-    if recipe.weighs_rows:
-        error = error * _row_weights(layer.y)[..., np.newaxis]
-    return float(np.square(error).sum())
+def _energy(error: Floats, row_weights: NDArray[np.float64] | None, *, is_centred: bool) -> float:
+    """Return the sum of squared errors, around the mean of each channel where an offset follows."""
+    if row_weights is not None:
+        error = error * row_weights[..., np.newaxis].astype(np.float32)
+    sums = ChannelSums.of(_by_channel(error), -1)
+    return float(((sums.variance * sums.count) if is_centred else sums.squares).sum())
 
 
 def _row_weights(y: Floats) -> NDArray[np.float64]:

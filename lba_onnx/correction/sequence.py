@@ -30,6 +30,8 @@ from lba_onnx.rewrite.model_files import OpenModel
 from lba_onnx.rewrite.specs import change_specs
 
 MAX_ROWS = 20_000
+MIN_ROWS = 4096
+_ROWS_PER_INPUT = 16
 _MAX_VALUES = 1 << 25  # of the inputs of the rows: 128 MB
 _MAX_PRODUCTS = 1 << 34  # of the rows, where they are more than _ROWS_PER_WEIGHT a weight of a channel
 _ROWS_PER_WEIGHT = 4
@@ -100,9 +102,9 @@ class _Sequence:
             self.corrected[name] = self._correct(node, complete)
             self._progress()
         if name in self.corrected:
-            for given, *_ in layers:
-                if given is not None and given.call.y.size:
-                    _go_on(given, self.corrected[name], node.channel_axis)
+            for layer, *_ in layers:
+                if layer is not None and layer.call.y.size:
+                    _go_on(layer, self.corrected[name], node.channel_axis)
 
     @ANY_VALUES
     def _correct(self, node: ScalableNode, pairs: Sequence[Sequence[ObservedLayer]]) -> _Corrected:
@@ -110,7 +112,6 @@ class _Sequence:
         numbers = _draw(node.name, [row[0].row_count for row in pairs], weights)
         sampled = list(zip(pairs, numbers, strict=True))
         x = np.concatenate([row[0].rows(chosen) for row, chosen in sampled], 1)
-        q = np.concatenate([row[0].outputs(chosen) for row, chosen in sampled], 1)
         if self._recipe.follows_float32:
             y = np.concatenate([row[1].outputs(chosen) for row, chosen in sampled], 1)
         else:
@@ -121,7 +122,7 @@ class _Sequence:
 
         additions = spec.additions(x.shape[2])
         layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, additions, start)
-        found = correct_layer(layer, q, self._recipe)
+        found = correct_layer(layer, self._recipe)
         refitted = pairs[0][0].operand(found.weights).copy() if found.is_refitted else None
         return _Corrected(
             ChannelAffine(found.scale, found.offset, refitted),
@@ -134,7 +135,8 @@ def _draw(name: str, counts: Sequence[int], weights: Floats) -> list[_Numbers]:
     """Return which rows of each call correct the layer: as many as are of use, from all calls alike."""
     groups, depth, channels = weights.shape
     by_products = max(_MAX_PRODUCTS // (groups * depth * channels), _ROWS_PER_WEIGHT * depth)
-    wanted = min(MAX_ROWS, by_products, max(_MAX_VALUES // (groups * depth), 1))
+    of_use = min(max(MIN_ROWS, _ROWS_PER_INPUT * depth), MAX_ROWS)
+    wanted = min(of_use, by_products, max(_MAX_VALUES // (groups * depth), 1))
     total = sum(counts)
     random = np.random.default_rng(zlib.crc32(name.encode()))
     shares = [count if wanted >= total else -(-wanted * count // total) for count in counts]
@@ -163,10 +165,10 @@ def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floa
 
 def _go_on(layer: ObservedLayer, corrected: _Corrected, channel_axis: int) -> None:
     """Let a call give what the corrected layer gives: an offset is a part of what sums start from, or is added."""
-    y = layer.call.y
-    shape = [1] * y.ndim
-    shape[channel_axis] = -1
-    offset = corrected.affine.offset.reshape(shape)
-    given = layer.compute(corrected.weights, corrected.start)
-    with np.errstate(invalid="ignore", over="ignore"):
-        y[...] = given if corrected.start is not None else given + offset
+    layer.fill(corrected.weights, corrected.start)
+    if corrected.start is None and corrected.affine.offset.any():
+        y = layer.call.y
+        shape = [1] * y.ndim
+        shape[channel_axis] = -1
+        with np.errstate(invalid="ignore", over="ignore"):
+            y += corrected.affine.offset.reshape(shape)

@@ -1,7 +1,10 @@
 """A quick verdict on a model, from a few samples that stay in memory: for searches that try many models."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.hooks import function_name
@@ -84,21 +87,41 @@ class Judge:
 
     def assess(self, model: "ModelSource") -> Assessment:
         """Return the score of a model, and whether it decides as the reference does; raises as `score`."""
+        return self.assess_parts(model, [range(len(self._batches))])[0]
+
+    def assess_parts(self, model: "ModelSource", parts: Sequence[range]) -> list[Assessment]:
+        """Run a model once, and assess it for each choice of batches, told by their numbers; raises as `score`."""
         session = make_session(model, providers=self._providers)
         check_same_names("outputs", self._outputs, session.get_outputs())
-        if self._metric is not None:
-            return Assessment.of(self._mean(session, self._metric))
-        return self._likeness(session)
+        verdicts = [self._verdict() for _ in parts]
+        for number, batch in enumerate(passing(self._batches)):
+            seen = self._seen(number, batch, session)
+            for part, verdict in zip(parts, verdicts, strict=True):
+                if number in part:
+                    verdict.update(*seen)
+        return [verdict.assessment for verdict in verdicts]
 
-    def _mean(self, session: "onnxruntime.InferenceSession", metric: Metric) -> float:
-        moments, names = Moments(), tensor_outputs(session)
-        for batch in passing(self._batches):
-            outputs = run_by_name(session, batch, names, "the model")
-            moments.update(measure(metric, outputs, batch.labels, batch.samples, batch.sample_origin).tolist())
-        return moments.mean
+    def _verdict(self) -> "Likeness | _Measured":
+        return _Measured() if self._metric is not None else Likeness(self._expected[0], self._classes)
 
-    def _likeness(self, session: "onnxruntime.InferenceSession") -> Assessment:
-        names, likeness = list(self._expected[0]), Likeness(self._expected[0], self._classes)
-        for batch, expected in zip(passing(self._batches), self._expected, strict=True):
-            likeness.update(batch, expected, run_by_name(session, batch, names, "the model"))
-        return likeness.assessment
+    def _seen(self, number: int, batch: Batch, session: "onnxruntime.InferenceSession") -> Sequence[Any]:
+        """Return what a verdict is updated with."""
+        if self._metric is None:
+            expected = self._expected[number]
+            return batch, expected, run_by_name(session, batch, list(expected), "the model")
+        outputs = run_by_name(session, batch, tensor_outputs(session), "the model")
+        return (measure(self._metric, outputs, batch.labels, batch.samples, batch.sample_origin),)
+
+
+class _Measured:
+    """The mean of a user's metric so far."""
+
+    def __init__(self) -> None:
+        self._moments = Moments()
+
+    def update(self, numbers: NDArray[np.float64]) -> None:
+        self._moments.update(numbers.tolist())
+
+    @property
+    def assessment(self) -> Assessment:
+        return Assessment.of(self._moments.mean)

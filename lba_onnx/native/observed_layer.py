@@ -81,8 +81,8 @@ class ObservedLayer(ABC):
         return start
 
     @abstractmethod
-    def compute(self, weights: Floats, start: Floats | None = None) -> Floats:
-        """Return the whole call's result with other weights, float32 in the shape of `call.y`.
+    def fill(self, weights: Floats, start: Floats | None = None) -> None:
+        """Compute the whole call's result with other weights, into `call.y`.
 
         Args:
             weights: float32 [groups, depth, channels].
@@ -187,18 +187,17 @@ class _MatMulLayer(ObservedLayer):
     def _channel_stride(self) -> int:
         return 1 if self._operand == 0 else 2  # of matrix, row and column
 
-    def compute(self, weights: Floats, start: Floats | None = None) -> Floats:
-        call, y = self.call, np.empty(self.call.y.shape, np.float32)
+    def fill(self, weights: Floats, start: Floats | None = None) -> None:
+        call = self.call
         fixed, none = np.ascontiguousarray(weights[0]), np.zeros(len(call.y), np.int64)
         args = MatMulArgs.from_buffer_copy(call.args)
-        args.a_offsets, args.b_offsets, args.y = call.a_offsets.ctypes.data, call.b_offsets.ctypes.data, y.ctypes.data
+        args.a_offsets, args.b_offsets = call.a_offsets.ctypes.data, call.b_offsets.ctypes.data
         if self._operand == 0:
             args.a, args.a_offsets, args.a_row_stride, args.a_depth_stride = _pointers(fixed, none)
         else:
             args.b, args.b_offsets, args.b_column_stride, args.b_depth_stride = _pointers(fixed, none)
         self._set_start(args, start)
         check(load_library().lba_matmul(accumulator_handle(call.spec), args, thread_count(None), None))
-        return y
 
 
 def _pointers(fixed: Floats, offsets: Numbers) -> tuple[int, int, int, int]:
@@ -237,18 +236,13 @@ class _ConvLayer(ObservedLayer):
         return filters
 
     def rows(self, numbers: Numbers) -> Floats:
-        args, x = self.call.args, self.call.x
-        pads = [(0, 0), (0, 0), *zip(args.pads_begin, args.pads_end, strict=True)]
+        x = self.call.x
         images, *places = np.unravel_index(numbers, (len(x), *self._positions))
-        found = np.empty((len(numbers), x.shape[1], *args.kernel), np.float32)
-        for image in np.unique(images):
-            padded = np.pad(x[image : image + 1], pads)[0]
-            mine = images == image
-            indexes = (slice(None), *_taps(args, [place[mine] for place in places]))
-            found[mine] = np.moveaxis(padded[indexes], 0, 1)
-        grouped = found.reshape(len(numbers), self._groups, self.call.depth)
-        rows: Floats = np.ascontiguousarray(grouped.swapaxes(0, 1))
-        return rows
+        taps, are_inside = _taps(self.call.args, places)
+        found = x.reshape(*x.shape[:2], -1)[images[:, np.newaxis], :, taps]  # [rows, taps, channels]
+        found[~are_inside] = 0
+        rows: Floats = found.reshape(len(numbers), -1, self._groups, x.shape[1] // self._groups).transpose(2, 0, 3, 1)
+        return rows.reshape(self._groups, len(numbers), self.call.depth)
 
     def outputs(self, numbers: Numbers) -> Floats:
         images, places = np.divmod(numbers, math.prod(self._positions))
@@ -265,23 +259,23 @@ class _ConvLayer(ObservedLayer):
     def _channel_stride(self) -> int:
         return 1  # of image, channel and position
 
-    def compute(self, weights: Floats, start: Floats | None = None) -> Floats:
-        y = np.empty(self.call.y.shape, np.float32)
+    def fill(self, weights: Floats, start: Floats | None = None) -> None:
         filters = np.ascontiguousarray(weights.swapaxes(1, 2))
         args = type(self.call.args).from_buffer_copy(self.call.args)
-        args.x, args.w, args.y = self.call.x.ctypes.data, filters.ctypes.data, y.ctypes.data
+        args.x, args.w = self.call.x.ctypes.data, filters.ctypes.data
         self._set_start(args, start)
         check(load_library().lba_conv(accumulator_handle(self.call.spec), args, thread_count(None), None))
-        return y
 
 
-def _taps(args: Any, places: "list[NDArray[np.intp]]") -> "tuple[NDArray[np.intp], ...]":
-    """Return the indexes of the inputs of each position, which broadcast to [positions, *kernel]."""
-    indexes = []
+def _taps(args: Any, places: "list[NDArray[np.intp]]") -> "tuple[NDArray[np.intp], NDArray[np.bool_]]":
+    """Return where in a channel the inputs of each position are, [positions, taps], and which are no padding."""
+    count = len(places[0])
+    where, are_inside = np.zeros((count, 1), np.intp), np.ones((count, 1), np.bool_)
     for axis, place in enumerate(places):
-        taps = np.arange(args.kernel[axis]) * args.dilations[axis]
-        index = place[:, np.newaxis] * args.strides[axis] + taps
-        shape = [len(place), 1, 1, 1]
-        shape[1 + axis] = len(taps)
-        indexes.append(index.reshape(shape))
-    return tuple(indexes)
+        index = place[:, np.newaxis] * args.strides[axis] - args.pads_begin[axis]
+        index = index + np.arange(args.kernel[axis]) * args.dilations[axis]
+        inside = (index >= 0) & (index < args.input[axis])
+        index = np.where(inside, index, 0)
+        where = (where[:, :, np.newaxis] * args.input[axis] + index[:, np.newaxis]).reshape(count, -1)
+        are_inside = (are_inside[:, :, np.newaxis] & inside[:, np.newaxis]).reshape(count, -1)
+    return where, are_inside

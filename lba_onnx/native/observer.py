@@ -56,7 +56,6 @@ class ObservedCall(ABC):
     def depth(self) -> int:
         """Products per dot product."""
 
-    @abstractmethod
     def compute(self, spec: Accumulator | str, threads: int | None = None) -> Array:
         """Return the same dot products in other formats, in the shape of `y` and of the result type of the formats.
 
@@ -64,6 +63,13 @@ class ObservedCall(ABC):
             spec: The formats, or the text of them.
             threads: Threads to use; None for one per processor that this process may use.
         """
+        spec = as_spec(spec)
+        y = np.empty(self.y.shape, spec.result_type)
+        self._compute(spec, threads, y)
+        return y
+
+    @abstractmethod
+    def _compute(self, spec: Accumulator, threads: int | None, y: Array) -> None: ...
 
     @abstractmethod
     def sample(self, max_products: int, position: int = 0) -> "ObservedCall":
@@ -99,12 +105,10 @@ class ObservedMatMul(ObservedCall):
         """Products per dot product."""
         return int(self.args.depth)
 
-    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Array:
-        """Return the same dot products in other formats, [batch, rows, columns]."""
-        y, args = _result(self, spec)
-        args.a_offsets, args.b_offsets, args.y = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data, y.ctypes.data
+    def _compute(self, spec: Accumulator, threads: int | None, y: Array) -> None:
+        args = _writing_to(self, y)
+        args.a_offsets, args.b_offsets = self.a_offsets.ctypes.data, self.b_offsets.ctypes.data
         check(load_library().lba_matmul(accumulator_handle(spec), args, thread_count(threads), None))
-        return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedMatMul":
         """Return some rows: whole matrices far apart while they fit, then rows far apart of one matrix."""
@@ -141,12 +145,10 @@ class ObservedConv(ObservedCall):
         """Products per dot product."""
         return int(self.args.in_channels // self.args.groups * math.prod(self.args.kernel))
 
-    def compute(self, spec: Accumulator | str, threads: int | None = None) -> Array:
-        """Return the same dot products in other formats, in the shape of `y`."""
-        y, args = _result(self, spec)
-        args.x, args.y = self.x.ctypes.data, y.ctypes.data
+    def _compute(self, spec: Accumulator, threads: int | None, y: Array) -> None:
+        args = _writing_to(self, y)
+        args.x = self.x.ctypes.data
         check(load_library().lba_conv(accumulator_handle(spec), args, thread_count(threads), None))
-        return y
 
     def sample(self, max_products: int, position: int = 0) -> "ObservedConv":
         """Return whole images far apart while they fit, then a band of output lines of one image."""
@@ -261,12 +263,11 @@ def _read(observation: Observation) -> ObservedCall:
     return ObservedConv(node, spec, y, conv, x)
 
 
-def _result(call: ObservedMatMul | ObservedConv, spec: Accumulator | str) -> tuple[Array, Any]:
-    """Return room for the call's result in other formats, and its C form with the type of that."""
-    y = np.empty(call.y.shape, as_spec(spec).result_type)
+def _writing_to(call: ObservedMatMul | ObservedConv, y: Array) -> Any:
+    """Return the call's C form with another result."""
     args = _copy(call.args)
-    args.y_type = ELEMENT_TYPES[y.dtype.name]
-    return y, args
+    args.y, args.y_type = y.ctypes.data, ELEMENT_TYPES[y.dtype.name]
+    return args
 
 
 def _array(pointer: int, element_type: int, shape: tuple[int, ...]) -> Array:
