@@ -38,7 +38,7 @@ class Draw:
         return self.rng.integers(-20000, 20000, size).astype(np.int32)
 
 
-def make_model(nodes, inputs: dict[str, Any], constants: dict[str, Any], output: tuple[str, Any], opset: int = 21):
+def make_model(nodes, inputs: dict[str, Any], constants: dict[str, Any], output: tuple[str, Any], opset: int = 17):
     """Return a model; `inputs` maps names to (dtype, shape), `output` is a name and dtype."""
     values = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
@@ -50,7 +50,7 @@ def make_model(nodes, inputs: dict[str, Any], constants: dict[str, Any], output:
     tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()]
     graph = helper.make_graph(list(nodes), "graph", values, [result], tensors)
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10 if opset > 20 else 8)
 
 
 def run(model, feeds: dict[str, np.ndarray], *, optimized: bool = True, threads: int = 1) -> np.ndarray:
@@ -144,6 +144,7 @@ def quantize_dequantize_case(
     zero_points: str = "drawn",
     attributes: dict[str, Any] | None = None,
     seed: int = 0,
+    opset: int = 17,
 ) -> Case:
     """Return a model of Conv, MatMul or Gemm behind DequantizeLinear, and before QuantizeLinear or not.
 
@@ -178,6 +179,7 @@ def quantize_dequantize_case(
         {"x": (DTYPES[x], v["x"].shape)},
         {key: v[key] for key in constants},
         ("y", DTYPES[x] if quantized else np.float32),
+        opset,
     )
     sums = {key: v[key] for key in ("x", "w", "x_zero_point", "w_zero_point")}
     return Case(model, {"x": v["x"]}, sums, {key: v[key] for key in v if key not in sums})

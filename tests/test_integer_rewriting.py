@@ -150,7 +150,7 @@ def set_input(index, value):
 
 
 def quantize_with(dtype, op_type="MatMul", **others):
-    case = quantize_dequantize_case(op_type, "uint8", "int8", **others)
+    case = quantize_dequantize_case(op_type, "uint8", "int8", opset=21, **others)
     draw = np.random.default_rng(0).integers(0, 100, case.sums["w"].shape).astype(dtype)
     return changed(case, {"w": draw, "w_zero_point": np.zeros((), dtype)})
 
@@ -191,7 +191,7 @@ LEFT = {
     ),
     "blocked scales": (
         lambda: changed(
-            quantize_dequantize_case("MatMul", "uint8", "int8", zero_points="missing"),
+            quantize_dequantize_case("MatMul", "uint8", "int8", zero_points="missing", opset=21),
             {"w_scale": np.ones((1, 10), np.float32)},
             {"w_dq": lambda node: (node.attribute.__getitem__(0).CopyFrom(helper.make_attribute("axis", 0)),
                                    node.attribute.append(helper.make_attribute("block_size", 37)))},
@@ -372,7 +372,7 @@ def function_model(case, inside) -> onnx.ModelProto:
     nodes = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in constants]
     nodes += case.model.graph.node
     model = changed(case)
-    model.functions.append(helper.make_function("mine", "Layer", names, ["y"], nodes, [helper.make_opsetid("", 21)]))
+    model.functions.append(helper.make_function("mine", "Layer", names, ["y"], nodes, [helper.make_opsetid("", 17)]))
     del model.graph.node[:]
     model.graph.node.append(helper.make_node("Layer", names, ["y"], domain="mine"))
     model.opset_import.append(helper.make_opsetid("mine", 1))

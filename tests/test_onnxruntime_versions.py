@@ -3,6 +3,7 @@
 The environments are kept in ~/.cache/lba_onnx/onnxruntime (or $LBA_ONNX_CACHE/onnxruntime): made once, used again.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -11,13 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from integer_models import ALL_PAIRS, operator_case
+from onnx.reference import ReferenceEvaluator
 from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model, old_attributes
 
+from lba_onnx import ops
 from lba_onnx.arithmetic import AccumulatorSpec
+from lba_onnx.rewrite import convert
+from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.session import get_library_path
 
 VERSIONS = {"1.17.3": "numpy<2", "1.22.1": "numpy", None: "numpy"}  # None: the newest
 OLDEST_PYTHON_FOR_ALL = (3, 12)  # 1.17.3 has no wheels for later ones
+INTEGER_OPERATORS = ["QLinearConv", "QLinearMatMul", "QGemm", "QGemm-float", "ConvInteger", "MatMulInteger"]
+INTEGER_OPERATORS += ["MatMulIntegerToFloat"]
+INTEGER_TWINS = [getattr(ops, name) for name, schema in ops.OPERATORS.items() if schema.takes_codes]
 SMOKE = Path(__file__).with_name("smoke_onnxruntime.py")
 
 
@@ -62,6 +71,7 @@ def models(tmp_path_factory) -> Path:
         write(f"conv_{name}", "LbaConv", abc, {"A": ["N", 4, "H", "W"]}, "BC", conv, expected, "N 6 H ?")
         write(f"rank_{name}", "LbaConv", abc, {"A": None}, "BC", conv, expected, "? 6 ? ?")
 
+    _write_integer_models(folder)
     bad = node_model(
         "LbaConv", {"A": (np.float32, [1, 2, 9])}, {"B": abc["B"][0, :1].astype(np.float32)}, SPEC.to_attributes()
     )
@@ -77,6 +87,24 @@ def models(tmp_path_factory) -> Path:
     )
     _write_refusal(folder, "format", bad, "node 'node' (LbaMatMul): attribute accumulator_format: expected a format")
     return folder
+
+
+def _write_integer_models(folder: Path) -> None:
+    """Write an operator of integers of each kind, each with other types, and one that quantizes or not."""
+    pairs = itertools.cycle(ALL_PAIRS)
+    for op_type, (x, w) in zip(INTEGER_OPERATORS, pairs, strict=False):
+        case = operator_case(op_type, x, w, per_channel=True)
+        converted, _ = convert(case.model, "int14-wrap")
+        expected = ReferenceEvaluator(converted, new_ops=INTEGER_TWINS).run(None, case.feeds)[0]
+        (folder / f"integer_{op_type}.onnx").write_bytes(converted.SerializeToString())
+        shape = " ".join(map(str, expected.shape))
+        np.savez(folder / f"integer_{op_type}.npz", **case.feeds, expected=expected, shape=shape)
+    case = operator_case("QLinearConv", "uint8", "int8")
+    converted, _ = convert(case.model, "int14-wrap")
+    set_attributes(converted.graph.node[-1], {"accumulator": "M7E4b10"})
+    _write_refusal(
+        folder, "sort", converted.SerializeToString(), "node 'node' (LbaQLinearConv): expected an accumulator"
+    )
 
 
 def _without_c(operands, attributes):
@@ -114,7 +142,7 @@ def test_the_library_runs_in_this_onnxruntime(version, models):
     python = environment(version, VERSIONS[version])
     done = subprocess.run([python, SMOKE, get_library_path(), models], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"onnxruntime {version or ''}" in done.stdout and "20 models" in done.stdout
+    assert f"onnxruntime {version or ''}" in done.stdout and "28 models" in done.stdout
 
 
 def test_the_library_runs_in_the_installed_onnxruntime(models):

@@ -114,9 +114,10 @@ constexpr IntegerInputs MatMulIntegerToFloatInputs() {
   return inputs;
 }
 
-// A node without y_scale has a float32 result.
+// A node without y_scale has a float32 result. Its signatures come first and match no node with y_zero_point:
+// onnxruntime takes the first that matches the inputs that are there.
 std::vector<Signature> QGemmSignatures() {
-  std::vector<Signature> signatures = IntegerSignatures("xfxwfwifyf");
+  std::vector<Signature> signatures = IntegerSignatures("xfxwfwifff");
   const std::vector<Signature> quantizing = IntegerSignatures("xfxwfwifyy");
   signatures.insert(signatures.end(), quantizing.begin(), quantizing.end());
   return signatures;
