@@ -16,7 +16,7 @@ from integer_models import (
     quantize_dequantize_case,
     run,
 )
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import lba_onnx
@@ -184,3 +184,24 @@ def test_ties_and_saturated_codes_are_those_of_onnxruntime(op_type):
     found = run(lba_onnx.convert(model, "int32-wrap")[0], {"x": one["x"]})
     np.testing.assert_array_equal(found, run(model, {"x": one["x"]}))
     assert {-128, 127} <= set(np.unique(found).tolist())
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "MatMul", "Gemm"])
+@pytest.mark.parametrize(("clamp", "zero_point", "is_idle"), [("Relu", 0, True), ("Clip", 0, True), ("Relu", 9, False)])
+def test_a_relu_that_no_code_reaches_goes_as_in_onnxruntime(op_type, clamp, zero_point, is_idle):
+    case = quantize_dequantize_case(op_type, "uint8", "int8", zero_points="zero")
+    model, graph = case.model, case.model.graph
+    for name, value in (("y_zero_point", np.uint8(zero_point)), ("y_scale", np.float32(6 / 255))):
+        next(t for t in graph.initializer if t.name == name).CopyFrom(numpy_helper.from_array(np.asarray(value), name))
+    graph.initializer.extend(numpy_helper.from_array(np.float32(v), n) for n, v in (("least", 0), ("most", 6)))
+    graph.node[-1].input[0] = "clamped"
+    bounds = ["least", "most"] if clamp == "Clip" else []
+    graph.node.insert(len(graph.node) - 1, helper.make_node(clamp, ["yf", *bounds], ["clamped"]))
+    converted, _ = lba_onnx.convert(model, "int32-wrap")
+    left = [node.op_type for node in converted.graph.node if node.domain == ""]
+    assert (clamp not in left) == ("QuantizeLinear" not in left) == is_idle
+    check_valid(converted)
+    found, expected = run(converted, case.feeds), run(model, case.feeds)
+    if is_idle:
+        np.testing.assert_array_equal(found, expected)
+    assert (np.abs(found.astype(int) - expected) <= 1).all() and len(np.unique(found)) > 2

@@ -50,6 +50,7 @@ class IntegerForm:
         output_type: The type of its output, such as "uint8".
         dequantizers: The nodes whose inputs it takes in place of their outputs.
         quantizer: The node whose output it gives in place of its own.
+        clamp: A node between it and the quantizer that goes with it, since it changes nothing.
         addend: A float32 bias that is added by a node of its own behind; "" for none.
     """
 
@@ -59,6 +60,7 @@ class IntegerForm:
     output_type: str
     dequantizers: tuple[Site, ...] = ()
     quantizer: Site | None = None
+    clamp: Site | None = None
     addend: str = ""
 
     @property

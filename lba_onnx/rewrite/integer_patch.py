@@ -108,6 +108,9 @@ def _connect_output(site: Site, form: IntegerForm, names: FreshNames, insertions
         _drop_value_info(site.body, node.output)
         node.output[0] = form.quantizer.node.output[0]
         insertions.replace(form.quantizer.node, site.body, node)
+    if form.clamp is not None:
+        _drop_value_info(site.body, form.clamp.node.output)
+        insertions.remove(form.clamp.node, site.body)
     behind: list[onnx.NodeProto] = []
     result = node.output[0]
     if form.addend:

@@ -113,7 +113,7 @@ def _quantizing(
     bias: Dequantized | None,
 ) -> IntegerForm:
     used = (x.site, w.site, *([bias.site] if bias else []))
-    return IntegerForm(op_type, inputs, codes, behind.type, used, quantizer=behind.site)
+    return IntegerForm(op_type, inputs, codes, behind.type, used, behind.site, behind.clamp)
 
 
 def _to_float(op_type: str, codes: str, x: Dequantized, w: Dequantized, *bias: Input) -> IntegerForm:

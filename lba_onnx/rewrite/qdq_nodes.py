@@ -3,7 +3,7 @@
 codes, scale, zero_point -> DequantizeLinear -> operand          result -> QuantizeLinear -> codes
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,12 +52,14 @@ class Quantized:
         type: The type of the codes.
         scale: The value that holds the scale.
         zero_point: The value that holds the zero point, or a zero.
+        clamp: The Relu or Clip in front of it, if there is one.
     """
 
     site: Site
     type: str
     scale: str
     zero_point: str | Zero
+    clamp: Site | None = None
 
 
 def is_dequantized(site: Site, index: int, values: Values) -> bool:
@@ -97,12 +99,22 @@ def quantized(site: Site, values: Values) -> Quantized | None:
         site: The node.
         values: The model's values.
     """
-    result = site.node.output[0]
-    consumer = values.only_consumer(site, result)
-    if consumer is None or consumer.node.domain not in _DOMAINS or consumer.node.op_type != "QuantizeLinear":
+    consumer = values.only_consumer(site, site.node.output[0])
+    if consumer is None or consumer.node.input[0] != site.node.output[0]:
+        return None
+    if not _is_clamp(consumer):
+        return _quantizer(consumer, values)
+    behind = quantized(consumer, values)
+    if behind is None or behind.clamp is not None or not _is_idle(consumer, behind, values):
+        return None
+    return replace(behind, clamp=consumer)
+
+
+def _quantizer(consumer: Site, values: Values) -> Quantized | None:
+    if consumer.node.domain not in _DOMAINS or consumer.node.op_type != "QuantizeLinear":
         return None
     inputs = [*consumer.node.input, ""][:3]
-    if inputs[0] != result or values.size(consumer, 1) != 1 or consumer.input_types(1) != {onnx.TensorProto.FLOAT}:
+    if values.size(consumer, 1) != 1 or consumer.input_types(1) != {onnx.TensorProto.FLOAT}:
         return None
     asked = consumer.attributes().get("output_dtype", 0)
     types = consumer.input_types(2) if inputs[2] else {asked or onnx.TensorProto.UINT8}
@@ -110,6 +122,34 @@ def quantized(site: Site, values: Values) -> Quantized | None:
     if found not in CODE_TYPES:
         return None
     return Quantized(consumer, found, inputs[1], inputs[2] or Zero(found))
+
+
+def _is_clamp(site: Site) -> bool:
+    return site.node.domain in ("", "ai.onnx") and site.node.op_type in ("Relu", "Clip")
+
+
+def _is_idle(clamp: Site, behind: Quantized, values: Values) -> bool:
+    """Return whether no code stands for a value beyond the bounds of a Relu or Clip."""
+    lower: Any = 0.0 if clamp.node.op_type == "Relu" else _bound(clamp, 1, -np.inf, values)
+    upper: Any = np.inf if clamp.node.op_type == "Relu" else _bound(clamp, 2, np.inf, values)
+    scale = values.constant(behind.site, behind.scale)
+    is_zero = isinstance(behind.zero_point, Zero)
+    zero_point = np.zeros((), behind.type) if is_zero else values.constant(behind.site, str(behind.zero_point))
+    if lower is None or upper is None or scale is None or zero_point is None:
+        return False
+    held, point, unit = np.iinfo(behind.type), float(zero_point.item()), float(scale.item())
+    close = float(np.finfo(np.float32).eps)  # as onnxruntime allows
+    return bool(unit * (held.min - point) >= lower - close and unit * (held.max - point) <= upper + close)
+
+
+def _bound(clip: Site, index: int, missing: float, values: Values) -> float | None:
+    """Return a bound of a Clip; None where it is not constant, or was written as an attribute, before opset 11."""
+    if clip.node.attribute:
+        return None
+    if index >= len(clip.node.input) or not clip.node.input[index]:
+        return missing
+    constant = values.constant(clip, clip.node.input[index])
+    return None if constant is None or constant.size != 1 else float(constant.item())
 
 
 def _dequantizer(site: Site, index: int, values: Values) -> Site | None:
