@@ -73,8 +73,8 @@ def matmul(
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
         TypeError: An operand is of another type, only one is on a device, `spec` is neither a spec nor text, or a
             number is no integer.
-        ValueError: `spec` cannot be read or is of other operands, shapes, zero points or attributes do not fit, operands are on different devices, or
-            threads is below 1 or above 2^31 - 1.
+        ValueError: `spec` cannot be read or is of other operands, shapes, zero points or attributes do not fit,
+            operands are on different devices, or threads is below 1 or above 2^31 - 1.
     """
     spec = as_spec(spec)
     threads = thread_count(threads)
@@ -202,8 +202,8 @@ def conv(
         LbaError: An operand is on a CUDA device, and CuPy or the CUDA library is missing.
         TypeError: An operand is of another type, only one is on a device, `spec` is neither a spec nor text, or a
             number is no integer.
-        ValueError: `spec` cannot be read or is of other operands, shapes, zero points or attributes do not fit, operands are on different devices, or
-            threads is below 1 or above 2^31 - 1.
+        ValueError: `spec` cannot be read or is of other operands, shapes, zero points or attributes do not fit,
+            operands are on different devices, or threads is below 1 or above 2^31 - 1.
     """
     spec = as_spec(spec)
     threads = thread_count(threads)

@@ -273,7 +273,8 @@ def _writing_to(call: ObservedMatMul | ObservedConv, y: Array) -> Any:
 def _array(pointer: int, element_type: int, shape: tuple[int, ...]) -> Array:
     dtype = _DTYPES[element_type]
     values = (ctypes.c_char * (math.prod(shape) * dtype.itemsize)).from_address(pointer)
-    return np.frombuffer(values, dtype).reshape(shape)
+    array: Array = np.ndarray(shape, dtype, memoryview(values))
+    return array
 
 
 def _along(values: Array, spatial_axis: int, start: int, stop: int) -> Array:

@@ -40,7 +40,7 @@ def matmul(
     Returns:
         [batch, rows, columns], of the arithmetic's result type.
     """
-    y = np.empty((*a.shape[:2], b.shape[2]), spec.result_type)
+    y = np.empty((*a.shape[:2], b.shape[2]), _result_dtype(a, spec))
     args, offsets = matmul_args(a, b, y)
     start_from(args, initial)
     if zero_points is not None:
@@ -57,12 +57,17 @@ def matmul_args(a: Array, b: Array, y: Array | None) -> tuple[MatMulArgs, tuple[
     a_strides, b_strides = ([s // x.itemsize for s in x.strides] for x in (a, b))
     offsets = tuple(np.arange(batch, dtype=np.int64) * s[0] for s in (a_strides, b_strides))
     args = MatMulArgs(
-        a_type=ELEMENT_TYPES[a.dtype.name], b_type=ELEMENT_TYPES[b.dtype.name], y_type=_result_type(y), row_step=1, batch=batch, rows=rows, columns=b.shape[2], depth=depth,
+        a_type=ELEMENT_TYPES[a.dtype.name], b_type=ELEMENT_TYPES[b.dtype.name], y_type=_result_type(y),
+        row_step=1, batch=batch, rows=rows, columns=b.shape[2], depth=depth,
         a=a.ctypes.data, a_offsets=offsets[0].ctypes.data, a_row_stride=a_strides[1], a_depth_stride=a_strides[2],
         b=b.ctypes.data, b_offsets=offsets[1].ctypes.data, b_depth_stride=b_strides[1], b_column_stride=b_strides[2],
         y=None if y is None else y.ctypes.data,
     )  # fmt: skip
     return args, offsets
+
+
+def _result_dtype(operand: Array, spec: Accumulator) -> str:
+    return "float32" if operand.dtype == np.float32 else spec.result_type
 
 
 def _result_type(y: Array | None) -> int:
@@ -121,7 +126,7 @@ def conv(
     Returns:
         Of output_shape and the arithmetic's result type.
     """
-    y = np.empty(output_shape, spec.result_type)
+    y = np.empty(output_shape, _result_dtype(x, spec))
     args = conv_args(x, w, geometry, y)
     if zero_points is not None:
         args.x_zero_point, args.w_zero_point_stride = zero_points.first, zero_points.second_stride

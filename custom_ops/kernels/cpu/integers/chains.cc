@@ -13,17 +13,17 @@ StridedChains& StridedChains::AsX(const IntegerSums& sums, const Codes& codes) {
 
 StridedChains& StridedChains::AsW(const IntegerSums& sums, const Codes& codes, int64_t first) {
   type_ = codes.type;
-  for (int64_t vector = 0; vector < vectors_; ++vector) {
+  for (int64_t vector = 0; vector < (codes.has_many_zero_points ? vectors_ : 1); ++vector) {
     zero_points_.push_back(ZeroPointOf(codes, first + vector));
     shifts_.push_back(sums.WShift(zero_points_.back()));
   }
   return *this;
 }
 
-void StridedChains::Load(int64_t vector, Chain* chain) const {
-  const size_t place = shifts_.size() == 1 ? 0 : static_cast<size_t>(vector);
-  const int32_t shift = shifts_[place];
-  chain->offset = zero_points_[place] + shift;
+void StridedChains::Load(int64_t vector, Chain* chain) const { LoadShifted(vector, shifts_[PlaceOf(vector)], chain); }
+
+void StridedChains::LoadShifted(int64_t vector, int32_t shift, Chain* chain) const {
+  chain->offset = zero_point(vector) + shift;
   chain->values.resize(offsets_.size());
   for (size_t i = 0; i < offsets_.size(); ++i) {
     const int32_t value = offsets_[i] < 0 ? 0 : CodeAt(data_, type_, offsets_[i] + vector * stride_) + shift;

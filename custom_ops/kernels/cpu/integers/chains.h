@@ -49,9 +49,21 @@ class StridedChains : public ChainSource {
   StridedChains& AsW(const IntegerSums& sums, const Codes& codes, int64_t first);
 
   int64_t vectors() const override { return vectors_; }
+  int64_t places() const { return static_cast<int64_t>(offsets_.size()); }
   void Load(int64_t vector, Chain* chain) const override;
+  // With another number added to codes.
+  void LoadShifted(int64_t vector, int32_t shift, Chain* chain) const;
+  // Where code at a place of the first vector is; null where there is none. That of the next vector is `stride`
+  // further.
+  const uint8_t* At(int64_t place) const { return offsets_[place] < 0 ? nullptr : data_ + offsets_[place]; }
+  int64_t stride() const { return stride_; }
+  CodeType type() const { return type_; }
+  int32_t zero_point(int64_t vector) const { return zero_points_[PlaceOf(vector)]; }
+  bool has_one_zero_point() const { return zero_points_.size() == 1; }
 
  private:
+  size_t PlaceOf(int64_t vector) const { return zero_points_.size() == 1 ? 0 : static_cast<size_t>(vector); }
+
   const uint8_t* data_;
   const std::vector<int64_t>& offsets_;
   int64_t vectors_, stride_;

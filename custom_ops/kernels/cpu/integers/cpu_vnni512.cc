@@ -1,0 +1,90 @@
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "kernels/cpu/integers/finish_kernel.h"
+#include "kernels/cpu/integers/path.h"
+#include "kernels/cpu/integers/tile_kernel.h"
+
+namespace lba {
+namespace {
+
+struct Vector512 {
+  using V = __m512i;
+  static constexpr int kVectors = 4;
+
+  static V Load(const void* values) { return _mm512_loadu_si512(values); }
+  static V Set32(int32_t value) { return _mm512_set1_epi32(value); }
+  static V Set16(int16_t value) { return _mm512_set1_epi16(value); }
+  static V Add32(V a, V b) { return _mm512_add_epi32(a, b); }
+  static V And(V a, V b) { return _mm512_and_si512(a, b); }
+  static V Min32(V a, V b) { return _mm512_min_epi32(a, b); }
+  static V Max32(V a, V b) { return _mm512_max_epi32(a, b); }
+  static V Madd(V a, V b) { return _mm512_madd_epi16(a, b); }
+  static V Add16(V a, V b) { return _mm512_add_epi16(a, b); }
+  static V AddSaturating16(V a, V b) { return _mm512_adds_epi16(a, b); }
+  static V Multiply16(V a, V b) { return _mm512_mullo_epi16(a, b); }
+  static V Min16(V a, V b) { return _mm512_min_epi16(a, b); }
+  static V Max16(V a, V b) { return _mm512_max_epi16(a, b); }
+};
+
+// In assembly, which adds in place: compilers copy the sums around their intrinsics.
+__m512i AddBytes(__m512i sum, __m512i x, __m512i w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+  return sum;
+}
+__m512i AddWords(__m512i sum, __m512i a, __m512i b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+__m512i AddWordsSaturating(__m512i sum, __m512i a, __m512i b) {
+  asm("vpdpwssds %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+
+template <bool kLanesAreX>
+struct SumBytes : DwordStep<Vector512> {
+  explicit SumBytes(const TileConstants&) {}
+  __m512i Add(__m512i sum, __m512i lane, __m512i row) const {
+    return kLanesAreX ? AddBytes(sum, lane, row) : AddBytes(sum, row, lane);
+  }
+};
+
+template <bool kLanesAreX>
+struct SaturatePairs : DwordStep<Vector512> {
+  __m512i ones = _mm512_set1_epi16(1);
+  explicit SaturatePairs(const TileConstants&) {}
+  __m512i Add(__m512i sum, __m512i lane, __m512i row) const {
+    const __m512i pairs = kLanesAreX ? _mm512_maddubs_epi16(lane, row) : _mm512_maddubs_epi16(row, lane);
+    return AddWords(sum, pairs, ones);
+  }
+};
+
+struct Scaled : DwordStep<Vector512> {
+  explicit Scaled(const TileConstants&) {}
+  __m512i Add(__m512i sum, __m512i lane, __m512i row) const { return AddWordsSaturating(sum, lane, row); }
+};
+
+template <class Step>
+StepKernels Alike(CodeLayout layout) {
+  return {layout, RunIntegerTile<Vector512, Step>, RunIntegerTile<Vector512, Step>};
+}
+
+}  // namespace
+
+const IntegerKernels& Vnni512IntegerKernels() {
+  static const IntegerKernels kernels{
+      CpuPath::kAvx512,
+      {{CodeLayout::kBytes, RunIntegerTile<Vector512, SumBytes<true>>, RunIntegerTile<Vector512, SumBytes<false>>},
+       {CodeLayout::kBytes, RunIntegerTile<Vector512, SaturatePairs<true>>,
+        RunIntegerTile<Vector512, SaturatePairs<false>>},
+       Alike<Clamp<Vector512>>(CodeLayout::kSingles),
+       Alike<Scaled>(CodeLayout::kSingles),
+       Alike<ClampWords<Vector512>>(CodeLayout::kWords),
+       Alike<WrapWords<Vector512>>(CodeLayout::kWords)},
+      FinishIntegerRow,
+      LayOutLanes};
+  return kernels;
+}
+
+}  // namespace lba
+#endif

@@ -1,0 +1,71 @@
+#include "kernels/cpu/integers/packed.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace lba {
+namespace {
+
+int32_t KernelShift(const IntegerPlan& plan, Role role, const IntegerSums& sums, CodeType type, int32_t zero_point) {
+  return (role == Role::kX ? KernelXShift : KernelWShift)(sums, plan, type, zero_point);
+}
+
+// Codes of one vector in elements `step` codes apart from each other.
+void LayOut(CodeLayout layout, const int16_t* values, int64_t places, int scale_log2, int64_t step, uint8_t* out) {
+  const int in_element = CodesIn(layout);
+  for (int64_t place = 0; place < places; ++place) {
+    uint8_t* element = out + place / in_element * step;
+    if (layout == CodeLayout::kBytes) {
+      element[place % 4] = static_cast<uint8_t>(values[place]);
+    } else {
+      const int16_t scaled = static_cast<int16_t>(static_cast<uint16_t>(values[place]) << scale_log2);
+      std::memcpy(element + place % in_element * 2, &scaled, sizeof scaled);
+    }
+  }
+}
+
+int ScaleOf(const IntegerPlan& plan, Role role) { return role == Role::kX ? plan.x_scale_log2 : plan.w_scale_log2; }
+
+}  // namespace
+
+PackedRows::PackedRows(const IntegerPlan& plan, Role role, const IntegerSums& sums, int64_t vectors, int64_t places)
+    : plan_(plan),
+      role_(role),
+      sums_(sums),
+      stride_(plan.Elements(places) * BytesIn(plan.layout())),
+      data_(CeilDiv64(vectors, kTileRows) * kTileRows * stride_),
+      sums_of_rows_(vectors) {
+  std::memset(data_.data(), 0, CeilDiv64(vectors, kTileRows) * kTileRows * stride_);
+}
+
+void PackedRows::Pack(const StridedChains& source, int64_t vector, int64_t row) {
+  const int32_t shift = KernelShift(plan_, role_, sums_, source.type(), source.zero_point(vector));
+  source.LoadShifted(vector, shift, &chain_);
+  LayOut(plan_.layout(), chain_.values.data(), source.places(), ScaleOf(plan_, role_), BytesIn(plan_.layout()),
+         data_.data() + row * stride_);
+  sums_of_rows_[row] = chain_.sum;
+}
+
+PackedLanes::PackedLanes(const IntegerPlan& plan, const IntegerSums& sums, const StridedChains& w,
+                         const Parallel& parallel)
+    : panel_bytes_(plan.Elements(w.places()) * BytesIn(plan.layout()) * kTileLanes),
+      data_(CeilDiv64(w.vectors(), kTileLanes) * panel_bytes_),
+      sums_of_vectors_(w.vectors()) {
+  RunTasks(parallel, CeilDiv64(w.vectors(), kTileLanes), [&](int64_t panel) { PackPanel(plan, sums, w, panel); });
+}
+
+void PackedLanes::PackPanel(const IntegerPlan& plan, const IntegerSums& sums, const StridedChains& w, int64_t panel) {
+  uint8_t* out = data_.data() + panel * panel_bytes_;
+  std::memset(out, 0, panel_bytes_);
+  const int64_t first = panel * kTileLanes, count = std::min<int64_t>(w.vectors() - first, kTileLanes);
+  Chain chain;
+  for (int64_t lane = 0; lane < count; ++lane) {
+    const int32_t shift = KernelShift(plan, Role::kW, sums, w.type(), w.zero_point(first + lane));
+    w.LoadShifted(first + lane, shift, &chain);
+    LayOut(plan.layout(), chain.values.data(), w.places(), plan.w_scale_log2, kTileLanes * BytesIn(plan.layout()),
+           out + lane * BytesIn(plan.layout()));
+    sums_of_vectors_[first + lane] = chain.sum;
+  }
+}
+
+}  // namespace lba

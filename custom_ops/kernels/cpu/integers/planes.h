@@ -1,0 +1,52 @@
+// An image as convolutions read it: with its padding, split by stride, so that each kernel position meets consecutive
+// codes.
+//
+//   output (d, h, w) and kernel position k read      planes[channel][phase of k] at offset of k + place of (d, h, w)
+//
+// Places of outputs count through rows as wide as a plane's, so that some between them belong to no output.
+#ifndef LBA_KERNELS_CPU_INTEGERS_PLANES_H_
+#define LBA_KERNELS_CPU_INTEGERS_PLANES_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu/integers/packed.h"
+#include "lba/conv.h"
+
+namespace lba {
+
+class PlaneShape {
+ public:
+  explicit PlaneShape(const ConvShape& shape);
+
+  // Whether the image itself is what is read.
+  bool is_image() const { return is_image_; }
+  // Whether planes are not much larger than what they hold.
+  bool is_modest() const { return is_modest_; }
+  int64_t channel_size() const { return channel_size_; }
+  int64_t places() const { return places_; }
+  // Of a kernel position, counted in rows.
+  int64_t offset(int64_t position) const { return offsets_[position]; }
+
+  // Fills the planes of one channel.
+  void Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const;
+
+  // Outputs in a row, from a place on.
+  struct Run {
+    int64_t first, count, output;
+  };
+  // The next one at or behind a place; of count 0 where there is none.
+  Run RunAt(int64_t place) const;
+
+ private:
+  const ConvShape& shape_;
+  bool is_image_, is_modest_ = true;
+  std::array<int64_t, 3> phases_, size_;  // of a plane
+  int64_t plane_size_ = 0, channel_size_ = 0, places_ = 0;
+  std::vector<int64_t> offsets_;
+};
+
+}  // namespace lba
+
+#endif  // LBA_KERNELS_CPU_INTEGERS_PLANES_H_
