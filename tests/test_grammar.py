@@ -66,7 +66,7 @@ def run(*arguments: str) -> str:
 
 def test_kinds_are_listed_with_an_example_each() -> None:
     listed = json.loads(run("kinds", "--json"))["kinds"]
-    assert [kind["kind"] for kind in listed] == ["chunked-float", "kulisch", "splitk"]
+    assert [kind["kind"] for kind in listed] == ["chunked-float", "kulisch", "splitk", "integer"]
     for kind in listed:
         assert as_spec(kind["example"]).kind == kind["kind"]
         assert kind["example"] in run("kinds")
@@ -77,7 +77,7 @@ def test_kinds_tell_the_path_that_computes_each_example() -> None:
     assert examples["M7E4b12/M7E4b10"] == native.cpu_path()
     assert examples["M7E4b12/M7E4b10,round=stochastic8"] == "exact"
     assert examples["kulisch"] == examples["kulisch(float16)"] == native.cpu_path()
-    assert {"fp16-fma", "wang2018"} <= set(examples)
+    assert {"fp16-fma", "wang2018", "int16-wrap", "x86-u8s8"} <= set(examples)
 
 
 def test_explain_says_what_an_accumulator_is_in_numbers() -> None:

@@ -36,9 +36,9 @@ def _path(text: str) -> str:
     from lba_onnx.arithmetic import as_spec
     from lba_onnx.kernels import matmul
 
-    ones = np.ones((32, 32), as_spec(text).operand_types[0])
+    a_type, b_type = ("uint8", "int8") if as_spec(text).sums_codes else ("float32", "float32")
     before = native.path_counts()
-    matmul(ones, ones, text)
+    matmul(np.ones((32, 32), a_type), np.ones((32, 32), b_type), text)
     return next(name for name, count in native.path_counts().items() if count > before[name])
 
 
