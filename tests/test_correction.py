@@ -113,7 +113,7 @@ def test_a_recipe_that_levels_the_deciding_scores_is_out(monkeypatch):
     """Closer to float32 on the whole, but with all images in one class: SQNR alone would take it."""
     plain = converted(network(), "M7E5b16")
 
-    def shrunk(opened, nodes, batches, recipe, providers, progress):
+    def shrunk(*_):
         affine = ChannelAffine(np.full(10, 0.5, np.float32), np.zeros(10, np.float32))
         affine.offset[3] = 1000
         return {"classifier": affine}

@@ -242,6 +242,7 @@ def calls():
     for victim in ("model.onnx", *BESIDES["-i"]):
         yield victim, lambda v=victim: convert("model.onnx", SPEC, model_output=v)
         yield victim, lambda v=victim: lba_onnx.correct("model.onnx", data, model_output=v)
+        yield victim, lambda v=victim: lba_onnx.correct("model.onnx", data, resume_path=v)
         yield victim, lambda v=victim: lba_onnx.calibrate("model.onnx", data, resume_path=v)
         yield victim, lambda v=victim: lba_onnx.sweep("model.onnx", data, **grid, work=lba_onnx.Work(journal_path=v))
         yield victim, lambda v=victim: lba_onnx.promote_until(converted, data, "sqnr>=1", "model.onnx", model_output=v)

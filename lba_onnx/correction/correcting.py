@@ -7,12 +7,15 @@ from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.calibration.trial_model import model_hash
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
+from lba_onnx.correction.progress_file import LayerNotes, ProgressFile
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
 from lba_onnx.correction.sequence import correct_in_sequence, widened
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.finite import finite_batches
+from lba_onnx.data.hashing import DataHash
 from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import read_samples
 from lba_onnx.data.samples import Samples
@@ -31,6 +34,7 @@ from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.provenance import read_json_entry, set_metadata
 from lba_onnx.session import make_session
+from lba_onnx.version import __version__
 
 if TYPE_CHECKING:
     import onnx
@@ -52,6 +56,7 @@ def correct(
     recipes: Sequence[str] | None = None,
     metric: "Metric | str | None" = None,
     execution: Execution = Execution(),
+    resume_path: str | PathLike[str] | None = None,
     model_output: str | PathLike[str] | None = None,
 ) -> "tuple[onnx.ModelProto, CorrectionReport]":
     """Undo, without training, what a low bit-width accumulator takes away from a converted model's dot products.
@@ -70,33 +75,38 @@ def correct(
         recipes: Which to try instead, of `correction.recipes.RECIPES`.
         metric: What to choose by, as `evaluate` takes it; by default the SQNR of the outputs against float32.
         execution: How models run. Progress is told in layers, over all recipes.
+        resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
         model_output: A file to write the result to, as for `convert`.
 
     Returns:
         The corrected model (a copy of the model where none is better) and what was done.
 
     Raises:
-        DataError: The data cannot be read, do not fit the model, or hold NaN or infinities.
+        DataError: The data cannot be read, do not fit the model, or hold NaN or infinities; or the file at
+            `resume_path` belongs to another model or other data.
         ModelError: The model cannot be read, has no converted node, or has been corrected before.
-        OutputError: model_output is one of the files that are read.
+        OutputError: model_output or resume_path is one of the files that are read, or the other.
         ValueError: There is no such effort or recipe, or a number is not as described.
     """
     recipes = _recipes(effort, recipes)
     read = chain(model_inputs(model), data_inputs(data), function_inputs(metric=metric))
-    check_outputs({"corrected model": model_output}, read)
+    check_outputs({"corrected model": model_output, "progress file": resume_path}, read)
     opened = open_model(model)
     _check_correctable(opened.proto)
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=execution.providers))
     samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs)
+    progress_file = ProgressFile(resume_path, {} if resume_path is None else _described(model, samples))
     trials = _Trials(opened, samples, metric, execution, len(recipes))
     for recipe in recipes:
-        trials.run(recipe)
+        trials.run(recipe, LayerNotes(progress_file, recipe))
     report = trials.report()
     _LOG.info("%s", report.summary())
     corrected = trials.fold(report.recipe)
     set_metadata(corrected.proto, CORRECTION_KEY, json.dumps(_provenance(report)))
-    return deliver(corrected, model_output), report
+    delivered = deliver(corrected, model_output)
+    progress_file.remove()
+    return delivered, report
 
 
 class _Samples:
@@ -135,17 +145,23 @@ class _Trials:
         self._on_all: dict[str, Assessment] = {}
         self._assess(NONE)
 
-    def run(self, recipe: str) -> None:
-        """Try a recipe."""
+    def run(self, recipe: str, notes: LayerNotes) -> None:
+        """Try a recipe, whose layers are noted; those that are noted already are taken as they are."""
         enter_phase(f"recipe {recipe}", "layers", self._total, self._done)
-        self._corrections[recipe] = correct_in_sequence(
-            self._opened,
-            self._nodes,
-            self._samples.estimation,
-            RECIPES[recipe],
-            self._execution.providers,
-            self._advance,
-        )
+        if notes.is_done:
+            self._corrections[recipe] = {name: layer.affine for name, layer in notes.items()}
+            self._advance(len(notes))
+        else:
+            self._corrections[recipe] = correct_in_sequence(
+                self._opened,
+                self._nodes,
+                self._samples.estimation,
+                RECIPES[recipe],
+                self._execution.providers,
+                self._advance,
+                notes,
+            )
+            notes.finish()
         self._assess(recipe)
 
     def fold(self, recipe: str) -> OpenModel:
@@ -186,8 +202,8 @@ class _Trials:
             held_out, self._on_all[recipe] = self._judge.assess_parts(file, parts)
         self._scores[recipe] = held_out.score
 
-    def _advance(self) -> None:
-        self._done += 1
+    def _advance(self, layers: int = 1) -> None:
+        self._done += layers
         if self._execution.progress is not None:
             self._execution.progress(self._done, self._total)
 
@@ -213,6 +229,20 @@ def _check_correctable(model: "onnx.ModelProto") -> None:
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
     if corrected_by(model) is not None:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
+
+
+def _described(model: ModelSource, samples: _Samples) -> dict[str, Any]:
+    """Return what the progress of a correction depends on, as JSON values."""
+    data = DataHash()
+    for batch in samples.all:
+        data.update(batch)
+    sizes = [batch.samples for batch in samples.all]
+    return {
+        "model_sha256": model_hash(model),
+        "data_sha256": data.hexdigest(),
+        "batches": sizes,
+        "version": __version__,
+    }
 
 
 def _count(batches: Sequence[Batch]) -> int:

@@ -8,8 +8,7 @@ layer; then all go on with what the corrected layer gives.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 import numpy as np
 import onnx
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic import Accumulator
+from lba_onnx.correction.corrected_layer import CorrectedLayer
 from lba_onnx.correction.evening import dot_products
 from lba_onnx.correction.layer import Floats, Layer, correct_layer
 from lba_onnx.correction.moments import ANY_VALUES
@@ -46,6 +46,7 @@ def correct_in_sequence(
     recipe: Recipe,
     providers: Sequence[str],
     progress: Callable[[], None],
+    corrected: MutableMapping[str, CorrectedLayer] | None = None,
 ) -> dict[str, ChannelAffine]:
     """Correct a converted model's layers.
 
@@ -56,14 +57,16 @@ def correct_in_sequence(
         recipe: How each layer is corrected.
         providers: onnxruntime's execution providers.
         progress: Called after each layer.
+        corrected: Layers that an interrupted run has corrected, by name, which are taken as they are; others are added.
 
     Returns:
         By name; nodes that did not run, or had nothing to multiply, are left out.
     """
-    sequence = _Sequence(nodes, recipe, progress)
+    corrected = {} if corrected is None else corrected
+    sequence = _Sequence(nodes, recipe, progress, corrected)
     models = [model, OpenModel(widened(model.proto), model.path)] if recipe.follows_float32 else [model]
     run_in_lockstep(models, batches, sequence.visit, providers)
-    return {name: corrected.affine for name, corrected in sequence.corrected.items()}
+    return {name: layer.affine for name, layer in corrected.items()}
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -71,20 +74,18 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     return change_specs(model, lambda _, spec: spec.wide())
 
 
-@dataclass(frozen=True, eq=False)
-class _Corrected:
-    """A layer that has been corrected: what is folded into the model, and what the runs go on with."""
-
-    affine: ChannelAffine
-    weights: Floats
-    start: Floats | None
-
-
 class _Sequence:
     """Corrects a layer when it is visited first, and makes every call of it one of the corrected layer."""
 
-    def __init__(self, nodes: Mapping[str, ScalableNode], recipe: Recipe, progress: Callable[[], None]) -> None:
-        self.corrected: dict[str, _Corrected] = {}
+    def __init__(
+        self,
+        nodes: Mapping[str, ScalableNode],
+        recipe: Recipe,
+        progress: Callable[[], None],
+        corrected: MutableMapping[str, CorrectedLayer],
+    ) -> None:
+        self._corrected = corrected
+        self._met: set[str] = set()
         self._nodes = nodes
         self._recipe = recipe
         self._progress = progress
@@ -98,16 +99,18 @@ class _Sequence:
         # A run of float32 that took another way has nothing to say of this one's rows.
         complete = [[layer for layer in row if layer is not None and layer.call.y.size] for row in layers]
         complete = [row for row in complete if len(row) == len(calls[0]) and row[0].is_whole]
-        if name not in self.corrected and complete:
-            self.corrected[name] = self._correct(node, complete)
+        if name not in self._met and complete:
+            self._met.add(name)
+            if name not in self._corrected:
+                self._corrected[name] = self._correct(node, complete)
             self._progress()
-        if name in self.corrected:
+        if name in self._met:
             for layer, *_ in layers:
                 if layer is not None and layer.call.y.size:
-                    _go_on(layer, self.corrected[name], node.channel_axis)
+                    _go_on(layer, self._corrected[name], node.channel_axis)
 
     @ANY_VALUES
-    def _correct(self, node: ScalableNode, pairs: Sequence[Sequence[ObservedLayer]]) -> _Corrected:
+    def _correct(self, node: ScalableNode, pairs: Sequence[Sequence[ObservedLayer]]) -> CorrectedLayer:
         weights, start, spec = pairs[0][0].weights, pairs[0][0].start, pairs[0][0].call.spec
         numbers = _draw(node.name, [row[0].row_count for row in pairs], weights)
         sampled = list(zip(pairs, numbers, strict=True))
@@ -124,7 +127,7 @@ class _Sequence:
         layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, additions, start)
         found = correct_layer(layer, self._recipe)
         refitted = pairs[0][0].operand(found.weights).copy() if found.is_refitted else None
-        return _Corrected(
+        return CorrectedLayer(
             ChannelAffine(found.scale, found.offset, refitted),
             found.weights,
             None if start is None else start * found.scale + found.offset,
@@ -163,7 +166,7 @@ def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floa
     return by_group
 
 
-def _go_on(layer: ObservedLayer, corrected: _Corrected, channel_axis: int) -> None:
+def _go_on(layer: ObservedLayer, corrected: CorrectedLayer, channel_axis: int) -> None:
     """Let a call give what the corrected layer gives: an offset is a part of what sums start from, or is added."""
     layer.fill(corrected.weights, corrected.start)
     if corrected.start is None and corrected.affine.offset.any():

@@ -84,7 +84,8 @@ def convert_with_data(
         selection: Which nodes to convert.
         portable: As in `convert`.
         bias_start: As in `convert`; biases of a family are chosen by sums without it.
-        resume_path: As in `calibrate`, for a family.
+        resume_path: As in `calibrate`, for a family; the correction notes its progress beside it, in a file whose name
+            goes on with ".correction". A correction goes on after the calibration has run again.
         execution: How models run. Progress is told step after step, in samples or evaluations.
         model_output: A file to write the result to, as for `convert`.
 
@@ -101,7 +102,11 @@ def convert_with_data(
         ValueError: A number or text is not as described; a method or a resume_path beside a spec that needs none.
     """
     read = [*model_inputs(model), *data_inputs(data), *spec_inputs(spec), *function_inputs(metric=metric)]
-    check_outputs({"converted model": model_output, "progress file": resume_path}, read)
+    outputs = {"converted model": model_output, "progress file": resume_path}
+    correction_path = None
+    if resume_path is not None and with_correction:
+        correction_path = outputs["progress file of the correction"] = f"{os.fspath(resume_path)}.correction"
+    check_outputs(outputs, read)
     running: dict[str, Any] = {"metric": load_metric(metric), "execution": execution}
     inputs = describe_inputs(make_session(model, providers=execution.providers))
     with contextlib.ExitStack() as stack:
@@ -116,7 +121,9 @@ def convert_with_data(
         )
         models, correction = {_CONVERTED: converted}, None
         if with_correction and report.converted:
-            models[_CORRECTED], correction = stages.correct(converted, samples.to_fit, effort=effort, **running)
+            models[_CORRECTED], correction = stages.correct(
+                converted, samples.to_fit, effort=effort, resume_path=correction_path, **running
+            )
         verdicts = _measure(model, models, samples, inputs, report, running)
         final = next(reversed(models))
         proto, path = stages.deliver(models[final], model_output)

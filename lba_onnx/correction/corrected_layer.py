@@ -1,0 +1,41 @@
+"""What a recipe has made of a layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lba_onnx.rewrite.folding import ChannelAffine
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectedLayer:
+    """A layer that has been corrected: what is folded into the model, and what the runs go on with.
+
+    Attributes:
+        affine: What is folded.
+        weights: float32 [groups, depth, channels].
+        start: float32 [channels], what sums start from; None for zero.
+    """
+
+    affine: ChannelAffine
+    weights: Floats
+    start: Floats | None
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """Return its arrays by name."""
+        found = {"scale": self.affine.scale, "offset": self.affine.offset, "operand": self.affine.weights}
+        found |= {"weights": self.weights, "start": self.start}
+        return {name: array for name, array in found.items() if array is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Floats]) -> "CorrectedLayer":
+        """Return what `to_arrays` has taken apart.
+
+        Raises:
+            KeyError: An array is missing.
+        """
+        affine = ChannelAffine(arrays["scale"], arrays["offset"], arrays.get("operand"))
+        return cls(affine, arrays["weights"], arrays.get("start"))
