@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx.reference.op_run import OpRun
 
-from lba_onnx import kernels, reference
+from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.conv_sizes import covered_size, same_outputs
 from lba_onnx.operators import BIAS_START
@@ -223,14 +223,14 @@ def _matmul(
 ) -> _Array:
     spec = from_attributes(attributes)
     points = {"a_zero_point": _point(a_zero_point), "b_zero_point": _point(b_zero_point)}
-    return np.asarray(reference.matmul(a, b, spec, **points))
+    return np.asarray(kernels.matmul(a, b, spec, **points))
 
 
 def _conv(
     x: Any, w: Any, x_zero_point: _Codes | None, w_zero_point: _Codes | None, attributes: Mapping[str, Any]
 ) -> _Array:
     points = {"x_zero_point": _point(x_zero_point), "w_zero_point": _point(w_zero_point)}
-    return np.asarray(reference.conv(x, w, from_attributes(attributes), **_window(attributes, x, w), **points))
+    return np.asarray(kernels.conv(x, w, from_attributes(attributes), **_window(attributes, x, w), **points))
 
 
 def _window(attributes: Mapping[str, Any], x: _Array, w: _Array) -> dict[str, Any]:
