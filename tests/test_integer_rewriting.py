@@ -189,6 +189,13 @@ LEFT = {
         ),
         "'x' has scales along axis 1; expected one scale for the first operand",
     ),
+    "scales of float16": (
+        lambda: changed(
+            quantize_dequantize_case("MatMul", "uint8", "int8", opset=21, quantized=False),
+            {"x_scale": np.float16(0.1), "w_scale": np.float16(0.1)},
+        ),
+        "'x_scale' is of float16; expected float32",
+    ),
     "blocked scales": (
         lambda: changed(
             quantize_dequantize_case("MatMul", "uint8", "int8", zero_points="missing", opset=21),
@@ -219,6 +226,28 @@ def test_what_is_left_has_its_reason_and_is_an_error_where_it_is_named(name):
     assert str(error.value).endswith(reason)
     with pytest.raises(SelectionError, match="nodes_to_convert: 'node' cannot be converted: "):
         lba_onnx.convert(model, "int16-wrap", selection=Selection(nodes_to_convert=["node"]))
+
+
+def dynamic_model(op_type: str):
+    """Return a model whose first operand is quantized as it comes, and the arrays that are in it."""
+    case = quantize_dequantize_case(op_type, "uint8", "int8", quantized=False)
+    model = changed(case)
+    for name in ("x_scale", "x_zero_point"):
+        model.graph.initializer.remove(next(t for t in model.graph.initializer if t.name == name))
+    made = ["x", "x_scale", "x_zero_point"]
+    model.graph.node.insert(0, helper.make_node("DynamicQuantizeLinear", ["values"], made, name="quantize"))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("values", TensorProto.FLOAT, case.feeds["x"].shape))
+    return model
+
+
+def test_scales_that_are_computed_serve_where_no_bias_needs_them():
+    model = dynamic_model("MatMul")
+    converted, _ = lba_onnx.convert(model, "int32-wrap")
+    assert op_types(converted) == ["DynamicQuantizeLinear", "LbaMatMulIntegerToFloat"]
+    values = {"values": Draw(2).rng.standard_normal((7, 37)).astype(np.float32)}
+    np.testing.assert_array_equal(run(converted, values), run(model, values))
+    reason = "the scales of its operands and of its bias are not constant; expected constants beside a bias"
+    assert left_reason(dynamic_model("Gemm")) == reason
 
 
 def test_an_accumulator_of_the_other_sort_leaves_a_node_and_is_an_error_where_it_is_named():
