@@ -138,7 +138,7 @@ def test_a_gemm_with_an_alpha_is_left_and_the_ledger_says_why():
     selection = lba_onnx.Selection(nodes_to_convert=["scaled"])
     with pytest.raises(SelectionError, match="'scaled' cannot be converted: its sums cannot start"):
         lba_onnx.convert(source, TEXT, selection=selection, bias_start=True)
-    with pytest.raises(SelectionError, match="'scaled' cannot take a spec: its sums cannot start"):
+    with pytest.raises(SelectionError, match="'scaled' cannot take .*: its sums cannot start"):
         lba_onnx.convert(source, {"scaled": TEXT}, bias_start=True)
     assert len(lba_onnx.convert(source, TEXT)[1].converted) == 3
 
