@@ -60,8 +60,9 @@ def matmul(a: Any, b: Any, batch: tuple[int, ...], spec: Accumulator) -> Any:
 
     Raises:
         LibraryError: There is no CUDA library.
-        ValueError: The batch takes more than 8 strides.
+        ValueError: The batch takes more than 8 strides, or the arithmetic is one of integers.
     """
+    spec.check_operands(str(a.dtype))
     import cupy
 
     from lba_onnx.native import cuda
@@ -88,7 +89,9 @@ def conv(x: Any, w: Any, spec: Accumulator, geometry: ConvGeometry, output_shape
 
     Raises:
         LibraryError: There is no CUDA library.
+        ValueError: The arithmetic is one of integers.
     """
+    spec.check_operands(str(x.dtype))
     import cupy
 
     from lba_onnx.native import cuda

@@ -179,6 +179,14 @@ def test_values_that_are_not_aligned_are_refused(cupy):
         lba_onnx.matmul(cupy.to_device(apart), cupy.to_device(draw(3, 2)), SPEC)
 
 
+def test_accumulators_of_integers_are_refused_on_a_device(cupy):
+    a = cupy.to_device(draw(2, 3))
+    with pytest.raises(ValueError, match="expected an accumulator of float32, got int16-wrap, of uint8 and int8"):
+        lba_onnx.matmul(a, cupy.to_device(draw(3, 2)), "int16-wrap")
+    with pytest.raises(ValueError, match="expected an accumulator of float32, got x86-u8s8, of uint8 and int8"):
+        lba_onnx.conv(cupy.to_device(draw(1, 2, 3)), cupy.to_device(draw(1, 2, 3)), "x86-u8s8")
+
+
 @pytest.mark.parametrize(("a", "b"), [("float64", "float64"), ("float32", "float16"), ("int32", "float32")])
 def test_operands_of_other_types_are_refused(cupy, a, b):
     with pytest.raises(TypeError, match=f"all float32 or all float16, got a {a}, b {b}"):

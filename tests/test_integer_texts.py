@@ -1,7 +1,9 @@
 """Texts of sums of integer codes: what they say, and which are refused."""
 
+import numpy as np
 import pytest
 
+from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.accumulator import ProductOrder
 from lba_onnx.arithmetic.integer.spec import IntegerSpec
@@ -99,3 +101,10 @@ def test_shipping_kernels_move_codes_and_are_exact_elsewhere():
     assert (raw.x_shift, raw.w_shift) == (0, 0)
     with pytest.raises(ValueError, match="expected an accumulator of uint8, got M7E4b12/M7E4b10, of float32"):
         as_spec("M7E4b10").of_codes("uint8", "int8")
+
+
+@pytest.mark.parametrize("estimator", ["identity", "recursive_overflow"])
+def test_codes_have_no_gradients(estimator):
+    ones = np.ones((2, 2), np.float32)
+    with pytest.raises(ValueError, match="expected an accumulator of float32, got int16-wrap, of uint8 and int8"):
+        reference_gradients.matmul_gradients(ones, ones, ones, "int16-wrap", estimator)

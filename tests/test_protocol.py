@@ -20,6 +20,17 @@ TEXTS = [
     "M7E4b12/M7E4b10,chunk=3x4",
     "M3E4b8/M3E4b7,tree=8,chunk=2x2",
 ]
+INTEGERS = [
+    "int16-wrap",
+    "int9-saturate,operands=raw",
+    "int12x8/int20-wrap",
+    "int12x5-saturate/int14-saturate",
+    "int33-saturate",
+    "fixed<12,18>,round=nearest-up",
+    "fixed<10,16>,overflow=saturate",
+    "x86-u8s8",
+    "arm-smlal16",
+]
 IN_PYTHON = [
     "M3E4b8/M3E4b7,round=odd",
     "M2E4b8/M2E4b7,round=stochastic4",
@@ -36,7 +47,7 @@ def test_every_kind_is_what_it_says():
         check_all(kind.example)
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [*TEXTS, *INTEGERS])
 def test_texts_are_what_they_say(text):
     check_all(text)
 

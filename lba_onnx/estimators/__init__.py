@@ -46,9 +46,11 @@ def check_defined(estimator: str, spec: Accumulator) -> None:
     """Refuse an estimator that means nothing in an accumulator.
 
     Raises:
-        ValueError: There is no such estimator, or it watches for what the accumulator's steps do not tell.
+        ValueError: There is no such estimator, it watches for what the accumulator's steps do not tell, or the sums are
+            those of integer codes, which have no gradients.
     """
     gating = gating_of(estimator)
+    spec.check_operands("float32")
     if gating is not None and gating.watches not in spec.watched:
         raise ValueError(
             f"estimator {estimator!r} watches for {gating.watches}, which means nothing in {spec} ({spec.kind}); "
