@@ -26,7 +26,7 @@ import numpy as np
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "onnxruntime"
 SHIFT = 8  # outputs of codes are sums times 2^-SHIFT
 Y_ZERO_POINT = 3
-MATMULS = ("MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "QGemm")
+MATMULS = ("MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "QGemm", "QDQ MatMul", "Q-DQ MatMul")
 CONVS = ("ConvInteger", "QLinearConv", "QDQ Conv", "Q-DQ Conv")
 SHAPES = ((1, 1, 9), (1, 64, 17), (4, 2, 3), (4, 5, 8), (3, 31, 17), (5, 131, 5))  # rows, depth, columns
 CONV_SHAPES = ((3, 8, 1, 3), (4, 16, 1, 3), (5, 3, 1, 2), (6, 4, 2, 3), (16, 16, 1, 1), (9, 4, 1, 1), (8, 8, 8, 3))
@@ -58,6 +58,11 @@ class Case:
         """Whether outputs are quantized."""
         return self.form not in ("MatMulInteger", "MatMulIntegerToFloat", "ConvInteger")
 
+    @property
+    def is_float(self) -> bool:
+        """Whether the model quantizes its input itself, and dequantizes its output."""
+        return self.form.startswith("Q-DQ")
+
     def expected(self, spec: str) -> np.ndarray:
         """Return what the node gives in an accumulator, by the reference."""
         from lba_onnx import reference
@@ -76,7 +81,7 @@ class Case:
 
     def feed(self) -> np.ndarray:
         """Return the model's input: codes, or where the model quantizes itself the floats that become these."""
-        return (self.x.astype(np.float32) - self.zero_points[0]) if self.form == "Q-DQ Conv" else self.x
+        return (self.x.astype(np.float32) - self.zero_points[0]) if self.is_float else self.x
 
 
 def cases() -> Iterator[Case]:
@@ -109,21 +114,18 @@ def model(case: Case) -> bytes:
         "QGemm": [own("QGemm", ["x", "s", "zx", "w", "s", "zw", "", "sy", "zy"], ["y"])],
         "ConvInteger": [own("ConvInteger", ["x", "w", "zx", "zw"], ["y"], **moves)],
         "QLinearConv": [own("QLinearConv", ["x", "s", "zx", "w", "s", "zw", "sy", "zy"], ["y"], **moves)],
-        "QDQ Conv": [
-            own("DequantizeLinear", ["x", "s", "zx"], ["xf"]),
-            own("DequantizeLinear", ["w", "s", "zw"], ["wf"]),
-            own("Conv", ["xf", "wf"], ["yf"], **moves),
-            own("QuantizeLinear", ["yf", "sy", "zy"], ["y"]),
-        ],
     }
-    last = [own("QuantizeLinear", ["yf", "sy", "zy"], ["yq"]), own("DequantizeLinear", ["yq", "s", "zy"], ["y"])]
-    forms["Q-DQ Conv"] = [
-        own("QuantizeLinear", ["x", "s", "zx"], ["xq"]),
-        own("DequantizeLinear", ["xq", "s", "zx"], ["xf"]),
-        *forms["QDQ Conv"][1:3],
-        *last,
+    x, y = ("xq", "yq") if case.is_float else ("x", "y")
+    around = [
+        own("DequantizeLinear", [x, "s", "zx"], ["xf"]),
+        own("DequantizeLinear", ["w", "s", "zw"], ["wf"]),
+        own(case.form.split()[-1], ["xf", "wf"], ["yf"], **moves),
+        own("QuantizeLinear", ["yf", "sy", "zy"], [y]),
     ]
-    nodes = forms[case.form]
+    if case.is_float:
+        around = [own("QuantizeLinear", ["x", "s", "zx"], ["xq"]), *around]
+        around.append(own("DequantizeLinear", ["yq", "s", "zy"], ["y"]))
+    nodes = forms.get(case.form, around)
     for node in nodes:
         node.domain = "com.microsoft" if node.op_type in ("QGemm", "MatMulIntegerToFloat") else ""
     constants: dict[str, Any] = {
@@ -138,9 +140,9 @@ def model(case: Case) -> bytes:
     held = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items() if name in used]
     codes = TensorProto.UINT8 if case.x.dtype == np.uint8 else TensorProto.INT8
     y_type = codes if case.gives_codes else TensorProto.INT32
-    if case.form in ("MatMulIntegerToFloat", "Q-DQ Conv"):
+    if case.is_float or case.form == "MatMulIntegerToFloat":
         y_type = TensorProto.FLOAT
-    x_type = TensorProto.FLOAT if case.form == "Q-DQ Conv" else codes
+    x_type = TensorProto.FLOAT if case.is_float else codes
     x_info = helper.make_tensor_value_info("x", x_type, case.x.shape)
     graph = helper.make_graph(nodes, "graph", [x_info], [helper.make_tensor_value_info("y", y_type, None)], held)
     opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
@@ -176,7 +178,7 @@ def emulated(found: list[Case], processor: str) -> list[np.ndarray | None]:
 
 def as_codes(case: Case, output: np.ndarray) -> np.ndarray:
     """Return an output as `Case.expected` gives it; a model that dequantizes gives codes less their zero point."""
-    return (output + Y_ZERO_POINT).astype(case.x.dtype) if case.form == "Q-DQ Conv" else output
+    return (output + Y_ZERO_POINT).astype(case.x.dtype) if case.is_float else output
 
 
 def vector(case: Case, y: np.ndarray) -> str:
