@@ -6,6 +6,7 @@ import pytest
 from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.accumulator import ProductOrder
+from lba_onnx.arithmetic.integer.fields import IntegerLevel, Overflow
 from lba_onnx.arithmetic.integer.spec import IntegerSpec
 
 
@@ -108,3 +109,15 @@ def test_codes_have_no_gradients(estimator):
     ones = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match="expected an accumulator of float32, got int16-wrap, of uint8 and int8"):
         reference_gradients.matmul_gradients(ones, ones, ones, "int16-wrap", estimator)
+
+
+@pytest.mark.parametrize("bits", [4, 16, 33, 53, 54, 63, 64])
+def test_registers_hold_two_to_their_bits_values(bits):
+    half = 1 << (bits - 1)
+    wraps, saturates = IntegerLevel(bits, Overflow.WRAP), IntegerLevel(bits, Overflow.SATURATE)
+    given = (-half - 1, -half, -1, 0, half - 1, half, 5 * half + 3)
+    assert [wraps.held(value) for value in given] == [half - 1, -half, -1, 0, half - 1, -half, 3 - half]
+    assert [saturates.held(value) for value in given] == [-half, -half, -1, 0, half - 1, half - 1, half - 1]
+    exact = np.array([value for value in given if abs(value) < 1 << 53], np.float64)  # what float64 holds of them
+    for level in (wraps, saturates):
+        assert list(level.held_array(exact)) == [level.held(int(value)) for value in exact]

@@ -28,7 +28,7 @@ def causes(sums: IntegerSums, names: tuple[str, ...], kernel: Kernel | None) -> 
     if not sums.dropped_bits:
         return tuple(found)
     words = f"{sums.dropped_bits} low bits dropped of products"
-    return (*found, Cause(ROUNDING, ROUNDING, "", words, "a wider accumulator with as many integer bits would help"))
+    return (*found, Cause(ROUNDING, ROUNDING, "", words, "more bits behind the point would help"))
 
 
 def _overflow_cause(sums: IntegerSums, index: int, name: str, kernel: Kernel | None) -> Cause:
@@ -43,20 +43,22 @@ def _overflow_cause(sums: IntegerSums, index: int, name: str, kernel: Kernel | N
 def without(sums: IntegerSums, names: tuple[str, ...], cause: str) -> IntegerSums | None:
     """Return the sums with one cause switched off; None where nothing is to switch off.
 
-    A level that does not overflow is as wide as results are; where products of so many bits overflow even these, they
-    do so still.
+    A register that is not to overflow gets as many bits as results have.
     """
     if cause == ROUNDING:
         changed = replace(sums, rounding=ProductRounding())
     else:
-        widest = result_bits(sums.levels)
-        is_of = [
-            cause in (level.overflow.event, f"{name}_{level.overflow.event}")
-            for level, name in zip(sums.levels, names, strict=True)
-        ]
+        named = zip(names, sums.levels, strict=True)
         levels = tuple(
-            replace(level, bits=max(widest, level.bits)) if affected else level
-            for level, affected in zip(sums.levels, is_of, strict=True)
+            _widened(held, result_bits(sums.levels)) if _loses(held, name, cause) else held for name, held in named
         )
         changed = replace(sums, levels=levels)
     return None if changed == sums else changed
+
+
+def _loses(held: IntegerLevel, name: str, cause: str) -> bool:
+    return cause in (held.overflow.event, f"{name}_{held.overflow.event}")
+
+
+def _widened(held: IntegerLevel, bits: int) -> IntegerLevel:
+    return replace(held, bits=max(bits, held.bits))

@@ -29,5 +29,5 @@ def of_operands(is_raw: bool, kernel: Kernel | None) -> tuple[tuple[str, str], .
     if kernel is None:
         return (corrected,)
     other = "int8" if kernel.x_type == "uint8" else "uint8"
-    moved = f"{kernel.x_type} codes; {other} codes and {kernel.x_shift(other)}"
+    moved = f"{kernel.x_type} codes as they are; {other} codes moved by {kernel.x_shift(other)}"
     return (corrected, ("of the first operand", moved), ("exact", "uint8 weights, and depthwise convolutions"))
