@@ -18,6 +18,7 @@ from lba_onnx.arithmetic.accumulator import Float64s, ProductOrder
 
 LEAST_BITS, MOST_BITS = 4, 64
 MOST_TERMS = 1 << 16
+_FLOAT64_BITS = 53
 INT32_BITS = 32
 """Results have so many bits, or 64 where the last level has more."""
 
@@ -63,6 +64,8 @@ class IntegerLevel:
 
     def held_array(self, values: Float64s, dropped_bits: int = 0) -> Float64s:
         """Return the same of float64 integers of at most 53 bits."""
+        if self.bits > _FLOAT64_BITS:
+            return values  # none of them is beyond
         half = float(self.half)
         if self.overflow is Overflow.WRAP:
             return np.asarray(values - np.floor((values + half) / (2 * half)) * (2 * half))
