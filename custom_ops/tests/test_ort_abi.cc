@@ -77,6 +77,9 @@ void CheckConstants() {
   ExpectEqual("ORT_NOT_IMPLEMENTED", lba::ort::kNotImplemented, ORT_NOT_IMPLEMENTED);
   ExpectEqual("float32", lba::ort::kFloat32, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
   ExpectEqual("float16", lba::ort::kFloat16, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16);
+  ExpectEqual("uint8", lba::ort::kUint8, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
+  ExpectEqual("int8", lba::ort::kInt8, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8);
+  ExpectEqual("int32", lba::ort::kInt32, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32);
   ExpectEqual("INPUT_OUTPUT_REQUIRED", lba::ort::kRequired, INPUT_OUTPUT_REQUIRED);
   ExpectEqual("INPUT_OUTPUT_OPTIONAL", lba::ort::kOptional, INPUT_OUTPUT_OPTIONAL);
   ExpectEqual("OrtMemTypeDefault", lba::ort::kDefaultMemory, OrtMemTypeDefault);
