@@ -205,3 +205,22 @@ def test_a_relu_that_no_code_reaches_goes_as_in_onnxruntime(op_type, clamp, zero
     if is_idle:
         np.testing.assert_array_equal(found, expected)
     assert (np.abs(found.astype(int) - expected) <= 1).all() and len(np.unique(found)) > 2
+
+
+def test_a_float_bias_is_not_rounded_to_the_scale_of_the_sums():
+    """As docs/conversion.md tells: onnxruntime's optimizer rounds it to a multiple of 0.1 * 0.1."""
+    constants = {
+        "tenth": np.float32(0.1), "zero": np.uint8(0), "w": np.zeros((1, 1, 1, 1), np.uint8),
+        "bias": np.float32([0.0144]), "y_scale": np.float32(0.004),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "tenth", "zero"], ["xf"]),
+        helper.make_node("DequantizeLinear", ["w", "tenth", "zero"], ["wf"]),
+        helper.make_node("Conv", ["xf", "wf", "bias"], ["yf"]),
+        helper.make_node("QuantizeLinear", ["yf", "y_scale", "zero"], ["y"]),
+    ]
+    model = make_model(nodes, {"x": (np.uint8, [1, 1, 1, 1])}, constants, ("y", np.uint8))
+    feeds = {"x": np.zeros((1, 1, 1, 1), np.uint8)}
+    converted = run(lba_onnx.convert(model, "int32-wrap")[0], feeds)
+    assert converted.item() == run(model, feeds, optimized=False).item() == 4
+    assert run(model, feeds).item() in (2, 4)  # by the version of onnxruntime
