@@ -26,7 +26,7 @@ from benchmarks.harness import Column, Row, median_ratio, parse_arguments, progr
 from benchmarks.memory import MEGABYTE, peak_bytes
 from benchmarks.models import INPUT, RECIPES
 from lba_onnx.calibration import Calibration
-from lba_onnx.calibration.methods import METHODS
+from lba_onnx.calibration.methods import OF_FLOATS
 from lba_onnx.correction import DEFAULT_EFFORT, EFFORTS, CorrectionReport
 from lba_onnx.correction.correcting import DEFAULT_MAX_SAMPLES
 from lba_onnx.rewrite.conversion import list_candidates
@@ -165,7 +165,7 @@ def _measure_process(model_path: Path, data_path: Path) -> float:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="*", choices=[*RECIPES], default=[*RECIPES])
-    parser.add_argument("--methods", nargs="+", choices=(*METHODS, CORRECT), default=[*METHODS, CORRECT])
+    parser.add_argument("--methods", nargs="+", choices=(*OF_FLOATS, CORRECT), default=[*OF_FLOATS, CORRECT])
     parser.add_argument("--samples", type=int, default=256, help="to calibrate on, the model's images over and over")
     parser.add_argument(
         "--memory_samples", nargs="*", type=int, default=[100, 1000], help="images to measure memory with"

@@ -14,7 +14,7 @@ from lba_onnx import Samples, Selection, native
 from lba_onnx.arithmetic import Exponents, as_spec, parse_family
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.candidate_errors import least_errors
-from lba_onnx.calibration.methods import METHODS, Mse, ZeroShot
+from lba_onnx.calibration.methods import OF_FLOATS, Mse, ZeroShot
 from lba_onnx.calibration.methods.max import fit_max
 from lba_onnx.calibration.scores import Scores
 from lba_onnx.calibration.session_subject import SessionSubject
@@ -38,7 +38,7 @@ def image_batches(count: int):
     return list(read_batches(Samples({"x": images(count)}), (ModelInput("x", "float32", (None, 1, 8, 8)),)))
 
 
-@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize("method", OF_FLOATS.values())
 @pytest.mark.parametrize("settings", [{}, {"is_tied": True}, {"granularity": "model"}])
 def test_every_method_gives_specs_of_the_family(method, settings):
     result = calibrate(network(), {"x": images(24)}, "M5E3", method(**settings))
@@ -51,7 +51,7 @@ def test_every_method_gives_specs_of_the_family(method, settings):
         assert not result.tied or product == accumulator + 2
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_FLOATS)
 def test_results_are_the_same_each_time_and_survive_the_file(tmp_path, method):
     result = calibrate(network(), {"x": images(24)}, "M4E3", method)
     assert calibrate(network(), {"x": images(24)}, "M4E3", method) == result

@@ -25,7 +25,7 @@ def texts_of(path: Path) -> set[str]:
 
 def test_no_module_but_its_own_names_a_method():
     names = METHODS.keys() - NUMBERS.keys()  # "percentile" is a number, too
-    assert len(names) == 3
+    assert len(names) == 4
     naming = {path: names & texts_of(path) for path in PACKAGE.rglob("*.py") if names & texts_of(path)}
     assert naming == {OWN_MODULES / f"{name}.py": {name} for name in names}
 
@@ -81,7 +81,9 @@ def test_new_method_serves_pytorch_models_too(wider):
 
 
 def test_errors_list_what_is_registered(wider):
-    with pytest.raises(ValueError, match="expected a method out of max, percentile, mse, zero_shot, wider, got 'best'"):
+    with pytest.raises(
+        ValueError, match="expected a method out of max, percentile, mse, zero_shot, least_bits, wider, got 'best'"
+    ):
         calibrate(network(), {"x": images(4)}, "M7E4", "best")
 
 

@@ -182,8 +182,8 @@ def test_infinities_that_the_model_makes_do_not_count():
     ("settings", "message"),
     [
         ({"family": "M7E4b10"}, "without a bias"),
-        ({"method": "best"}, "expected a method out of max, percentile, mse, zero_shot, got 'best'"),
-        ({"method": Percentile}, "expected a method out of max, percentile, mse, zero_shot, got <class"),
+        ({"method": "best"}, "expected a method out of max, percentile, mse, zero_shot, least_bits, got 'best'"),
+        ({"method": Percentile}, "expected a method out of max, percentile, mse, zero_shot, least_bits, got <class"),
         ({"method": "mse", "metric": "no_such_module_here:f"}, "cannot import no_such_module_here"),
         ({"family": "M7E4,chunk=0"}, "chunk"),
     ],

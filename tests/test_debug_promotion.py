@@ -11,8 +11,8 @@ from test_debug import BAD, FINE, chain, samples, with_bad
 
 import lba_onnx
 from lba_onnx import AccumulatorSpec, ModelFile, Samples, convert, debug, promote_until
-from lba_onnx.diagnosis.condition import Condition
 from lba_onnx.errors import DataError, ModelError
+from lba_onnx.evaluation.condition import Condition
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.specs import read_specs
 

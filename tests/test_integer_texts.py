@@ -81,7 +81,7 @@ def test_causes_are_overflow_of_each_level_and_dropped_bits():
     assert list(found.values()) == [
         {"wrap": "int32-wrap"},
         {"saturation": "int32x8-saturate/int20-wrap", "wrap": "int12x8-saturate/int32-wrap"},
-        {"partial_sum_wrap": "int32x8/int20-wrap", "total_wrap": "int12x8/int32-wrap"},
+        {"partial_sum_wrap": "int32x8/int20-wrap", "total_wrap": "int12x8/int32-wrap", "wrap": "int32x8/int32-wrap"},
         {"wrap": "fixed<28,32>", "rounding": "fixed<20,20>"},
         {"saturation": "int32-wrap,operands=raw", "wrap": "None"},
     ]

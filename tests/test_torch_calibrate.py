@@ -17,7 +17,7 @@ from torch_models import images as color_images  # noqa: E402
 from lba_onnx import Samples, native  # noqa: E402
 from lba_onnx import calibrate as calibrate_onnx  # noqa: E402
 from lba_onnx.calibration import Calibration  # noqa: E402
-from lba_onnx.calibration.methods import METHODS, Mse, ZeroShot  # noqa: E402
+from lba_onnx.calibration.methods import OF_FLOATS, Mse, ZeroShot  # noqa: E402
 from lba_onnx.errors import DataError, ModelError, SelectionError  # noqa: E402
 from lba_onnx.torch import (  # noqa: E402
     Batches,
@@ -52,7 +52,7 @@ def sqnr_db(expected, got) -> float:
     return float(10 * torch.log10((expected**2).sum() / ((got - expected) ** 2).sum()))
 
 
-@pytest.mark.parametrize("method", METHODS.values())
+@pytest.mark.parametrize("method", OF_FLOATS.values())
 @pytest.mark.parametrize(
     ("family", "settings"),
     [("M4E3", {}), ("M4E3", {"granularity": "model"}), ("M4E3,chunk=4", {"is_tied": True})],

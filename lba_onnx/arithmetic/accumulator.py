@@ -14,6 +14,7 @@ from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.levels import Level
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.special_values import SpecialValues
+from lba_onnx.arithmetic.widths import Width
 
 Float64s = NDArray[np.float64]
 
@@ -182,6 +183,29 @@ class Accumulator(ABC):
         """
         self.check_operands(x_type, w_type)
         raise ValueError(f"expected an accumulator of integers, got {self}")
+
+    @property
+    def widths(self) -> tuple[Width, ...]:
+        """The registers that sums of integers are held in, innermost first; none of floats."""
+        return ()
+
+    def with_widths(self, bits: Sequence[int]) -> "Accumulator | None":
+        """Return itself with registers of so many bits, in the order of `widths`; None where there is no choice."""
+        return None
+
+    @property
+    def processors(self) -> tuple[str, str] | None:
+        """Of a shipping kernel, the processors that run it, and those whose own one is exact; None for all else."""
+        return None
+
+    def can_overflow(self, weights: NDArray[Any], *, is_depthwise: bool = False) -> bool | None:
+        """Tell whether some codes make a shipping kernel's sums of these weights overflow; None for all other kinds.
+
+        Args:
+            weights: uint8 or int8 [outputs, depth], products in their order.
+            is_depthwise: As in `of_codes`.
+        """
+        return None
 
     @property
     @abstractmethod

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from lba_onnx.arithmetic.accumulator import Accumulator
 
+_DEFAULT_EXPONENT = 5
+
 
 class Exponents(NamedTuple):
     """The free knobs of a family: the largest exponents of its two rounding points; with the family, its biases.
@@ -52,12 +54,28 @@ class AccumulatorFamily(ABC):
 
     It makes texts, which `registry.as_spec` reads.
 
-    What costs hardware (a width) is a costly knob: a family with other ones is another family.
+    What costs hardware (a width) is a costly knob: a family with other ones is another family. Of integers, which have
+    no bias, the width is what is free.
     """
 
     @abstractmethod
     def __str__(self) -> str:
         """Return the text that `registry.parse_family` reads."""
+
+    @property
+    def is_of_integers(self) -> bool:
+        """Whether its accumulators sum products of integer codes, and their bits are what is chosen."""
+        return False
+
+    @property
+    def default(self) -> Exponents:
+        """The exponents of a node of which nothing is known: those of M7E4b10, range ±128, as for ResNets."""
+        return self.tied(Exponents(_DEFAULT_EXPONENT, _DEFAULT_EXPONENT))
+
+    @property
+    def passed_levels(self) -> frozenset[str]:
+        """Levels of `wide` whose values do not have to fit."""
+        return frozenset()
 
     def at_depth(self, depth: int) -> "AccumulatorFamily":
         """Return the family of products of a depth, where the order of sums follows from that; itself by default.

@@ -11,6 +11,7 @@ from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
 from lba_onnx.arithmetic.chunked_float.text import is_chunked_float
 from lba_onnx.arithmetic.family import AccumulatorFamily
 from lba_onnx.arithmetic.grammar import SpecText, nearest, read_text
+from lba_onnx.arithmetic.integer.family import IntegerFamily
 from lba_onnx.arithmetic.integer.spec import IntegerSpec
 from lba_onnx.arithmetic.integer.text import is_integer
 from lba_onnx.arithmetic.kulisch.spec import KulischSpec, is_kulisch
@@ -66,7 +67,7 @@ register(
         lambda text: SplitKFamily.read(text, parse_family),
     )
 )
-register(Kind(IntegerSpec, is_integer, IntegerSpec.read))
+register(Kind(IntegerSpec, is_integer, IntegerSpec.read, IntegerFamily.read))
 
 
 def kinds() -> tuple[type[Accumulator], ...]:

@@ -1,6 +1,7 @@
 """From the exponents chosen to the calibration: rates, notes and warnings of every node."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -71,9 +72,16 @@ def _node(
 
 def _range_note(spec: Accumulator, seen: NodeRange) -> str:
     found = (("products", seen.max_abs_product), ("sums", seen.max_abs_sum))
+    if spec.widths:
+        return _width_note(spec, seen)
     pairs = ((what, largest, held.max_value) for (what, largest), held in zip(found, spec.ranges, strict=True))
     beyond = ((what, largest, limit) for what, largest, limit in pairs if largest >= limit)
     return "; ".join(f"{what} up to {largest:.3g} saturate at {limit:.3g}" for what, largest, limit in beyond)
+
+
+def _width_note(spec: Accumulator, seen: NodeRange) -> str:
+    bits = math.frexp(seen.max_abs_sum)[1] + 1  # of a magnitude, and its sign
+    return f"sums up to {seen.max_abs_sum:.3g} take {bits} bits" if bits > spec.widths[-1].bits else ""
 
 
 def report(result: Calibration) -> None:

@@ -91,7 +91,8 @@ class Calibration:
         versions: Names of packages to their versions.
         granularity: "layer" for biases of each node's own, "model" for the same everywhere.
         tied: Whether the product's bias follows from the accumulator's.
-        numbers: The numbers of the method that the result depends on, by name: `percentile`, `evaluations`.
+        numbers: The numbers of the method that the result depends on, and its condition, by name: `percentile`,
+            `evaluations`, `loss`.
         verdict: How the choices fared by the model's own output; None for methods that do not look at it.
         data_warnings: Samples that alone set the ranges of many nodes: which, what that costs and what to do.
         sources: The files that were read, which `save` does not write over; not kept in files.
@@ -105,7 +106,7 @@ class Calibration:
     versions: dict[str, str]
     granularity: str = "layer"
     tied: bool = False
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, float | str] = field(default_factory=dict)
     verdict: Verdict | None = None
     data_warnings: tuple[str, ...] = ()
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
@@ -209,7 +210,7 @@ def _read_family(text: str, value: Mapping[str, Any]) -> str:
 def _read_numbers(method: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of a method; those that are null play no part."""
     known = {**NUMBERS, **(METHODS[method].numbers() if method in METHODS else {})}
-    found = {name: read_entry(value, name, int, float, type(None)) for name in known if name in value}
+    found = {name: read_entry(value, name, int, float, str, type(None)) for name in known if name in value}
     numbers = {name: number for name, number in found.items() if number is not None}
     for name, number in numbers.items():
         known[name].check(name, number)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from lba_onnx.calibration.assembly import assemble, report
 from lba_onnx.calibration.calibration_result import Calibration
 from lba_onnx.calibration.data_pass import DataPass, sampled_fraction
+from lba_onnx.calibration.passed_levels import PassedLevels
 from lba_onnx.calibration.progress_file import ProgressFile
 from lba_onnx.calibration.rates import count_events
 from lba_onnx.calibration.request import Request
@@ -70,7 +71,9 @@ def _see_data(
     subject: Subject, data: Data, request: Request, progress_file: ProgressFile, progress: Progress | None
 ) -> DataSeen:
     with subject.collecting(sampled_fraction(data.total)) as collector:
-        data_pass = DataPass(collector, subject.node_names, progress_file, progress, data.total)
+        data_pass = DataPass(
+            PassedLevels(collector, request.family), subject.node_names, progress_file, progress, data.total
+        )
         batches = data.read(collector.inputs)
         enter_phase("ranges", total=data.total)
         return data_pass.run(batches, collector.inputs, request.method.keeps)

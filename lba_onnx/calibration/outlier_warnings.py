@@ -35,13 +35,15 @@ def outlier_warning(
     zeros = max(_zeros(outlier.peaks[name][0], ranges[name], specs[name], family) for name in lost)
     factor = max(peak.factor for peaks in outlier.peaks.values() for peak in peaks)
     value = f" ({outlier.value})" if outlier.value else ""
-    costs = f"that takes {binades} of the {family.binades} binades of {family.bits}"
+    of_family = "bits of the sums" if family.is_of_integers else f"of the {family.binades} binades of {family.bits}"
+    costs = f"that takes {binades} {of_family}"
     if zeros >= 0.01:
         costs += f" and makes up to {100 * zeros:.0f} % more of a node's products zero"
+    remedy = "let it overflow" if family.is_of_integers else "a family with more exponent bits holds both"
     return (
         f"{outlier.origin}: this sample alone{value} sets the range of {len(lost)} of {outlier.nodes} nodes, up to "
         f"{times(factor)} what all others reach; {costs}; leave it out, or scale it as the others are; if it is "
-        "right, a family with more exponent bits holds both"
+        f"right, {remedy}"
     )
 
 

@@ -25,7 +25,7 @@ _EVENTS_SAMPLED_FRACTION = 1 / 256
 def rates_of(seen: NodeRange, spec: "Accumulator", statistics: "Statistics | None") -> EventRates:
     """Return the rates of one node, of all events that its accumulator has.
 
-    Overflow and underflow are shares of the nonzero values of a level; see `EventRates.counted` for the others.
+    Overflow, wraps and underflow are shares of the nonzero values of a level; see `EventRates.counted` for the others.
 
     Args:
         seen: What the data pass saw.
@@ -36,7 +36,10 @@ def rates_of(seen: NodeRange, spec: "Accumulator", statistics: "Statistics | Non
     for index, level in enumerate(seen.levels):
         held = spec.ranges[min(index, 1)]
         above, below = level.log2.share_above(held.max_exponent), level.log2.share_below(held.min_exponent)
-        lost = {event_name(level.name, event): share for event, share in (("overflow", above), ("underflow", below))}
+        lost = {
+            event_name(level.name, event): share
+            for event, share in (("overflow", above), ("underflow", below), ("wrap", above))
+        }
         shares |= {name: share for name, share in lost.items() if name in shares}
     return EventRates(shares)
 

@@ -26,9 +26,11 @@ class Request:
 
         Raises:
             TypeError: The family is no text.
-            ValueError: There is no such family or method.
+            ValueError: There is no such family or method, or the method chooses nothing of the family.
         """
-        return cls(parse_family(family), as_method(method))
+        request = cls(parse_family(family), as_method(method))
+        request.method.check_family(request.family)
+        return request
 
     @property
     def settings(self) -> Settings:

@@ -10,11 +10,15 @@ from lba_onnx.calibration.trial_model import TrialModel
 from lba_onnx.data.batch import Batch
 from lba_onnx.data.execution import run_batch
 from lba_onnx.data.inputs import ModelInput, describe_inputs
+from lba_onnx.data.watching import passing
+from lba_onnx.evaluation import Comparison, Measured, gather_comparison
+from lba_onnx.evaluation.class_outputs import find_class_outputs
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.evaluation.likeness import Assessment
 from lba_onnx.evaluation.user_metric import Metric
 from lba_onnx.observation.collection import CollectingSession, collecting_session
 from lba_onnx.observation.observer import observing_session
+from lba_onnx.session import make_session
 
 if TYPE_CHECKING:
     from lba_onnx.native import Observer
@@ -57,6 +61,17 @@ class SessionSubject:
         """Open a session whose nodes call an observer while the block runs; yields what runs a batch."""
         with observing_session(self.trial.wide(), observer, self.providers) as observing:
             yield lambda batch: observing.run(batch, [])
+
+    def comparing(self, batches: Sequence[Batch]) -> Callable[[Mapping[str, Accumulator]], Comparison]:
+        """Return what compares the converted model with accumulators to the one with wide ones."""
+        wide = make_session(self.trial.wide(), providers=self.providers)
+        measured = Measured(find_class_outputs(self.model), self.metric)
+
+        def compare(specs: Mapping[str, Accumulator]) -> Comparison:
+            candidate = make_session(self.trial.with_specs(specs), providers=self.providers)
+            return gather_comparison(wide, candidate, passing(batches), measured).result()
+
+        return compare
 
     def judge(self, batches: Sequence[Batch]) -> "TrialJudge":
         """Return what judges accumulators by the model's output for these samples."""

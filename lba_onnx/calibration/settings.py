@@ -7,9 +7,6 @@ from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents, as_sp
 
 GRANULARITIES = ("layer", "model")
 
-DEFAULT_MAX_EXPONENT = 5
-"""Largest exponent of the accumulator of a node of which nothing is known: M7E4b10, range ±128, as for ResNets."""
-
 Specs = dict[str, Accumulator]
 
 Choice = dict[str, Exponents]
@@ -39,7 +36,7 @@ class Settings:
     @property
     def default(self) -> Exponents:
         """The exponents of a node of which nothing is known."""
-        return self.family.tied(Exponents(DEFAULT_MAX_EXPONENT, DEFAULT_MAX_EXPONENT))
+        return self.family.default
 
     def apply_tie(self, exponents: Exponents) -> Exponents:
         """Return the exponents as the settings want them, tied or not."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lba_onnx.arithmetic import Accumulator
     from lba_onnx.data.batch import Batch
     from lba_onnx.data.inputs import ModelInput
+    from lba_onnx.evaluation import Comparison
     from lba_onnx.evaluation.likeness import Assessment
     from lba_onnx.native import Observer, Statistics
 
@@ -70,6 +71,13 @@ class Subject(Protocol):
 
     def observing(self, observer: "Observer") -> "AbstractContextManager[Callable[[Batch], object]]":
         """Let the nodes show each of their calls to an observer while a block runs; yields what runs a batch."""
+
+    def comparing(self, batches: "Sequence[Batch]") -> "Callable[[Mapping[str, Accumulator]], Comparison]":
+        """Return what compares the model with accumulators to the one whose accumulators stand for float32, or int32.
+
+        Raises:
+            ValueError: Nothing compares models of this sort.
+        """
 
     def judge(self, batches: "Sequence[Batch]") -> OutputJudge:
         """Return what judges accumulators by the model's output for these samples."""

@@ -20,6 +20,7 @@ class Verdict:
             clearly worse than with the ranges of all values (`evaluation.likeness.Assessment`).
         chosen: The name of the one taken.
         evaluations: Evaluations of the model in all.
+        condition: What the score had to fulfil; "" where the largest one was taken.
     """
 
     unit: str
@@ -28,10 +29,14 @@ class Verdict:
     scores: dict[str, float]
     chosen: str
     evaluations: int
+    condition: str = ""
 
     def __str__(self) -> str:
         """Return one line for people."""
         texts = {name: f"{score:.4g}" if math.isfinite(score) else "out" for name, score in self.scores.items()}
+        if self.condition:
+            unit = f" {self.unit}" if self.unit else ""
+            return f"{self.condition} holds: {texts[self.chosen]}{unit} on {self.samples} samples"
         listed = ", ".join(f"{name} {text}" for name, text in texts.items())
         return f"{self.chosen} is best of {listed} ({self.unit}, {self.samples} samples)"
 
@@ -50,6 +55,7 @@ class Verdict:
         """
         types = {"unit": str, "samples": int, "is_shared": bool, "scores": dict, "chosen": str, "evaluations": int}
         entries = {name: read_entry(value, name, kind) for name, kind in types.items()}
+        entries["condition"] = read_entry({"condition": "", **value}, "condition", str)
         read = {name: read_entry(entries["scores"], name, float, int, type(None)) for name in entries["scores"]}
         scores = {name: -math.inf if score is None else float(score) for name, score in read.items()}
         return cls(**{**entries, "scores": scores})

@@ -27,7 +27,7 @@ _SENTENCES = 3
     "--reference_path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The float32 model that it was made from; needed where its weights were corrected.",
+    help="The float32 or int8 model that it was made from; needed where its weights were corrected.",
 )
 @click.option(
     "--samples_alone",
@@ -43,7 +43,9 @@ _SENTENCES = 3
     help='Find the fewest layers to promote until it holds: "sqnr>=20", "cosine>=0.99", "agreement>=99", "top1>=93", '
     '"top5>=99", "top1_difference>=-0.5" or "metric>=0.9".',
 )
-@click.option("--wider", metavar="M<m>E<e>", help="Promote to this family; to float32 where not given.")
+@click.option(
+    "--wider", metavar="M<m>E<e>", help="Promote to this family; where not given to float32, and integers to 32 bits."
+)
 @click.option(
     "-o",
     "--output_path",
@@ -89,15 +91,16 @@ def debug_command(
     if as_json:
         print_json({**diagnosis.to_json(), **({"promotion": promotion.to_json()} if promotion else {})})
         return
-    print_text(_errors(diagnosis), _causes(diagnosis), _events(diagnosis), *diagnosis.sentences(_SENTENCES))
+    tables = _errors(diagnosis), _causes(diagnosis), _events(diagnosis), *_bits(diagnosis)
+    print_text(*tables, *diagnosis.sentences(_SENTENCES))
     if promotion is not None:
-        print_text(_steps(promotion), *_outcome(promotion, given["output_path"]))
+        print_text(_steps(promotion), *_outcome(promotion, _target(promotion, diagnosis), given["output_path"]))
 
 
 def _check_promotion(given: dict[str, Any]) -> None:
     """Refuse, before any work is done, what cannot be promoted to."""
     from lba_onnx.arithmetic import parse_family
-    from lba_onnx.diagnosis.condition import Condition
+    from lba_onnx.evaluation.condition import Condition
 
     if given["condition"] is not None:
         Condition.parse(given["condition"])
@@ -166,6 +169,17 @@ def _events(diagnosis: "Diagnosis") -> TextTable:
     return TextTable((*names("node"), *figures(*headings)), rows, title)
 
 
+def _bits(diagnosis: "Diagnosis") -> list[TextTable]:
+    """Return a table of the registers of integers; none where all nodes multiply floats."""
+    rows = [
+        (layer.node, needed.width.level.replace("_", " "), str(needed.width.bits), *map(str, needed.shares.values()))
+        for layer in diagnosis.ranking
+        for needed in layer.bits
+    ]
+    columns = (*names("node", "sums"), *figures("has", "all", "99.9 %", "99 %"))
+    return [TextTable(columns, rows, "bits that sums have, and that so many of them need")] if rows else []
+
+
 def _steps(promotion: "Promotion") -> TextTable:
     title = f"{promotion.condition} on {promotion.samples} samples"
     columns = figures("promoted layers", promotion.condition.split(">")[0], "holds")
@@ -174,8 +188,13 @@ def _steps(promotion: "Promotion") -> TextTable:
     return TextTable(columns, rows, title)
 
 
-def _outcome(promotion: "Promotion", output_path: Path | None) -> list[str]:
-    target = "float32" if promotion.wider is None else promotion.wider
+def _target(promotion: "Promotion", diagnosis: "Diagnosis") -> str:
+    """Return what promoted nodes compute in."""
+    sorts = {"32-bit integers" if layer.spec.sums_codes else "float32" for layer in diagnosis.layers}
+    return promotion.wider or " or ".join(sorted(sorts))
+
+
+def _outcome(promotion: "Promotion", target: str, output_path: Path | None) -> list[str]:
     if not promotion.is_fulfilled:
         line = f"{promotion.condition} does not hold even with all layers in {target}: {promotion.value:.4g}"
         return [line, *([f"wrote nothing to {output_path}"] if output_path else [])]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE
-from lba_onnx.calibration.methods import DEFAULT_METHOD, METHODS, NUMBERS, Count, Number
+from lba_onnx.calibration.methods import DEFAULT_METHOD, METHODS, NUMBERS, Count, Number, Wanted
 from lba_onnx.calibration.settings import GRANULARITIES
 from lba_onnx.cli.output import StandardErrorLog
 from lba_onnx.cli.progress import set_quiet
@@ -43,8 +43,10 @@ def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-def _range_of(number: Number) -> click.IntRange | click.FloatRange:
-    """Return the type of the option for a number that a method of calibration takes."""
+def _range_of(number: Number) -> click.ParamType[Any]:
+    """Return the type of the option for what a method of calibration takes."""
+    if isinstance(number, Wanted):
+        return click.STRING
     if isinstance(number, Count):
         return click.IntRange(min=number.least)
     return click.FloatRange(min=0, max=100, min_open=True)
@@ -203,7 +205,8 @@ calibration = combine(
         default="M7E4",
         show_default=True,
         metavar="M<m>E<e>[,OPTIONS]",
-        help="Format of products and sums, with options such as M7E4,round=nearest; calibration chooses the biases.",
+        help="Format of products and sums, with options such as M7E4,round=nearest; calibration chooses the biases. "
+        "Of an int8 model, int-wrap or int-saturate; calibration chooses the bits.",
     ),
     click.option(
         "--method",

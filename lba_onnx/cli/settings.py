@@ -6,7 +6,7 @@ from typing import Any
 
 from lba_onnx.arithmetic import parse_family
 from lba_onnx.arithmetic.arguments import option_texts, with_defaults
-from lba_onnx.calibration.methods import NUMBERS, Method, make_method
+from lba_onnx.calibration.methods import DEFAULT_METHOD, NUMBERS, LeastBits, Method, make_method
 from lba_onnx.data.execution import Execution, Progress
 from lba_onnx.data.samples import Samples
 from lba_onnx.rewrite.selection import Selection
@@ -35,8 +35,10 @@ def take_execution(options: dict[str, Any], progress: Progress) -> Execution:
 
 
 def take_method(options: dict[str, Any]) -> Method:
-    """Return the method of calibration with its settings."""
-    return make_method(options.pop("method"), **{name: options.pop(name) for name in _OF_METHOD})
+    """Return the method of calibration with its settings; a loss that is granted asks for the one that goes by it."""
+    name = options.pop("method")
+    name = LeastBits.name if options["loss"] and name == DEFAULT_METHOD else name
+    return make_method(name, **{name: options.pop(name) for name in _OF_METHOD})
 
 
 def take_family(options: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Sentences on a layer, derived from its figures alone.
 
 1. No error: it says so.
+   Of integers, unless dropped bits make the error: the bits that sums need and have, and of the kernels of processors,
+   whether others give other results.
 2. Sums leave a range that no bias can move: the power of two that would bring them back.
 3. No cause makes a tenth of the error: several together.
 4. Another order of additions takes away a quarter of what is lost in sums by dropped bits: that order.
@@ -12,6 +14,7 @@ import math
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
+from lba_onnx.diagnosis.register_advice import OVERFLOW_EVENTS, on_registers
 
 _RANGE_KINDS = ("overflow", "underflow")
 _MANY_SUBNORMALS = 0.01  # share of sums
@@ -24,12 +27,14 @@ def sentence(layer: LayerDiagnosis) -> str:
     if math.isnan(layer.exact_input_err):
         return f"{layer.node}: its outputs hold NaN, so that no error can be told{_or_else(rescaling(layer))}."
     if layer.exact_input_err == math.inf:
-        return f"{layer.node}: makes no error of its own."
+        return f"{layer.node}: makes no error of its own{_or_else(on_registers(layer))}."
     size = f"{layer.node} ({layer.exact_input_err:.1f} dB by itself{_alone(layer)})"
     scale = rescaling(layer)
     if scale:
         return f"{size}: {scale}."
     cause = layer.cause
+    if layer.bits and (cause is None or cause.kind in OVERFLOW_EVENTS):
+        return f"{size}: {on_registers(layer)}."
     if cause is None:
         return f"{size}: no single cause makes a tenth of its error, several do together; see the shares."
     share = layer.shares[cause.name] or 0.0

@@ -16,6 +16,7 @@ from lba_onnx.diagnosis.alone import score_alone
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 from lba_onnx.diagnosis.layers import ModelPair, open_pair
 from lba_onnx.diagnosis.model_diagnosis import Diagnosis
+from lba_onnx.diagnosis.needed_bits import needed_bits
 from lba_onnx.diagnosis.sums import LayerSums
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.integers import as_count
@@ -81,15 +82,13 @@ class _Seen:
 
     Attributes:
         sums: By node.
-        rates: By node.
-        largest: Largest magnitude of an exact sum, by node.
+        statistics: By node that ran.
         samples: How many there were.
         kept: The first batches.
     """
 
     sums: Mapping[str, LayerSums]
-    rates: Mapping[str, EventRates]
-    largest: Mapping[str, float]
+    statistics: "Mapping[str, Statistics]"
     samples: int
     kept: list[Batch]
 
@@ -142,9 +141,7 @@ def _run(
         if progress is not None:
             progress(samples, total)
     statistics = {name: found for name, found in counting.read().items() if found is not None}
-    rates = {name: EventRates.pooled(found) for name, found in statistics.items()}
-    largest = {name: max(level.max_abs for level in found.levels[1:]) for name, found in statistics.items()}
-    return _Seen(pair.observer.layers, rates, largest, samples, kept)
+    return _Seen(pair.observer.layers, statistics, samples, kept)
 
 
 def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tuple[LayerDiagnosis, ...]:
@@ -158,14 +155,26 @@ def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tup
             qdq_err=seen.sums[name].qdq.sqnr_db,
             xmodel_err=seen.sums[name].xmodel.sqnr_db,
             shares={cause.name: seen.sums[name].share(cause.name) for cause in spec.causes},
-            events=seen.rates.get(name),
-            largest_sum=seen.largest.get(name),
+            events=_rates(spec, seen.statistics.get(name)),
+            largest_sum=_largest_sum(seen.statistics.get(name)),
             reordered=_reordered(spec, seen.sums[name].depth),
             outputs=seen.sums[name].exact_input.values,
             notes=_notes(spec, seen.sums[name]),
+            bits=needed_bits(spec, seen.statistics.get(name), seen.sums[name].result_bits),
+            can_overflow=variants.can_overflow[name],
         )
         for name, spec in variants.specs.items()
     )
+
+
+def _rates(spec: Accumulator, statistics: "Statistics | None") -> EventRates | None:
+    if statistics is None:
+        return None
+    return EventRates.by_level(statistics) if spec.widths else EventRates.pooled(statistics)
+
+
+def _largest_sum(statistics: "Statistics | None") -> float | None:
+    return None if statistics is None else max(level.max_abs for level in statistics.levels[1:])
 
 
 def _reordered(spec: Accumulator, depth: int) -> str | None:

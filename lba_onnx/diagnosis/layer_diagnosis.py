@@ -7,6 +7,7 @@ from typing import Any
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.accumulator import Cause
+from lba_onnx.diagnosis.needed_bits import NeededBits
 from lba_onnx.evaluation.estimates import finite_or_none
 from lba_onnx.observation.event_rates import EventRates
 
@@ -27,14 +28,18 @@ class LayerDiagnosis:
         xmodel_err: SQNR of its output in the converted model against its output in the reference.
         shares: By cause, the part of the error on the reference's inputs, by energy, that goes when the cause is
             switched off. Negative where the error grows; they need not add up to 1. None without an error.
-        events: How often something goes wrong in the converted model, of all sums together; None where the node did not
-            run.
+        events: How often something goes wrong in the converted model, of all sums together, or of integers level by
+            level; None where the node did not run.
         largest_sum: The largest magnitude of an exact sum in the converted model, before any bias; None where the node
             did not run.
         reordered: The text of the spec with another order of additions, which the share of that cause was measured
             with; None where there is none, or nothing to change.
         outputs: How many values the errors come from.
         notes: What was not as described: causes that could not be switched off in full, executions without an equal.
+        bits: Of integers, what the sums of each register need; of the last one that wraps, the results of the
+            reference; of others, prefix sums in the converted model.
+        can_overflow: Of the sums of a shipping kernel, whether the weights let them overflow at all; None for all else,
+            and for weights that are not constant.
     """
 
     node: str
@@ -50,6 +55,8 @@ class LayerDiagnosis:
     reordered: str | None
     outputs: int
     notes: tuple[str, ...]
+    bits: tuple[NeededBits, ...] = ()
+    can_overflow: bool | None = None
 
     @property
     def main_cause(self) -> str | None:
@@ -88,7 +95,8 @@ class LayerDiagnosis:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; null stands for None, and for numbers that JSON cannot hold."""
         events = None if self.events is None else self.events.to_json()
-        told = {"spec": self.spec.to_json(), "events": events, "main_cause": self.main_cause}
+        bits = [needed.to_json() for needed in self.bits]
+        told = {"bits": bits, "spec": self.spec.to_json(), "events": events, "main_cause": self.main_cause}
         return {**_finite(asdict(self)), **told}
 
 

@@ -1,9 +1,11 @@
 """Both models under observation, batch by batch, and the sums that this gives for each layer.
 
-    reference, all nodes M22E7b63  --observed-->  outputs of samples, kept for this batch;  the layer's spec, and that
+    reference, wide accumulators   --observed-->  outputs of samples, kept for this batch;  the layer's spec, and that
                                                   spec without each cause, on the same operands
-    converted model                --observed-->  outputs of the same samples against those kept, and against M22E7b63
-                                                  on the same operands
+    converted model                --observed-->  outputs of the same samples against those kept, and against wide
+                                                  accumulators on the same operands
+
+Wide accumulators (`Accumulator.wide`) stand for float32: M22E7b63 has 23 significant bits; of integers, for int32.
 
 A sample is a part of an execution: some rows, or a band of output lines, with all columns or channels. Its place
 depends only on the number of the batch and of the execution in it, so both models show the same one.
@@ -16,19 +18,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.watching import part
-from lba_onnx.diagnosis.sums import Floats, LayerSums, difference, energy
+from lba_onnx.diagnosis.needed_bits import count_bits
+from lba_onnx.diagnosis.sums import LayerSums, Values, difference, energy
 from lba_onnx.diagnosis.variants import Variants
 from lba_onnx.observation.observer import ObservingSession, observing_session
 
 if TYPE_CHECKING:
     from lba_onnx.native import ObservedCall
     from lba_onnx.rewrite.model_files import ModelSource
-
-WIDE = as_spec("M22E7b63/M22E7b63")
-"""Stands for float32: 23 significant bits, and chunks, so that truncation does not pile up."""
 
 _MAX_PRODUCTS = 1 << 20
 _MAX_OUTPUTS = 1 << 15
@@ -49,7 +49,7 @@ class LayerObserver:
         self._specs = specs
         self._batch = 0
         self._calls: Counter[str] = Counter()
-        self._kept: dict[tuple[str, int], Floats] = {}
+        self._kept: dict[tuple[str, int], Values] = {}
 
     def begin_batch(self, number: int) -> None:
         """Forget what was kept of the batch before."""
@@ -64,10 +64,12 @@ class LayerObserver:
     def observe_reference(self, call: "ObservedCall") -> None:
         """Take an execution of the reference."""
         self.products += call.products
+        layer, spec = self.layers[call.node], self._specs[call.node]
+        if spec.widths:
+            layer.result_bits.update(count_bits(call.y))
         number, part = self._sample(call)
         if part is None:
             return
-        layer, spec = self.layers[call.node], self._specs[call.node]
         layer.depth = max(layer.depth, part.depth)
         self._kept[call.node, number] = part.y.copy()
         narrow = part.compute(spec)
@@ -85,7 +87,7 @@ class LayerObserver:
         if part is None:
             return
         layer = self.layers[call.node]
-        layer.qdq.add(part.compute(WIDE), part.y)
+        layer.qdq.add(part.compute(self._specs[call.node].wide()), part.y)
         expected = self._kept.get((call.node, number))
         if expected is None or expected.shape != part.y.shape:
             layer.unmatched_calls += 1
@@ -134,7 +136,7 @@ class ModelPair:
 def open_pair(model: "ModelSource", variants: Variants, providers: Sequence[str]) -> Iterator[ModelPair]:
     """Open a converted model and its reference, in wide formats, for observation while the block runs."""
     observer = LayerObserver(variants.specs)
-    wide = variants.make(lambda name, spec: WIDE)
+    wide = variants.make(lambda name, spec: spec.wide())
     with (
         observing_session(wide, observer.observe_reference, providers) as reference,
         observing_session(model, observer.observe_converted, providers) as converted,

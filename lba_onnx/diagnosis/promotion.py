@@ -24,18 +24,22 @@ from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.data.watching import enter_phase, passing, watched_by
 from lba_onnx.diagnosis.alone import score_alone
-from lba_onnx.diagnosis.condition import Condition
 from lba_onnx.diagnosis.promotion_result import Promotion, Step
 from lba_onnx.diagnosis.variants import Variants, open_variants
 from lba_onnx.diagnosis.widening import widen
 from lba_onnx.evaluation.class_outputs import find_class_outputs
+from lba_onnx.evaluation.condition import Condition
 from lba_onnx.evaluation.evaluating import Measured, gather_comparison
 from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import convert
+from lba_onnx.rewrite.conversion import deliver
+from lba_onnx.rewrite.model_files import open_model
 from lba_onnx.rewrite.model_inputs import model_inputs
+from lba_onnx.rewrite.provenance import OPTIONS_KEY, read_json_entry, write_metadata
+from lba_onnx.rewrite.specs import read_specs
 from lba_onnx.session import make_session
 
 if TYPE_CHECKING:
@@ -221,6 +225,9 @@ def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") 
     settings: dict[str, Any] = {"bias_start": variants.bias_start}
     said = {"condition": promotion.condition, "promoted": list(promotion.promoted), "wider": promotion.wider}
     settings["provenance"] = {**variants.provenance, "promotion": said}
+    if not variants.has_given_reference and any(spec.sums_codes for spec in variants.specs.values()):
+        _write_integers(trial, promotion, settings["provenance"], path)
+        return
     if variants.recipe is None or not promotion.specs:
         convert(variants.reference, promotion.specs, model_output=path, **settings)
         return
@@ -228,3 +235,13 @@ def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") 
         plain = folder / "converted.onnx"
         convert(variants.reference, promotion.specs, model_output=plain, **settings)
         trial.correct(plain, path)
+
+
+def _write_integers(
+    trial: _Trial, promotion: Promotion, provenance: dict[str, Any], path: "str | os.PathLike[str]"
+) -> None:
+    """Write the model as it was tried: without the int8 model there is none to convert anew."""
+    promoted = open_model(trial.variants.make(lambda name, _: trial.spec(name, promotion.promoted)))
+    options = read_json_entry(promoted.proto, OPTIONS_KEY)
+    write_metadata(promoted.proto, read_specs(promoted.proto), options, provenance)
+    deliver(promoted, path)

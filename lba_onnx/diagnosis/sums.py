@@ -1,12 +1,15 @@
 """What is summed up of a layer while samples run: energies of its outputs and of their errors."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Values = NDArray[Any]
+"""Results: float32, or int32 or int64, whose differences are taken in float64."""
 
 
 @dataclass
@@ -23,8 +26,8 @@ class Energies:
     signal: float = 0.0
     noise: float = 0.0
 
-    def add(self, expected: Floats, values: Floats) -> None:
-        """Add float32 arrays of the same shape."""
+    def add(self, expected: Values, values: Values) -> None:
+        """Add arrays of the same shape."""
         self.values += expected.size
         self.signal += energy(expected)
         self.noise += energy(difference(expected, values))
@@ -43,13 +46,13 @@ class Energies:
         return -math.inf if ratio == 0 else 10 * math.log10(ratio)
 
 
-def energy(values: NDArray[np.float64] | Floats) -> float:
+def energy(values: Values) -> float:
     """Return the sum of squares."""
     with np.errstate(invalid="ignore", over="ignore"):
         return float(np.square(values, dtype=np.float64).sum())
 
 
-def difference(expected: Floats, values: Floats) -> NDArray[np.float64]:
+def difference(expected: Values, values: Values) -> NDArray[np.float64]:
     """Return by how much values differ; equal infinities do not."""
     with np.errstate(invalid="ignore"):
         return np.where(expected == values, 0.0, values.astype(np.float64) - expected)
@@ -66,6 +69,7 @@ class LayerSums:
         saved: By cause, how much energy the error on the reference's inputs loses when the cause is switched off; none
             for causes that could not be.
         depth: Products per dot product, the largest seen.
+        result_bits: Of integers, bits to how many of all results on the reference's inputs need them.
         unmatched_calls: Executions in the converted model that the reference had no equal for.
     """
 
@@ -74,6 +78,7 @@ class LayerSums:
     xmodel: Energies = field(default_factory=Energies)
     saved: dict[str, float] = field(default_factory=dict)
     depth: int = 0
+    result_bits: Counter[int] = field(default_factory=Counter)
     unmatched_calls: int = 0
 
     def share(self, cause: str) -> float | None:

@@ -2,6 +2,11 @@
 
 LbaConv "conv1" (accumulator="M7E4b12/M7E4b10")   ->   LbaConv "conv1" (accumulator="M22E7b63/M22E7b63")
                                                   ->   Conv "conv1"
+
+A node that multiplies integers is as it was with sums as wide as results: those are exact on every processor, which the
+kernels of the operator that it replaces need not be.
+
+LbaQLinearConv "conv1" (accumulator="int16-wrap") ->   LbaQLinearConv "conv1" (accumulator="int32-wrap")
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +18,12 @@ import onnx
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.correcting import corrected_by
+from lba_onnx.diagnosis.constant_weights import overflowing
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.bias_start import has_bias_starts
-from lba_onnx.rewrite.candidates import Candidate, converted_products
+from lba_onnx.rewrite.candidates import Candidate, converted_products, takes_codes
 from lba_onnx.rewrite.conversion import convert
 from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
@@ -28,7 +34,7 @@ from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced, sc
 
 Change = Callable[[str, Accumulator], Accumulator | None]
 """Called with a product's name and spec; returns another spec, or None for float32, which beside another product of the
-same node is a spec that stands for it."""
+same node, and of integers, is a spec that stands for it."""
 
 
 class Variants:
@@ -36,12 +42,14 @@ class Variants:
 
     Attributes:
         specs: The specs of the converted model's products, in the model's order.
-        op_types: Their standard operators, such as "Conv".
-        reference: The float32 model: as given, or the converted model with all nodes back in float32.
+        op_types: Their standard operators, such as "Conv"; their own where they stand for several.
+        reference: The model of before: as given, or the converted model with all nodes back in float32, or in int32.
+        can_overflow: Of products in the sums of a shipping kernel, whether their weights let these overflow; else None.
         bias_start: Whether sums of the converted model start from biases.
         is_corrected: Whether the converted model has other weights than the reference.
         recipe: What `correct` corrected the converted model by, as its metadata say; None where it did not.
         provenance: What the metadata say of the specs.
+        has_given_reference: Whether the reference was given.
     """
 
     def __init__(self, model: ModelSource, reference: "ModelSource | None", folder: Path) -> None:
@@ -49,15 +57,15 @@ class Variants:
         opened = open_model(model)
         self.specs = read_specs(opened.proto)
         self.bias_start = has_bias_starts(opened.proto)
-        self.op_types = {
-            product.name: schema_of(product.site.node).replaces for product in converted_products(opened.proto)
-        }
+        self.op_types = {product.name: _operator(product) for product in converted_products(opened.proto)}
+        self.can_overflow = overflowing(opened)
         self.provenance = read_json_entry(opened.proto, PROVENANCE_KEY)
         self.recipe = corrected_by(opened.proto)
         if self.recipe is not None and reference is None:
             raise ModelError(
                 "expected the float32 reference beside a corrected model, whose weights are others, got none"
             )
+        self.has_given_reference = reference is not None
         self._folder = folder
         self._count = 0
         self._base = _in_memory_or_in(opened if reference is None else self._convert(reference), folder)
@@ -70,13 +78,18 @@ class Variants:
         proto.CopyFrom(self._base.proto)
         for _, products in groupby(converted_products(proto), key=lambda product: product.node_name):
             own = list(products)
-            _change(own, [change(product.name, self.specs[product.name]) for product in own])
+            _change(own, [self._changed(product, change) for product in own])
         if self._base.path is None:
             return proto
         self._count += 1
         path = self._folder / f"variant_{self._count}.onnx"
         save_model(proto, path, source_path=self._base.path)
         return path
+
+    def _changed(self, product: Candidate, change: Change) -> Accumulator | None:
+        spec = self.specs[product.name]
+        changed = change(product.name, spec)
+        return spec.wide() if changed is None and takes_codes(product.site.node) else changed
 
     def _convert(self, reference: ModelSource) -> OpenModel:
         opened = open_model(reference)
@@ -125,7 +138,7 @@ def _external(folder: Path) -> ModelFile:
 
 
 def _change(products: Sequence[Candidate], specs: Sequence[Accumulator | None]) -> None:
-    """Give the products of a converted node other specs; all of them None makes it the operator that it was."""
+    """Give the products of a converted node other specs; all of them None makes one of floats what it was."""
     node = products[0].site.node
     if all(spec is None for spec in specs):
         drop_attributes(node, arithmetic_attributes(node))
@@ -134,6 +147,11 @@ def _change(products: Sequence[Candidate], specs: Sequence[Accumulator | None]) 
     for product, spec in zip(products, complete_specs(specs), strict=True):
         if spec is not None:
             set_spec(node, spec, product.product)
+
+
+def _operator(product: Candidate) -> str:
+    schema = schema_of(product.site.node)
+    return schema.replaces or schema.op_type
 
 
 def _differ(first: onnx.ModelProto, second: onnx.ModelProto) -> bool:

@@ -8,6 +8,7 @@ from lba_onnx.calibration.methods import DEFAULT_METHOD
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Execution
 from lba_onnx.diagnosis.variants import Variants
+from lba_onnx.errors import ModelError
 
 
 def widen(
@@ -22,8 +23,11 @@ def widen(
         providers: onnxruntime's execution providers.
 
     Raises:
-        ValueError: The family is narrower than a spec that it is to replace.
+        ModelError: The model that integers were converted from is not there.
+        ValueError: The family is narrower than a spec that it is to replace, or of another sort.
     """
+    if family.is_of_integers and not variants.has_given_reference:
+        raise ModelError("expected the int8 model as reference beside a wider family of integers, got none")
     wider = {name: _widened(family, name, spec) for name, spec in variants.specs.items()}
     specs: dict[str, Accumulator] = {}
     for text in {str(own) for own in wider.values()}:
@@ -34,6 +38,9 @@ def widen(
 
 
 def _widened(family: AccumulatorFamily, name: str, spec: Accumulator) -> AccumulatorFamily:
+    if family.is_of_integers != spec.sums_codes:
+        sort = "integers" if spec.sums_codes else "floats"
+        raise ValueError(f"expected a family of {sort} for {spec} of node {name!r}, got {family}")
     if not family.includes(spec):
         raise ValueError(f"expected a family at least as wide as {spec} of node {name!r}, got {family}")
     return family.like(spec)

@@ -47,6 +47,17 @@ class EventRates:
         return cls(shares)
 
     @classmethod
+    def by_level(cls, statistics: "Statistics") -> "EventRates":
+        """Return what happens per value of each level, those of zero among them."""
+        return cls(
+            {
+                event_name(level.name, event): _share(count, level.values)
+                for level in statistics.levels
+                for event, count in level.events.items()
+            }
+        )
+
+    @classmethod
     def from_json(cls, value: Mapping[str, Any], names: Iterable[str]) -> "EventRates":
         """Read the object that `to_json` returns.
 

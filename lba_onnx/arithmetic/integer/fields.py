@@ -100,12 +100,14 @@ class Kernel:
         name: The text of its accumulator.
         x_type: The type that the instructions take; codes of the other one are moved there by their first bit.
         distance: How far apart the two products of a pair are.
+        processors: Those that run it, and those whose own kernel is exact.
         order: The order of products.
     """
 
     name: str
     x_type: str
     distance: int
+    processors: tuple[str, str]
     order: ProductOrder = ProductOrder.CHANNELS_LAST
 
     def x_shift(self, x_type: str) -> int:
@@ -113,6 +115,11 @@ class Kernel:
         if x_type == self.x_type:
             return 0
         return 128 if self.x_type == "uint8" else -128
+
+    @property
+    def x_range(self) -> tuple[int, int]:
+        """The least and the largest code of x, moved as they are."""
+        return (0, 255) if self.x_type == "uint8" else (-128, 127)
 
 
 def groups(depth: int, terms: int | None, distance: int) -> Iterator[range]:

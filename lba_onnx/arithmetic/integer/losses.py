@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lba_onnx.arithmetic.accumulator import Cause
 from lba_onnx.arithmetic.integer.definition import IntegerSums
 from lba_onnx.arithmetic.integer.fields import INT32_BITS, MOST_BITS, IntegerLevel, Kernel, ProductRounding
@@ -25,6 +28,9 @@ def causes(sums: IntegerSums, names: tuple[str, ...], kernel: Kernel | None) -> 
         kernel: The kernel whose sums these are.
     """
     found = [_overflow_cause(sums, index, names[index], kernel) for index in range(len(sums.levels))]
+    if all(cause.place for cause in found):
+        kind = found[0].kind
+        found.append(Cause(kind, kind, "", f"{_WORDS[kind]} of all sums", "more bits of all sums would help"))
     if not sums.dropped_bits:
         return tuple(found)
     words = f"{sums.dropped_bits} low bits dropped of products"
@@ -62,3 +68,22 @@ def _loses(held: IntegerLevel, name: str, cause: str) -> bool:
 
 def _widened(held: IntegerLevel, bits: int) -> IntegerLevel:
     return replace(held, bits=max(bits, held.bits))
+
+
+def can_overflow(sums: IntegerSums, weights: NDArray[np.int64], least: int, most: int) -> bool:
+    """Tell whether there are values of x with which an innermost sum overflows.
+
+    Args:
+        sums: The sums.
+        weights: [outputs, depth], products in their order.
+        least: The least value of x, at most 0.
+        most: The largest, at least 0; sums that end between these bounds stay there on their way.
+    """
+    half = sums.levels[0].half
+    positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
+    for group in sums.groups(weights.shape[1]):
+        own = slice(group.start, group.stop, group.step)
+        up, down = positive[:, own].sum(axis=1), negative[:, own].sum(axis=1)
+        if (most * up + least * down >= half).any() or (least * up + most * down < -half).any():
+            return True
+    return False

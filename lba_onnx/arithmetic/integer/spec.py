@@ -4,23 +4,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, CodeSums, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound, check_summary
 from lba_onnx.arithmetic.grammar import SpecText
 from lba_onnx.arithmetic.integer import losses, words
 from lba_onnx.arithmetic.integer.definition import IntegerSums
-from lba_onnx.arithmetic.integer.fields import INT32_BITS, IntegerLevel, Kernel, Overflow, ProductRounding
+from lba_onnx.arithmetic.integer.fields import (
+    INT32_BITS,
+    LEAST_BITS,
+    MOST_BITS,
+    IntegerLevel,
+    Kernel,
+    Overflow,
+    ProductRounding,
+)
 from lba_onnx.arithmetic.integer.text import read_fixed, read_levels, read_options, write_levels, write_options
 from lba_onnx.arithmetic.levels import Level, named_levels
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.special_values import SpecialValues
+from lba_onnx.arithmetic.widths import Width
 
 _LARGEST_PRODUCT = 255.0**2  # of two codes without their zero points
 _OPERANDS = {"operands": ("centered", "raw")}
 _FIXED = {"round": ("floor", "nearest-up"), "overflow": ("wrap", "saturate"), **_OPERANDS}
 _PAIRS = {
-    Kernel("x86-u8s8", "uint8", 1): Overflow.SATURATE,
-    Kernel("arm-smlal16", "int8", 8): Overflow.WRAP,
+    Kernel("x86-u8s8", "uint8", 1, ("AVX2", "VNNI")): Overflow.SATURATE,
+    Kernel("arm-smlal16", "int8", 8, ("NEON", "SDOT")): Overflow.WRAP,
 }
 
 
@@ -129,6 +141,37 @@ class IntegerSpec(Accumulator):
         is_exact = w_type == "uint8" or is_depthwise
         return CodeSums(self.wide() if is_exact else self, self.kernel.x_shift(x_type), 0)
 
+    @property
+    def widths(self) -> tuple[Width, ...]:
+        """The registers, innermost first."""
+        last, keeps_products = self.registers[-1], not (self.is_raw or self.sums.dropped_bits)
+        return tuple(
+            Width(
+                name, held.bits, held.overflow.event, held is last and held.overflow is Overflow.WRAP and keeps_products
+            )
+            for name, held in zip(self._sum_names, self.registers, strict=True)
+        )
+
+    def with_widths(self, bits: Sequence[int]) -> "IntegerSpec | None":
+        """Return itself with registers of so many bits, or of the nearest legal number; None for a kernel's."""
+        if self.kernel is not None:
+            return None
+        legal = (max(LEAST_BITS, min(own, MOST_BITS)) for own in bits)
+        return replace(self, registers=tuple(replace(r, bits=b) for r, b in zip(self.registers, legal, strict=True)))
+
+    @property
+    def processors(self) -> tuple[str, str] | None:
+        """Those that run the kernel, and those whose own one is exact."""
+        return None if self.kernel is None else self.kernel.processors
+
+    def can_overflow(self, weights: NDArray[Any], *, is_depthwise: bool = False) -> bool | None:
+        """Tell whether there are codes with which a pair of a kernel's products overflows; None without a kernel."""
+        if self.kernel is None:
+            return None
+        if is_depthwise or weights.dtype == np.uint8:
+            return False
+        return losses.can_overflow(self.sums, weights.astype(np.int64), *self.kernel.x_range)
+
     def described(self) -> dict[str, Any]:
         """Return the registers, what becomes of products, and what is accumulated."""
         registers = [
@@ -210,7 +253,8 @@ class IntegerSpec(Accumulator):
         unit, last = 1 << self.sums.dropped_bits, self.registers[-1]
         least = unit / 2 if self.is_nearest else float(unit)
         sums = HeldRange("accumulator", str(self), float(unit), float(last.half - unit))
-        return HeldRange("product", "integer", least, _LARGEST_PRODUCT), sums
+        product = min(_LARGEST_PRODUCT, float(self.registers[0].half - unit))
+        return HeldRange("product", "integer", least, product), sums
 
     def wide(self) -> "IntegerSpec":
         """Return sums of the same codes as wide as results are, which wrap."""

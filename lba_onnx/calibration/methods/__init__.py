@@ -1,10 +1,11 @@
-"""The methods that choose exponent biases, by name. A new one is a module of its own and an entry here."""
+"""The methods that choose exponent biases, or bits of integers, by name. A new one is a module and an entry here."""
 
 from dataclasses import fields
 from typing import Any
 
+from lba_onnx.calibration.methods.least_bits import LeastBits
 from lba_onnx.calibration.methods.max import Max
-from lba_onnx.calibration.methods.method import Chosen, Count, Method, Number, Percent, takes
+from lba_onnx.calibration.methods.method import Chosen, Count, Method, Number, Percent, Wanted, takes
 from lba_onnx.calibration.methods.mse import Mse
 from lba_onnx.calibration.methods.percentile import Percentile
 from lba_onnx.calibration.methods.zero_shot import ZeroShot
@@ -13,21 +14,25 @@ __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
     "NUMBERS",
+    "OF_FLOATS",
     "Chosen",
     "Count",
+    "LeastBits",
     "Max",
     "Method",
     "Mse",
     "Number",
     "Percent",
     "Percentile",
+    "Wanted",
     "ZeroShot",
     "as_method",
     "make_method",
     "takes",
 ]
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Max, Percentile, Mse, ZeroShot)}
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Max, Percentile, Mse, ZeroShot, LeastBits)}
+OF_FLOATS = {name: method for name, method in METHODS.items() if method.is_for_floats}
 DEFAULT_METHOD = Max.name
 """Holds all that was seen: what is meant where nobody names a method."""
 NUMBERS: dict[str, Number] = {name: number for method in METHODS.values() for name, number in method.numbers().items()}

@@ -20,6 +20,7 @@ class Max(Method):
     name = "max"
     help = "ranges of all values"
     keeps = Keep.FEW
+    is_for_integers = True
 
     def choose(self, seen: DataSeen, subject: Subject, settings: Settings, progress: "Progress | None") -> Chosen:
         """Choose by the ranges alone."""

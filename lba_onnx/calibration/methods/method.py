@@ -10,10 +10,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lba_onnx.arithmetic import AccumulatorFamily
 from lba_onnx.calibration.seen import DataSeen, Keep
 from lba_onnx.calibration.settings import GRANULARITIES, Choice, Settings
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.calibration.verdict import Verdict
+from lba_onnx.evaluation.condition import Condition
 from lba_onnx.integers import as_count
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Number(ABC):
-    """A number that a method takes.
+    """A number, or a text, that a method takes.
 
     Attributes:
         default: What it is where nobody says.
@@ -55,6 +57,16 @@ class Count(Number):
     def check(self, name: str, value: Any) -> None:
         """Refuse what is no whole number of at least `least`."""
         as_count(name, value, self.least)
+
+
+@dataclass(frozen=True)
+class Wanted(Number):
+    """A condition on the model's output, as text."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse what is none; "" asks for nothing."""
+        if value != "":
+            Condition.parse(value)
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,8 @@ class Method(ABC):
         name: What people call it.
         help: What it goes by, in a few words.
         keeps: Which samples it needs after the pass of the data.
+        is_for_floats: Whether it chooses the biases of floats.
+        is_for_integers: Whether it chooses the bits of integers.
         granularity: "layer" for biases of each node's own, "model" for the same everywhere.
         is_tied: Whether the products' bias follows from the sums' by the family's rule.
 
@@ -104,6 +118,8 @@ class Method(ABC):
     name: ClassVar[str]
     help: ClassVar[str]
     keeps: ClassVar[Keep]
+    is_for_floats: ClassVar[bool] = True
+    is_for_integers: ClassVar[bool] = False
 
     granularity: str = GRANULARITIES[0]
     is_tied: bool = False
@@ -123,6 +139,17 @@ class Method(ABC):
     def to_json(self) -> dict[str, Any]:
         """Return the numbers that the result depends on."""
         return {name: getattr(self, name) for name in self.numbers()}
+
+    def check_family(self, family: AccumulatorFamily) -> None:
+        """Check that it chooses what a family leaves free.
+
+        Raises:
+            ValueError: It does not.
+        """
+        is_fit = self.is_for_integers if family.is_of_integers else self.is_for_floats
+        if not is_fit:
+            chosen = "the bits of integers" if family.is_of_integers else "the biases of floats"
+            raise ValueError(f"expected a method that chooses {chosen} for {family}, got {self.name!r}")
 
     @abstractmethod
     def choose(self, seen: DataSeen, subject: Subject, settings: Settings, progress: "Progress | None") -> Chosen:

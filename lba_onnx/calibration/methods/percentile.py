@@ -31,6 +31,7 @@ class Percentile(Method):
     name = "percentile"
     help = "ranges of most"
     keeps = Keep.FEW
+    is_for_integers = True
 
     percentile: float = takes_percentile()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lba_onnx.errors import DataError
-from lba_onnx.evaluation import Comparison
+from lba_onnx.evaluation.evaluation_result import Comparison
 
 _TEXT = re.compile(r"\s*([a-z0-9_]+)\s*>=\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*", re.ASCII)
 

@@ -1,0 +1,160 @@
+"""Method "least_bits": of integers, the least bits of each layer with which the model's output fulfils a condition.
+
+    1. as many bits as hold all sums of all samples; that is all without a condition, else it has to hold there
+    2. of each layer as many as hold all but a share of its sums, the same share everywhere: bisection on the share
+    3. single bits taken from layer after layer, round after round, while the condition holds
+
+Each step costs one evaluation of the model on a few samples; their number is bounded. What comes out is least in the
+sense that no bit of it can be taken alone, unless evaluations ran out before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lba_onnx.calibration.methods.max import Max, fit_max
+from lba_onnx.calibration.methods.method import Chosen, Count, Method, Wanted, takes
+from lba_onnx.calibration.methods.percentile import fit_percentile
+from lba_onnx.calibration.seen import DataSeen, Keep, Kept
+from lba_onnx.calibration.settings import Choice, Settings
+from lba_onnx.calibration.subject import Subject
+from lba_onnx.calibration.verdict import Verdict
+from lba_onnx.data.watching import enter_phase
+from lba_onnx.errors import DataError
+from lba_onnx.evaluation.condition import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lba_onnx.arithmetic import Accumulator
+    from lba_onnx.data.execution import Progress
+    from lba_onnx.evaluation import Comparison
+
+_LOSS = Wanted(
+    "", 'The loss that is granted, as a condition such as "sqnr>=20" or "agreement>=99"; see docs/calibration.'
+)
+_TRIALS = Count(64, "Evaluations of the model that method least_bits spends.", least=2)
+_SHARES = tuple(2.0**-n for n in range(24, 0, -1))
+_MOST_VALUE = 200.0  # of two outputs alike, whose SQNR is infinite
+
+
+@dataclass(frozen=True)
+class LeastBits(Method):
+    """Lets sums overflow as far as the model's output bears it.
+
+    Attributes:
+        loss: The condition on the model beside the one with 32 bits, on samples spread over the data; "" where nothing
+            may overflow.
+        trials: Most evaluations of the model.
+    """
+
+    name = "least_bits"
+    help = "least bits that a loss allows, of integers"
+    keeps = Keep.SPREAD
+    is_for_floats = False
+    is_for_integers = True
+
+    loss: str = takes(_LOSS)
+    trials: int = takes(_TRIALS)
+
+    def choose(self, seen: DataSeen, subject: Subject, settings: Settings, progress: "Progress | None") -> Chosen:
+        """Choose.
+
+        Raises:
+            DataError: The condition does not hold even where nothing overflows, or the data do not tell.
+        """
+        fitting = fit_max(seen.ranges, settings)
+        if not self.loss:
+            return Chosen(fitting)
+        trials = _Trials(
+            subject.comparing(seen.kept.judged), settings, Condition.parse(self.loss), self.trials, progress
+        )
+        enter_phase("search", "evaluations", self.trials)
+        if not trials.holds(fitting):
+            raise DataError(f"{self.loss} does not hold even where no sum overflows: {trials.values[-1]:.4g}")
+        shared = _most_overflowing(
+            trials, [fit_percentile(seen.ranges, settings, 100 * (1 - s)) for s in _SHARES], fitting
+        )
+        ran = [name for name, found in seen.ranges.items() if found is not None and found.max_abs_product > 0]
+        least = _narrowed(trials, shared, [ran] if settings.granularity == "model" else [[name] for name in ran])
+        return Chosen(least, trials.verdict(least, seen.kept, self.name))
+
+
+class _Trials:
+    """Evaluations of the model.
+
+    Attributes:
+        values: The figure of the condition, trial by trial.
+    """
+
+    def __init__(
+        self,
+        compare: "Callable[[Mapping[str, Accumulator]], Comparison]",
+        settings: Settings,
+        condition: Condition,
+        most: int,
+        progress: "Progress | None",
+    ) -> None:
+        self.values: list[float] = []
+        self._compare = compare
+        self._settings = settings
+        self._condition = condition
+        self._most = most
+        self._progress = progress
+        self._known: dict[tuple[str, ...], float] = {}
+
+    @property
+    def are_left(self) -> bool:
+        """Whether there may be another one."""
+        return len(self.values) < self._most
+
+    def holds(self, choice: Choice) -> bool:
+        """Return whether the condition holds; of a choice that has been tried, without another trial."""
+        key = self._key(choice)
+        if key not in self._known:
+            self._known[key] = self._condition.value(self._compare(self._settings.specs(choice)))
+            self.values.append(self._known[key])
+            if self._progress is not None:
+                self._progress(len(self.values), self._most)
+        return self._condition.holds(self._known[key])
+
+    def differ(self, first: Choice, second: Choice) -> bool:
+        """Return whether two choices mean other accumulators; those at the least legal bits do not."""
+        return self._key(first) != self._key(second)
+
+    def verdict(self, chosen: Choice, kept: Kept, name: str) -> Verdict:
+        """Return how the choice fared beside the one in which nothing overflows, which was tried first."""
+        found = {Max.name: self.values[0], name: self._known[self._key(chosen)]}
+        scores = {key: min(value, _MOST_VALUE) for key, value in found.items()}
+        samples = sum(batch.samples for batch in kept.judged)
+        condition = str(self._condition)
+        return Verdict(self._condition.figure, samples, kept.is_shared, scores, name, len(self.values), condition)
+
+    def _key(self, choice: Choice) -> tuple[str, ...]:
+        return tuple(str(spec) for spec in self._settings.specs(choice).values())
+
+
+def _most_overflowing(trials: _Trials, choices: Sequence[Choice], fitting: Choice) -> Choice:
+    """Return the last choice, in which most overflows, that fulfils the condition, as bisection finds it."""
+    best, holds, fails = fitting, -1, len(choices)
+    while fails - holds > 1 and trials.are_left:
+        middle = (holds + fails) // 2
+        if trials.holds(choices[middle]):
+            best, holds = choices[middle], middle
+        else:
+            fails = middle
+    return best
+
+
+def _narrowed(trials: _Trials, choice: Choice, groups: Sequence[Sequence[str]]) -> Choice:
+    """Take single bits from all layers of a group, group after group, the widest first, while the condition holds."""
+    waiting = sorted(groups, key=lambda group: -choice[group[0]].accumulator if group else 0)
+    while waiting:
+        further = []
+        for group in waiting:
+            narrower = {**choice, **{name: choice[name].moved(0, -1) for name in group}}
+            if trials.are_left and trials.differ(choice, narrower) and trials.holds(narrower):
+                choice = narrower
+                further.append(group)
+        waiting = further
+    return choice
