@@ -84,7 +84,8 @@ def correct(
     Raises:
         DataError: The data cannot be read, do not fit the model, or hold NaN or infinities; or the file at
             `resume_path` belongs to another model or other data.
-        ModelError: The model cannot be read, has no converted node, or has been corrected before.
+        ModelError: The model cannot be read, has no converted node, has one that multiplies integers, or has been
+            corrected before.
         OutputError: model_output or resume_path is one of the files that are read, or the other.
         ValueError: There is no such effort or recipe, or a number is not as described.
     """
@@ -225,8 +226,12 @@ def _recipes(effort: str, recipes: Sequence[str] | None) -> Sequence[str]:
 
 
 def _check_correctable(model: "onnx.ModelProto") -> None:
-    if not converted_products(model):
+    products = converted_products(model)
+    if not products:
         raise ModelError("expected a converted model, got one without low-bit-accumulator nodes")
+    for product in products:
+        if product.present_spec is not None and product.present_spec.sums_codes:
+            raise ModelError(f"expected products of floats to correct, got {product.name!r}, which multiplies integers")
     if corrected_by(model) is not None:
         raise ModelError("expected a model that has not been corrected, got a corrected one; convert it anew")
 

@@ -8,20 +8,22 @@ from lba_onnx.evaluation.closeness import CLOSE, UNKNOWN, Closeness
 _DEBUG = "debug shows which layers lose it"
 
 
-def next_step(verdict: Closeness, calibration: Calibration | None, is_corrected: bool) -> str:
+def next_step(verdict: Closeness, calibration: Calibration | None, is_correctable: bool) -> str:
     """Return a sentence: the step most likely to help first; empty where nothing was measured, or nothing is lost.
 
     Args:
         verdict: How close the converted model is.
         calibration: What chose its biases; None where nothing did.
-        is_corrected: Whether it was corrected.
+        is_correctable: Whether it could have been corrected, and was not.
     """
     if verdict.status in (CLOSE, UNKNOWN):
         return ""
-    if not is_corrected:
+    if is_correctable:
         return f"Next: correct it, which was left out; {_DEBUG}"
     if calibration is None:
-        return f"Next: let calibration choose the biases from the data; {_DEBUG}"
+        return f"Next: let calibration choose biases, or bits of integers, from the data; {_DEBUG}"
+    if parse_family(calibration.family).is_of_integers:
+        return f"Next: grant less of a loss; {_DEBUG}"
     return f"Next: {_wider(calibration)}; {_DEBUG}"
 
 

@@ -80,7 +80,8 @@ class ConvertedModel:
     @property
     def next_step(self) -> str:
         """The step most likely to help, as a sentence; empty where nothing was measured, or nothing is lost."""
-        return next_step(self.verdict, self.calibration, self.correction is not None)
+        is_correctable = self.correction is None and not self.conversion.sums_codes
+        return next_step(self.verdict, self.calibration, is_correctable)
 
     @property
     def is_broken(self) -> bool:

@@ -77,7 +77,7 @@ def convert_with_data(
             can be read only once, such as a generator, is written to temporary files first.
         spec: A family such as "M7E4", whose biases are chosen from the data; or what `convert` takes.
         method: How the biases of a family are chosen, as `calibrate` takes it; None for its default.
-        with_correction: Whether to correct the converted model, as `lba_onnx.correct` does.
+        with_correction: Whether to correct the converted model, as `lba_onnx.correct` does; of integers there is none.
         effort: How much the correction tries, as `lba_onnx.correct` takes it.
         metric: A function or "module:function", as `evaluate` takes it: methods that look at the output and the choice
             of the correction go by it, and the verdict tells its mean.
@@ -120,7 +120,7 @@ def convert_with_data(
             chosen or spec, selection=selection, portable=portable, bias_start=bias_start
         )
         models, correction = {_CONVERTED: converted}, None
-        if with_correction and report.converted:
+        if with_correction and report.converted and not report.sums_codes:
             models[_CORRECTED], correction = stages.correct(
                 converted, samples.to_fit, effort=effort, resume_path=correction_path, **running
             )

@@ -84,6 +84,11 @@ class ConversionReport:
         op_types = dict.fromkeys(entry.op_type for entry in self.entries)
         return {op_type: {"converted": converted[op_type], "left": left[op_type]} for op_type in op_types}
 
+    @property
+    def sums_codes(self) -> bool:
+        """Whether a node that was converted sums products of integers."""
+        return any(entry.spec is not None and entry.spec.sums_codes for entry in self.converted)
+
     def summary(self) -> str:
         """Return one line: how many nodes were converted (or could be) and left, by operator type."""
         if self.convertible:

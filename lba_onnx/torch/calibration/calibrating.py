@@ -69,6 +69,8 @@ def calibrate(
             converted already.
     """
     request, metric, batches = Request.of(family, method), load_metric(metric), Batches.of(data)
+    if request.family.is_of_integers:
+        raise ValueError(f"expected a family of floats, which PyTorch models multiply, got {request.family}")
     with torch.random.fork_rng(devices=[]):
         copy = ModelCopy(model, as_spec(request.family.wide()), attention, filter_fn)
         reader = BatchReader(batches, with_labels=metric is not None)

@@ -9,6 +9,7 @@ from torch import nn
 from lba_onnx import native
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.data.batch import Batch
+from lba_onnx.evaluation import Comparison
 from lba_onnx.evaluation.user_metric import Metric
 from lba_onnx.torch.calibration.batches import BatchReader
 from lba_onnx.torch.calibration.judge import LikenessJudge, MetricJudge, open_judge
@@ -47,6 +48,14 @@ class ModuleSubject:
     def observing(self, observer: native.Observer) -> AbstractContextManager[Callable[[Batch], None]]:
         """Let the sites show each of their calls to an observer while a block runs; yields what runs a batch."""
         return self.copy.observing(observer)
+
+    def comparing(self, batches: Sequence[Batch]) -> Callable[[Mapping[str, Accumulator]], Comparison]:
+        """Refuse: what is chosen by a comparison are the bits of integers, and PyTorch models multiply floats.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("expected a method that chooses the biases of floats, as PyTorch models multiply these")
 
     def judge(self, batches: Sequence[Batch]) -> LikenessJudge | MetricJudge:
         """Return what judges accumulators by the model's output for these samples."""

@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from torch import nn
 
-from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
 from lba_onnx.estimators import DEFAULT_ESTIMATOR, as_estimator
+from lba_onnx.torch.operators.operands import spec_of_floats
 
 PATTERN_PREFIX = "re:"
 REST = "*"
@@ -55,7 +56,7 @@ class LbaConfig:
 
     def __post_init__(self) -> None:
         """Check the fields; specs are stored as Accumulator."""
-        object.__setattr__(self, "spec", _read("spec", self.spec, as_spec))
+        object.__setattr__(self, "spec", _read("spec", self.spec, spec_of_floats))
         object.__setattr__(self, "estimator", _read("estimator", self.estimator, as_estimator))
         if isinstance(self.attention, str) or not all(isinstance(name, str) for name in self.attention):
             raise TypeError(f"expected attention as a list of names and patterns, got {self.attention!r}")

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import ModelError
 from lba_onnx.estimators import DEFAULT_ESTIMATOR, as_estimator
+from lba_onnx.torch.operators.operands import spec_of_floats
 
 ATTENTION_CHILD = "lba_attention"
 """Name of the child module that holds the sites of an attention module."""
@@ -79,7 +80,7 @@ class LbaSite(nn.Module):
 
     @spec.setter
     def spec(self, spec: Accumulator | str) -> None:
-        self._spec = _one_object(as_spec(spec))
+        self._spec = _one_object(spec_of_floats(spec))
 
     @property
     def estimator(self) -> str:

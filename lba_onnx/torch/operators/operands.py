@@ -26,7 +26,19 @@ def read_spec(text: str) -> Accumulator:
     Raises:
         ValueError: The text is no spec, or names a family of formats without the biases.
     """
-    return as_spec(text)
+    return spec_of_floats(text)
+
+
+def spec_of_floats(spec: Accumulator | str, what: str = "spec") -> Accumulator:
+    """Return a spec read from its text if need be, as `as_spec`; of floats, which PyTorch multiplies.
+
+    Raises:
+        TypeError: It is neither a spec nor text.
+        ValueError: The text is no spec, or the spec is one of integers.
+    """
+    read = as_spec(spec, what)
+    read.check_operands("float32")
+    return read
 
 
 def check_call(spec: str, estimator: str, **operands: Tensor | None) -> None:
