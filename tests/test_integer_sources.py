@@ -224,3 +224,36 @@ def test_a_float_bias_is_not_rounded_to_the_scale_of_the_sums():
     converted = run(lba_onnx.convert(model, "int32-wrap")[0], feeds)
     assert converted.item() == run(model, feeds, optimized=False).item() == 4
     assert run(model, feeds).item() in (2, 4)  # by the version of onnxruntime
+
+
+@pytest.mark.parametrize("quantized", [True, False])
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("is_read", [True, False])
+def test_weights_that_are_transposed_behind_their_dequantizer_are_transposed_as_codes(quantized, per_channel, is_read):
+    draw = Draw(3)
+    w_zero = np.zeros(6, np.int8) if per_channel else np.int8(0)
+    constants = {
+        "xs": draw.scale(), "xz": draw.codes("uint8"), "w": draw.codes("int8", 6, 20),
+        "ws": draw.scale(6) if per_channel else draw.scale(), "wz": w_zero,
+        "ys": draw.scale() * np.float32(32), "yz": draw.codes("uint8"),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["xf"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], axis=0),
+        helper.make_node("Transpose", ["wf"], ["wt"], perm=[1, 0]),
+        helper.make_node("MatMul", ["xf", "wt"], ["yf" if quantized else "y"], name="node"),
+    ]
+    if quantized:
+        nodes.append(helper.make_node("QuantizeLinear", ["yf", "ys", "yz"], ["y"]))
+    used = {key: value for key, value in constants.items() if quantized or key[0] != "y"}
+    x = draw.codes("uint8", 2, 5, 20)
+    model = make_model(nodes, {"x": (np.uint8, x.shape)}, used, ("y", np.uint8 if quantized else np.float32))
+    if is_read:
+        model.graph.output.append(helper.make_tensor_value_info("wt", onnx.TensorProto.FLOAT, [20, 6]))
+    converted, report = lba_onnx.convert(model, "int32-wrap")
+    assert not report.left
+    kept = ["DequantizeLinear", "Transpose"] if is_read else []
+    own = "LbaQLinearMatMul" if quantized else "LbaMatMulIntegerToFloat"
+    assert [node.op_type for node in converted.graph.node] == [*kept, "Transpose", own]
+    check_valid(converted)
+    np.testing.assert_array_equal(run(converted, {"x": x}), run(model, {"x": x}))

@@ -36,7 +36,20 @@ class Zero:
     size: int | None = None
 
 
-Input: TypeAlias = "str | Zero | Made"
+@dataclass(frozen=True)
+class Transposed:
+    """Codes that the node takes transposed, as their dequantized values were.
+
+    Attributes:
+        codes: The value that holds them.
+        perm: The order of their axes.
+    """
+
+    codes: str
+    perm: tuple[int, ...]
+
+
+Input: TypeAlias = "str | Zero | Made | Transposed"
 
 
 @dataclass(frozen=True)

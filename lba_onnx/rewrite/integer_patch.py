@@ -22,7 +22,7 @@ from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import Candidate
 from lba_onnx.rewrite.code_types import tensor_type
 from lba_onnx.rewrite.insertion import Insertions
-from lba_onnx.rewrite.integer_forms import Input, IntegerForm, Made, Zero
+from lba_onnx.rewrite.integer_forms import Input, IntegerForm, Made, Transposed, Zero
 from lba_onnx.rewrite.patch import FreshNames
 from lba_onnx.rewrite.scopes import Scope
 
@@ -56,19 +56,22 @@ def patch_integer_node(
     _connect_output(site, form, names, insertions)
 
 
-def drop_unread(dequantizers: Iterable[Site]) -> None:
-    """Remove those of some nodes whose outputs nothing reads any more."""
-    bodies: dict[int, list[Site]] = {}
-    for site in {id(site.node): site for site in dequantizers}.values():
-        bodies.setdefault(id(site.body), []).append(site)
-    removals = Insertions()
-    for sites in bodies.values():
-        scope = Scope(sites[0].body, None)
-        for site in sites:
-            if not any(scope.uses(name) for name in site.node.output):
-                _drop_value_info(site.body, site.node.output)
-                removals.remove(site.node, site.body)
-    removals.apply()
+def drop_unread(sites: Iterable[Site]) -> None:
+    """Remove those of some nodes whose outputs nothing reads any more, and then those that only they have read."""
+    left = {id(site.node): site for site in sites}
+    while unread := _unread(left):
+        removals = Insertions()
+        for key in unread:
+            site = left.pop(key)
+            _drop_value_info(site.body, site.node.output)
+            removals.remove(site.node, site.body)
+        removals.apply()
+
+
+def _unread(sites: Mapping[int, Site]) -> list[int]:
+    scopes = {id(site.body): Scope(site.body, None) for site in sites.values()}
+    outputs = {key: (scopes[id(site.body)], site.node.output) for key, site in sites.items()}
+    return [key for key, (scope, names) in outputs.items() if not any(map(scope.uses, names))]
 
 
 class _Made:
@@ -82,7 +85,9 @@ class _Made:
         """Return the name of an input, which is made unless it is there."""
         if isinstance(given, str):
             return given
-        return self._zero(given, place) if isinstance(given, Zero) else self._quantize()[given.value]
+        if isinstance(given, Zero):
+            return self._zero(given, place)
+        return self._quantize()[given.value] if isinstance(given, Made) else self._transpose(given, place)
 
     def _zero(self, zero: Zero, place: int) -> str:
         name = self._names.make(f"{self._site.node.name}_zero_{place}")
@@ -90,6 +95,12 @@ class _Made:
         value = onnx.numpy_helper.from_array(np.zeros(shape, zero.type), name)
         constant = onnx.helper.make_node("Constant", [], [name], name=name, value=value)
         self._insertions.before(self._site.node, self._site.body, constant)
+        return name
+
+    def _transpose(self, given: Transposed, place: int) -> str:
+        name = self._names.make(f"{self._site.node.name}_transposed_{place}")
+        transpose = onnx.helper.make_node("Transpose", [given.codes], [name], name=name, perm=given.perm)
+        self._insertions.before(self._site.node, self._site.body, transpose)
         return name
 
     def _quantize(self) -> Sequence[str]:

@@ -1,6 +1,6 @@
 """Conv, MatMul and Gemm between DequantizeLinear and QuantizeLinear, and the operator of integers that each becomes.
 
-    DequantizeLinear(x), DequantizeLinear(w), bias -> node -> QuantizeLinear
+    DequantizeLinear(x), DequantizeLinear(w), bias -> node -> QuantizeLinear       of MatMul also behind a Transpose
 
     node     bias                                   QuantizeLinear behind        nothing behind, or other nodes
     Conv     none, or int32 of scale sx * sw        LbaQLinearConv               LbaConvIntegerToFloat
@@ -82,10 +82,10 @@ def _gemm(site: Site, values: Values, codes: str, x: Dequantized, w: Dequantized
     if bias and exact is None:
         if beta != 1:
             raise Left(f"its bias is float32, with a beta of {beta:g}; expected 1")
-        return IntegerForm("LbaQGemm", _operands(x, w), codes, "float32", (x.site, w.site), addend=bias)
+        return IntegerForm("LbaQGemm", _operands(x, w), codes, "float32", (*x.sites, *w.sites), addend=bias)
     inputs = (*_operands(x, w), *_codes(exact))
     if behind is None:
-        used = (x.site, w.site, *([exact.site] if exact else []))
+        used = (*x.sites, *w.sites, *(exact.sites if exact else ()))
         return IntegerForm("LbaQGemm", inputs, codes, "float32", used)
     inputs = (*inputs, *(() if exact else (Zero("int32"),)), behind.scale, behind.zero_point)
     return _quantizing("LbaQGemm", inputs, codes, behind, x, w, exact)
@@ -96,7 +96,7 @@ _GEMM_DEFAULTS: tuple[tuple[str, Any], ...] = (("transB", 0), ("alpha", 1.0), ("
 
 
 def _operands(x: Dequantized, w: Dequantized) -> tuple[Input, ...]:
-    return x.codes, x.scale, x.zero_point, w.codes, w.scale, w.zero_point
+    return x.operand, x.scale, x.zero_point, w.operand, w.scale, w.zero_point
 
 
 def _codes(bias: Dequantized | None) -> tuple[Input, ...]:
@@ -112,13 +112,13 @@ def _quantizing(
     w: Dequantized,
     bias: Dequantized | None,
 ) -> IntegerForm:
-    used = (x.site, w.site, *([bias.site] if bias else []))
+    used = (*x.sites, *w.sites, *(bias.sites if bias else ()))
     return IntegerForm(op_type, inputs, codes, behind.type, used, behind.site, behind.clamp)
 
 
 def _to_float(op_type: str, codes: str, x: Dequantized, w: Dequantized, *bias: Input) -> IntegerForm:
-    inputs: tuple[Input, ...] = (x.codes, w.codes, x.scale, w.scale, x.zero_point, w.zero_point, *bias)
-    return IntegerForm(op_type, inputs, codes, "float32", (x.site, w.site))
+    inputs: tuple[Input, ...] = (x.operand, w.operand, x.scale, w.scale, x.zero_point, w.zero_point, *bias)
+    return IntegerForm(op_type, inputs, codes, "float32", (*x.sites, *w.sites))
 
 
 def _bias(site: Site) -> str:

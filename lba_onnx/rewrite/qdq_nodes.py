@@ -13,7 +13,7 @@ import onnx
 from lba_onnx.operators import CODE_TYPES, MICROSOFT
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.code_types import input_type, require_float32, type_name
-from lba_onnx.rewrite.integer_forms import Left, Zero
+from lba_onnx.rewrite.integer_forms import Input, Left, Transposed, Zero
 from lba_onnx.rewrite.values import Values
 
 _DOMAINS = ("", "ai.onnx", MICROSOFT)
@@ -30,8 +30,9 @@ class Dequantized:
         type: Their type, such as "uint8".
         scale: The value that holds the scales.
         zero_point: The value that holds the zero points, or a zero.
-        axis: The axis that the scales go along; None for one scale.
+        axis: The axis of the operand that the scales go along; None for one scale.
         scales: What `scale` holds, where it is constant.
+        transpose: The Transpose between it and the node, if there is one.
     """
 
     site: Site
@@ -41,6 +42,17 @@ class Dequantized:
     zero_point: str | Zero
     axis: int | None
     scales: npt.NDArray[Any] | None
+    transpose: Site | None = None
+
+    @property
+    def operand(self) -> Input:
+        """What an operator of integers multiplies."""
+        return self.codes if self.transpose is None else Transposed(self.codes, _perm(self.transpose))
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The nodes that an operator of integers does without."""
+        return (self.site,) if self.transpose is None else (self.transpose, self.site)
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,9 @@ def dequantized(site: Site, index: int, values: Values) -> Dequantized:
         Left: Operators of integers have no such form.
         ValueError: No DequantizeLinear is in front.
     """
-    producer = _dequantizer(site, index, values)
+    producer, transpose = _dequantizer(site, index, values), None
+    if producer is not None and producer.node.op_type == "Transpose":
+        producer, transpose = _dequantizer(producer, 0, values), producer
     if producer is None:
         raise ValueError(f"expected a DequantizeLinear in front of input {index} of {site.node.name!r}")
     inputs = [*producer.node.input, ""][:3]
@@ -88,8 +102,11 @@ def dequantized(site: Site, index: int, values: Values) -> Dequantized:
     if size is None:
         raise Left(f"the shape of the scale {inputs[1]!r} is not known")
     axis = None if size == 1 else _axis(producer, values)
+    if axis is not None and transpose is not None:
+        axis = {old: new for new, old in enumerate(_perm(transpose))}.get(axis, -1)
     zero_point = inputs[2] or Zero(found, None if axis is None else size)
-    return Dequantized(producer, inputs[0], found, inputs[1], zero_point, axis, values.constant(producer, inputs[1]))
+    scales = values.constant(producer, inputs[1])
+    return Dequantized(producer, inputs[0], found, inputs[1], zero_point, axis, scales, transpose)
 
 
 def quantized(site: Site, values: Values) -> Quantized | None:
@@ -153,12 +170,20 @@ def _bound(clip: Site, index: int, missing: float, values: Values) -> float | No
 
 
 def _dequantizer(site: Site, index: int, values: Values) -> Site | None:
+    """Return the DequantizeLinear in front of an input, or the Transpose behind one."""
     if index >= len(site.node.input) or not site.node.input[index]:
         return None
     producer = values.producer(site, site.node.input[index])
-    if producer is None or producer.node.domain not in _DOMAINS or producer.node.op_type != "DequantizeLinear":
+    if producer is None or producer.node.domain not in _DOMAINS:
         return None
-    return producer
+    if producer.node.op_type == "Transpose" and site.node.op_type == "MatMul" and _perm(producer):
+        return producer if _dequantizer(producer, 0, values) is not None else None
+    return producer if producer.node.op_type == "DequantizeLinear" else None
+
+
+def _perm(transpose: Site) -> tuple[int, ...]:
+    """Return the order of axes that a Transpose says; empty where it leaves that to the rank."""
+    return tuple(transpose.attributes().get("perm") or ())
 
 
 def _check_attributes(producer: Site) -> None:
