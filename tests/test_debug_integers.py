@@ -180,12 +180,13 @@ def test_convolutions_pair_channels():
 def test_the_int8_model_as_it_was_may_be_the_reference(op_type):
     case = quantize_dequantize_case(op_type, "uint8", "int8")
     converted = convert(case.model, "int14-saturate")[0]
-    assert debug(converted, case.feeds, case.model).layers == debug(converted, case.feeds).layers
+    given = debug(converted, case.feeds, case.model, samples_alone=0)  # which onnxruntime's own kernels would judge
+    assert given.layers == debug(converted, case.feeds, samples_alone=0).layers
 
 
 def two_products():
     rng = np.random.default_rng(1)
-    w = {f"w{i}": rng.integers(-128, 128, (64, 64)).astype(np.int8) for i in range(2)}
+    w = {f"w{i}": rng.integers(-64, 64, (64, 64)).astype(np.int8) for i in range(2)}
     scales = {"one": np.float32(1), "small": np.float32(2**-10), "zero": np.uint8(128), "none": np.int8(0)}
     nodes = [
         helper.make_node(

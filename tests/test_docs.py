@@ -23,6 +23,7 @@ import pytest
 
 import lba_onnx
 from lba_onnx.calibration.plot import plot_node
+from models.int8 import zoo as int8
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -61,8 +62,13 @@ SNIPPETS = [
 ]
 
 
+@pytest.fixture(scope="session")
+def int8_model() -> Path:
+    return Path(int8.load("demo", "qdq-u8s8-channel").model.model_path)
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, int8_model: Path) -> Path:
     data = Path(str(files("lba_onnx").joinpath("demo_data")))
     for source, target in (
         ("fashion_cnn.onnx", "model.onnx"),
@@ -73,6 +79,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lba_onnx.convert(
         data / "fashion_cnn.onnx", lba_onnx.AccumulatorSpec.parse("M7E4b10"), model_output=tmp_path / "model_lba.onnx"
     )
+    shutil.copy(int8_model, tmp_path / "model_int8.onnx")
     shutil.copytree(data, tmp_path / "models" / "demo")
     monkeypatch.chdir(tmp_path)
     return tmp_path
