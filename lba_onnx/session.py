@@ -170,6 +170,13 @@ def _check_providers(providers: Sequence[Any]) -> list[str]:
     return names
 
 
+def lean_options() -> "onnxruntime.SessionOptions":
+    """Return options of a session whose runs give memory back as soon as they are done with it, and take longer."""
+    options = _default_options()
+    options.enable_cpu_mem_arena = False
+    return options
+
+
 def _default_options() -> "onnxruntime.SessionOptions":
     import onnxruntime
 

@@ -273,10 +273,10 @@ int lba_statistics_open(const char* run, double sampled_fraction) {
   });
 }
 
-int lba_observer_open(const char* run, LbaObserver observer, void* context) {
+int lba_observer_open(const char* run, LbaObserver observer, void* context, int32_t fills) {
   return Guarded([&] {
     lba::Require(observer != nullptr, "expected an observer, got null");
-    OpenRun(run, {1, {observer, context}});
+    OpenRun(run, {1, {observer, context, fills != 0}});
   });
 }
 

@@ -1,5 +1,6 @@
 // An observer sees every call with operands that give the same bits again, may change the result that the node goes on
-// with (a convolution's bias still follows), and may stop the run.
+// with (a convolution's bias still follows), and may stop the run. One that fills finds results that nobody has
+// touched.
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -19,6 +20,7 @@ const AccumulatorSpec kSpec = ParseSpec("M7E4b12/M7E4b10");
 struct Seen {
   int calls = 0;
   int32_t answer = 0;
+  bool fills = false;
   std::string key;
   std::vector<float> again;  // the results, computed once more
 };
@@ -47,7 +49,8 @@ int32_t Observe(const LbaObservation* observation, void* context) {
     args.y = seen->again.data();
     CHECK(lba_conv(OnCpu(ParseSpec(observation->accumulator)), &args, 1, nullptr) == LBA_OK, "%s", lba_last_error());
   }
-  CHECK(std::memcmp(y, seen->again.data(), seen->again.size() * sizeof(float)) == 0, "%s", observation->key);
+  const std::vector<float> found = seen->fills ? std::vector<float>(seen->again.size()) : seen->again;
+  CHECK(std::memcmp(y, found.data(), found.size() * sizeof(float)) == 0, "%s", observation->key);
   for (size_t i = 0; i < seen->again.size(); ++i) y[i] = 2 * seen->again[i];
   return seen->answer;
 }
@@ -105,14 +108,20 @@ void CheckRefusal(Seen* seen) {
 
 void Run() {
   Seen seen;
-  CHECK(lba_observer_open("seen", nullptr, nullptr) == LBA_INVALID_ARGUMENT, "no observer");
-  CHECK(lba_observer_open("seen", Observe, &seen) == LBA_OK, "%s", lba_last_error());
-  CHECK(lba_observer_open("seen", Observe, &seen) == LBA_INVALID_ARGUMENT, "open already");
+  CHECK(lba_observer_open("seen", nullptr, nullptr, 0) == LBA_INVALID_ARGUMENT, "no observer");
+  CHECK(lba_observer_open("seen", Observe, &seen, 0) == LBA_OK, "%s", lba_last_error());
+  CHECK(lba_observer_open("seen", Observe, &seen, 0) == LBA_INVALID_ARGUMENT, "open already");
   CheckMatMul(&seen);
   CheckConv(&seen);
   CheckRefusal(&seen);
   CHECK(lba_statistics_close("seen") == LBA_OK, "%s", lba_last_error());
   CHECK(FindStatistics("seen/product") == nullptr, "closed");
+  Seen filled;
+  filled.fills = true;
+  CHECK(lba_observer_open("seen", Observe, &filled, 1) == LBA_OK, "%s", lba_last_error());
+  CheckMatMul(&filled);
+  CheckConv(&filled);
+  CHECK(lba_statistics_close("seen") == LBA_OK, "%s", lba_last_error());
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ def correct_layer(layer: Layer, recipe: Recipe) -> LayerCorrection:
     layer, state = _begun(layer, recipe)
     if layer.x.shape[1]:
         state = _scaled(layer, state, recipe)
-        state = _run(layer, _refitted(layer, state, recipe) if recipe.rounds else state)
+        state = _refitted(layer, state, recipe) if recipe.rounds else state
     return LayerCorrection(state.weights, _offset(layer, state.q, recipe), state.scale, state.is_refitted)
 
 
@@ -118,11 +118,10 @@ def _of_rows(layer: Layer, chosen: NDArray[np.bool_]) -> Layer:
 
 
 def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
-    """Return the state with the recipe's scales; what the layer gives is taken to be scaled alike."""
     scale = recipe.estimator.scale(_sums(layer.y, state.q), layer.takes_offset)
     factors = scale.reshape(len(layer.weights), 1, -1)
     weights = _rounded(state.weights.astype(np.float64) * factors, layer)
-    return replace(state, weights=weights, q=state.q * factors, scale=state.scale * scale)
+    return _run(layer, replace(state, weights=weights, scale=state.scale * scale))
 
 
 def _refitted(layer: Layer, state: _State, recipe: Recipe) -> _State:
@@ -133,14 +132,22 @@ def _refitted(layer: Layer, state: _State, recipe: Recipe) -> _State:
     error = layer.y - state.q
     left = _energy(error, row_weights, is_centred=is_centred)
     for _ in range(recipe.rounds):
-        weights = _rounded(state.weights + ridge.change(error), layer)
-        tried = _scaled(layer, _run(layer, replace(state, weights=weights, is_refitted=True)), recipe)
+        change = ridge.change(error)
+        moved = _moved(layer, state, change) if (is_moved := bool(change.any())) else state
+        tried = _scaled(layer, moved, recipe)
         error = layer.y - tried.q
         before, left = left, _energy(error, row_weights, is_centred=is_centred)
         if not left < before:
             break
         state = tried
+        if not is_moved:
+            break
     return state
+
+
+def _moved(layer: Layer, state: _State, change: NDArray[np.float64]) -> _State:
+    weights = _rounded(state.weights + change, layer)
+    return _run(layer, replace(state, weights=weights, is_refitted=True))
 
 
 def _run(layer: Layer, state: _State) -> _State:

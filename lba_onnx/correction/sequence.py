@@ -1,18 +1,17 @@
 """The layers of a converted model corrected one after the other, each on all samples, its predecessors finished.
 
-    float32 (wide) model    x -> layer 1 -> y1 -> layer 2 -> y2             where the recipe follows float32
-    converted model         x -> layer 1 -> q1 -> corrected -> layer 2 -> q2 -> corrected
+    float32 (wide) model    x -> layer 1 -> y1 -> layer 2 -> y2             first, where the recipe follows float32
+    converted model         x -> layer 1, corrected -> layer 2, corrected
 
 All batches run side by side and wait at each layer (`observation.lockstep`). Rows drawn from all of them correct the
-layer; then all go on with what the corrected layer gives.
+layer (`rows`); then all go on with what the corrected layer gives.
 """
 
-import zlib
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic import Accumulator
@@ -21,6 +20,8 @@ from lba_onnx.correction.evening import dot_products
 from lba_onnx.correction.layer import Floats, Layer, correct_layer
 from lba_onnx.correction.moments import ANY_VALUES
 from lba_onnx.correction.recipes import Recipe
+from lba_onnx.correction.rows import Rows
+from lba_onnx.correction.targets import Targets, float32_targets
 from lba_onnx.data.batches import Batch
 from lba_onnx.native import ObservedCall
 from lba_onnx.native.observed_layer import ObservedLayer, layer_of
@@ -28,15 +29,6 @@ from lba_onnx.observation.lockstep import run_in_lockstep
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode
 from lba_onnx.rewrite.model_files import OpenModel
 from lba_onnx.rewrite.specs import change_specs
-
-MAX_ROWS = 20_000
-MIN_ROWS = 4096
-_ROWS_PER_INPUT = 16
-_MAX_VALUES = 1 << 25  # of the inputs of the rows: 128 MB
-_MAX_PRODUCTS = 1 << 34  # of the rows, where they are more than _ROWS_PER_WEIGHT a weight of a channel
-_ROWS_PER_WEIGHT = 4
-
-_Numbers = NDArray[np.int64]
 
 
 def correct_in_sequence(
@@ -63,9 +55,13 @@ def correct_in_sequence(
         By name; nodes that did not run, or had nothing to multiply, are left out.
     """
     corrected = {} if corrected is None else corrected
-    sequence = _Sequence(nodes, recipe, progress, corrected)
-    models = [model, OpenModel(widened(model.proto), model.path)] if recipe.follows_float32 else [model]
-    run_in_lockstep(models, batches, sequence.visit, providers)
+    with ExitStack() as stack:
+        targets = None
+        if recipe.follows_float32:
+            wide = OpenModel(widened(model.proto), model.path)
+            targets = stack.enter_context(float32_targets(wide, nodes, batches, providers))
+        sequence = _Sequence(nodes, recipe, progress, corrected, Rows(batches), targets)
+        run_in_lockstep(model, batches, sequence.visit, providers)
     return {name: layer.affine for name, layer in corrected.items()}
 
 
@@ -83,40 +79,46 @@ class _Sequence:
         recipe: Recipe,
         progress: Callable[[], None],
         corrected: MutableMapping[str, CorrectedLayer],
+        rows: Rows,
+        targets: Targets | None,
     ) -> None:
+        self._nodes, self._recipe, self._progress = nodes, recipe, progress
         self._corrected = corrected
+        self._rows, self._targets = rows, targets
         self._met: set[str] = set()
-        self._nodes = nodes
-        self._recipe = recipe
-        self._progress = progress
 
-    def visit(self, name: str, calls: Sequence[Sequence[ObservedCall | None]]) -> None:
-        """Take all calls of a product at a time: of the converted model, and of float32 where there is one."""
+    def visit(self, name: str, calls: Sequence[ObservedCall | None]) -> None:
+        """Take the calls of a product in all batches at a time."""
         node = self._nodes.get(name)
         if node is None:
+            for call in calls:
+                if call is not None:
+                    call.fill()
             return
-        layers = [[None if call is None else layer_of(call, node.operand) for call in row] for row in calls]
-        # A run of float32 that took another way has nothing to say of this one's rows.
-        complete = [[layer for layer in row if layer is not None and layer.call.y.size] for row in layers]
-        complete = [row for row in complete if len(row) == len(calls[0]) and row[0].is_whole]
-        if name not in self._met and complete:
+        layers = {number: layer_of(call, node.operand) for number, call in enumerate(calls) if call is not None}
+        if name not in self._met and (usable := self._usable(node, layers)):
             self._met.add(name)
             if name not in self._corrected:
-                self._corrected[name] = self._correct(node, complete)
+                self._corrected[name] = self._correct(node, usable)
             self._progress()
-        if name in self._met:
-            for layer, *_ in layers:
-                if layer is not None and layer.call.y.size:
-                    _go_on(layer, self._corrected[name], node.channel_axis)
+        corrected = self._corrected[name] if name in self._met else None
+        for layer in layers.values():
+            _go_on(layer, corrected, node.channel_axis)
+
+    def _usable(self, node: ScalableNode, layers: Mapping[int, ObservedLayer]) -> dict[int, ObservedLayer]:
+        """Leave out what is no layer; and a batch whose run of float32 took another way, which says nothing of it."""
+        whole = {number: layer for number, layer in layers.items() if layer.call.y.size and layer.is_whole}
+        if self._targets is None:
+            return whole
+        return {number: layer for number, layer in whole.items() if (node.name, number) in self._targets}
 
     @ANY_VALUES
-    def _correct(self, node: ScalableNode, pairs: Sequence[Sequence[ObservedLayer]]) -> CorrectedLayer:
-        weights, start, spec = pairs[0][0].weights, pairs[0][0].start, pairs[0][0].call.spec
-        numbers = _draw(node.name, [row[0].row_count for row in pairs], weights)
-        sampled = list(zip(pairs, numbers, strict=True))
-        x = np.concatenate([row[0].rows(chosen) for row, chosen in sampled], 1)
-        if self._recipe.follows_float32:
-            y = np.concatenate([row[1].outputs(chosen) for row, chosen in sampled], 1)
+    def _correct(self, node: ScalableNode, layers: Mapping[int, ObservedLayer]) -> CorrectedLayer:
+        first = next(iter(layers.values()))
+        weights, start, spec = first.weights, first.start, first.call.spec
+        x = np.concatenate([layer.rows(self._rows.of(node.name, n, layer)) for n, layer in layers.items()], 1)
+        if self._targets is not None:
+            y = np.concatenate([self._targets[node.name, number] for number in layers], 1)
         else:
             y = dot_products(x, weights, start)
 
@@ -126,27 +128,12 @@ class _Sequence:
         additions = spec.additions(x.shape[2])
         layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, additions, start)
         found = correct_layer(layer, self._recipe)
-        refitted = pairs[0][0].operand(found.weights).copy() if found.is_refitted else None
+        refitted = first.operand(found.weights).copy() if found.is_refitted else None
         return CorrectedLayer(
             ChannelAffine(found.scale, found.offset, refitted),
             found.weights,
             None if start is None else start * found.scale + found.offset,
         )
-
-
-def _draw(name: str, counts: Sequence[int], weights: Floats) -> list[_Numbers]:
-    """Return which rows of each call correct the layer: as many as are of use, from all calls alike."""
-    groups, depth, channels = weights.shape
-    by_products = max(_MAX_PRODUCTS // (groups * depth * channels), _ROWS_PER_WEIGHT * depth)
-    of_use = min(max(MIN_ROWS, _ROWS_PER_INPUT * depth), MAX_ROWS)
-    wanted = min(of_use, by_products, max(_MAX_VALUES // (groups * depth), 1))
-    total = sum(counts)
-    random = np.random.default_rng(zlib.crc32(name.encode()))
-    shares = [count if wanted >= total else -(-wanted * count // total) for count in counts]
-    return [
-        np.arange(count) if share >= count else np.sort(random.choice(count, share, replace=False))
-        for count, share in zip(counts, shares, strict=True)
-    ]
 
 
 def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floats | None = None) -> Floats:
@@ -166,8 +153,11 @@ def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floa
     return by_group
 
 
-def _go_on(layer: ObservedLayer, corrected: CorrectedLayer, channel_axis: int) -> None:
+def _go_on(layer: ObservedLayer, corrected: CorrectedLayer | None, channel_axis: int) -> None:
     """Let a call give what the corrected layer gives: an offset is a part of what sums start from, or is added."""
+    if corrected is None:
+        layer.call.fill()
+        return
     layer.fill(corrected.weights, corrected.start)
     if corrected.start is None and corrected.affine.offset.any():
         y = layer.call.y

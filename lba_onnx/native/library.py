@@ -180,7 +180,7 @@ def _declare(library: ctypes.CDLL) -> None:
         operands = (accumulator, ctypes.POINTER(args), ctypes.c_int32)
         entry.argtypes = (*operands, floats, floats, floats, count, ctypes.c_int32)
     library.lba_statistics_open.argtypes = (ctypes.c_char_p, ctypes.c_double)
-    library.lba_observer_open.argtypes = (ctypes.c_char_p, ObserverFunction, ctypes.c_void_p)
+    library.lba_observer_open.argtypes = (ctypes.c_char_p, ObserverFunction, ctypes.c_void_p, ctypes.c_int32)
     library.lba_statistics_close.argtypes = (ctypes.c_char_p,)
     library.lba_run_open.restype = ctypes.c_void_p
     for name in ("lba_run_close", "lba_run_enter", "lba_run_stop"):

@@ -47,6 +47,11 @@ class ObservedLayer(ABC):
         """The weights, float32 [groups, depth, channels]; a copy."""
 
     @property
+    @abstractmethod
+    def weights_shape(self) -> tuple[int, int, int]:
+        """Groups, depth and channels of a group."""
+
+    @property
     def is_whole(self) -> bool:
         """Whether all rows meet the same weights, and sums start from the same values."""
         args = self.call.args
@@ -154,6 +159,10 @@ class _MatMulLayer(ObservedLayer):
         return len(self._moving.offsets) * self._moving.shape[0]
 
     @property
+    def weights_shape(self) -> tuple[int, int, int]:
+        return 1, self.call.depth, self._channel_count
+
+    @property
     def weights(self) -> Floats:
         weights: Floats = self._fixed.matrix(0).T.copy()[np.newaxis]
         return weights
@@ -219,6 +228,10 @@ class _ConvLayer(ObservedLayer):
     @property
     def row_count(self) -> int:
         return len(self.call.y) * math.prod(self._positions)
+
+    @property
+    def weights_shape(self) -> tuple[int, int, int]:
+        return self._groups, self.call.depth, self._channel_count // self._groups
 
     @property
     def weights(self) -> Floats:

@@ -45,6 +45,7 @@ class ObservedCall(ABC):
         spec: The formats that the node computed in.
         y: The dot products, before any bias that is added. Writing to them changes what the node goes on with, except
             in samples of several images or matrices, which are copies. Of integer codes they are int32 or int64.
+            Nothing yet where the observer fills them.
     """
 
     node: str
@@ -67,6 +68,10 @@ class ObservedCall(ABC):
         y = np.empty(self.y.shape, spec.result_type)
         self._compute(spec, threads, y)
         return y
+
+    def fill(self) -> None:
+        """Compute the dot products themselves into `y`, of a node that leaves that to its observer."""
+        self._compute(self.spec, None, self.y)
 
     @abstractmethod
     def _compute(self, spec: Accumulator, threads: int | None, y: Array) -> None: ...
@@ -217,12 +222,18 @@ _open: dict[int, OpenObserver] = {}
 _handles = itertools.count(1)
 
 
-def observer_open(run: str, observer: Observer) -> OpenObserver:
-    """Let nodes with keys "run/..." call an observer, until `observer_close`."""
+def observer_open(run: str, observer: Observer, *, fills: bool = False) -> OpenObserver:
+    """Let nodes with keys "run/..." call an observer, until `observer_close`.
+
+    Args:
+        run: The run's name.
+        observer: Called with each execution.
+        fills: Whether nodes leave their dot products to it.
+    """
     handle = next(_handles)
     _open[handle] = OpenObserver(observer)
     try:
-        check(load_library().lba_observer_open(run.encode(), _dispatch, handle))
+        check(load_library().lba_observer_open(run.encode(), _dispatch, handle, fills))
     except ValueError:
         del _open[handle]
         raise

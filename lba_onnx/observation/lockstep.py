@@ -1,11 +1,11 @@
-"""Runs of converted models side by side, which wait for each other at every product.
+"""Runs of a converted model side by side, which wait for each other at every product.
 
-    batch 1, low bits   -> conv1 | -> conv2 | -> ...
-    batch 2, low bits   -> conv1 | -> conv2 |
-    batch 1, float32    -> conv1 | -> conv2 |        at each |, `visit` sees the calls of all runs
+    batch 1   -> conv1 | -> conv2 | -> ...
+    batch 2   -> conv1 | -> conv2 |            at each |, `visit` sees the calls of all runs, and computes them
 
 A visitor sees one product on all samples at once, and what it writes into the results is what the runs go on with: no
-part of a model runs twice. What is alive at the cut stays in memory for all samples.
+part of the model runs twice, and no product is computed that nobody wants. What is alive at the cut stays in memory
+for all samples.
 
 Each run has a thread. Where runs take different ways (If, Loop), those that have come to the first product in the order
 of the model are visited, and then go on.
@@ -13,7 +13,6 @@ of the model are visited, and then go on.
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from lba_onnx.data.batches import Batch
@@ -24,47 +23,43 @@ from lba_onnx.rewrite.model_files import OpenModel
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 
-Visit = Callable[[str, Sequence[Sequence[ObservedCall | None]]], None]
-"""Called with a product's key, and its calls: for each batch those of each model; None where a run took another way."""
+Visit = Callable[[str, Sequence[ObservedCall | None]], None]
+"""Called with a product's key, and its call in each batch; None where a run took another way. It writes the results."""
 
 
-def run_in_lockstep(
-    models: Sequence[OpenModel], batches: Sequence[Batch], visit: Visit, providers: Sequence[str]
-) -> None:
-    """Run batches through models that have the same products, and visit each product once all runs have come to it.
+def run_in_lockstep(model: OpenModel, batches: Sequence[Batch], visit: Visit, providers: Sequence[str]) -> None:
+    """Run batches through a model, and visit each product once all runs have come to it.
 
     Args:
-        models: Converted models; they differ in their accumulators.
-        batches: What each of them is fed.
+        model: A converted model.
+        batches: What it is fed.
         visit: Called in this thread, product after product; a product in a loop is visited each time.
         providers: onnxruntime's execution providers.
 
     Raises:
-        DataError: A model does not run on a batch.
-        ModelError: A model cannot be read, or has no converted node.
+        DataError: The model does not run on a batch.
+        ModelError: The model cannot be read, or has no converted node.
         BaseException: What `visit` raises, or a signal handler; all runs end before.
     """
-    order = {product.name: place for place, product in enumerate(converted_products(models[0].proto))}
+    order = {product.name: place for place, product in enumerate(converted_products(model.proto))}
     meeting = _Meeting()
-    with ExitStack() as stack:
-        sessions = [stack.enter_context(observing_session(model, meeting.arrive, providers)) for model in models]
-        lanes = [_Lane(meeting, session, batch) for batch in batches for session in sessions]
+    with observing_session(model, meeting.arrive, providers, fills=True, is_lean=True) as session:
+        lanes = [_Lane(meeting, session, batch) for batch in batches]
         try:
             for lane in lanes:
                 lane.start()
-            _visit_all(meeting, lanes, len(sessions), order, visit)
+            _visit_all(meeting, lanes, order, visit)
         finally:
             meeting.dissolve()
             for lane in lanes:
                 lane.join()
 
 
-def _visit_all(meeting: "_Meeting", lanes: "Sequence[_Lane]", models: int, order: dict[str, int], visit: Visit) -> None:
+def _visit_all(meeting: "_Meeting", lanes: "Sequence[_Lane]", order: dict[str, int], visit: Visit) -> None:
     while arrived := meeting.wait_for(lanes):
         key = min((call.node for call in arrived.values()), key=lambda name: order.get(name, len(order)))
         calls = [call if call is not None and call.node == key else None for call in map(arrived.get, lanes)]
-        rows = [calls[start : start + models] for start in range(0, len(calls), models)]
-        visit(key, [row for row in rows if any(call is not None for call in row)])
+        visit(key, calls)
         meeting.release([lane for lane, call in zip(lanes, calls, strict=True) if call is not None])
 
 

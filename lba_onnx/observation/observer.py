@@ -50,7 +50,12 @@ class ObservingSession:
 
 @contextmanager
 def observing_session(
-    model: "ModelSource | OpenModel", observer: "Observer", providers: Sequence[str] = ("CPUExecutionProvider",)
+    model: "ModelSource | OpenModel",
+    observer: "Observer",
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    *,
+    fills: bool = False,
+    is_lean: bool = False,
 ) -> Iterator[ObservingSession]:
     """Open a session of a converted model whose nodes call the observer while the block runs.
 
@@ -58,6 +63,8 @@ def observing_session(
         model: Path, bytes, ModelProto or OpenModel of a converted model; it is not changed.
         observer: Called with each execution of each converted node, in the thread that runs the node.
         providers: onnxruntime's execution providers.
+        fills: Whether nodes leave their dot products to the observer, which has to write them.
+        is_lean: Whether runs give memory back as soon as they are done with it.
 
     Raises:
         ModelError: The model cannot be read, or has no converted node.
@@ -65,15 +72,15 @@ def observing_session(
     from lba_onnx import native
     from lba_onnx.rewrite.model_files import OpenModel, open_model
     from lba_onnx.rewrite.model_writer import runnable
-    from lba_onnx.session import make_session
+    from lba_onnx.session import lean_options, make_session
 
     run = f"observe-{uuid4().hex}"
     source = OpenModel(open_model(model.proto).proto, model.path) if isinstance(model, OpenModel) else open_model(model)
     request_observation(source.proto, run)
-    opened = native.observer_open(run, observer)
+    opened = native.observer_open(run, observer, fills=fills)
     try:
         with runnable(source) as file:
-            session = make_session(file, providers=providers)
+            session = make_session(file, lean_options() if is_lean else None, providers)
         yield ObservingSession(session, opened)
     finally:
         native.observer_close(run, opened)

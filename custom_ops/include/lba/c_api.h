@@ -167,8 +167,9 @@ typedef struct LbaObservation {
 typedef int32_t (*LbaObserver)(const LbaObservation* observation, void* context);
 
 /* Nodes with keys "run/..." call the observer after each of their executions, in the thread that runs them, instead of
-   collecting. lba_statistics_close ends the run; the observer must outlive sessions that still have such nodes. */
-LBA_EXPORT int lba_observer_open(const char* run, LbaObserver observer, void* context);
+   collecting. Where `fills` is not 0, nodes of floats leave their products to it: it finds nothing in y, and has to
+   write it. lba_statistics_close ends the run; the observer must outlive sessions that still have such nodes. */
+LBA_EXPORT int lba_observer_open(const char* run, LbaObserver observer, void* context, int32_t fills);
 
 LBA_EXPORT int lba_statistics_close(const char* run);
 /* Without levels until a node of this key has run. */

@@ -14,10 +14,11 @@
 
 namespace lba {
 
-// Whom the nodes of a run show what they computed; none where `call` is null.
+// Whom the nodes of a run show what they computed; none where `call` is null. One that fills computes it itself.
 struct Observer {
   LbaObserver call = nullptr;
   void* context = nullptr;
+  bool fills = false;
 };
 
 // How a run looks into its nodes.
@@ -43,6 +44,8 @@ class StatisticsCollector {
 
   // Whether the node shows its operands and results to an observer instead of counting.
   bool is_observed() const { return options_.observer.call != nullptr; }
+  // Whether that observer computes the results.
+  bool is_filled() const { return is_observed() && options_.observer.fills; }
   // Throws std::runtime_error when the observer makes the node fail; a stopped run's observer is not called any more.
   void Observe(const Accumulator& accumulator, const LbaMatMulArgs* matmul, const LbaConvArgs* conv) const;
   // Of the positions (rows of a matmul, output positions of a convolution), those sampled for histograms and events;

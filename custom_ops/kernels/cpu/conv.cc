@@ -100,6 +100,9 @@ void Conv(const Accumulator& accumulator, const ConvShape& shape, const float* x
           const PackedFilter* packed, const float* bias, float* y, const Parallel& parallel,
           StatisticsCollector* statistics, const Starts& starts) {
   if (shape.batch * shape.out_channels * shape.output_size() == 0) return;
+  if (shape.depth() > 0 && statistics != nullptr && statistics->is_filled()) {
+    return FinishConv(accumulator, shape, x, w, bias, y, parallel, statistics, starts);
+  }
   const std::array<int64_t, 3> sizes{shape.batch, shape.out_channels, shape.output_size()};
   const auto place = [&](const std::array<int64_t, 3>& index) {
     return Place{index[0] * sizes[2] + index[2], index[1]};

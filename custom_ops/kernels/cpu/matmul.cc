@@ -134,6 +134,9 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
             const PackedMatrices* packed, float* y, const Parallel& parallel, StatisticsCollector* statistics,
             const Starts& starts) {
   if (shape.batch() == 0 || shape.rows == 0 || shape.columns == 0) return;
+  if (shape.depth > 0 && statistics != nullptr && statistics->is_filled()) {
+    return RecordMatMul(accumulator, shape, a, b, y, parallel, statistics, starts);
+  }
   const std::array<int64_t, 3> sizes{shape.batch(), shape.rows, shape.columns};
   const auto place = [&](const std::array<int64_t, 3>& index) {
     return Place{index[0] * shape.rows + index[1], index[2]};
