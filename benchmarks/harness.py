@@ -40,14 +40,16 @@ class Effort:
     sample_seconds: float = 0.02
 
 
-def measure(functions: Sequence[Callable[[], object]], effort: Effort) -> list[list[float]]:
+def measure(
+    functions: Sequence[Callable[[], object]], effort: Effort, clock: Callable[[], float] = time.perf_counter
+) -> list[list[float]]:
     """Seconds per call of each function: one list per function, one entry per round."""
-    repeats = [_find_repeats(function, effort.sample_seconds) for function in functions]
+    repeats = [_find_repeats(function, effort.sample_seconds, clock) for function in functions]
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(effort.rounds):
         for function, count, samples in zip(functions, repeats, seconds, strict=True):
             function()  # its code and data are in the caches again, its threads awake
-            samples.append(_seconds(function, count) / count)
+            samples.append(_seconds(function, count, clock) / count)
     return seconds
 
 
@@ -56,16 +58,16 @@ def median_ratio(numerator: Sequence[float], denominator: Sequence[float]) -> fl
     return median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
-def _find_repeats(function: Callable[[], object], sample_seconds: float) -> int:
+def _find_repeats(function: Callable[[], object], sample_seconds: float, clock: Callable[[], float]) -> int:
     function()
-    return max(1, round(sample_seconds / max(_seconds(function, 1), 1e-7)))
+    return max(1, round(sample_seconds / max(_seconds(function, 1, clock), 1e-7)))
 
 
-def _seconds(function: Callable[[], object], count: int) -> float:
-    start = time.perf_counter()
+def _seconds(function: Callable[[], object], count: int, clock: Callable[[], float]) -> float:
+    start = clock()
     for _ in range(count):
         function()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 @dataclass(frozen=True)

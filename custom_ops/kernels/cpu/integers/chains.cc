@@ -1,8 +1,33 @@
 #include "kernels/cpu/integers/chains.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace lba {
+namespace {
+
+template <class Code>
+int64_t LoadRun(const Code* codes, int32_t shift, std::vector<int16_t>* values) {
+  const int64_t count = static_cast<int64_t>(values->size());
+  int16_t* out = values->data();
+  int32_t sum = 0;  // of at most 2^31 / 2^9 codes at once
+  int64_t total = 0;
+  constexpr int64_t kBlock = 1 << 20;
+  for (int64_t begin = 0; begin < count; begin += kBlock, total += sum, sum = 0) {
+    for (int64_t i = begin; i < std::min(begin + kBlock, count); ++i) {
+      out[i] = static_cast<int16_t>(codes[i] + shift);
+      sum += out[i];
+    }
+  }
+  return total;
+}
+
+}  // namespace
+
+StridedChains::StridedChains(const void* data, const std::vector<int64_t>& offsets, int64_t vectors, int64_t stride)
+    : data_(Bytes(data)), offsets_(offsets), vectors_(vectors), stride_(stride), is_run_(true) {
+  for (size_t i = 0; i < offsets.size() && is_run_; ++i) is_run_ = offsets[i] == static_cast<int64_t>(i);
+}
 
 StridedChains& StridedChains::AsX(const IntegerSums& sums, const Codes& codes) {
   type_ = codes.type;
@@ -25,6 +50,11 @@ void StridedChains::Load(int64_t vector, Chain* chain) const { LoadShifted(vecto
 void StridedChains::LoadShifted(int64_t vector, int32_t shift, Chain* chain) const {
   chain->offset = zero_point(vector) + shift;
   chain->values.resize(offsets_.size());
+  if (const uint8_t* run = RunOf(vector)) {
+    chain->sum = type_ == CodeType::kUint8 ? LoadRun(run, shift, &chain->values)
+                                           : LoadRun(reinterpret_cast<const int8_t*>(run), shift, &chain->values);
+    return;
+  }
   for (size_t i = 0; i < offsets_.size(); ++i) {
     const int32_t value = offsets_[i] < 0 ? 0 : CodeAt(data_, type_, offsets_[i] + vector * stride_) + shift;
     chain->values[i] = static_cast<int16_t>(value);

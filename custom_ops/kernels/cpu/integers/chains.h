@@ -40,8 +40,7 @@ class ChainSource {
 // Vectors in memory: code at place p of vector v is at offsets[p] + v * stride; none, a zero, where offsets[p] is -1.
 class StridedChains : public ChainSource {
  public:
-  StridedChains(const void* data, const std::vector<int64_t>& offsets, int64_t vectors, int64_t stride)
-      : data_(Bytes(data)), offsets_(offsets), vectors_(vectors), stride_(stride) {}
+  StridedChains(const void* data, const std::vector<int64_t>& offsets, int64_t vectors, int64_t stride);
 
   // What is added to codes and what is then left of zero points: of x, and of w whose vectors have the zero points from
   // `first` on.
@@ -53,10 +52,8 @@ class StridedChains : public ChainSource {
   void Load(int64_t vector, Chain* chain) const override;
   // With another number added to codes.
   void LoadShifted(int64_t vector, int32_t shift, Chain* chain) const;
-  // Where code at a place of the first vector is; null where there is none. That of the next vector is `stride`
-  // further.
-  const uint8_t* At(int64_t place) const { return offsets_[place] < 0 ? nullptr : data_ + offsets_[place]; }
-  int64_t stride() const { return stride_; }
+  // Where a vector's codes are, one after the other in the order of the chain; null where they are not so.
+  const uint8_t* RunOf(int64_t vector) const { return is_run_ ? data_ + vector * stride_ : nullptr; }
   CodeType type() const { return type_; }
   int32_t zero_point(int64_t vector) const { return zero_points_[PlaceOf(vector)]; }
   bool has_one_zero_point() const { return zero_points_.size() == 1; }
@@ -67,6 +64,7 @@ class StridedChains : public ChainSource {
   const uint8_t* data_;
   const std::vector<int64_t>& offsets_;
   int64_t vectors_, stride_;
+  bool is_run_;
   CodeType type_ = CodeType::kUint8;
   std::vector<int32_t> shifts_, zero_points_;  // one, or one for each vector
 };

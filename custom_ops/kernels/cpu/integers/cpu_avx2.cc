@@ -37,6 +37,13 @@ struct SaturatePairs : DwordStep<Vector256> {
   }
 };
 
+struct LaneVectors {
+  typedef int32_t Ints __attribute__((vector_size(32)));
+  typedef uint32_t Bits __attribute__((vector_size(32)));
+  typedef float Floats __attribute__((vector_size(32)));
+  typedef uint8_t Codes __attribute__((vector_size(8)));
+};
+
 template <class Step>
 StepKernels Alike(CodeLayout layout) {
   return {layout, RunIntegerTile<Vector256, Step>, RunIntegerTile<Vector256, Step>};
@@ -53,8 +60,8 @@ const IntegerKernels& Avx2IntegerKernels() {
                                        {CodeLayout::kSingles, nullptr, nullptr},
                                        Alike<ClampWords<Vector256>>(CodeLayout::kWords),
                                        Alike<WrapWords<Vector256>>(CodeLayout::kWords)},
-                                      FinishIntegerRow,
-                                      LayOutLanes};
+                                      FinishIntegerRow<LaneVectors>,
+                                      LayOutLanes<InterleaveLines>};
   return kernels;
 }
 

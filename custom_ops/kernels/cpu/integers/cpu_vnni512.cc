@@ -64,6 +64,33 @@ struct Scaled : DwordStep<Vector512> {
   __m512i Add(__m512i sum, __m512i lane, __m512i row) const { return AddWordsSaturating(sum, lane, row); }
 };
 
+// Lanes stay in their order: within each quarter of a vector, loads put the dwords that the interleaving parts.
+void Interleave512(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i flips = _mm512_set1_epi8(static_cast<char>(flip));
+  const __mmask64 readable = ~uint64_t{0} >> (kTileLanes - lines->count());
+  const auto load = [&](int64_t at) {
+    const uint8_t* line = lines->InPlace(at);
+    if (line == nullptr) return flips;  // any codes
+    const __m512i codes = _mm512_maskz_loadu_epi8(readable, line);
+    return _mm512_permutexvar_epi32(order, _mm512_xor_si512(codes, flips));
+  };
+  const __m512i first = load(place), second = load(place + 1), third = load(place + 2), fourth = load(place + 3);
+  const __m512i low_ab = _mm512_unpacklo_epi8(first, second), high_ab = _mm512_unpackhi_epi8(first, second);
+  const __m512i low_cd = _mm512_unpacklo_epi8(third, fourth), high_cd = _mm512_unpackhi_epi8(third, fourth);
+  _mm512_storeu_si512(out, _mm512_unpacklo_epi16(low_ab, low_cd));
+  _mm512_storeu_si512(out + 64, _mm512_unpackhi_epi16(low_ab, low_cd));
+  _mm512_storeu_si512(out + 128, _mm512_unpacklo_epi16(high_ab, high_cd));
+  _mm512_storeu_si512(out + 192, _mm512_unpackhi_epi16(high_ab, high_cd));
+}
+
+struct LaneVectors {
+  typedef int32_t Ints __attribute__((vector_size(64)));
+  typedef uint32_t Bits __attribute__((vector_size(64)));
+  typedef float Floats __attribute__((vector_size(64)));
+  typedef uint8_t Codes __attribute__((vector_size(16)));
+};
+
 template <class Step>
 StepKernels Alike(CodeLayout layout) {
   return {layout, RunIntegerTile<Vector512, Step>, RunIntegerTile<Vector512, Step>};
@@ -81,8 +108,8 @@ const IntegerKernels& Vnni512IntegerKernels() {
        Alike<Scaled>(CodeLayout::kSingles),
        Alike<ClampWords<Vector512>>(CodeLayout::kWords),
        Alike<WrapWords<Vector512>>(CodeLayout::kWords)},
-      FinishIntegerRow,
-      LayOutLanes};
+      FinishIntegerRow<LaneVectors>,
+      LayOutLanes<Interleave512>};
   return kernels;
 }
 

@@ -35,17 +35,20 @@ struct RowFinish {
 // Writes kTileLanes results.
 using FinishRowKernel = void (*)(const RowFinish& finish, const int32_t* sums, void* out);
 
-// Codes of as many places as an element has; each line has one of each lane.
-struct LaneLines {
-  const uint8_t* data[4];
+// Codes that become the lanes of a tile: that of a place and a lane is at codes[offsets[place] + lane].
+struct LaneSource {
+  const uint8_t* codes;
+  const int64_t* offsets;  // -1: of no code
+  int64_t places;
+  int count;  // lanes that may be read
   CodeType type;
   uint8_t flip;        // of bytes: exclusive or
   int32_t shift;       // of others: added
   int scale_log2 = 0;  // of others
 };
 
-// Writes one element of each lane.
-using LayOutLanesKernel = void (*)(const LaneLines& lines, CodeLayout layout, void* out);
+// Writes all elements; codes where there are none, and lanes beyond the count, are any.
+using LayOutLanesKernel = void (*)(const LaneSource& source, CodeLayout layout, void* out);
 
 }  // namespace lba
 

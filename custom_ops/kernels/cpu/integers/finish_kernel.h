@@ -1,5 +1,5 @@
-// What becomes of a row of a tile, and how codes are laid out: plain loops that compilers make vectors of. Include it
-// only from files that are compiled for one instruction set.
+// What becomes of a row of a tile, and how codes of lanes are laid out. Include it only from files that are compiled
+// for one instruction set.
 #ifndef LBA_KERNELS_CPU_INTEGERS_FINISH_KERNEL_H_
 #define LBA_KERNELS_CPU_INTEGERS_FINISH_KERNEL_H_
 
@@ -12,105 +12,158 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// sums + factor * lane_factors + lane_terms + term, modulo 2^32.
-void Correct(const RowCorrection& c, uint32_t* sums) {
-  const uint32_t factor = static_cast<uint32_t>(c.factor), term = static_cast<uint32_t>(c.term);
-  if (c.lane_factors != nullptr) {
-    for (int i = 0; i < kTileLanes; ++i) sums[i] += factor * static_cast<uint32_t>(c.lane_factors[i]);
+// Some neighbouring lanes of a row; `Vectors` has those of the path: Ints, Bits, Floats and, of as many bytes, Codes.
+template <class Vectors>
+class LaneGroup {
+ public:
+  using Ints = typename Vectors::Ints;
+  using Bits = typename Vectors::Bits;
+  using Floats = typename Vectors::Floats;
+  static constexpr int kLanes = sizeof(Ints) / sizeof(int32_t);
+
+  LaneGroup(const RowFinish& finish, int lane) : f_(finish), lane_(lane) {}
+
+  void Finish(const int32_t* tile, void* out) const {
+    Bits sums = (Bits)(Loaded<Ints>(tile) >> f_.scale_log2);
+    Correct(f_.before, &sums);
+    if (f_.unused_bits != 0) sums = (Bits)((Ints)(sums << f_.unused_bits) >> f_.unused_bits);
+    Correct(f_.behind, &sums);
+    switch (f_.output) {
+      case IntegerOutput::kInt32:
+        return Store(sums, static_cast<uint32_t*>(out));
+      case IntegerOutput::kInt64:
+        for (int i = 0; i < kLanes; ++i) static_cast<int64_t*>(out)[lane_ + i] = static_cast<int32_t>(sums[i]);
+        return;
+      case IntegerOutput::kFloat32:
+        return Store(WithBias(Scaled(sums)), static_cast<float*>(out));
+      default:
+        Quantize(Scaled(sums), static_cast<uint8_t*>(out));
+    }
   }
-  if (c.lane_terms != nullptr) {
-    for (int i = 0; i < kTileLanes; ++i) sums[i] += static_cast<uint32_t>(c.lane_terms[i]);
+
+ private:
+  template <class V>
+  static V Of(const void* values) {
+    V loaded;
+    std::memcpy(&loaded, values, sizeof loaded);
+    return loaded;
   }
-  if (term != 0) {
-    for (int i = 0; i < kTileLanes; ++i) sums[i] += term;
+  template <class V, class T>
+  V Loaded(const T* values) const {
+    return Of<V>(values + lane_);
+  }
+  template <class V, class T>
+  void Store(V values, T* out) const {
+    std::memcpy(out + lane_, &values, sizeof values);
+  }
+
+  // sums + factor * lane_factors + lane_terms + term, modulo 2^32.
+  void Correct(const RowCorrection& c, Bits* sums) const {
+    if (c.lane_factors != nullptr) *sums += Loaded<Bits>(c.lane_factors) * static_cast<uint32_t>(c.factor);
+    if (c.lane_terms != nullptr) *sums += Loaded<Bits>(c.lane_terms);
+    *sums += static_cast<uint32_t>(c.term);
+  }
+
+  Floats Scaled(Bits sums) const {
+    const Floats values = __builtin_convertvector((Ints)sums, Floats);
+    return f_.lane_scales != nullptr ? values * Loaded<Floats>(f_.lane_scales) : values * f_.scale;
+  }
+
+  Floats WithBias(Floats values) const {
+    if (f_.lane_float_bias != nullptr) return values + Loaded<Floats>(f_.lane_float_bias);
+    return f_.has_float_bias ? values + f_.float_bias : values;
+  }
+
+  void Quantize(Floats values, uint8_t* out) const {
+    constexpr float kRound = 12582912;  // adding it rounds to nearest even: values are far below 2^22
+    const Floats least = Floats{} + f_.least, most = Floats{} + f_.most;
+    const Floats above = values > least ? values : least;  // NaN becomes the least
+    const Floats rounded = (above < most ? above : most) + kRound;
+    const Bits codes = (Bits)rounded - 0x4b400000u + static_cast<uint32_t>(f_.zero_point);
+    Store(__builtin_convertvector(codes, typename Vectors::Codes), out);
+  }
+
+  const RowFinish& f_;
+  const int lane_;
+};
+
+template <class Vectors>
+void FinishIntegerRow(const RowFinish& finish, const int32_t* tile, void* out) {
+#pragma GCC unroll 4
+  for (int lane = 0; lane < kTileLanes; lane += LaneGroup<Vectors>::kLanes) {
+    LaneGroup<Vectors>(finish, lane).Finish(tile, out);
   }
 }
 
-// Adding this rounds to nearest even: values are far below 2^22.
-constexpr float kRound = 12582912;
+// Where the codes of a place are, kTileLanes of them: copied where fewer may be read.
+class LaneLines {
+ public:
+  explicit LaneLines(const LaneSource& source) : source_(source) {}
 
-template <class Code>
-void Quantize(const RowFinish& f, const float* values, Code* out) {
-  const float least = f.least, most = f.most;
+  int count() const { return source_.count; }
+  // In memory, or null.
+  const uint8_t* InPlace(int64_t place) const {
+    const bool is_none = place >= source_.places || source_.offsets[place] < 0;
+    return is_none ? nullptr : source_.codes + source_.offsets[place];
+  }
+  const uint8_t* At(int64_t place) {
+    const uint8_t* codes = InPlace(place);
+    if (codes == nullptr) return zeros_;
+    if (source_.count == kTileLanes) return codes;
+    uint8_t* copy = copies_[place % 4];
+    std::memcpy(copy, codes, source_.count);
+    return copy;
+  }
+
+ private:
+  const LaneSource& source_;
+  uint8_t copies_[4][kTileLanes] = {};
+  const uint8_t zeros_[kTileLanes] = {};
+};
+
+// Four lines of bytes from a place on become dwords, each byte with the bits of `flip` changed.
+void InterleaveLines(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out) {
+  const uint8_t *a = lines->At(place), *b = lines->At(place + 1), *c = lines->At(place + 2), *d = lines->At(place + 3);
   for (int i = 0; i < kTileLanes; ++i) {
-    const float above = values[i] > least ? values[i] : least;  // NaN becomes the least
-    const float rounded = (above < most ? above : most) + kRound;
-    int32_t bits;
-    std::memcpy(&bits, &rounded, sizeof bits);
-    out[i] = static_cast<Code>(bits - 0x4b400000 + f.zero_point);
+    out[4 * i] = a[i] ^ flip;
+    out[4 * i + 1] = b[i] ^ flip;
+    out[4 * i + 2] = c[i] ^ flip;
+    out[4 * i + 3] = d[i] ^ flip;
   }
 }
 
-void FinishIntegerRow(const RowFinish& f, const int32_t* tile, void* out) {
-  uint32_t sums[kTileLanes];
-  for (int i = 0; i < kTileLanes; ++i) sums[i] = static_cast<uint32_t>(tile[i] >> f.scale_log2);
-  Correct(f.before, sums);
-  if (f.unused_bits != 0) {
-    for (int i = 0; i < kTileLanes; ++i) {
-      sums[i] = static_cast<uint32_t>(static_cast<int32_t>(sums[i] << f.unused_bits) >> f.unused_bits);
-    }
-  }
-  Correct(f.behind, sums);
-  if (f.output == IntegerOutput::kInt32) {
-    std::memcpy(out, sums, sizeof sums);
-    return;
-  }
-  if (f.output == IntegerOutput::kInt64) {
-    for (int i = 0; i < kTileLanes; ++i) static_cast<int64_t*>(out)[i] = static_cast<int32_t>(sums[i]);
-    return;
-  }
-  float values[kTileLanes];
-  for (int i = 0; i < kTileLanes; ++i) values[i] = static_cast<float>(static_cast<int32_t>(sums[i]));
-  if (f.lane_scales != nullptr) {
-    for (int i = 0; i < kTileLanes; ++i) values[i] *= f.lane_scales[i];
-  } else {
-    for (int i = 0; i < kTileLanes; ++i) values[i] *= f.scale;
-  }
-  if (f.output == IntegerOutput::kUint8) return Quantize(f, values, static_cast<uint8_t*>(out));
-  if (f.output == IntegerOutput::kInt8) return Quantize(f, values, static_cast<int8_t*>(out));
-  if (f.lane_float_bias != nullptr) {
-    for (int i = 0; i < kTileLanes; ++i) values[i] += f.lane_float_bias[i];
-  } else if (f.has_float_bias) {
-    for (int i = 0; i < kTileLanes; ++i) values[i] += f.float_bias;
-  }
-  std::memcpy(out, values, sizeof values);
-}
-
-// One element of all lanes from lines of kTileLanes codes each.
 template <class Code>
-void LayOutAs(const LaneLines& lines, CodeLayout layout, void* out) {
-  if (layout == CodeLayout::kBytes) {
-    uint8_t* bytes = static_cast<uint8_t*>(out);
-    const uint8_t *a = lines.data[0], *b = lines.data[1], *c = lines.data[2], *d = lines.data[3];
+void LayOutWords(const LaneSource& source, CodeLayout layout, int16_t* out) {
+  LaneLines lines(source);
+  const auto copy = [&](int64_t place, int step, int16_t* to) {
+    const Code* line = reinterpret_cast<const Code*>(lines.At(place));
     for (int i = 0; i < kTileLanes; ++i) {
-      bytes[4 * i] = a[i] ^ lines.flip;
-      bytes[4 * i + 1] = b[i] ^ lines.flip;
-      bytes[4 * i + 2] = c[i] ^ lines.flip;
-      bytes[4 * i + 3] = d[i] ^ lines.flip;
+      to[step * i] = static_cast<int16_t>((line[i] + source.shift) * (1 << source.scale_log2));
     }
-    return;
-  }
-  int16_t* words = static_cast<int16_t*>(out);
-  const auto code = [&](int line, int i) {
-    return static_cast<int16_t>((static_cast<Code>(lines.data[line][i]) + lines.shift) << lines.scale_log2);
   };
-  if (layout == CodeLayout::kWords) {
-    for (int i = 0; i < kTileLanes; ++i) words[i] = code(0, i);
-  } else if (layout == CodeLayout::kSingles) {
-    for (int i = 0; i < kTileLanes; ++i) {
-      words[2 * i] = code(0, i);
-      words[2 * i + 1] = 0;
-    }
-  } else {
-    for (int i = 0; i < kTileLanes; ++i) {
-      words[2 * i] = code(0, i);
-      words[2 * i + 1] = code(1, i);
+  const int in_element = CodesIn(layout), step = BytesIn(layout) / 2;
+  for (int64_t place = 0; place < source.places; place += in_element, out += step * kTileLanes) {
+    copy(place, step, out);
+    if (step == 1) continue;
+    if (layout == CodeLayout::kPairs) {
+      copy(place + 1, 2, out + 1);
+    } else {
+      for (int i = 0; i < kTileLanes; ++i) out[2 * i + 1] = 0;
     }
   }
 }
 
-void LayOutLanes(const LaneLines& lines, CodeLayout layout, void* out) {
-  (lines.type == CodeType::kUint8 ? LayOutAs<uint8_t> : LayOutAs<int8_t>)(lines, layout, out);
+template <decltype(InterleaveLines)* kInterleave>
+void LayOutLanes(const LaneSource& source, CodeLayout layout, void* out) {
+  if (layout != CodeLayout::kBytes) {
+    const bool is_unsigned = source.type == CodeType::kUint8;
+    return (is_unsigned ? LayOutWords<uint8_t> : LayOutWords<int8_t>)(source, layout, static_cast<int16_t*>(out));
+  }
+  LaneLines lines(source);
+  uint8_t* bytes = static_cast<uint8_t*>(out);
+  for (int64_t place = 0; place < source.places; place += 4, bytes += 4 * kTileLanes) {
+    kInterleave(&lines, place, source.flip, bytes);
+  }
 }
 
 }  // namespace

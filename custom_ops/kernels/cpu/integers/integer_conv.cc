@@ -98,65 +98,55 @@ struct PackedGroup {
 // Patches of up to kTileLanes places of one group, as lanes of tiles.
 class LanePanel {
  public:
-  LanePanel(const IntegerPlan& plan, const IntegerSums& sums, const Codes& x, const std::vector<int64_t>& offsets)
-      : plan_(plan),
-        offsets_(offsets),
-        shift_(KernelXShift(sums, plan, x.type, ZeroPointOf(x, 0))),
-        data_(plan.Elements(static_cast<int64_t>(offsets.size())) * BytesIn(plan.layout()) * kTileLanes) {
-    lines_.type = x.type;
-    lines_.flip = x.type == CodeType::kInt8 ? 0x80 : 0;
-    lines_.shift = shift_;
-    lines_.scale_log2 = plan.x_scale_log2;
-  }
+  LanePanel(const IntegerSums& sums, const Codes& x, const std::vector<int64_t>& offsets)
+      : sums_(sums),
+        zero_point_(ZeroPointOf(x, 0)),
+        source_{nullptr, offsets.data(), static_cast<int64_t>(offsets.size()),
+                0,       x.type,         static_cast<uint8_t>(x.type == CodeType::kInt8 ? 0x80 : 0),
+                0},
+        data_((source_.places + 3) * 4 * kTileLanes) {}
 
-  // `planes`: those of the group's channels from the first lane's place on; `count` of them may be read.
-  void Load(const uint8_t* planes, int count, bool wants_sums) {
-    const int in_element = CodesIn(plan_.layout());
-    const int64_t places = static_cast<int64_t>(offsets_.size()), bytes = BytesIn(plan_.layout()) * kTileLanes;
-    std::fill_n(kernel_sums_, kTileLanes, 0);
-    for (int64_t place = 0, element = 0; place < places; place += in_element, ++element) {
-      for (int i = 0; i < in_element; ++i) {
-        const int64_t offset = place + i < places ? offsets_[place + i] : -1;
-        lines_.data[i] = offset < 0 ? zeros_ : Line(planes + offset, count, i);
-        if (wants_sums && offset >= 0) AddLine(lines_.data[i]);
-      }
-      plan_.kernels->lay_out_lanes(lines_, plan_.layout(), data_.data() + element * bytes);
-    }
+  // `codes`: of the group's channels from the first lane's place on; `count` of them may be read.
+  void Load(const IntegerPlan& plan, const uint8_t* codes, int count) {
+    source_.codes = codes;
+    source_.count = count;
+    source_.shift = KernelXShift(sums_, plan, source_.type, zero_point_);
+    source_.scale_log2 = plan.x_scale_log2;
+    plan.kernels->lay_out_lanes(source_, plan.layout(), data_.data());
   }
 
   const uint8_t* data() const { return data_.data(); }
-  const int32_t* kernel_sums() const { return kernel_sums_; }
 
- private:
-  const uint8_t* Line(const uint8_t* from, int count, int i) {
-    if (count == kTileLanes) return from;
-    std::memcpy(copies_[i], from, count);
-    return copies_[i];
-  }
-  void AddLine(const uint8_t* line) {
-    for (int lane = 0; lane < kTileLanes; ++lane) {
-      kernel_sums_[lane] += CodeAt(line, lines_.type, lane) + shift_;
+  // Of what was loaded, each lane's sum of codes and `shift`.
+  void SumCodes(int64_t shift, int32_t* lanes) const {
+    std::fill_n(lanes, kTileLanes, 0);
+    for (int64_t place = 0; place < source_.places; ++place) {
+      if (source_.offsets[place] < 0) continue;
+      for (int lane = 0; lane < source_.count; ++lane) {
+        lanes[lane] += CodeAt(source_.codes, source_.type, source_.offsets[place] + lane) + static_cast<int32_t>(shift);
+      }
     }
   }
 
-  const IntegerPlan& plan_;
-  const std::vector<int64_t>& offsets_;
-  const int32_t shift_;
-  LaneLines lines_{};
+ private:
+  const IntegerSums& sums_;
+  const int32_t zero_point_;
+  LaneSource source_;
   Aligned data_;
-  int32_t kernel_sums_[kTileLanes];
-  uint8_t copies_[4][kTileLanes] = {};
-  const uint8_t zeros_[kTileLanes] = {};
 };
 
 // Results of lanes, to the outputs that they belong to.
-void Scatter(const PlaneShape& shape, int64_t first, int count, const uint8_t* results, int64_t item_bytes,
-             uint8_t* channel) {
-  for (PlaneShape::Run run = shape.RunAt(first); run.count > 0 && run.first < first + count;
-       run = shape.RunAt(run.first + run.count)) {
-    const int64_t length = std::min(run.count, first + count - run.first);
-    std::memcpy(channel + run.output * item_bytes, results + (run.first - first) * item_bytes, length * item_bytes);
+template <class Item>
+void Scatter(const std::vector<PlaneShape::Run>& runs, const void* results, void* channel) {
+  for (const PlaneShape::Run& run : runs) {
+    const Item* from = static_cast<const Item*>(results) + run.lane;
+    std::copy(from, from + run.count, static_cast<Item*>(channel) + run.output);
   }
+}
+
+void Scatter(const std::vector<PlaneShape::Run>& runs, const void* results, int64_t item_bytes, void* channel) {
+  if (item_bytes == 1) return Scatter<uint8_t>(runs, results, channel);
+  item_bytes == 4 ? Scatter<uint32_t>(runs, results, channel) : Scatter<uint64_t>(runs, results, channel);
 }
 
 // Counts the call, or shows it to the observer, who may write the sums.
@@ -190,20 +180,21 @@ void Record(const Accumulator& accumulator, const IntegerSums& sums, const ConvS
 class PackedIntegerFilter {
  public:
   PackedIntegerFilter(const IntegerSums& sums, const ConvShape& s, const Codes& w, const Parallel& parallel)
-      : kernels_(SelectedIntegerKernels()), groups_(s.groups) {
-    const std::vector<int64_t> order = FilterOrder(sums, s);
+      : kernels_(SelectedIntegerKernels()), order_(FilterOrder(sums, s)), groups_(s.groups) {
     const int64_t filters = s.group_out_channels();
     RunTasks(parallel, s.groups, [&](int64_t group) {
-      StridedChains weights(Bytes(w.data) + group * filters * s.depth(), order, filters, s.depth());
+      StridedChains weights(Bytes(w.data) + group * filters * s.depth(), order_, filters, s.depth());
       weights.AsW(sums, w, group * filters);
       groups_[group] = std::make_unique<const PackedGroup>(sums, weights);
     });
   }
   const PackedGroup& At(int64_t group) const { return *groups_[group]; }
   bool IsFor(const IntegerKernels* kernels) const { return kernels_ == kernels; }
+  const std::vector<int64_t>& order() const { return order_; }
 
  private:
   const IntegerKernels* const kernels_;
+  const std::vector<int64_t> order_;
   std::vector<std::unique_ptr<const PackedGroup>> groups_;
 };
 
@@ -216,11 +207,13 @@ class TiledConv {
             const PackedIntegerFilter& filter, const IntegerEpilogue& epilogue, void* y)
       : sums_(sums), s_(s), x_(x), w_(w), filter_(filter), epilogue_(epilogue), planes_(s) {
     y_ = static_cast<uint8_t*>(y);
-    for (const int64_t k : FilterOrder(sums, s)) offsets_.push_back(k < 0 ? -1 : OffsetOf(k));
+    channel_size_ = planes_.is_image() ? s.input_size() : planes_.channel_size();
+    offsets_.reserve(filter.order().size());
+    for (const int64_t k : filter.order()) offsets_.push_back(k < 0 ? -1 : OffsetOf(k));
     panels_ = CeilDiv64(planes_.places(), kTileLanes);
     const int64_t filters = s.group_out_channels(), units = s.groups * panels_;
     blocks_ = std::clamp<int64_t>(CeilDiv64(kLeastUnits, units), 1, CeilDiv64(filters, kLeastFilters));
-    if (!planes_.is_image()) copy_ = Aligned(s.in_channels * planes_.channel_size() + kTileLanes);
+    if (!planes_.is_image()) copy_ = Aligned(s.in_channels * channel_size_ + kTileLanes);
   }
 
   bool is_modest() const { return planes_.is_modest(); }
@@ -242,12 +235,12 @@ class TiledConv {
   }
 
  private:
-  static constexpr int64_t kTasks = 16, kLeastUnits = 4, kLeastFilters = 32;
+  static constexpr int64_t kTasks = 16, kLeastUnits = 2, kLeastFilters = 32;
 
   int64_t OffsetOf(int64_t k) const {
+    if (planes_.is_image()) return k * channel_size_;
     const int64_t positions = s_.kernel[0] * s_.kernel[1] * s_.kernel[2];
-    const int64_t channel_size = planes_.is_image() ? s_.input_size() : planes_.channel_size();
-    return k / positions * channel_size + (planes_.is_image() ? 0 : planes_.offset(k % positions));
+    return k / positions * channel_size_ + planes_.offset(k % positions);
   }
 
   void FillPlanes(const uint8_t* images, const Parallel& parallel) const {
@@ -260,69 +253,83 @@ class TiledConv {
     });
   }
 
+  // What a task keeps while it runs units of one group.
+  struct Work {
+    LanePanel lanes;
+    int64_t group = -1;
+    std::vector<FilterFinish> finishes{};
+    bool wants_sums = false;
+  };
+
   void RunUnits(const uint8_t* planes, int64_t begin, int64_t end, uint8_t* y) const {
+    Work work{LanePanel(sums_, x_, offsets_)};
     for (int64_t unit = begin; unit < end; ++unit) {
       ThrowIfStopped();
-      RunUnit(planes, unit / blocks_ / panels_, unit / blocks_ % panels_, unit % blocks_, y);
+      const int64_t group = unit / blocks_ / panels_;
+      if (group != work.group) Begin(group, &work);
+      RunUnit(planes, unit / blocks_ % panels_, unit % blocks_, &work, y);
+    }
+    CountTiles(filter_.At(0).plan.kernels->path, end - begin);
+  }
+
+  void Begin(int64_t group, Work* work) const {
+    const PackedGroup& packed = filter_.At(group);
+    const int64_t filters = s_.group_out_channels();
+    work->group = group;
+    work->wants_sums = false;
+    work->finishes.clear();
+    work->finishes.reserve(filters);
+    for (int64_t filter = 0; filter < filters; ++filter) {
+      const int64_t channel = group * filters + filter;
+      work->finishes.emplace_back(sums_, packed.plan, epilogue_, s_.depth(), channel, packed.rows->sum(filter), x_.type,
+                                  ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel));
+      work->wants_sums = work->wants_sums || work->finishes.back().has_lane_sums;
     }
   }
 
   // A block of the filters of a group against one panel of patches.
-  void RunUnit(const uint8_t* planes, int64_t group, int64_t panel, int64_t block, uint8_t* y) const {
-    const PackedGroup& packed = filter_.At(group);
-    const int64_t first = panel * kTileLanes, filters = s_.group_out_channels();
-    const int64_t tiles = CeilDiv64(filters, kTileRows);
+  void RunUnit(const uint8_t* planes, int64_t panel, int64_t block, Work* work, uint8_t* y) const {
+    const PackedGroup& packed = filter_.At(work->group);
+    const int64_t filters = s_.group_out_channels(), tiles = CeilDiv64(filters, kTileRows);
     const int64_t begin = tiles * block / blocks_ * kTileRows;
     const int64_t end = std::min(tiles * (block + 1) / blocks_ * kTileRows, filters);
+    const int64_t first = panel * kTileLanes;
     const int count = static_cast<int>(std::min<int64_t>(planes_.places() - first, kTileLanes));
-    std::vector<FilterFinish> finishes;
-    bool wants_sums = false;
-    for (int64_t filter = begin; filter < end; ++filter) {
-      const int64_t channel = group * filters + filter;
-      finishes.emplace_back(sums_, packed.plan, epilogue_, s_.depth(), channel, packed.rows->sum(filter), x_.type,
-                            ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel));
-      wants_sums = wants_sums || finishes.back().has_lane_sums;
-    }
-    LanePanel lanes(packed.plan, sums_, x_, offsets_);
-    const int64_t channel_size = planes_.is_image() ? s_.input_size() : planes_.channel_size();
-    lanes.Load(planes + group * s_.group_in_channels() * channel_size + first, count, wants_sums);
-    int32_t accumulated[kTileLanes];
-    if (wants_sums) {
-      for (int i = 0; i < kTileLanes; ++i) {
-        accumulated[i] = lanes.kernel_sums()[i] - static_cast<int32_t>(s_.depth() * finishes[0].steps.shifts.x);
-      }
+    work->lanes.Load(packed.plan, planes + work->group * s_.group_in_channels() * channel_size_ + first,
+                     planes_.is_image() ? count : kTileLanes);  // lanes may be read behind a copy
+    int32_t before[kTileLanes], behind[kTileLanes];
+    if (work->wants_sums) {
+      const int64_t shift = KernelXShift(sums_, packed.plan, x_.type, ZeroPointOf(x_, 0));
+      work->lanes.SumCodes(shift, before);
+      work->lanes.SumCodes(shift - work->finishes[0].steps.shifts.x, behind);
     }
     for (int64_t filter = begin; filter < end; filter += kTileRows) {
       const int rows = static_cast<int>(std::min<int64_t>(end - filter, kTileRows));
-      for (int r = 0; r < rows && wants_sums; ++r) {
-        RowFinish& finish = finishes[filter - begin + r].finish;
-        if (finish.before.factor != 0) finish.before.lane_factors = lanes.kernel_sums();
-        if (finish.behind.factor != 0) finish.behind.lane_factors = accumulated;
+      alignas(64) int32_t sums[kTileRows * kTileLanes];
+      const int64_t elements = packed.rows->stride() / BytesIn(packed.plan.layout());
+      packed.plan.TileOf(true)({work->lanes.data(), packed.rows->row(filter), packed.rows->stride(), elements,
+                                packed.plan.group, rows, count, &packed.plan.constants, sums});
+      for (int r = 0; r < rows; ++r) {
+        RowFinish& finish = work->finishes[filter + r].finish;
+        if (work->wants_sums) {
+          finish.before.lane_factors = finish.before.factor == 0 ? nullptr : before;
+          finish.behind.lane_factors = finish.behind.factor == 0 ? nullptr : behind;
+        }
+        Write(packed.plan, finish, sums + r * kTileLanes, work->group * filters + filter + r, first, count, y);
       }
-      RunTile(packed, lanes, filter, rows, first, count, &finishes[filter - begin],
-              y + (group * filters + filter) * s_.output_size() * BytesOf(epilogue_.output));
     }
-    CountTiles(packed.plan.kernels->path, CeilDiv64(end - begin, kTileRows));
   }
 
-  void RunTile(const PackedGroup& packed, const LanePanel& lanes, int64_t filter, int rows, int64_t first, int count,
-               const FilterFinish* finishes, uint8_t* channels) const {
-    alignas(64) int32_t sums[kTileRows * kTileLanes];
-    const IntegerPlan& plan = packed.plan;
-    const int64_t elements = packed.rows->stride() / BytesIn(plan.layout());
-    plan.TileOf(true)({lanes.data(), packed.rows->row(filter), packed.rows->stride(), elements, plan.group, rows, count,
-                       &plan.constants, sums});
-    const int64_t item_bytes = BytesOf(epilogue_.output), channel_bytes = s_.output_size() * item_bytes;
-    for (int r = 0; r < rows; ++r) {
-      if (planes_.is_image() && count == kTileLanes) {
-        plan.kernels->finish_row(finishes[r].finish, sums + r * kTileLanes,
-                                 channels + r * channel_bytes + first * item_bytes);
-        continue;
-      }
-      alignas(64) uint8_t results[kTileLanes * 8];
-      plan.kernels->finish_row(finishes[r].finish, sums + r * kTileLanes, results);
-      Scatter(planes_, first, count, results, item_bytes, channels + r * channel_bytes);
+  void Write(const IntegerPlan& plan, const RowFinish& finish, const int32_t* sums, int64_t channel, int64_t first,
+             int count, uint8_t* y) const {
+    const int64_t item_bytes = BytesOf(epilogue_.output);
+    uint8_t* results = y + channel * s_.output_size() * item_bytes;
+    if (planes_.is_image() && count == kTileLanes) {
+      return plan.kernels->finish_row(finish, sums, results + first * item_bytes);
     }
+    alignas(64) uint8_t some[kTileLanes * 8];
+    plan.kernels->finish_row(finish, sums, some);
+    Scatter(planes_.RunsOf(first / kTileLanes), some, item_bytes, results);
   }
 
   const IntegerSums& sums_;
@@ -333,7 +340,7 @@ class TiledConv {
   const PlaneShape planes_;
   Aligned copy_;
   std::vector<int64_t> offsets_;  // of the chain, in the planes of a group
-  int64_t panels_, blocks_;
+  int64_t channel_size_, panels_, blocks_;
   uint8_t* y_;
 };
 

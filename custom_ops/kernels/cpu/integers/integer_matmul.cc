@@ -65,7 +65,7 @@ struct PackedMatrix {
 
 // Blocks of rows against ranges of panels of columns.
 struct Blocks {
-  static constexpr int64_t kRows = 64, kTasks = 16, kLeastWork = 1 << 18;
+  static constexpr int64_t kRows = 128, kTasks = 16, kLeastWork = 1 << 18;
   int64_t row_blocks, panels, panel_ranges;
 
   explicit Blocks(const MatMulShape& s)
@@ -104,9 +104,13 @@ void RunBlock(const IntegerSums& sums, const MatMulShape& s, const Entry& sides,
   PackedRows rows(plan, Role::kX, sums, count, sides.rows.places());
   for (int64_t row = 0; row < count; ++row) rows.Pack(sides.rows, first + row, row);
   const int64_t item_bytes = BytesOf(epilogue.output), row_bytes = s.columns * item_bytes;
-  const auto steps_of = [&](int64_t column) {
+  const auto steps_at = [&](int64_t column) {
     return CorrectionSteps(sums, plan, a.type, ZeroPointOf(a, 0), sides.columns.type(),
                            sides.columns.zero_point(column));
+  };
+  const CorrectionSteps first_steps = steps_at(0);
+  const auto steps_of = [&](int64_t column) {
+    return sides.columns.has_one_zero_point() ? first_steps : steps_at(column);
   };
   const auto sum_of = [&](int64_t column) { return packed.lanes->sum(column); };
   for (int64_t panel = blocks.panels * range / blocks.panel_ranges;

@@ -10,7 +10,7 @@ int32_t KernelShift(const IntegerPlan& plan, Role role, const IntegerSums& sums,
   return (role == Role::kX ? KernelXShift : KernelWShift)(sums, plan, type, zero_point);
 }
 
-// Codes of one vector in elements `step` codes apart from each other.
+// Codes of one vector in elements that are `step` bytes apart from each other.
 void LayOut(CodeLayout layout, const int16_t* values, int64_t places, int scale_log2, int64_t step, uint8_t* out) {
   const int in_element = CodesIn(layout);
   for (int64_t place = 0; place < places; ++place) {
@@ -18,9 +18,20 @@ void LayOut(CodeLayout layout, const int16_t* values, int64_t places, int scale_
     if (layout == CodeLayout::kBytes) {
       element[place % 4] = static_cast<uint8_t>(values[place]);
     } else {
-      const int16_t scaled = static_cast<int16_t>(static_cast<uint16_t>(values[place]) << scale_log2);
+      const int16_t scaled = static_cast<int16_t>(values[place] * (1 << scale_log2));
       std::memcpy(element + place % in_element * 2, &scaled, sizeof scaled);
     }
+  }
+}
+
+// The same of elements side by side.
+void LayOutRow(CodeLayout layout, const int16_t* values, int64_t places, int scale_log2, uint8_t* out) {
+  if (layout == CodeLayout::kBytes) {
+    for (int64_t i = 0; i < places; ++i) out[i] = static_cast<uint8_t>(values[i]);
+  } else if (layout == CodeLayout::kSingles) {
+    LayOut(layout, values, places, scale_log2, BytesIn(layout), out);
+  } else {
+    std::memcpy(out, values, places * sizeof *values);  // nothing is scaled but singles
   }
 }
 
@@ -41,8 +52,7 @@ PackedRows::PackedRows(const IntegerPlan& plan, Role role, const IntegerSums& su
 void PackedRows::Pack(const StridedChains& source, int64_t vector, int64_t row) {
   const int32_t shift = KernelShift(plan_, role_, sums_, source.type(), source.zero_point(vector));
   source.LoadShifted(vector, shift, &chain_);
-  LayOut(plan_.layout(), chain_.values.data(), source.places(), ScaleOf(plan_, role_), BytesIn(plan_.layout()),
-         data_.data() + row * stride_);
+  LayOutRow(plan_.layout(), chain_.values.data(), source.places(), ScaleOf(plan_, role_), data_.data() + row * stride_);
   sums_of_rows_[row] = chain_.sum;
 }
 

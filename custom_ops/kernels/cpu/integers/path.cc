@@ -18,8 +18,11 @@ namespace {
 // __builtin_cpu_supports knows it from some compilers' newer versions on only.
 bool HasVnni512() {
   constexpr unsigned kVnni = 1u << 11;
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kVnni) != 0;
+  static const bool has = [] {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kVnni) != 0;
+  }();
+  return has;
 }
 #endif
 

@@ -18,6 +18,8 @@ PlaneShape::PlaneShape(const ConvShape& s) : shape_(s), is_image_(s.input == s.o
   const int64_t kernel = s.kernel[0] * s.kernel[1] * s.kernel[2];
   is_modest_ = channel_size_ <= 4 * (s.input_size() + kernel * s.output_size()) && places_ <= 4 * s.output_size() + 64;
   if (!is_modest_) return;
+  FindRuns();
+  if (!is_image_) FindLines();
   for (int64_t position = 0; position < kernel; ++position) {
     const int64_t at[3] = {position / (s.kernel[1] * s.kernel[2]), position / s.kernel[2] % s.kernel[1],
                            position % s.kernel[2]};
@@ -30,45 +32,53 @@ PlaneShape::PlaneShape(const ConvShape& s) : shape_(s), is_image_(s.input == s.o
   }
 }
 
-void PlaneShape::Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const {
+void PlaneShape::FindLines() {
   const ConvShape& s = shape_;
-  std::memset(planes, zero, channel_size_);
-  const int64_t lines = phases_[0] * phases_[1] * phases_[2] * size_[0] * size_[1];
-  for (int64_t line = 0; line < lines; ++line) {
+  const int64_t count = phases_[0] * phases_[1] * phases_[2] * size_[0] * size_[1];
+  for (int64_t line = 0; line < count; ++line) {
     const int64_t h = line % size_[1], d = line / size_[1] % size_[0], phase = line / size_[1] / size_[0];
     const int64_t in_d = d * s.strides[0] + phase / phases_[2] / phases_[1] - s.pads_begin[0];
     const int64_t in_h = h * s.strides[1] + phase / phases_[2] % phases_[1] - s.pads_begin[1];
     if (in_d < 0 || in_d >= s.input[0] || in_h < 0 || in_h >= s.input[1]) continue;
-    const uint8_t* from = image + (in_d * s.input[1] + in_h) * s.input[2];
-    uint8_t* to = planes + line * size_[2];
     const int64_t step = s.strides[2], shift = phase % phases_[2] - s.pads_begin[2];  // reads w * step + shift
     const int64_t begin = shift >= 0 ? 0 : CeilDiv64(-shift, step);
     const int64_t end = std::min(size_[2], CeilDiv64(std::max<int64_t>(s.input[2] - shift, 0), step));
     if (begin >= end) continue;
-    if (step == 1) {
-      std::memcpy(to + begin, from + begin + shift, end - begin);
-    } else {
-      for (int64_t w = begin; w < end; ++w) to[w] = from[w * step + shift];
+    const int64_t from = (in_d * s.input[1] + in_h) * s.input[2] + begin * step + shift;
+    lines_.push_back({line * size_[2] + begin, from, end - begin});
+  }
+}
+
+void PlaneShape::FindRuns() {
+  const ConvShape& s = shape_;
+  runs_.resize(CeilDiv64(places_, kTileLanes));
+  const int64_t rows = is_image_ ? 1 : s.output[0] * s.output[1];
+  const int64_t length = is_image_ ? places_ : s.output[2];
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t place = is_image_ ? 0 : (row / s.output[1] * size_[1] + row % s.output[1]) * size_[2];
+    for (int64_t done = 0; done < length;) {
+      const int64_t panel = (place + done) / kTileLanes, lane = (place + done) % kTileLanes;
+      const int64_t count = std::min(kTileLanes - lane, length - done);
+      runs_[panel].push_back({static_cast<int>(lane), static_cast<int>(count), row * length + done});
+      done += count;
     }
   }
 }
 
-PlaneShape::Run PlaneShape::RunAt(int64_t place) const {
-  const ConvShape& s = shape_;
-  if (is_image_) return {place, places_ - place, place};
-  int64_t column = place % size_[2], line = place / size_[2];
-  if (column >= s.output[2]) {
-    column = 0;
-    ++line;
+void PlaneShape::Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const {
+  const int64_t step = shape_.strides[2];
+  std::memset(planes, zero, channel_size_);
+  for (const Line& line : lines_) {
+    uint8_t* __restrict to = planes + line.to;
+    const uint8_t* __restrict from = image + line.from;
+    if (step == 1) {
+      std::memcpy(to, from, line.count);
+    } else if (step == 2) {  // compilers make vectors of it
+      for (int64_t w = 0; w < line.count; ++w) to[w] = from[2 * w];
+    } else {
+      for (int64_t w = 0; w < line.count; ++w) to[w] = from[step * w];
+    }
   }
-  if (line % size_[1] >= s.output[1]) {
-    column = 0;
-    line += size_[1] - line % size_[1];
-  }
-  const int64_t first = line * size_[2] + column;
-  if (first >= places_) return {places_, 0, 0};
-  const int64_t output = (line / size_[1] * s.output[1] + line % size_[1]) * s.output[2] + column;
-  return {first, s.output[2] - column, output};
 }
 
 }  // namespace lba

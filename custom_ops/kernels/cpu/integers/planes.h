@@ -32,12 +32,12 @@ class PlaneShape {
   // Fills the planes of one channel.
   void Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const;
 
-  // Outputs in a row, from a place on.
+  // Outputs in a row: lanes of a panel of kTileLanes places.
   struct Run {
-    int64_t first, count, output;
+    int lane, count;
+    int64_t output;
   };
-  // The next one at or behind a place; of count 0 where there is none.
-  Run RunAt(int64_t place) const;
+  const std::vector<Run>& RunsOf(int64_t panel) const { return runs_[panel]; }
 
  private:
   const ConvShape& shape_;
@@ -45,6 +45,16 @@ class PlaneShape {
   std::array<int64_t, 3> phases_, size_;  // of a plane
   int64_t plane_size_ = 0, channel_size_ = 0, places_ = 0;
   std::vector<int64_t> offsets_;
+
+  // A line of a plane that reads a line of the image.
+  struct Line {
+    int64_t to, from, count;
+  };
+  std::vector<Line> lines_;
+  std::vector<std::vector<Run>> runs_;  // by panel
+
+  void FindLines();
+  void FindRuns();
 };
 
 }  // namespace lba

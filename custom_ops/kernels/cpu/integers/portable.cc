@@ -39,6 +39,13 @@ struct PortableVector {
   static V Low(V v) { return (V)((Unsigned)v << 16) >> 16; }
 };
 
+struct LaneVectors {
+  typedef int32_t Ints __attribute__((vector_size(16)));
+  typedef uint32_t Bits __attribute__((vector_size(16)));
+  typedef float Floats __attribute__((vector_size(16)));
+  typedef uint8_t Codes __attribute__((vector_size(4)));
+};
+
 template <class Step>
 StepKernels Alike(CodeLayout layout) {
   return {layout, RunIntegerTile<PortableVector, Step>, RunIntegerTile<PortableVector, Step>};
@@ -54,8 +61,8 @@ const IntegerKernels& PortableIntegerKernels() {
                                        {CodeLayout::kSingles, nullptr, nullptr},
                                        Alike<ClampWords<PortableVector>>(CodeLayout::kWords),
                                        Alike<WrapWords<PortableVector>>(CodeLayout::kWords)},
-                                      FinishIntegerRow,
-                                      LayOutLanes};
+                                      FinishIntegerRow<LaneVectors>,
+                                      LayOutLanes<InterleaveLines>};
   return kernels;
 }
 

@@ -84,18 +84,13 @@ struct WrapWords : WordStep<Vector> {
   V Add(V sum, V lane, V row) const { return Vector::Add16(sum, Vector::Multiply16(lane, row)); }
 };
 
-// A group's sums of some lanes become totals, or join them.
+// A group's sums of some lanes join the totals.
 template <class Element>
-void JoinGroup(const IntegerTileArgs& args, const Element* sums, int count, int32_t* totals) {
-  const TileConstants& c = *args.constants;
+void JoinGroup(const TileConstants& c, const Element* sums, int count, int32_t* totals) {
   for (int i = 0; i < count; ++i) {
     const int32_t sum = static_cast<int32_t>(static_cast<uint32_t>(int32_t{sums[i]}) << c.unused_bits) >> c.unused_bits;
-    if (args.group_elements == 0) {
-      totals[i] = sum;
-    } else {
-      const int32_t total = static_cast<int32_t>(static_cast<uint32_t>(totals[i]) + static_cast<uint32_t>(sum));
-      totals[i] = std::min(std::max(total, c.total_least), c.total_most);
-    }
+    const int32_t total = static_cast<int32_t>(static_cast<uint32_t>(totals[i]) + static_cast<uint32_t>(sum));
+    totals[i] = std::min(std::max(total, c.total_least), c.total_most);
   }
 }
 
@@ -109,7 +104,8 @@ void RunTilePart(const IntegerTileArgs& args, int first_lane) {
   const char* row = static_cast<const char*>(args.rows);
   const int64_t length = args.group_elements == 0 ? args.elements : args.group_elements;
   int32_t* totals = args.sums + first_lane;
-  for (int r = 0; r < kRows; ++r) std::fill_n(totals + r * kTileLanes, kVectors * kWidth, 0);
+  const bool is_joined = args.group_elements != 0;
+  for (int r = 0; r < kRows && is_joined; ++r) std::fill_n(totals + r * kTileLanes, kVectors * kWidth, 0);
   for (int64_t begin = 0; begin < args.elements; begin += length) {
     V sums[kRows][kVectors] = {};
     const int64_t end = std::min(begin + length, args.elements);
@@ -125,9 +121,18 @@ void RunTilePart(const IntegerTileArgs& args, int first_lane) {
       }
     }
     for (int r = 0; r < kRows; ++r) {
+      int32_t* row_totals = totals + r * kTileLanes;
+      if (!is_joined && sizeof(Element) == sizeof(int32_t)) {
+        std::memcpy(row_totals, sums[r], sizeof sums[r]);
+        continue;
+      }
       Element values[kVectors * kWidth];
       std::memcpy(values, sums[r], sizeof values);
-      JoinGroup(args, values, kVectors * kWidth, totals + r * kTileLanes);
+      if (is_joined) {
+        JoinGroup(*args.constants, values, kVectors * kWidth, row_totals);
+      } else {
+        std::copy_n(values, kVectors * kWidth, row_totals);
+      }
     }
   }
 }
