@@ -32,7 +32,7 @@ SPECS = (
     "fixed<10,16>",
     "fixed<8,14>,round=nearest-up,overflow=saturate",
     "fixed<6,14>,overflow=saturate,operands=raw",
-    "fixed<4,64>,overflow=saturate",
+    "fixed<20,40>,overflow=saturate",
     "fixed<16,12>",
     "x86-u8s8",
     "arm-smlal16",
@@ -186,7 +186,7 @@ def test_levels_and_texts_are_those_of_the_package():
         assert native.accumulator_levels(spec) == as_spec(spec).levels
 
 
-WITHOUT_KERNELS = ("int64-saturate,operands=raw", "int14x4/int40-saturate", "fixed<4,64>,overflow=saturate")
+WITHOUT_KERNELS = ("int64-saturate,operands=raw", "int14x4/int40-saturate", "fixed<20,40>,overflow=saturate")
 """What the definition alone computes: more than 32 bits, unless nothing overflows."""
 
 

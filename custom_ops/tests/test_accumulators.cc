@@ -48,7 +48,7 @@ void ExpectRefused(const std::string& text, const std::string& reason) {
 }
 
 void CheckRefusals() {
-  ExpectRefused("", "expected an accumulator such as 'M7E4b12/M7E4b10', of a kind out of chunked-float kulisch splitk");
+  ExpectRefused("", "expected an accumulator such as 'M7E4b12/M7E4b10', of a kind out of chunked-float integer kulisch splitk");
   ExpectRefused("Mine", "expected a format such as M7E4b10, got \"Mine\", at character 1 of the spec 'Mine'");
   ExpectRefused("M7E4", "expected an exponent bias, as in 'M7E4b10', got none");
   ExpectRefused("M23E4b10", "expected mantissa_bits from 0 to 22, got 23, at character 1");
@@ -72,7 +72,7 @@ void CheckRefusals() {
   ExpectRefused("M7E4b10,underflow=maybe", "expected chunk=<size>");
   ExpectRefused("M7E4b10,", "got '', at character 9");
   ExpectRefused("M7E4b10,round=up", "round=odd, round=stochastic<bits>");
-  CHECK(std::string(lba_kinds()) == "chunked-float kulisch splitk", "%s", lba_kinds());
+  CHECK(std::string(lba_kinds()) == "chunked-float integer kulisch splitk", "%s", lba_kinds());
   CHECK(lba_accumulator_create(nullptr, nullptr) == LBA_INVALID_ARGUMENT, "nulls are taken");
   lba_accumulator_release(nullptr);
 }
