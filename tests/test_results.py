@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+from benchmarks.integers_tables import render as render_integers
 from benchmarks.results import METHODS, PHOTOGRAPHS, render, render_rules
 
 DOCS = Path(__file__).parent.parent / "docs"
 ROWS = json.loads((DOCS / "results.json").read_text())["results"]
+INTEGER_ROWS = json.loads((DOCS / "results_integers.json").read_text())["results"]
 RULE_ROWS = json.loads((DOCS / "results_rules.json").read_text())["results"]
 
 
@@ -109,3 +111,22 @@ def test_corrected_11_bits_stay_within_half_a_point_or_one_sample():
         rows = [row(model, "M6E4", method, "corrected") for method in ("max", "mse", "zero_shot")]
         best, float32 = max(right(r["right"]) for r in rows), right(rows[0]["float32_right"])
         assert best >= float32 - max(1, 0.005 * rows[0]["samples"]), model
+
+
+def test_page_shows_the_measured_tables_of_integers():
+    assert render_integers(INTEGER_ROWS) in (DOCS / "results.md").read_text()
+
+
+def integer_row(model: str, form: str, accumulator: str) -> dict:
+    keys = (model, form, accumulator)
+    return next(r for r in INTEGER_ROWS if (r["model"], r["form"], r["accumulator"]) == keys)
+
+
+def test_integer_models_equal_onnxruntime_at_32_bits_where_it_multiplies_integers():
+    exact = [r for r in INTEGER_ROWS if r["accumulator"] == "int32-wrap"]
+    assert len(exact) >= 10
+    for r in exact:
+        if r["form"].startswith("qdq-s8s8"):  # onnxruntime multiplies floats
+            assert r["same_bits"] < r["samples"]
+        else:
+            assert r["same_bits"] == r["samples"], (r["model"], r["form"])
