@@ -28,7 +28,7 @@ def prepared(proto, data, batch_size):
 
 def test_targets_are_the_outputs_of_the_rows_and_go_with_the_block(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(rows, "MAX_ROWS", 100)
+    monkeypatch.setattr(rows, "MAX_ROWS", 100)  # MIN_ROWS are never more
     model, nodes, batches = prepared(network(), images(10), 4)
     drawn = Rows(batches)
     expected = {}

@@ -63,6 +63,7 @@ def test_rows_and_weights_give_the_outputs(case):
         for numbers in (every, some):
             computed = _low_bit_products(layer.rows(numbers), layer.weights, call.spec)
             np.testing.assert_array_equal(computed, layer.outputs(numbers))
+            assert layer.rows(numbers).flags.c_contiguous  # what the kernels and numpy read fastest
         seen.append(layer.row_count)
 
     observe(proto, watch)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lba_onnx.data.batches import Batch
 from lba_onnx.native.observed_layer import ObservedLayer
 
-MAX_ROWS = 20_000
+MIN_ROWS, MAX_ROWS = 8192, 20_000
+_ROWS_PER_INPUT = 16
 _MAX_VALUES = 1 << 25  # of the inputs of the rows: 128 MB
 _MAX_PRODUCTS = 1 << 34  # of the rows, where they are more than _ROWS_PER_WEIGHT a weight of a channel
 _ROWS_PER_WEIGHT = 4
@@ -41,4 +42,5 @@ class Rows:
 def _rows_of_use(weights: tuple[int, int, int]) -> int:
     groups, depth, channels = weights
     by_products = max(_MAX_PRODUCTS // (groups * depth * channels), _ROWS_PER_WEIGHT * depth)
-    return min(MAX_ROWS, by_products, max(_MAX_VALUES // (groups * depth), 1))
+    of_use = min(max(MIN_ROWS, _ROWS_PER_INPUT * depth), MAX_ROWS)
+    return min(of_use, by_products, max(_MAX_VALUES // (groups * depth), 1))

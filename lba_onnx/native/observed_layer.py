@@ -255,7 +255,7 @@ class _ConvLayer(ObservedLayer):
         found = x.reshape(*x.shape[:2], -1)[images[:, np.newaxis], :, taps]  # [rows, taps, channels]
         found[~are_inside] = 0
         rows: Floats = found.reshape(len(numbers), -1, self._groups, x.shape[1] // self._groups).transpose(2, 0, 3, 1)
-        return rows.reshape(self._groups, len(numbers), self.call.depth)
+        return np.ascontiguousarray(rows.reshape(self._groups, len(numbers), self.call.depth))
 
     def outputs(self, numbers: Numbers) -> Floats:
         images, places = np.divmod(numbers, math.prod(self._positions))
