@@ -37,13 +37,14 @@ def calibrate(
     resume_path: str | PathLike[str] | None = None,
     execution: Execution = Execution(),
 ) -> Calibration:
-    """Choose the exponent biases of every node from sample data.
+    """Choose the exponent biases of every node, or of an int8 model the bits, from sample data.
 
     Args:
-        model: Path, bytes or ModelProto of a float model.
+        model: Path, bytes or ModelProto of a float model, or of an int8 model for a family of integers.
         data: `Samples`, or plain data in any form that they take.
-        family: Text of what to choose the biases of, such as "M7E4" or "M7E4,chunk=32,round=nearest".
-        method: How the biases are chosen: one of `calibration.methods.METHODS` by its name, or with its settings, such
+        family: Text of what to choose the biases of, such as "M7E4" or "M7E4,chunk=32,round=nearest";
+            "int-wrap" or "int-saturate", to choose the bits of.
+        method: How they are chosen: one of `calibration.methods.METHODS` by its name, or with its settings, such
             as `Percentile(99.9, granularity="model")`; see docs/calibration.md.
         metric: What methods judge the model's output by, as a function or as "module:function": called
             with outputs by name and labels, returns a number per sample, larger is better. None for the likeness to the
