@@ -48,7 +48,8 @@ void ExpectRefused(const std::string& text, const std::string& reason) {
 }
 
 void CheckRefusals() {
-  ExpectRefused("", "expected an accumulator such as 'M7E4b12/M7E4b10', of a kind out of chunked-float integer kulisch splitk");
+  ExpectRefused(
+      "", "expected an accumulator such as 'M7E4b12/M7E4b10', of a kind out of chunked-float integer kulisch splitk");
   ExpectRefused("Mine", "expected a format such as M7E4b10, got \"Mine\", at character 1 of the spec 'Mine'");
   ExpectRefused("M7E4", "expected an exponent bias, as in 'M7E4b10', got none");
   ExpectRefused("M23E4b10", "expected mantissa_bits from 0 to 22, got 23, at character 1");
