@@ -159,7 +159,7 @@ void CheckObserver() {
     return 0;
   };
   int calls = 0;
-  CHECK(lba_observer_open("seen", observe, &calls) == LBA_OK, "%s", lba_last_error());
+  CHECK(lba_observer_open("seen", observe, &calls, 0) == LBA_OK, "%s", lba_last_error());
   int64_t y[15];
   IntegerMatMul(*accumulator, shape, operands.x_codes, operands.w_codes, nullptr,
                 operands.Of(IntegerOutput::kInt64, false), y, SerialParallel(), FindStatistics("seen/node").get());
