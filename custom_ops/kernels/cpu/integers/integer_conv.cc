@@ -6,7 +6,8 @@
 #include "common/arguments.h"
 #include "kernels/cpu/integers/definition.h"
 #include "kernels/cpu/integers/epilogue.h"
-#include "kernels/cpu/integers/lane_finish.h"
+#include "kernels/cpu/integers/filter_finish.h"
+#include "kernels/cpu/integers/lane_panel.h"
 #include "kernels/cpu/integers/observation.h"
 #include "kernels/cpu/integers/packed.h"
 #include "kernels/cpu/integers/planes.h"
@@ -49,39 +50,6 @@ void SumByDefinition(const IntegerSums& sums, const ConvShape& s, const Group& s
   RunTasks(parallel, s.batch * size, sum_patches, share);
 }
 
-// What finishes the rows of tiles whose rows are filters.
-struct FilterFinish {
-  RowFinish finish;
-  CorrectionSteps steps;
-  bool has_lane_sums;
-
-  FilterFinish(const IntegerSums& sums, const IntegerPlan& plan, const IntegerEpilogue& epilogue, int64_t depth,
-               int64_t channel, int64_t sum, CodeType x_type, int32_t x_zero_point, CodeType w_type,
-               int32_t w_zero_point)
-      : steps(sums, plan, x_type, x_zero_point, w_type, w_zero_point) {
-    SetEpilogue(epilogue, plan, &finish);
-    finish.before = Of(steps.before, sum, depth);
-    finish.behind = Of(steps.behind, sum - depth * steps.shifts.w, depth);
-    has_lane_sums = finish.before.factor != 0 || finish.behind.factor != 0;
-    RowCorrection& last = plan.holds_sums ? finish.before : finish.behind;
-    if (epilogue.bias != nullptr) {
-      last.term =
-          static_cast<int32_t>(static_cast<uint32_t>(last.term) + static_cast<uint32_t>(epilogue.bias[channel]));
-    }
-    finish.scale = ScaleOf(epilogue, channel);
-    finish.has_float_bias = epilogue.float_bias != nullptr;
-    if (finish.has_float_bias) finish.float_bias = epilogue.float_bias[channel];
-  }
-
- private:
-  static RowCorrection Of(const Offsets& offsets, int64_t sum, int64_t depth) {
-    RowCorrection correction;
-    correction.factor = static_cast<int32_t>(-offsets.w);
-    correction.term = static_cast<int32_t>(depth * offsets.x * offsets.w - offsets.x * sum);
-    return correction;
-  }
-};
-
 // The filters of one group as a plan has them; without rows where the definition computes.
 struct PackedGroup {
   const IntegerPlan plan;
@@ -93,46 +61,6 @@ struct PackedGroup {
     rows = std::make_unique<PackedRows>(plan, Role::kW, sums, filters.vectors(), filters.places());
     for (int64_t filter = 0; filter < filters.vectors(); ++filter) rows->Pack(filters, filter, filter);
   }
-};
-
-// Patches of up to kTileLanes places of one group, as lanes of tiles.
-class LanePanel {
- public:
-  LanePanel(const IntegerSums& sums, const Codes& x, const std::vector<int64_t>& offsets)
-      : sums_(sums),
-        zero_point_(ZeroPointOf(x, 0)),
-        source_{nullptr, offsets.data(), static_cast<int64_t>(offsets.size()),
-                0,       x.type,         static_cast<uint8_t>(x.type == CodeType::kInt8 ? 0x80 : 0),
-                0},
-        data_((source_.places + 3) * 4 * kTileLanes) {}
-
-  // `codes`: of the group's channels from the first lane's place on; `count` of them may be read.
-  void Load(const IntegerPlan& plan, const uint8_t* codes, int count) {
-    source_.codes = codes;
-    source_.count = count;
-    source_.shift = KernelXShift(sums_, plan, source_.type, zero_point_);
-    source_.scale_log2 = plan.x_scale_log2;
-    plan.kernels->lay_out_lanes(source_, plan.layout(), data_.data());
-  }
-
-  const uint8_t* data() const { return data_.data(); }
-
-  // Of what was loaded, each lane's sum of codes and `shift`.
-  void SumCodes(int64_t shift, int32_t* lanes) const {
-    std::fill_n(lanes, kTileLanes, 0);
-    for (int64_t place = 0; place < source_.places; ++place) {
-      if (source_.offsets[place] < 0) continue;
-      for (int lane = 0; lane < source_.count; ++lane) {
-        lanes[lane] += CodeAt(source_.codes, source_.type, source_.offsets[place] + lane) + static_cast<int32_t>(shift);
-      }
-    }
-  }
-
- private:
-  const IntegerSums& sums_;
-  const int32_t zero_point_;
-  LaneSource source_;
-  Aligned data_;
 };
 
 // Results of lanes, to the outputs that they belong to.
@@ -258,16 +186,22 @@ class TiledConv {
     LanePanel lanes;
     int64_t group = -1;
     std::vector<FilterFinish> finishes{};
+    int64_t x_shift = 0;  // of the accumulator's values from the kernel's
     bool wants_sums = false;
   };
 
   void RunUnits(const uint8_t* planes, int64_t begin, int64_t end, uint8_t* y) const {
     Work work{LanePanel(sums_, x_, offsets_)};
+    int64_t block = begin % blocks_, panel = begin / blocks_ % panels_, group = begin / blocks_ / panels_;
     for (int64_t unit = begin; unit < end; ++unit) {
       ThrowIfStopped();
-      const int64_t group = unit / blocks_ / panels_;
       if (group != work.group) Begin(group, &work);
-      RunUnit(planes, unit / blocks_ % panels_, unit % blocks_, &work, y);
+      RunUnit(planes, panel, block, &work, y);
+      if (++block < blocks_) continue;
+      block = 0;
+      if (++panel < panels_) continue;
+      panel = 0;
+      ++group;
     }
     CountTiles(filter_.At(0).plan.kernels->path, end - begin);
   }
@@ -275,15 +209,20 @@ class TiledConv {
   void Begin(int64_t group, Work* work) const {
     const PackedGroup& packed = filter_.At(group);
     const int64_t filters = s_.group_out_channels();
+    const auto steps_of = [&](int64_t channel) {
+      return CorrectionSteps(sums_, packed.plan, x_.type, ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel));
+    };
+    const CorrectionSteps first = steps_of(group * filters);
     work->group = group;
+    work->x_shift = first.shifts.x;
     work->wants_sums = false;
     work->finishes.clear();
     work->finishes.reserve(filters);
     for (int64_t filter = 0; filter < filters; ++filter) {
       const int64_t channel = group * filters + filter;
-      work->finishes.emplace_back(sums_, packed.plan, epilogue_, s_.depth(), channel, packed.rows->sum(filter), x_.type,
-                                  ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel));
-      work->wants_sums = work->wants_sums || work->finishes.back().has_lane_sums;
+      work->finishes.emplace_back(epilogue_, packed.plan, w_.has_many_zero_points ? steps_of(channel) : first,
+                                  s_.depth(), channel, packed.rows->sum(filter));
+      work->wants_sums = work->wants_sums || work->finishes.back().wants_sums();
     }
   }
 
@@ -301,7 +240,7 @@ class TiledConv {
     if (work->wants_sums) {
       const int64_t shift = KernelXShift(sums_, packed.plan, x_.type, ZeroPointOf(x_, 0));
       work->lanes.SumCodes(shift, before);
-      work->lanes.SumCodes(shift - work->finishes[0].steps.shifts.x, behind);
+      work->lanes.SumCodes(shift - work->x_shift, behind);
     }
     for (int64_t filter = begin; filter < end; filter += kTileRows) {
       const int rows = static_cast<int>(std::min<int64_t>(end - filter, kTileRows));
@@ -310,12 +249,9 @@ class TiledConv {
       packed.plan.TileOf(true)({work->lanes.data(), packed.rows->row(filter), packed.rows->stride(), elements,
                                 packed.plan.group, rows, count, &packed.plan.constants, sums});
       for (int r = 0; r < rows; ++r) {
-        RowFinish& finish = work->finishes[filter + r].finish;
-        if (work->wants_sums) {
-          finish.before.lane_factors = finish.before.factor == 0 ? nullptr : before;
-          finish.behind.lane_factors = finish.behind.factor == 0 ? nullptr : behind;
-        }
-        Write(packed.plan, finish, sums + r * kTileLanes, work->group * filters + filter + r, first, count, y);
+        FilterFinish& finish = work->finishes[filter + r];
+        if (work->wants_sums) finish.SetSums(before, behind);
+        Write(packed.plan, finish.finish(), sums + r * kTileLanes, work->group * filters + filter + r, first, count, y);
       }
     }
   }

@@ -4,6 +4,22 @@
 #include <cstring>
 
 namespace lba {
+namespace {
+
+// Every second code. The last 8 overlap those before, so that short lines too are whole vectors.
+void CopySecond(const uint8_t* from, int64_t count, uint8_t* to) {
+  const auto copy8 = [&](int64_t begin) {
+    uint8_t codes[8];
+    for (int i = 0; i < 8; ++i) codes[i] = from[2 * (begin + i)];
+    std::memcpy(to + begin, codes, sizeof codes);
+  };
+  int64_t done = 0;
+  for (; done + 8 <= count; done += 8) copy8(done);
+  if (done < count && count >= 8) return copy8(count - 8);
+  for (; done < count; ++done) to[done] = from[2 * done];
+}
+
+}  // namespace
 
 PlaneShape::PlaneShape(const ConvShape& s) : shape_(s), is_image_(s.input == s.output) {
   for (int d = 0; d < 3; ++d) {
@@ -69,12 +85,12 @@ void PlaneShape::Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const
   const int64_t step = shape_.strides[2];
   std::memset(planes, zero, channel_size_);
   for (const Line& line : lines_) {
-    uint8_t* __restrict to = planes + line.to;
-    const uint8_t* __restrict from = image + line.from;
+    uint8_t* to = planes + line.to;
+    const uint8_t* from = image + line.from;
     if (step == 1) {
       std::memcpy(to, from, line.count);
-    } else if (step == 2) {  // compilers make vectors of it
-      for (int64_t w = 0; w < line.count; ++w) to[w] = from[2 * w];
+    } else if (step == 2) {
+      CopySecond(from, line.count, to);
     } else {
       for (int64_t w = 0; w < line.count; ++w) to[w] = from[step * w];
     }
