@@ -27,9 +27,11 @@ class FilterFinish {
   const RowFinish& finish() const { return finish_; }
   // Whether corrections need sums of the values of lanes: in the kernel, and in the accumulator.
   bool wants_sums() const { return finish_.before.factor != 0 || finish_.behind.factor != 0; }
-  void SetSums(const int32_t* before, const int32_t* behind) {
-    finish_.before.lane_factors = finish_.before.factor == 0 ? nullptr : before;
-    finish_.behind.lane_factors = finish_.behind.factor == 0 ? nullptr : behind;
+  RowFinish WithSums(const int32_t* before, const int32_t* behind) const {
+    RowFinish with = finish_;
+    with.before.lane_factors = with.before.factor == 0 ? nullptr : before;
+    with.behind.lane_factors = with.behind.factor == 0 ? nullptr : behind;
+    return with;
   }
 
  private:

@@ -142,6 +142,7 @@ class TiledConv {
     const int64_t filters = s.group_out_channels(), units = s.groups * panels_;
     blocks_ = std::clamp<int64_t>(CeilDiv64(kLeastUnits, units), 1, CeilDiv64(filters, kLeastFilters));
     if (!planes_.is_image()) copy_ = Aligned(s.in_channels * channel_size_ + kTileLanes);
+    if (is_modest()) PrepareFinishes();
   }
 
   bool is_modest() const { return planes_.is_modest(); }
@@ -181,22 +182,33 @@ class TiledConv {
     });
   }
 
-  // What a task keeps while it runs units of one group.
-  struct Work {
-    LanePanel lanes;
-    int64_t group = -1;
-    std::vector<FilterFinish> finishes{};
-    int64_t x_shift = 0;  // of the accumulator's values from the kernel's
-    bool wants_sums = false;
-  };
+  // What finishes the rows of each filter; the corrections of neighbours are mostly the same.
+  void PrepareFinishes() {
+    finishes_.reserve(s_.out_channels);
+    for (int64_t group = 0; group < s_.groups; ++group) {
+      const PackedGroup& packed = filter_.At(group);
+      const int64_t filters = s_.group_out_channels(), first = group * filters;
+      CorrectionSteps steps = StepsOf(packed.plan, first);
+      for (int64_t filter = 0; filter < filters; ++filter) {
+        const int64_t channel = first + filter;
+        const bool is_like_before = filter == 0 || ZeroPointOf(w_, channel) == ZeroPointOf(w_, channel - 1);
+        if (!is_like_before) steps = StepsOf(packed.plan, channel);
+        finishes_.emplace_back(epilogue_, packed.plan, steps, s_.depth(), channel, packed.rows->sum(filter));
+        wants_sums_ = wants_sums_ || finishes_.back().wants_sums();
+      }
+    }
+  }
+
+  CorrectionSteps StepsOf(const IntegerPlan& plan, int64_t channel) const {
+    return {sums_, plan, x_.type, ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel)};
+  }
 
   void RunUnits(const uint8_t* planes, int64_t begin, int64_t end, uint8_t* y) const {
-    Work work{LanePanel(sums_, x_, offsets_)};
+    LanePanel lanes(sums_, x_, offsets_);
     int64_t block = begin % blocks_, panel = begin / blocks_ % panels_, group = begin / blocks_ / panels_;
     for (int64_t unit = begin; unit < end; ++unit) {
       ThrowIfStopped();
-      if (group != work.group) Begin(group, &work);
-      RunUnit(planes, panel, block, &work, y);
+      RunUnit(planes, group, panel, block, &lanes, y);
       if (++block < blocks_) continue;
       block = 0;
       if (++panel < panels_) continue;
@@ -206,52 +218,35 @@ class TiledConv {
     CountTiles(filter_.At(0).plan.kernels->path, end - begin);
   }
 
-  void Begin(int64_t group, Work* work) const {
-    const PackedGroup& packed = filter_.At(group);
-    const int64_t filters = s_.group_out_channels();
-    const auto steps_of = [&](int64_t channel) {
-      return CorrectionSteps(sums_, packed.plan, x_.type, ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel));
-    };
-    const CorrectionSteps first = steps_of(group * filters);
-    work->group = group;
-    work->x_shift = first.shifts.x;
-    work->wants_sums = false;
-    work->finishes.clear();
-    work->finishes.reserve(filters);
-    for (int64_t filter = 0; filter < filters; ++filter) {
-      const int64_t channel = group * filters + filter;
-      work->finishes.emplace_back(epilogue_, packed.plan, w_.has_many_zero_points ? steps_of(channel) : first,
-                                  s_.depth(), channel, packed.rows->sum(filter));
-      work->wants_sums = work->wants_sums || work->finishes.back().wants_sums();
-    }
-  }
-
   // A block of the filters of a group against one panel of patches.
-  void RunUnit(const uint8_t* planes, int64_t panel, int64_t block, Work* work, uint8_t* y) const {
-    const PackedGroup& packed = filter_.At(work->group);
+  void RunUnit(const uint8_t* planes, int64_t group, int64_t panel, int64_t block, LanePanel* lanes, uint8_t* y) const {
+    const PackedGroup& packed = filter_.At(group);
     const int64_t filters = s_.group_out_channels(), tiles = CeilDiv64(filters, kTileRows);
     const int64_t begin = tiles * block / blocks_ * kTileRows;
     const int64_t end = std::min(tiles * (block + 1) / blocks_ * kTileRows, filters);
     const int64_t first = panel * kTileLanes;
     const int count = static_cast<int>(std::min<int64_t>(planes_.places() - first, kTileLanes));
-    work->lanes.Load(packed.plan, planes + work->group * s_.group_in_channels() * channel_size_ + first,
-                     planes_.is_image() ? count : kTileLanes);  // lanes may be read behind a copy
+    lanes->Load(packed.plan, planes + group * s_.group_in_channels() * channel_size_ + first,
+                planes_.is_image() ? count : kTileLanes);  // lanes may be read behind a copy
     int32_t before[kTileLanes], behind[kTileLanes];
-    if (work->wants_sums) {
+    if (wants_sums_) {
       const int64_t shift = KernelXShift(sums_, packed.plan, x_.type, ZeroPointOf(x_, 0));
-      work->lanes.SumCodes(shift, before);
-      work->lanes.SumCodes(shift - work->x_shift, behind);
+      lanes->SumCodes(shift, before);
+      lanes->SumCodes(shift - StepsOf(packed.plan, group * filters).shifts.x, behind);
     }
+    const int64_t elements = packed.rows->stride() / BytesIn(packed.plan.layout());
     for (int64_t filter = begin; filter < end; filter += kTileRows) {
       const int rows = static_cast<int>(std::min<int64_t>(end - filter, kTileRows));
       alignas(64) int32_t sums[kTileRows * kTileLanes];
-      const int64_t elements = packed.rows->stride() / BytesIn(packed.plan.layout());
-      packed.plan.TileOf(true)({work->lanes.data(), packed.rows->row(filter), packed.rows->stride(), elements,
+      packed.plan.TileOf(true)({lanes->data(), packed.rows->row(filter), packed.rows->stride(), elements,
                                 packed.plan.group, rows, count, &packed.plan.constants, sums});
       for (int r = 0; r < rows; ++r) {
-        FilterFinish& finish = work->finishes[filter + r];
-        if (work->wants_sums) finish.SetSums(before, behind);
-        Write(packed.plan, finish.finish(), sums + r * kTileLanes, work->group * filters + filter + r, first, count, y);
+        const int64_t channel = group * filters + filter + r;
+        const FilterFinish& own = finishes_[channel];
+        const auto write = [&](const RowFinish& finish) {
+          Write(packed.plan, finish, sums + r * kTileLanes, channel, first, count, y);
+        };
+        wants_sums_ ? write(own.WithSums(before, behind)) : write(own.finish());
       }
     }
   }
@@ -277,6 +272,8 @@ class TiledConv {
   Aligned copy_;
   std::vector<int64_t> offsets_;  // of the chain, in the planes of a group
   int64_t channel_size_, panels_, blocks_;
+  std::vector<FilterFinish> finishes_;  // by output channel
+  bool wants_sums_ = false;             // whether one of them does
   uint8_t* y_;
 };
 
