@@ -41,6 +41,11 @@ class LaneGroup {
     }
   }
 
+  // By the scale of all lanes.
+  void QuantizeSums(Bits sums, uint8_t* out) const {
+    Quantize(__builtin_convertvector((Ints)sums, Floats) * f_.scale, out);
+  }
+
  private:
   template <class V>
   static V Of(const void* values) {
@@ -87,8 +92,26 @@ class LaneGroup {
   const int lane_;
 };
 
+// A row of codes without branches, as most rows are.
+template <class Vectors>
+void FinishPlainRow(const RowFinish& finish, const int32_t* tile, uint8_t* out) {
+  using Ints = typename Vectors::Ints;
+  using Bits = typename Vectors::Bits;
+  constexpr int kLanes = LaneGroup<Vectors>::kLanes;
+  const RowFinish f = finish;  // stores of codes may change what lies elsewhere
+#pragma GCC unroll 4
+  for (int lane = 0; lane < kTileLanes; lane += kLanes) {
+    Ints loaded;
+    std::memcpy(&loaded, tile + lane, sizeof loaded);
+    const Bits sums = (Bits)(loaded >> f.scale_log2) + static_cast<uint32_t>(f.before.term);
+    const Bits wrapped = (Bits)((Ints)(sums << f.unused_bits) >> f.unused_bits);
+    LaneGroup<Vectors>(f, lane).QuantizeSums(wrapped + static_cast<uint32_t>(f.behind.term), out);
+  }
+}
+
 template <class Vectors>
 void FinishIntegerRow(const RowFinish& finish, const int32_t* tile, void* out) {
+  if (finish.is_plain()) return FinishPlainRow<Vectors>(finish, tile, static_cast<uint8_t*>(out));
 #pragma GCC unroll 4
   for (int lane = 0; lane < kTileLanes; lane += LaneGroup<Vectors>::kLanes) {
     LaneGroup<Vectors>(finish, lane).Finish(tile, out);
