@@ -35,6 +35,21 @@ void LayOutRow(CodeLayout layout, const int16_t* values, int64_t places, int sca
   }
 }
 
+// Codes of x side by side become bytes, whose sum is returned.
+int64_t CopyBytes(const uint8_t* codes, int64_t count, uint8_t flip, uint8_t* out) {
+  int64_t total = 0;
+  constexpr int64_t kBlock = 1 << 16;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    uint32_t sum = 0;
+    for (int64_t i = begin; i < std::min(begin + kBlock, count); ++i) {
+      out[i] = codes[i] ^ flip;
+      sum += out[i];
+    }
+    total += sum;
+  }
+  return total;
+}
+
 int ScaleOf(const IntegerPlan& plan, Role role) { return role == Role::kX ? plan.x_scale_log2 : plan.w_scale_log2; }
 
 }  // namespace
@@ -51,6 +66,12 @@ PackedRows::PackedRows(const IntegerPlan& plan, Role role, const IntegerSums& su
 
 void PackedRows::Pack(const StridedChains& source, int64_t vector, int64_t row) {
   const int32_t shift = KernelShift(plan_, role_, sums_, source.type(), source.zero_point(vector));
+  const uint8_t* run = source.RunOf(vector);
+  if (role_ == Role::kX && plan_.has_bytes() && run != nullptr) {  // int8 codes are moved by 128
+    const uint8_t flip = source.type() == CodeType::kInt8 ? 0x80 : 0;
+    sums_of_rows_[row] = CopyBytes(run, source.places(), flip, data_.data() + row * stride_);
+    return;
+  }
   source.LoadShifted(vector, shift, &chain_);
   LayOutRow(plan_.layout(), chain_.values.data(), source.places(), ScaleOf(plan_, role_), data_.data() + row * stride_);
   sums_of_rows_[row] = chain_.sum;
