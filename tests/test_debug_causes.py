@@ -32,7 +32,7 @@ def test_every_cause_gives_a_legal_spec_with_the_same_underflow(spec: Accumulato
         changed = spec.without(cause.name, 4096)
         assert changed != spec
         assert changed is None or changed.underflow == spec.underflow
-        assert changed is None or (changed.chunk_size == spec.chunk_size) == (not cause.is_order)
+        assert changed is None or (changed.chunk_sizes == spec.chunk_sizes) == (not cause.is_order)
 
 
 @pytest.mark.parametrize(

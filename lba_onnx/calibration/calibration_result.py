@@ -210,7 +210,7 @@ def _read_family(text: str, value: Mapping[str, Any]) -> str:
 def _read_numbers(method: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of a method; those that are null play no part."""
     known = {**NUMBERS, **(METHODS[method].numbers() if method in METHODS else {})}
-    found = {name: read_entry(value, name, int, float, str, type(None)) for name in known if name in value}
+    found = {name: read_entry(value, name, *known[name].types, type(None)) for name in known if name in value}
     numbers = {name: number for name, number in found.items() if number is not None}
     for name, number in numbers.items():
         known[name].check(name, number)

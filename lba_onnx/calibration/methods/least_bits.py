@@ -21,7 +21,6 @@ from lba_onnx.calibration.subject import Subject
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.errors import DataError
-from lba_onnx.evaluation.condition import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from lba_onnx.arithmetic import Accumulator
     from lba_onnx.data.execution import Progress
     from lba_onnx.evaluation import Comparison
+    from lba_onnx.evaluation.condition import Condition
 
 _LOSS = Wanted(
     "", 'The loss that is granted, as a condition such as "sqnr>=20" or "agreement>=99"; see docs/calibration.'
@@ -63,6 +63,8 @@ class LeastBits(Method):
         Raises:
             DataError: The condition does not hold even where nothing overflows, or the data do not tell.
         """
+        from lba_onnx.evaluation.condition import Condition
+
         fitting = fit_max(seen.ranges, settings)
         if not self.loss:
             return Chosen(fitting)
@@ -91,7 +93,7 @@ class _Trials:
         self,
         compare: "Callable[[Mapping[str, Accumulator]], Comparison]",
         settings: Settings,
-        condition: Condition,
+        condition: "Condition",
         most: int,
         progress: "Progress | None",
     ) -> None:

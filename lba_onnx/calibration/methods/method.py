@@ -15,7 +15,6 @@ from lba_onnx.calibration.seen import DataSeen, Keep
 from lba_onnx.calibration.settings import GRANULARITIES, Choice, Settings
 from lba_onnx.calibration.subject import Subject
 from lba_onnx.calibration.verdict import Verdict
-from lba_onnx.evaluation.condition import Condition
 from lba_onnx.integers import as_count
 
 if TYPE_CHECKING:
@@ -29,10 +28,13 @@ class Number(ABC):
     Attributes:
         default: What it is where nobody says.
         help: What it means, in one sentence for the command line.
+        types: The types that it has in files.
     """
 
     default: Any
     help: str
+
+    types: ClassVar[tuple[type, ...]] = (int, float)
 
     @abstractmethod
     def check(self, name: str, value: Any) -> None:
@@ -63,8 +65,12 @@ class Count(Number):
 class Wanted(Number):
     """A condition on the model's output, as text."""
 
+    types = (str,)
+
     def check(self, name: str, value: Any) -> None:
         """Refuse what is none; "" asks for nothing."""
+        from lba_onnx.evaluation.condition import Condition
+
         if value != "":
             Condition.parse(value)
 
