@@ -4,7 +4,7 @@ import argparse
 from statistics import median
 
 import lba_onnx
-from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, report
+from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
 from benchmarks.nodes import make_runner, open_session
 from models.int8 import zoo as int8
 
@@ -24,7 +24,8 @@ def main() -> None:
     arguments = parse_arguments(__doc__, _add_options)
     effort = Effort(arguments.rounds, arguments.sample_seconds)
     case = int8.load(arguments.model, arguments.form)
-    rows = [row for threads in arguments.threads for row in _measure(case, arguments.accumulators, threads, effort)]
+    counts = progress(arguments.threads, lambda threads: f"{threads} threads")
+    rows = [row for threads in counts for row in _measure(case, arguments.accumulators, threads, effort)]
     report("integer_models_speed", arguments, rows, COLUMNS)
 
 
