@@ -1,7 +1,7 @@
 #include "arithmetic/integer/spec.h"
 
-#include <cstdlib>
-#include <regex>
+#include <algorithm>
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -19,15 +19,48 @@ constexpr char kExpected[] =
 
 bool AreBits(int64_t bits) { return bits >= kLeastBits && bits <= kMostBits; }
 
+// Takes a text apart from its beginning on.
+class Reader {
+ public:
+  explicit Reader(const std::string& text) : text_(text) {}
+
+  bool Take(const char* word) {
+    const size_t length = std::strlen(word);
+    if (text_.compare(at_, length, word) != 0) return false;
+    at_ += length;
+    return true;
+  }
+  // A number above 0 without zeros before it; 0 where there is none.
+  int64_t TakeNumber(int most_digits) {
+    int64_t number = 0;
+    if (at_ < text_.size() && text_[at_] == '0') return 0;
+    for (; most_digits > 0 && at_ < text_.size() && IsDigits(text_.substr(at_, 1)); --most_digits, ++at_) {
+      number = 10 * number + (text_[at_] - '0');
+    }
+    return number;
+  }
+  void TakeBlanks() { at_ = std::min(text_.find_first_not_of(" \t\n\v\f\r", at_), text_.size()); }
+  bool is_done() const { return at_ == text_.size(); }
+
+ private:
+  const std::string& text_;
+  size_t at_ = 0;
+};
+
 // int<P> or int<P>x<T>, with what happens beyond them, or as `overflow` says.
 IntegerLevel ReadLevel(const Part& part, bool has_terms, const std::string& overflow, const std::string& text) {
-  static const std::regex pattern("int([1-9][0-9]?)(x([1-9][0-9]{0,4}))?(-(wrap|saturate))?");
-  std::smatch match;
-  const bool is_level = std::regex_match(part.text, match, pattern) && match[2].matched == has_terms;
-  const int bits = is_level ? std::atoi(match[1].str().c_str()) : 0;
-  const int64_t terms = is_level && has_terms ? std::atoll(match[3].str().c_str()) : 0;
-  const std::string own = is_level && match[4].matched ? match[5].str() : overflow;
-  if (!AreBits(bits) || terms > kMostTerms || own.empty()) {
+  Reader reader(part.text);
+  bool is_level = reader.Take("int");
+  const int bits = static_cast<int>(reader.TakeNumber(2));
+  int64_t terms = 0;
+  if (has_terms) {
+    is_level = is_level && reader.Take("x");
+    terms = reader.TakeNumber(5);
+    is_level = is_level && terms > 0;
+  }
+  const std::string own = reader.Take("-wrap") ? kWrap : reader.Take("-saturate") ? kSaturate : overflow;
+  is_level = is_level && reader.is_done();
+  if (!is_level || !AreBits(bits) || terms > kMostTerms || own.empty()) {
     FailAt(kExpected + (", got '" + part.text + "'"), part, text);
   }
   return {terms, bits, own == kSaturate};
@@ -54,12 +87,17 @@ IntegerSpec ReadLevels(const Part& head, const std::string& text) {
 }
 
 IntegerSpec ReadFixed(const Part& head, const std::string& text) {
-  static const std::regex pattern("fixed<\\s*([1-9][0-9]?)\\s*,\\s*([1-9][0-9]?)\\s*>");
-  std::smatch match;
-  const bool is_fixed = std::regex_match(head.text, match, pattern);
-  const int bits = is_fixed ? std::atoi(match[1].str().c_str()) : 0;
-  const int integer_bits = is_fixed ? std::atoi(match[2].str().c_str()) : 0;
-  if (!AreBits(bits) || !AreBits(integer_bits)) {
+  Reader reader(head.text);
+  bool is_fixed = reader.Take("fixed<");
+  reader.TakeBlanks();
+  const int bits = static_cast<int>(reader.TakeNumber(2));
+  reader.TakeBlanks();
+  is_fixed = is_fixed && reader.Take(",");
+  reader.TakeBlanks();
+  const int integer_bits = static_cast<int>(reader.TakeNumber(2));
+  reader.TakeBlanks();
+  is_fixed = is_fixed && reader.Take(">") && reader.is_done();
+  if (!is_fixed || !AreBits(bits) || !AreBits(integer_bits)) {
     FailAt("expected fixed<W,I> with W and I from 4 to 64, got '" + head.text + "'", head, text);
   }
   IntegerSpec spec;
