@@ -61,8 +61,8 @@ struct IntegerSums {
 
 namespace {  // each instruction set has its own copy
 
-inline int64_t LeastOf(int bits) { return -(int64_t{1} << (bits - 1)); }
 inline int64_t MostOf(int bits) { return static_cast<int64_t>(~uint64_t{0} >> (65 - bits)); }
+inline int64_t LeastOf(int bits) { return -MostOf(bits) - 1; }
 
 inline int64_t Wrapped(int64_t value, int bits) {
   const int unused = 64 - bits;
@@ -75,7 +75,7 @@ inline bool Fits(int64_t value, int bits) { return Wrapped(value, bits) == value
 inline int64_t RoundedProduct(int64_t product, const IntegerSums& sums) {
   if (sums.dropped_bits == 0) return product;
   const int64_t half = sums.rounds_up ? int64_t{1} << (sums.dropped_bits - 1) : 0;
-  return (product + half) >> sums.dropped_bits << sums.dropped_bits;
+  return (product + half) & -(int64_t{1} << sums.dropped_bits);
 }
 
 // What a level makes of the sum of two of its values: a multiple of 2^dropped_bits.
