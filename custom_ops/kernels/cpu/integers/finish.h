@@ -30,13 +30,6 @@ struct RowFinish {
   bool has_float_bias = false;
   float least = 0, most = 0;  // of values to be quantized
   int32_t zero_point = 0;
-
-  // Whether results are codes, and nothing differs between lanes.
-  bool is_plain() const {
-    const auto has_lanes = [](const RowCorrection& c) { return c.lane_factors != nullptr || c.lane_terms != nullptr; };
-    const bool has_codes = output == IntegerOutput::kUint8 || output == IntegerOutput::kInt8;
-    return has_codes && lane_scales == nullptr && !has_lanes(before) && !has_lanes(behind);
-  }
 };
 
 // Writes kTileLanes results.

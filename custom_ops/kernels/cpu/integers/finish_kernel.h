@@ -92,6 +92,13 @@ class LaneGroup {
   const int lane_;
 };
 
+// Whether results are codes, and nothing differs between lanes.
+bool IsPlain(const RowFinish& finish) {
+  const auto has_lanes = [](const RowCorrection& c) { return c.lane_factors != nullptr || c.lane_terms != nullptr; };
+  const bool has_codes = finish.output == IntegerOutput::kUint8 || finish.output == IntegerOutput::kInt8;
+  return has_codes && finish.lane_scales == nullptr && !has_lanes(finish.before) && !has_lanes(finish.behind);
+}
+
 // A row of codes without branches, as most rows are.
 template <class Vectors>
 void FinishPlainRow(const RowFinish& finish, const int32_t* tile, uint8_t* out) {
@@ -111,7 +118,7 @@ void FinishPlainRow(const RowFinish& finish, const int32_t* tile, uint8_t* out) 
 
 template <class Vectors>
 void FinishIntegerRow(const RowFinish& finish, const int32_t* tile, void* out) {
-  if (finish.is_plain()) return FinishPlainRow<Vectors>(finish, tile, static_cast<uint8_t*>(out));
+  if (IsPlain(finish)) return FinishPlainRow<Vectors>(finish, tile, static_cast<uint8_t*>(out));
 #pragma GCC unroll 4
   for (int lane = 0; lane < kTileLanes; lane += LaneGroup<Vectors>::kLanes) {
     LaneGroup<Vectors>(finish, lane).Finish(tile, out);
