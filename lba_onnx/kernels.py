@@ -270,7 +270,7 @@ def _operand(name: str, value: npt.ArrayLike, spec: Accumulator) -> npt.NDArray[
     Raises:
         TypeError: It is of a type that no accumulator of the kind takes.
     """
-    if "float32" in spec.operand_types:
+    if not spec.sums_codes:
         return _float32(name, value)
     array = np.asarray(value)
     if array.dtype.name not in spec.operand_types:
@@ -291,7 +291,7 @@ def _zero_points(
     values = np.asarray(second[1])
     if values.dtype.kind not in "iu":
         raise TypeError(f"expected {second[0]}_zero_point as integers, got {values.dtype}")
-    if "float32" in spec.operand_types:
+    if not spec.sums_codes:
         if first[1] or values.any():
             raise ValueError(f"expected no zero points with an accumulator of floats, got {spec}")
         return None

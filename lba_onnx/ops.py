@@ -77,7 +77,39 @@ class LbaConv(OpRun):  # type: ignore[misc]
         return (_round_to(x.dtype, y),)
 
 
-class LbaQLinearMatMul(OpRun):  # type: ignore[misc]
+class _OfMatrices:
+    """Sums of products of two matrices of codes; of outputs, the last axis is that of columns."""
+
+    @staticmethod
+    def _sums(
+        a: Any, b: Any, a_zero_point: _Codes | None, b_zero_point: _Codes | None, attributes: Mapping[str, Any]
+    ) -> _Array:
+        points = {"a_zero_point": _point(a_zero_point), "b_zero_point": _point(b_zero_point)}
+        return np.asarray(kernels.matmul(a, b, from_attributes(attributes), **points))
+
+    @staticmethod
+    def _along(values: _Array, sums: _Array) -> _Array:
+        """Return values, one or one for each output, so that they broadcast to the sums."""
+        return values
+
+
+class _OfImages:
+    """Sums of a convolution of codes; of outputs, the second axis is that of channels."""
+
+    @staticmethod
+    def _sums(
+        x: Any, w: Any, x_zero_point: _Codes | None, w_zero_point: _Codes | None, attributes: Mapping[str, Any]
+    ) -> _Array:
+        points = {"x_zero_point": _point(x_zero_point), "w_zero_point": _point(w_zero_point)}
+        return np.asarray(kernels.conv(x, w, from_attributes(attributes), **_window(attributes, x, w), **points))
+
+    @staticmethod
+    def _along(values: _Array, sums: _Array) -> _Array:
+        """Return values, one or one for each output, so that they broadcast to the sums."""
+        return np.asarray(values).reshape(-1, *(1,) * (sums.ndim - 2))
+
+
+class LbaQLinearMatMul(_OfMatrices, OpRun):  # type: ignore[misc]
     """QLinearMatMul for onnx's reference evaluator."""
 
     op_domain = DOMAIN
@@ -94,11 +126,80 @@ class LbaQLinearMatMul(OpRun):  # type: ignore[misc]
         y_zero_point: _Codes,
         **attributes: Any,
     ) -> tuple[_Codes]:
-        sums = _matmul(a, b, a_zero_point, b_zero_point, attributes)
+        sums = self._sums(a, b, a_zero_point, b_zero_point, attributes)
         return (quantized(sums, product_scales(a_scale, b_scale, y_scale), y_zero_point),)
 
 
-class LbaQGemm(OpRun):  # type: ignore[misc]
+class LbaMatMulInteger(_OfMatrices, OpRun):  # type: ignore[misc]
+    """MatMulInteger for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        x: _Codes,
+        w: _Codes,
+        x_zero_point: _Codes | None = None,
+        w_zero_point: _Codes | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        return (self._sums(x, w, x_zero_point, w_zero_point, attributes),)
+
+
+class LbaMatMulIntegerToFloat(_OfMatrices, OpRun):  # type: ignore[misc]
+    """com.microsoft's MatMulIntegerToFloat for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        x: _Codes,
+        w: _Codes,
+        x_scale: _Array,
+        w_scale: _Array,
+        x_zero_point: _Codes | None = None,
+        w_zero_point: _Codes | None = None,
+        bias: _Array | None = None,
+        **attributes: Any,
+    ) -> tuple[_Array]:
+        sums = self._sums(x, w, x_zero_point, w_zero_point, attributes)
+        addend = None if bias is None else self._along(bias, sums)
+        return (dequantized(sums, self._along(product_scales(x_scale, w_scale), sums), addend),)
+
+
+class LbaQLinearConv(_OfImages, OpRun):  # type: ignore[misc]
+    """QLinearConv for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        x: _Codes,
+        x_scale: _Array,
+        x_zero_point: _Codes,
+        w: _Codes,
+        w_scale: _Array,
+        w_zero_point: _Codes,
+        y_scale: _Array,
+        y_zero_point: _Codes,
+        bias: npt.NDArray[np.int32] | None = None,
+        **attributes: Any,
+    ) -> tuple[_Codes]:
+        sums = self._sums(x, w, x_zero_point, w_zero_point, attributes)
+        biased = with_bias(sums, None if bias is None else self._along(bias, sums))
+        scales = self._along(product_scales(x_scale, w_scale, y_scale), sums)
+        return (quantized(biased, scales, y_zero_point),)
+
+
+class LbaConvInteger(_OfImages, LbaMatMulInteger):
+    """ConvInteger for onnx's reference evaluator."""
+
+
+class LbaConvIntegerToFloat(_OfImages, LbaMatMulIntegerToFloat):
+    """A convolution of codes with a float32 result for onnx's reference evaluator."""
+
+
+class LbaQGemm(_OfMatrices, OpRun):  # type: ignore[misc]
     """com.microsoft's QGemm for onnx's reference evaluator."""
 
     op_domain = DOMAIN
@@ -117,120 +218,9 @@ class LbaQGemm(OpRun):  # type: ignore[misc]
         **attributes: Any,
     ) -> tuple[_Array]:
         left, right = (v.T if attributes.get(name) else v for v, name in ((a, "transA"), (b, "transB")))
-        sums = with_bias(_matmul(left, right, a_zero_point, b_zero_point, attributes), c)
+        sums = with_bias(self._sums(left, right, a_zero_point, b_zero_point, attributes), c)
         scales = product_scales(a_scale, b_scale, y_scale, attributes.get("alpha", 1.0))
         return (dequantized(sums, scales) if y_zero_point is None else quantized(sums, scales, y_zero_point),)
-
-
-class LbaMatMulInteger(OpRun):  # type: ignore[misc]
-    """MatMulInteger for onnx's reference evaluator."""
-
-    op_domain = DOMAIN
-
-    def _run(
-        self,
-        a: _Codes,
-        b: _Codes,
-        a_zero_point: _Codes | None = None,
-        b_zero_point: _Codes | None = None,
-        **attributes: Any,
-    ) -> tuple[_Array]:
-        return (_matmul(a, b, a_zero_point, b_zero_point, attributes),)
-
-
-class LbaMatMulIntegerToFloat(OpRun):  # type: ignore[misc]
-    """com.microsoft's MatMulIntegerToFloat for onnx's reference evaluator."""
-
-    op_domain = DOMAIN
-
-    def _run(
-        self,
-        a: _Codes,
-        b: _Codes,
-        a_scale: _Array,
-        b_scale: _Array,
-        a_zero_point: _Codes | None = None,
-        b_zero_point: _Codes | None = None,
-        bias: _Array | None = None,
-        **attributes: Any,
-    ) -> tuple[_Array]:
-        sums = _matmul(a, b, a_zero_point, b_zero_point, attributes)
-        return (dequantized(sums, product_scales(a_scale, b_scale), bias),)
-
-
-class LbaQLinearConv(OpRun):  # type: ignore[misc]
-    """QLinearConv for onnx's reference evaluator."""
-
-    op_domain = DOMAIN
-
-    def _run(
-        self,
-        x: _Codes,
-        x_scale: _Array,
-        x_zero_point: _Codes,
-        w: _Codes,
-        w_scale: _Array,
-        w_zero_point: _Codes,
-        y_scale: _Array,
-        y_zero_point: _Codes,
-        bias: npt.NDArray[np.int32] | None = None,
-        **attributes: Any,
-    ) -> tuple[_Codes]:
-        sums = _conv(x, w, x_zero_point, w_zero_point, attributes)
-        biased = with_bias(sums, None if bias is None else _channels(bias, x))
-        return (quantized(biased, _channels(product_scales(x_scale, w_scale, y_scale), x), y_zero_point),)
-
-
-class LbaConvInteger(OpRun):  # type: ignore[misc]
-    """ConvInteger for onnx's reference evaluator."""
-
-    op_domain = DOMAIN
-
-    def _run(
-        self,
-        x: _Codes,
-        w: _Codes,
-        x_zero_point: _Codes | None = None,
-        w_zero_point: _Codes | None = None,
-        **attributes: Any,
-    ) -> tuple[_Array]:
-        return (_conv(x, w, x_zero_point, w_zero_point, attributes),)
-
-
-class LbaConvIntegerToFloat(OpRun):  # type: ignore[misc]
-    """A convolution of codes with a float32 result for onnx's reference evaluator."""
-
-    op_domain = DOMAIN
-
-    def _run(
-        self,
-        x: _Codes,
-        w: _Codes,
-        x_scale: _Array,
-        w_scale: _Array,
-        x_zero_point: _Codes | None = None,
-        w_zero_point: _Codes | None = None,
-        bias: _Array | None = None,
-        **attributes: Any,
-    ) -> tuple[_Array]:
-        sums = _conv(x, w, x_zero_point, w_zero_point, attributes)
-        addend = None if bias is None else _channels(bias, x)
-        return (dequantized(sums, _channels(product_scales(x_scale, w_scale), x), addend),)
-
-
-def _matmul(
-    a: Any, b: Any, a_zero_point: _Codes | None, b_zero_point: _Codes | None, attributes: Mapping[str, Any]
-) -> _Array:
-    spec = from_attributes(attributes)
-    points = {"a_zero_point": _point(a_zero_point), "b_zero_point": _point(b_zero_point)}
-    return np.asarray(kernels.matmul(a, b, spec, **points))
-
-
-def _conv(
-    x: Any, w: Any, x_zero_point: _Codes | None, w_zero_point: _Codes | None, attributes: Mapping[str, Any]
-) -> _Array:
-    points = {"x_zero_point": _point(x_zero_point), "w_zero_point": _point(w_zero_point)}
-    return np.asarray(kernels.conv(x, w, from_attributes(attributes), **_window(attributes, x, w), **points))
 
 
 def _window(attributes: Mapping[str, Any], x: _Array, w: _Array) -> dict[str, Any]:
@@ -252,11 +242,6 @@ def _point(zero_point: _Codes | None) -> Any:
         return 0
     points = np.asarray(zero_point).astype(np.int64)
     return int(points.reshape(())) if points.size == 1 else points.reshape(-1)
-
-
-def _channels(values: _Array, x: _Array) -> _Array:
-    """Return values, one or one for each channel, so that they broadcast to a convolution's result."""
-    return np.asarray(values).reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _starts_from_bias(attributes: Mapping[str, Any]) -> bool:

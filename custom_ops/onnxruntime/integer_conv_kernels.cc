@@ -50,31 +50,8 @@ class IntegerConvKernel : public Kernel {
 };
 
 constexpr IntegerInputs QLinearConvInputs() {
-  IntegerInputs inputs{0, 3};
-  inputs.x_scale = 1;
-  inputs.x_zero_point = 2;
-  inputs.w_scale = 4;
-  inputs.w_zero_point = 5;
-  inputs.y_scale = 6;
-  inputs.y_zero_point = 7;
+  IntegerInputs inputs = QLinearInputs();
   inputs.bias = 8;
-  return inputs;
-}
-
-constexpr IntegerInputs ConvIntegerInputs() {
-  IntegerInputs inputs{0, 1};
-  inputs.x_zero_point = 2;
-  inputs.w_zero_point = 3;
-  return inputs;
-}
-
-constexpr IntegerInputs ConvIntegerToFloatInputs() {
-  IntegerInputs inputs{0, 1};
-  inputs.x_scale = 2;
-  inputs.w_scale = 3;
-  inputs.x_zero_point = 4;
-  inputs.w_zero_point = 5;
-  inputs.float_bias = 6;
   return inputs;
 }
 
@@ -92,11 +69,11 @@ std::unique_ptr<Kernel> MakeQLinearConvKernel(const Node& node) {
 }
 
 std::unique_ptr<Kernel> MakeConvIntegerKernel(const Node& node) {
-  return std::make_unique<IntegerConvKernel>(node, ConvIntegerInputs());
+  return std::make_unique<IntegerConvKernel>(node, IntegerSumInputs());
 }
 
 std::unique_ptr<Kernel> MakeConvIntegerToFloatKernel(const Node& node) {
-  return std::make_unique<IntegerConvKernel>(node, ConvIntegerToFloatInputs());
+  return std::make_unique<IntegerConvKernel>(node, IntegerToFloatInputs());
 }
 
 }  // namespace lba::ort

@@ -78,39 +78,11 @@ class IntegerMatMulKernel : public Kernel {
   std::shared_ptr<const PackedIntegerMatrices> packed_;
 };
 
-constexpr IntegerInputs QLinearMatMulInputs() {
-  IntegerInputs inputs{0, 3};
-  inputs.x_scale = 1;
-  inputs.x_zero_point = 2;
-  inputs.w_scale = 4;
-  inputs.w_zero_point = 5;
-  inputs.y_scale = 6;
-  inputs.y_zero_point = 7;
-  return inputs;
-}
-
 constexpr IntegerInputs QGemmInputs() {
-  IntegerInputs inputs = QLinearMatMulInputs();
+  IntegerInputs inputs = QLinearInputs();
   inputs.bias = 6;
   inputs.y_scale = 7;
   inputs.y_zero_point = 8;
-  return inputs;
-}
-
-constexpr IntegerInputs MatMulIntegerInputs() {
-  IntegerInputs inputs{0, 1};
-  inputs.x_zero_point = 2;
-  inputs.w_zero_point = 3;
-  return inputs;
-}
-
-constexpr IntegerInputs MatMulIntegerToFloatInputs() {
-  IntegerInputs inputs{0, 1};
-  inputs.x_scale = 2;
-  inputs.w_scale = 3;
-  inputs.x_zero_point = 4;
-  inputs.w_zero_point = 5;
-  inputs.float_bias = 6;
   return inputs;
 }
 
@@ -134,7 +106,7 @@ const OperatorRegistration to_float({"LbaMatMulIntegerToFloat", 7, 4, MakeMatMul
 }  // namespace
 
 std::unique_ptr<Kernel> MakeQLinearMatMulKernel(const Node& node) {
-  return std::make_unique<IntegerMatMulKernel>(node, QLinearMatMulInputs(), std::make_unique<Products>());
+  return std::make_unique<IntegerMatMulKernel>(node, QLinearInputs(), std::make_unique<Products>());
 }
 
 std::unique_ptr<Kernel> MakeQGemmKernel(const Node& node) {
@@ -143,11 +115,11 @@ std::unique_ptr<Kernel> MakeQGemmKernel(const Node& node) {
 }
 
 std::unique_ptr<Kernel> MakeMatMulIntegerKernel(const Node& node) {
-  return std::make_unique<IntegerMatMulKernel>(node, MatMulIntegerInputs(), std::make_unique<Products>());
+  return std::make_unique<IntegerMatMulKernel>(node, IntegerSumInputs(), std::make_unique<Products>());
 }
 
 std::unique_ptr<Kernel> MakeMatMulIntegerToFloatKernel(const Node& node) {
-  return std::make_unique<IntegerMatMulKernel>(node, MatMulIntegerToFloatInputs(), std::make_unique<Products>());
+  return std::make_unique<IntegerMatMulKernel>(node, IntegerToFloatInputs(), std::make_unique<Products>());
 }
 
 }  // namespace lba::ort

@@ -22,6 +22,37 @@ struct IntegerInputs {
   int float_bias = kNoInput;  // float32
 };
 
+// As in QLinearMatMul and, without its bias, QLinearConv.
+constexpr IntegerInputs QLinearInputs() {
+  IntegerInputs inputs{0, 3};
+  inputs.x_scale = 1;
+  inputs.x_zero_point = 2;
+  inputs.w_scale = 4;
+  inputs.w_zero_point = 5;
+  inputs.y_scale = 6;
+  inputs.y_zero_point = 7;
+  return inputs;
+}
+
+// As in MatMulInteger and ConvInteger.
+constexpr IntegerInputs IntegerSumInputs() {
+  IntegerInputs inputs{0, 1};
+  inputs.x_zero_point = 2;
+  inputs.w_zero_point = 3;
+  return inputs;
+}
+
+// As in MatMulIntegerToFloat.
+constexpr IntegerInputs IntegerToFloatInputs() {
+  IntegerInputs inputs{0, 1};
+  inputs.x_scale = 2;
+  inputs.w_scale = 3;
+  inputs.x_zero_point = 4;
+  inputs.w_zero_point = 5;
+  inputs.float_bias = 6;
+  return inputs;
+}
+
 // An operand's codes, and its zero points as the kernels read them.
 class CodeOperand {
  public:

@@ -73,7 +73,7 @@ class Candidate:
         if spec is None:
             is_of_codes = self.integer_form is not None or takes_codes(self.site.node)
             return self.integer_obstacle if is_of_codes else self.obstacle
-        if not is_of_integers(spec):
+        if not spec.sums_codes:
             return self.obstacle
         if self.integer_form is not None and self.integer_form.output_type == "int32" != spec.result_type:
             return f"its result is int32; sums of {spec} are {spec.result_type}"
@@ -85,7 +85,7 @@ class Candidate:
             return self.element_type
         if spec is None:
             return f"{self.element_type} or {self.integer_form.codes}"
-        return self.integer_form.codes if is_of_integers(spec) else self.element_type
+        return self.integer_form.codes if spec.sums_codes else self.element_type
 
     @property
     def name(self) -> str:
@@ -116,11 +116,6 @@ class Candidate:
             return from_attributes(attributes, self.product)
         except (TypeError, ValueError) as error:
             raise ModelError(f"node {self.name!r} in {self.site.location}: {error}") from None
-
-
-def is_of_integers(spec: Accumulator) -> bool:
-    """Return whether an accumulator sums products of integers, and not of floats."""
-    return not set(operators.CODE_TYPES).isdisjoint(spec.operand_types)
 
 
 def takes_codes(node: onnx.NodeProto) -> bool:

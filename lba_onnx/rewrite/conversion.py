@@ -12,7 +12,7 @@ from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.bias_start import start_from_bias, with_bias_obstacles
-from lba_onnx.rewrite.candidates import converted_products, find_candidates, is_of_integers
+from lba_onnx.rewrite.candidates import converted_products, find_candidates
 from lba_onnx.rewrite.given_specs import Specs, read_given
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.integer_patch import drop_unread, patch_integer_node
@@ -149,7 +149,7 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
         if not specs:
             continue
         candidate = own[0].candidate
-        form = candidate.integer_form if any(map(is_of_integers, specs.values())) else None
+        form = candidate.integer_form if any(spec.sums_codes for spec in specs.values()) else None
         if form is not None:
             patch_integer_node(candidate, form, specs, names, insertions)
             dequantizers += form.dequantizers

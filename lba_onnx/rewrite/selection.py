@@ -11,7 +11,7 @@ from typing import Any
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
 from lba_onnx.operators import op_types
-from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate, is_of_integers
+from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
 from lba_onnx.rewrite.specs import complete_specs
 
 _MAX_COMPARED = 500  # names, of which the nearest to one that was not found are looked for; each takes a while
@@ -126,7 +126,7 @@ def _with_wide(own: Sequence[Decision]) -> Iterator[Decision]:
 
 
 def _remark(candidate: Candidate, spec: Accumulator | None) -> str:
-    if spec is not None and is_of_integers(spec):
+    if spec is not None and spec.sums_codes:
         return ""
     if candidate.element_type == UNKNOWN_TYPE:
         return "element type unknown, taken for float32 or float16"

@@ -8,7 +8,7 @@ from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.errors import ModelError
 from lba_onnx.operators import Product
 from lba_onnx.rewrite.attributes import drop_attributes, set_attributes
-from lba_onnx.rewrite.candidates import Candidate, converted_products, is_of_integers, takes_codes
+from lba_onnx.rewrite.candidates import Candidate, converted_products, takes_codes
 
 
 def read_specs(model: onnx.ModelProto) -> dict[str, Accumulator]:
@@ -46,7 +46,7 @@ def change_specs(model: onnx.ModelProto, change: Callable[[str, Accumulator], Ac
 
 def _require_same_sort(product: Candidate, spec: Accumulator) -> None:
     is_wanted = takes_codes(product.site.node)
-    if is_of_integers(spec) == is_wanted:
+    if spec.sums_codes == is_wanted:
         return
     expected = "integers, such as int32-wrap" if is_wanted else "floats, such as M7E4b10"
     raise ModelError(f"spec of node {product.name!r}: expected an accumulator of {expected}, got {spec}")

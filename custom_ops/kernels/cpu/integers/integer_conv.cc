@@ -138,9 +138,9 @@ class TiledConv {
     channel_size_ = planes_.is_image() ? s.input_size() : planes_.channel_size();
     offsets_.reserve(filter.order().size());
     for (const int64_t k : filter.order()) offsets_.push_back(k < 0 ? -1 : OffsetOf(k));
-    panels_ = CeilDiv64(planes_.places(), kTileLanes);
+    panels_ = CeilDiv(planes_.places(), kTileLanes);
     const int64_t filters = s.group_out_channels(), units = s.groups * panels_;
-    blocks_ = std::clamp<int64_t>(CeilDiv64(kLeastUnits, units), 1, CeilDiv64(filters, kLeastFilters));
+    blocks_ = std::clamp<int64_t>(CeilDiv(kLeastUnits, units), 1, CeilDiv(filters, kLeastFilters));
     if (!planes_.is_image()) copy_ = Aligned(s.in_channels * channel_size_ + kTileLanes);
     if (is_modest()) PrepareFinishes();
   }
@@ -221,7 +221,7 @@ class TiledConv {
   // A block of the filters of a group against one panel of patches.
   void RunUnit(const uint8_t* planes, int64_t group, int64_t panel, int64_t block, LanePanel* lanes, uint8_t* y) const {
     const PackedGroup& packed = filter_.At(group);
-    const int64_t filters = s_.group_out_channels(), tiles = CeilDiv64(filters, kTileRows);
+    const int64_t filters = s_.group_out_channels(), tiles = CeilDiv(filters, kTileRows);
     const int64_t begin = tiles * block / blocks_ * kTileRows;
     const int64_t end = std::min(tiles * (block + 1) / blocks_ * kTileRows, filters);
     const int64_t first = panel * kTileLanes;

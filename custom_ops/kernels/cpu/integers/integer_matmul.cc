@@ -68,11 +68,10 @@ struct Blocks {
   static constexpr int64_t kRows = 128, kTasks = 16, kLeastWork = 1 << 18;
   int64_t row_blocks, panels, panel_ranges;
 
-  explicit Blocks(const MatMulShape& s)
-      : row_blocks(CeilDiv64(s.rows, kRows)), panels(CeilDiv64(s.columns, kTileLanes)) {
+  explicit Blocks(const MatMulShape& s) : row_blocks(CeilDiv(s.rows, kRows)), panels(CeilDiv(s.columns, kTileLanes)) {
     const int64_t per_panel = std::min(s.rows, kRows) * kTileLanes * std::max<int64_t>(s.depth, 1);
-    const int64_t most = CeilDiv64(panels * per_panel, kLeastWork);
-    panel_ranges = std::clamp<int64_t>(CeilDiv64(kTasks, s.batch() * row_blocks), 1, std::min(panels, most));
+    const int64_t most = CeilDiv(panels * per_panel, kLeastWork);
+    panel_ranges = std::clamp<int64_t>(CeilDiv(kTasks, s.batch() * row_blocks), 1, std::min(panels, most));
   }
   int64_t count() const { return row_blocks * panel_ranges; }
 };
@@ -124,7 +123,7 @@ void RunBlock(const IntegerSums& sums, const MatMulShape& s, const Entry& sides,
       WriteTile(plan, rows, row, row_count, *packed.lanes, panel, lane_count, &finish,
                 y + (first + row) * row_bytes + column * item_bytes, row_bytes, item_bytes);
     }
-    CountTiles(plan.kernels->path, CeilDiv64(count, kTileRows));
+    CountTiles(plan.kernels->path, CeilDiv(count, kTileRows));
   }
 }
 

@@ -59,9 +59,9 @@ PackedRows::PackedRows(const IntegerPlan& plan, Role role, const IntegerSums& su
       role_(role),
       sums_(sums),
       stride_(plan.Elements(places) * BytesIn(plan.layout())),
-      data_(CeilDiv64(vectors, kTileRows) * kTileRows * stride_),
+      data_(CeilDiv(vectors, kTileRows) * kTileRows * stride_),
       sums_of_rows_(vectors) {
-  std::memset(data_.data(), 0, CeilDiv64(vectors, kTileRows) * kTileRows * stride_);
+  std::memset(data_.data(), 0, CeilDiv(vectors, kTileRows) * kTileRows * stride_);
 }
 
 void PackedRows::Pack(const StridedChains& source, int64_t vector, int64_t row) {
@@ -80,9 +80,9 @@ void PackedRows::Pack(const StridedChains& source, int64_t vector, int64_t row) 
 PackedLanes::PackedLanes(const IntegerPlan& plan, const IntegerSums& sums, const StridedChains& w,
                          const Parallel& parallel)
     : panel_bytes_(plan.Elements(w.places()) * BytesIn(plan.layout()) * kTileLanes),
-      data_(CeilDiv64(w.vectors(), kTileLanes) * panel_bytes_),
+      data_(CeilDiv(w.vectors(), kTileLanes) * panel_bytes_),
       sums_of_vectors_(w.vectors()) {
-  RunTasks(parallel, CeilDiv64(w.vectors(), kTileLanes), [&](int64_t panel) { PackPanel(plan, sums, w, panel); });
+  RunTasks(parallel, CeilDiv(w.vectors(), kTileLanes), [&](int64_t panel) { PackPanel(plan, sums, w, panel); });
 }
 
 void PackedLanes::PackPanel(const IntegerPlan& plan, const IntegerSums& sums, const StridedChains& w, int64_t panel) {

@@ -8,11 +8,10 @@
 
 #include "kernels/cpu/integers/chains.h"
 #include "kernels/cpu/integers/plan.h"
+#include "kernels/cpu/panel.h"
 #include "lba/parallel.h"
 
 namespace lba {
-
-inline int64_t CeilDiv64(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Bytes that begin at a cache line, not initialized.
 class Aligned {

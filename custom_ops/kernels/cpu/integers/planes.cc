@@ -57,8 +57,8 @@ void PlaneShape::FindLines() {
     const int64_t in_h = h * s.strides[1] + phase / phases_[2] % phases_[1] - s.pads_begin[1];
     if (in_d < 0 || in_d >= s.input[0] || in_h < 0 || in_h >= s.input[1]) continue;
     const int64_t step = s.strides[2], shift = phase % phases_[2] - s.pads_begin[2];  // reads w * step + shift
-    const int64_t begin = shift >= 0 ? 0 : CeilDiv64(-shift, step);
-    const int64_t end = std::min(size_[2], CeilDiv64(std::max<int64_t>(s.input[2] - shift, 0), step));
+    const int64_t begin = shift >= 0 ? 0 : CeilDiv(-shift, step);
+    const int64_t end = std::min(size_[2], CeilDiv(std::max<int64_t>(s.input[2] - shift, 0), step));
     if (begin >= end) continue;
     const int64_t from = (in_d * s.input[1] + in_h) * s.input[2] + begin * step + shift;
     lines_.push_back({line * size_[2] + begin, from, end - begin});
@@ -67,7 +67,7 @@ void PlaneShape::FindLines() {
 
 void PlaneShape::FindRuns() {
   const ConvShape& s = shape_;
-  runs_.resize(CeilDiv64(places_, kTileLanes));
+  runs_.resize(CeilDiv(places_, kTileLanes));
   const int64_t rows = is_image_ ? 1 : s.output[0] * s.output[1];
   const int64_t length = is_image_ ? places_ : s.output[2];
   for (int64_t row = 0; row < rows; ++row) {
