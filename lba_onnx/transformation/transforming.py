@@ -46,7 +46,7 @@ METADATA_KEY = "lba_onnx.transformations"
 def transform(
     model: ModelSource,
     data: Any,
-    transformations: Sequence[str] = tuple(TRANSFORMATIONS),
+    transformations: Sequence[str] | None = None,
     *,
     execution: Execution = Execution(),
     model_output: str | os.PathLike[str] | None = None,
@@ -59,7 +59,7 @@ def transform(
     Args:
         model: A path, the bytes of a file, or a ModelProto, which is not changed. A path for one with external data.
         data: `Samples`, or plain data in any form that they take; 16 samples are looked at where nothing says how many.
-        transformations: Their names, out of `TRANSFORMATIONS`, in the order in which they are applied.
+        transformations: Their names, out of `TRANSFORMATIONS`, in the order in which they are applied; None for all.
         execution: How models run.
         model_output: A file to write the result to, all of it or nothing; a `ModelFile` says where the weights go. By
             default external data stays external.
@@ -76,7 +76,7 @@ def transform(
         ValueError: There is no such transformation, or one is named twice.
     """
     check_outputs({"transformed model": model_output}, chain(model_inputs(model), data_inputs(data)))
-    chosen = _chosen(transformations)
+    chosen = _chosen(tuple(TRANSFORMATIONS) if transformations is None else transformations)
     samples = Samples.of(data).up_to(_MAX_SAMPLES)
     opened = open_model(model)
     check_float32(opened.proto)
