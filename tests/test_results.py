@@ -1,15 +1,22 @@
 """docs/results.md shows what benchmarks.results wrote, and what its text says in short is what was measured."""
 
 import json
+import re
 from pathlib import Path
 
+from benchmarks import results_picture
 from benchmarks.integers_tables import render as render_integers
 from benchmarks.results import METHODS, PHOTOGRAPHS, render, render_rules
 
 DOCS = Path(__file__).parent.parent / "docs"
+PICTURE = results_picture.PICTURE_PATH
 ROWS = json.loads((DOCS / "results.json").read_text())["results"]
 INTEGER_ROWS = json.loads((DOCS / "results_integers.json").read_text())["results"]
 RULE_ROWS = json.loads((DOCS / "results_rules.json").read_text())["results"]
+
+
+def version(picture: str) -> list[str]:
+    return re.findall("Matplotlib v[0-9.]*", picture)
 
 
 def row(model: str, family: str, method: str, variant: str) -> dict:
@@ -50,6 +57,22 @@ def test_page_shows_what_the_correction_was_measured_to_do():
         told = f"**{right(r['right'])}** ({low:.1f} to {high:.1f} %) |"
         start = f"| {right(r['float32_right'])} | {plain[r['model'], r['family']]} |"
         assert any(f"| `{r['family']}` |" in line and start in line and line.endswith(told) for line in lines), r
+
+
+def test_picture_is_drawn_from_what_was_measured(tmp_path):
+    rows = json.loads((DOCS / "results_correction.json").read_text())["results"]
+    lines = results_picture.series(rows, PHOTOGRAPHS)
+    assert [(point.bits, round(4.37 * point.right)) for point in lines["and corrected, in levels"]] == [
+        (10, 356),
+        (9, 344),
+        (8, 322),
+    ]
+    assert [point.bits for point in lines["calibrated"]] == [12, 11, 10, 9]
+    results_picture.draw(rows, tmp_path / "picture.svg")
+    drawn, shown = (path.read_text() for path in (tmp_path / "picture.svg", PICTURE))
+    parts = ["<text[^>]*>([^<]*)<"] if version(drawn) != version(shown) else ["<text[^>]*>([^<]*)<", ' d="([^"]*)"']
+    for part in parts:  # another matplotlib puts lines elsewhere
+        assert re.findall(part, drawn) == re.findall(part, shown) != []
 
 
 def test_every_method_was_measured_plain_and_corrected():
