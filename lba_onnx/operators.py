@@ -242,14 +242,32 @@ DYNAMIC_MATMUL = "DynamicQuantizeMatMul"
 _DYNAMIC_MATMUL_TWIN = "LbaMatMulIntegerToFloat"
 
 
+LOWERED: tuple[tuple[str, str], ...] = (
+    (MICROSOFT, "FusedMatMul"),
+    (MICROSOFT, "FusedGemm"),
+)
+"""Domains and types of the operators that are taken apart: nodes that multiply and accumulate stand for them."""
+
+
+def is_lowered(domain: str, op_type: str) -> bool:
+    """Return whether an operator is one that is taken apart (`rewrite.lowering`)."""
+    return (standard_domain(domain), op_type) in LOWERED
+
+
+def standard_domain(domain: str) -> str:
+    """Return a domain, and "" for ONNX's own however it is written."""
+    return "" if domain == _DEFAULT_DOMAIN else domain
+
+
 def op_types() -> tuple[str, ...]:
-    """Return the operator types that have a twin in this domain, such as "MatMul"."""
-    return (*(schema.replaces for schema in OPERATORS.values() if schema.replaces), DYNAMIC_MATMUL)
+    """Return the operator types that can be converted, such as "MatMul": those with a twin, and those taken apart."""
+    twins = (schema.replaces for schema in OPERATORS.values() if schema.replaces)
+    return tuple(dict.fromkeys((*twins, DYNAMIC_MATMUL, *(op_type for _, op_type in LOWERED))))
 
 
 def twin_of(domain: str, op_type: str) -> OperatorSchema | None:
     """Return the operator of this domain that stands for another one, or None."""
-    domain = "" if domain == _DEFAULT_DOMAIN else domain
+    domain = standard_domain(domain)
     if (domain, op_type) == (MICROSOFT, DYNAMIC_MATMUL):
         return OPERATORS[_DYNAMIC_MATMUL_TWIN]
     for schema in OPERATORS.values():

@@ -226,7 +226,7 @@ def test_convolution_over_four_axes_is_left():
         ("", "RNN"),
         ("", "Einsum"),
         ("com.microsoft", "FusedConv"),
-        ("com.microsoft", "FusedMatMul"),
+        ("com.microsoft", "MatMulBnb4"),
         ("com.microsoft", "MatMulNBits"),
         ("com.microsoft", "Attention"),
         ("com.microsoft", "NhwcConv"),

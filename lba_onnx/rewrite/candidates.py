@@ -4,8 +4,8 @@ Requires a model that model_files has checked. Ensures that each candidate has a
 `<op type>_<index>`, written into the node; nodes that share a name are told apart by their location.
 """
 
-from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -16,12 +16,13 @@ from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.errors import ModelError
 from lba_onnx.native.keys import product_key
 from lba_onnx.operators import DYNAMIC_MATMUL, OperatorSchema, Product
+from lba_onnx.rewrite.accumulating import find_accumulating
 from lba_onnx.rewrite.analysis import Site, walk_sites
 from lba_onnx.rewrite.code_types import operand_types, type_name
 from lba_onnx.rewrite.integer_forms import IntegerForm, Left
 from lba_onnx.rewrite.integer_operators import form_of_operator
-from lba_onnx.rewrite.left_operators import reason_to_leave
-from lba_onnx.rewrite.node_names import name_nodes, unique_names
+from lba_onnx.rewrite.lowering.record import Lowering, Origin, type_of
+from lba_onnx.rewrite.node_names import unique_names
 from lba_onnx.rewrite.qdq import form_of_float_node
 from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of
 from lba_onnx.rewrite.values import Values
@@ -52,6 +53,7 @@ class Candidate:
         obstacle: Why an accumulator of floats cannot be had, or None.
         integer_obstacle: Why an accumulator of integers cannot be had, or None.
         integer_form: What the node becomes under an accumulator of integers, unless there is an obstacle.
+        origin: The node that it stands for, or for a part of, and that has been taken apart; None for one of the model.
     """
 
     node_name: str
@@ -63,6 +65,7 @@ class Candidate:
     obstacle: str | None
     integer_obstacle: str | None = None
     integer_form: IntegerForm | None = None
+    origin: Origin | None = None
 
     def obstacle_to(self, spec: Accumulator | None) -> str | None:
         """Return why the node cannot be converted to an accumulator, or None.
@@ -96,7 +99,18 @@ class Candidate:
     def texts(self) -> tuple[str, ...]:
         """What selections may call it, the most exact first; the node's own name may be that of several nodes."""
         own = self.site.node.name
-        return self.name, self.node_name, product_key(own, self.product), own
+        origin = self.origin.texts if self.origin else ()
+        return self.name, self.node_name, product_key(own, self.product), own, *origin
+
+    @property
+    def given_node(self) -> onnx.NodeProto:
+        """The node as the model has it: what has been taken apart, or the node itself."""
+        return self.origin.original if self.origin else self.site.node
+
+    @property
+    def operator(self) -> str:
+        """Its operator in the model, with the domain unless that is ONNX's."""
+        return type_of(self.given_node)
 
     @property
     def is_converted(self) -> bool:
@@ -123,26 +137,27 @@ def takes_codes(node: onnx.NodeProto) -> bool:
     return (has_twin(node) or is_twin(node)) and schema_of(node).takes_codes
 
 
-def find_candidates(model: onnx.ModelProto, path: Path | None = None) -> list[Candidate]:
+def find_candidates(
+    model: onnx.ModelProto, path: Path | None = None, lowering: Lowering | None = None
+) -> list[Candidate]:
     """Return the products that nodes multiply and accumulate, in the order of the graphs; name nodes without a name.
 
     Args:
         model: The model; nodes without a name get one, nothing else changes.
         path: The file beside which its external data lies; without one, scales there are not known.
+        lowering: What has been taken apart in it; None for nothing.
 
     Raises:
         ModelError: A node that has a twin has a number of inputs or outputs that it cannot have.
     """
+    lowering = lowering or Lowering()
     sites = list(walk_sites(model))
-    functions = {(function.domain, function.name) for function in model.functions}
-    reasons = [_reason_to_leave(site.node, functions) for site in sites]
-    found = [(site, why) for site, why in zip(sites, reasons, strict=True) if why or has_twin(site.node)]
-    name_nodes([site.node for site, _ in found], {site.node.name for site in sites})
+    found = [(site, lowering.refusal(site.node) or reason) for site, reason in find_accumulating(model, sites)]
     products = [_products(site.node) for site, _ in found]
     names = unique_names([site for site, _ in found], [[product.name for product in own] for own in products])
     sources, values = WeightSources(), Values(model, sites, path)
     return [
-        candidate
+        replace(candidate, origin=lowering.origin(site.node))
         for (site, reason), name, own in zip(found, names, products, strict=True)
         for candidate in _describe(site, name, own, reason, sources, values)
     ]
@@ -153,14 +168,6 @@ def converted_products(model: onnx.ModelProto) -> list[Candidate]:
     return [candidate for candidate in find_candidates(model) if candidate.is_converted]
 
 
-def _reason_to_leave(node: onnx.NodeProto, functions: Set[tuple[str, str]]) -> str | None:
-    if has_twin(node):
-        return None
-    if (node.domain, node.op_type) in functions and node.domain != operators.DOMAIN:
-        return None  # the nodes in the function's body are candidates instead
-    return reason_to_leave(node.domain, node.op_type)
-
-
 def _products(node: onnx.NodeProto) -> tuple[Product, ...]:
     return schema_of(node).products if has_twin(node) or is_twin(node) else (Product(),)
 
@@ -169,7 +176,7 @@ def _describe(
     site: Site, name: str, products: tuple[Product, ...], reason: str | None, sources: WeightSources, values: Values
 ) -> Iterator[Candidate]:
     form, integer_reason, is_own = None, reason, site.node.domain == operators.DOMAIN
-    if has_twin(site.node):
+    if has_twin(site.node) and reason is None:
         _check_operands(site)
         form, integer_reason = _integer_form(site, values)
     if takes_codes(site.node):

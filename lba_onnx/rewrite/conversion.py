@@ -13,13 +13,16 @@ from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.bias_start import start_from_bias, with_bias_obstacles
 from lba_onnx.rewrite.candidates import converted_products, find_candidates
+from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.given_specs import Specs, read_given
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.integer_patch import drop_unread, patch_integer_node
+from lba_onnx.rewrite.lowering import Lowering, lower_model
+from lba_onnx.rewrite.lowering.record import drop_unread_constants
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.rewrite.model_writer import save_model
-from lba_onnx.rewrite.patch import FreshNames, patch_node
+from lba_onnx.rewrite.patch import patch_node
 from lba_onnx.rewrite.portable import add_function_bodies
 from lba_onnx.rewrite.provenance import import_operator_set, write_metadata
 from lba_onnx.rewrite.report import ConversionReport, LedgerEntry
@@ -77,11 +80,12 @@ def convert(
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     given = read_given(spec)
     opened = open_model(model)
-    candidates = find_candidates(opened.proto, opened.path)
+    lowering = lower_model(opened.proto, opened.path)
+    candidates = find_candidates(opened.proto, opened.path, lowering)
     decisions = decide(with_bias_obstacles(candidates) if bias_start else candidates, given.specs, selection)
     report = ConversionReport(tuple(_entry(decision) for decision in decisions))
     _LOG.info("%s", report.summary())
-    _apply(opened.proto, decisions, portable, bias_start)
+    _apply(opened.proto, _settle(opened.proto, lowering, decisions), portable, bias_start)
     write_metadata(
         opened.proto,
         report.specs,
@@ -107,7 +111,8 @@ def list_candidates(model: ModelSource) -> ConversionReport:
         TypeError: `model` is none of these.
     """
     opened = open_model(model)
-    candidates = find_candidates(opened.proto, opened.path)
+    lowering = lower_model(opened.proto, opened.path)
+    candidates = find_candidates(opened.proto, opened.path, lowering)
     return ConversionReport(tuple(_entry(Decision(c, None, c.obstacle_to(None) or "")) for c in candidates))
 
 
@@ -125,7 +130,7 @@ def _entry(decision: Decision) -> LedgerEntry:
     spec = decision.spec or candidate.present_spec
     return LedgerEntry(
         node=candidate.name,
-        op_type=_op_type(candidate.site.node),
+        op_type=candidate.operator,
         location=candidate.site.location,
         weights=candidate.weights,
         element_type=candidate.type_under(spec),
@@ -135,10 +140,13 @@ def _entry(decision: Decision) -> LedgerEntry:
     )
 
 
-def _op_type(node: onnx.NodeProto) -> str:
-    if node.domain in ("", "ai.onnx"):
-        return str(node.op_type)
-    return f"{node.domain}.{node.op_type}"
+def _settle(model: onnx.ModelProto, lowering: Lowering, decisions: Sequence[Decision]) -> list[Decision]:
+    """Put back what has been taken apart for nothing; return the decisions on what stays."""
+    taken = {id(d.candidate.origin) for d in decisions if d.is_selected}
+    restored = {id(origin): origin for origin in lowering.origins if id(origin) not in taken}
+    lowering.restore(model, list(restored.values()))
+    drop_unread_constants(model, [origin for origin in lowering.origins if id(origin) in taken])
+    return [decision for decision in decisions if id(decision.candidate.origin) not in restored]
 
 
 def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool, bias_start: bool) -> None:

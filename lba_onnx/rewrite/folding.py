@@ -29,8 +29,8 @@ from lba_onnx.rewrite.attributes import set_attributes
 from lba_onnx.rewrite.bias_start import starts_from_bias
 from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.external_data import is_external
+from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
-from lba_onnx.rewrite.patch import FreshNames
 from lba_onnx.rewrite.scopes import Scope, walk_scopes
 from lba_onnx.rewrite.weights import FUNCTION_INPUT
 

@@ -21,9 +21,9 @@ from lba_onnx.rewrite.analysis import Body, Site
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import Candidate
 from lba_onnx.rewrite.code_types import tensor_type
+from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.integer_forms import Input, IntegerForm, Made, Transposed, Zero
-from lba_onnx.rewrite.patch import FreshNames
 from lba_onnx.rewrite.scopes import Scope
 
 

@@ -26,6 +26,8 @@ def reason_to_leave(domain: str, op_type: str) -> str | None:
     """
     if domain == operators.DOMAIN:
         return "already converted"
+    if operators.is_lowered(domain, op_type):
+        return "is taken apart when its model is converted"
     if domain in _DEFAULT_DOMAINS:
         return _STANDARD.get(op_type)
     if not _ACCUMULATING_NAMES.search(op_type):

@@ -15,15 +15,14 @@ Requires a candidate without an obstacle. Ensures that the node keeps its name, 
 and that the names of its inputs and outputs still stand for the same values.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import onnx
 
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.rewrite.analysis import Body
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import CAST_TYPES, Candidate
+from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.twins import rename_to_twin
 
@@ -33,23 +32,6 @@ _ONNX_TYPES = {
     "bfloat16": onnx.TensorProto.BFLOAT16,
     "float64": onnx.TensorProto.DOUBLE,
 }
-
-
-class FreshNames:
-    """Hands out names of values and nodes that nothing in the model has."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._taken = set(_names_in(model))
-        self._numbers: Counter[str] = Counter()
-
-    def make(self, name: str) -> str:
-        """Return the name, with an underscore behind it, or that and a number, where it is taken."""
-        fresh = name
-        while fresh in self._taken:
-            self._numbers[name] += 1
-            fresh = f"{name}_" if self._numbers[name] == 1 else f"{name}_{self._numbers[name]}"
-        self._taken.add(fresh)
-        return fresh
 
 
 def patch_node(
@@ -100,17 +82,3 @@ def _cast_output(candidate: Candidate, uncast: str, names: FreshNames) -> onnx.N
         return onnx.helper.make_node("Cast", [node.output[0]], [result], name=name, to=to)
     # a function that is called with several types, or never
     return onnx.helper.make_node("CastLike", [node.output[0], node.input[0]], [result], name=name)
-
-
-def _names_in(model: onnx.ModelProto) -> Iterator[str]:
-    bodies: list[Body] = [model.graph, *model.functions]
-    while bodies:
-        body = bodies.pop()
-        if isinstance(body, onnx.FunctionProto):
-            yield from (*body.input, *body.output)
-        else:
-            yield from (value.name for value in (*body.input, *body.output, *body.value_info, *body.initializer))
-            yield from (tensor.values.name for tensor in body.sparse_initializer)
-        for node in body.node:
-            yield from (node.name, *node.input, *node.output)
-            bodies.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))

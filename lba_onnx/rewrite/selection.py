@@ -24,7 +24,7 @@ class Selection:
     Attributes:
         nodes_to_exclude: Names of nodes that stay as they are, or regular expressions that match whole names.
         nodes_to_convert: Names or regular expressions of the nodes to take; empty for all. Exclusion wins.
-        op_types_to_convert: Some of those that have a twin, such as MatMul, Gemm, Conv and QLinearConv; None for all.
+        op_types_to_convert: Some of those that can be converted, such as MatMul, Conv and FusedMatMul; None for all.
 
     Raises:
         TypeError: A field is no list of strings.
@@ -97,7 +97,7 @@ def decide(
     decisions = []
     for candidate in candidates:
         reason = candidate.obstacle_to(chosen.get(candidate.name))
-        if reason is None and candidate.site.node.op_type not in selection.op_types:
+        if reason is None and candidate.given_node.op_type not in selection.op_types:
             reason = f"operator type not in op_types_to_convert ({', '.join(selection.op_types)})"
         if reason is None and candidate.name in excluded:
             reason = f"excluded by {excluded[candidate.name]!r}"

@@ -20,9 +20,9 @@ from lba_onnx import operators
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import external_data
 from lba_onnx.rewrite.external_data import is_external
+from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.model_files import OpenModel, locate
-from lba_onnx.rewrite.patch import FreshNames
 from lba_onnx.rewrite.scopes import Scope, walk_scopes
 from lba_onnx.rewrite.typed import type_graphs
 

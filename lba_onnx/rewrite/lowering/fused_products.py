@@ -1,0 +1,70 @@
+"""Products that onnxruntime's optimizer has fused with what is around them.
+
+y = FusedMatMul(a, b)                     ->  MatMul between Transpose and Mul
+y = FusedGemm(a, b, c)                    ->  Gemm, activation
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lba_onnx.rewrite.lowering.activations import Activation, activate, parameters_of
+from lba_onnx.rewrite.lowering.maker import Maker
+from lba_onnx.rewrite.lowering.rule import Refused, Source
+
+_FIRST_OPSET_WITHOUT_GEMM_BIAS = 11
+_GEMM_ATTRIBUTES = ("alpha", "beta", "transA", "transB")
+
+
+def fused_matmul(source: Source, maker: Maker) -> None:
+    """Take apart FusedMatMul of com.microsoft: alpha * (A @ B), both transposed as asked for."""
+    operands = [_transposed(source, maker, index, letter) for index, letter in enumerate("AB")]
+    alpha = source.attributes.get("alpha", 1.0)
+    if alpha == 1:
+        maker.add("MatMul", operands, output=source.output(0), product="")
+        return
+    product = maker.add("MatMul", operands, product="")
+    scale = maker.constant(np.asarray(alpha, source.dtype(0, 1)), "alpha")
+    maker.add("Mul", [product, scale], output=source.output(0))
+
+
+def fused_gemm(source: Source, maker: Maker) -> None:
+    """Take apart FusedGemm of com.microsoft: an activation of Gemm."""
+    if not source.input(2) and source.site.opset < _FIRST_OPSET_WITHOUT_GEMM_BIAS:
+        raise Refused(f"has no bias, which Gemm needs below opset {_FIRST_OPSET_WITHOUT_GEMM_BIAS}")
+    inputs = [source.input(index) for index in range(3) if source.input(index)]
+    attributes = _only(source.attributes, _GEMM_ATTRIBUTES)
+    activation = _gemm_activation(source.attributes)
+    product = maker.add("Gemm", inputs, product="", **attributes)
+    activate(activation, product, source.output(0), source, maker)
+
+
+def _gemm_activation(attributes: Mapping[str, Any]) -> Activation:
+    name = attributes.get("activation", "")
+    missing = [n for n in parameters_of(name) if f"activation_{n}" not in attributes]
+    if missing:
+        raise Refused(f"applies {name} without the attribute activation_{missing[0]}")
+    return Activation(name, tuple(float(attributes[f"activation_{n}"]) for n in parameters_of(name)))
+
+
+def _transposed(source: Source, maker: Maker, index: int, letter: str) -> str:
+    """Return an operand of FusedMatMul as MatMul takes it."""
+    is_swapped = bool(source.attributes.get(f"trans{letter}", 0))
+    is_batched = bool(source.attributes.get(f"transBatch{letter}", 0))
+    if not (is_swapped or is_batched):
+        return source.input(index)
+    rank = source.rank(index)
+    if rank is None:
+        raise Refused(f"transposes {source.input(index)!r}, whose number of dimensions is not known")
+    axes = list(range(rank))
+    if is_batched and rank > 2:
+        axes[:-1] = [*axes[1:-1], 0]
+    if is_swapped and rank > 1:
+        axes[-2:] = axes[-1], axes[-2]
+    same = axes == list(range(rank))
+    return source.input(index) if same else maker.add("Transpose", [source.input(index)], perm=axes)
+
+
+def _only(attributes: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if name in names}

@@ -1,0 +1,117 @@
+"""What has been taken apart in a model, and the way back."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import onnx
+
+from lba_onnx.operators import standard_domain
+from lba_onnx.rewrite.analysis import Body
+from lba_onnx.rewrite.insertion import Insertions
+from lba_onnx.rewrite.scopes import walk_scopes
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """A node that has been taken apart.
+
+    Attributes:
+        key: What the ledger calls it; unique in the model.
+        original: The node as it was.
+        body: The graph or function that holds it.
+        nodes: What stands in its place, in the model; the last one is the object that it was.
+        constants: The names of initializers that only these read.
+    """
+
+    key: str
+    original: onnx.NodeProto
+    body: Body
+    nodes: tuple[onnx.NodeProto, ...]
+    constants: tuple[str, ...]
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """What selections may call it: its key, and its own name, which may be that of several nodes."""
+        return self.key, str(self.original.name)
+
+    def all_nodes(self) -> Iterator[onnx.NodeProto]:
+        """Yield what stands in its place, with the nodes of graphs inside."""
+        yield from _with_inner(self.nodes)
+
+
+@dataclass
+class Lowering:
+    """What has been taken apart in a model, and what refuses to be.
+
+    Attributes:
+        origins: The nodes that have been taken apart.
+    """
+
+    origins: list[Origin] = field(default_factory=list)
+    _by_node: dict[int, Origin] = field(default_factory=dict)
+    _refused: dict[int, tuple[onnx.NodeProto, str]] = field(default_factory=dict)
+    _kept_alive: list[onnx.NodeProto] = field(default_factory=list)
+
+    def add(self, origin: Origin) -> None:
+        """Note a node that has been taken apart."""
+        self.origins.append(origin)
+        nodes = list(origin.all_nodes())
+        self._kept_alive += nodes  # so that their ids stay theirs
+        self._by_node.update(dict.fromkeys(map(id, nodes), origin))
+
+    def refuse(self, node: onnx.NodeProto, reason: str) -> None:
+        """Note why a node cannot be taken apart."""
+        self._refused[id(node)] = node, reason
+
+    def origin(self, node: onnx.NodeProto) -> Origin | None:
+        """Return the node that a node of the model stands for, or stands for a part of; None for one of its own."""
+        return self._by_node.get(id(node))
+
+    def refusal(self, node: onnx.NodeProto) -> str | None:
+        """Return why a node has not been taken apart, or None."""
+        return self._refused.get(id(node), (node, None))[1]
+
+    def restore(self, model: onnx.ModelProto, origins: Collection[Origin]) -> None:
+        """Put nodes back as they were; nothing else may have changed in what stands in their place."""
+        removals = Insertions()
+        for origin in origins:
+            origin.nodes[-1].CopyFrom(origin.original)
+            for node in origin.nodes[:-1]:
+                removals.remove(node, origin.body)
+        removals.apply()
+        _drop_initializers(model, {name for origin in origins for name in origin.constants})
+
+
+def drop_unread_constants(model: onnx.ModelProto, origins: Iterable[Origin]) -> None:
+    """Remove the initializers that nodes which have been taken apart read, and nothing reads any more."""
+    candidates = {name for origin in origins for name in origin.original.input if name}
+    for scope in walk_scopes(model):
+        if isinstance(scope.body, onnx.GraphProto):
+            inputs = {value.name for value in scope.body.input}
+            own = [t.name for t in scope.body.initializer if t.name in candidates and t.name not in inputs]
+            _drop_from(scope.body, {name for name in own if not scope.uses(name)})
+
+
+def type_of(node: onnx.NodeProto) -> str:
+    """Return a node's operator as the ledger names it: with its domain, unless that is ONNX's."""
+    return f"{node.domain}.{node.op_type}" if standard_domain(node.domain) else str(node.op_type)
+
+
+def _drop_initializers(model: onnx.ModelProto, names: Collection[str]) -> None:
+    for scope in walk_scopes(model) if names else ():
+        if isinstance(scope.body, onnx.GraphProto):
+            _drop_from(scope.body, names)
+
+
+def _drop_from(graph: onnx.GraphProto, names: Collection[str]) -> None:
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name in names:
+            del graph.initializer[index]
+
+
+def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _with_inner(attribute.g.node)

@@ -1,0 +1,113 @@
+"""What a rule is: a function from a node, and what is known of it, to the nodes that it is made of, or a refusal."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from lba_onnx.rewrite.analysis import Site
+from lba_onnx.rewrite.code_types import type_name
+from lba_onnx.rewrite.lowering.maker import Maker
+from lba_onnx.rewrite.values import Values
+
+
+class Refused(Exception):
+    """Why a node cannot be taken apart, in words for the ledger."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A node to take apart.
+
+    Attributes:
+        site: The node, where it lives, and the types and shapes of its inputs.
+        values: The model's constants.
+    """
+
+    site: Site
+    values: Values
+
+    @property
+    def node(self) -> onnx.NodeProto:
+        """The node; it is not changed."""
+        return self.site.node
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        """The node's attributes, text as str.
+
+        Raises:
+            Refused: One has several values, since calls of the function that holds the node differ.
+        """
+        attributes = self.site.attributes()
+        for name, value in attributes.items():
+            if value is None:
+                raise Refused(f"its attribute {name} differs between the calls of its function")
+        return {name: _as_text(value) for name, value in attributes.items()}
+
+    def input(self, index: int) -> str:
+        """Return the name of an input; "" for one that is absent."""
+        return self.node.input[index] if index < len(self.node.input) else ""
+
+    def output(self, index: int) -> str:
+        """Return the name of an output; "" for one that is absent."""
+        return self.node.output[index] if index < len(self.node.output) else ""
+
+    def constant(self, index: int) -> NDArray[Any] | None:
+        """Return what an input holds; None where it is absent or no constant."""
+        name = self.input(index)
+        return self.values.constant(self.site, name) if name else None
+
+    def rank(self, index: int) -> int | None:
+        """Return the number of dimensions of an input, where it is known."""
+        dimensions = self.dimensions(index)
+        return None if dimensions is None else len(dimensions)
+
+    def dimensions(self, index: int) -> tuple[int | None, ...] | None:
+        """Return the dimensions of an input as far as they are known; None where their number is not."""
+        return self.site.dimensions(index) if self.input(index) else None
+
+    def element_type(self, *indices: int) -> int:
+        """Return the element type that some inputs share, as a value of onnx.TensorProto.DataType.
+
+        Raises:
+            Refused: It is not known, or there are several.
+        """
+        types = {known for index in indices if self.input(index) for known in self.site.input_types(index)}
+        if len(types) != 1:
+            names = " and ".join(sorted(type_name(known) for known in types))
+            raise Refused(f"expected one known element type, got {names or 'an unknown one'}")
+        return types.pop()
+
+    def dtype(self, *indices: int) -> np.dtype[Any]:
+        """Return the element type that some inputs share as NumPy's.
+
+        Raises:
+            Refused: It is not known, or there are several.
+        """
+        dtype: np.dtype[Any] = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(self.element_type(*indices)))
+        return dtype
+
+
+Make: TypeAlias = "Callable[[Source, Maker], None]"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How nodes of one operator are taken apart.
+
+    Attributes:
+        make: Adds the nodes to the maker; none where the node is to stay as it is, and has a twin.
+        first_opset: The oldest default opset that has the operators which it makes.
+    """
+
+    make: Make
+    first_opset: int
+
+
+def _as_text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
