@@ -195,3 +195,38 @@ def test_the_command_line_takes_the_option(tmp_path):
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     assert attributes_of(onnx.load(tmp_path / "out.onnx"))["classifier"]["bias_start"] == 1
+
+
+def raised(size: float) -> onnx.ModelProto:
+    proto = network()
+    bias = next(tensor for tensor in proto.graph.initializer if tensor.name == "b3")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, size, np.float32), "b3"))
+    return proto
+
+
+@pytest.mark.parametrize("method", ["max", "mse"])
+def test_calibrate_sees_the_bias_that_sums_start_from(method):
+    source, data = raised(3e4), {"x": images(16)}
+    plain = lba_onnx.calibrate(source, data, "M7E4", method)
+    found = lba_onnx.calibrate(source, data, "M7E4", method, bias_start=True)
+    largest = {name: at.nodes["classifier"].range.max_abs_sum for name, at in (("plain", plain), ("found", found))}
+    assert largest["found"] > 2.9e4 and largest["plain"] < 1e3
+    tops = [at.nodes["classifier"].spec.ranges[1].max_exponent for at in (plain, found)]
+    assert tops[1] >= 14 > tops[0]
+    converted = convert_with_data(source, data, "M7E4", method=method, bias_start=True, with_correction=False)
+    assert converted.conversion.specs["classifier"].ranges[1].max_exponent >= 14
+
+
+def test_sweep_measures_what_convert_makes(tmp_path):
+    source, data = raised(40.0), {"x": images(24)}
+    settings = {"families": "M5E4", "biases": (8,)}
+    swept, plain = (lba_onnx.sweep(source, data, **settings, bias_start=is_so).points[0] for is_so in (True, False))
+    made, _ = lba_onnx.convert(source, "M5E4b8", bias_start=True)
+    expected = lba_onnx.compare(source, made, data)
+    assert swept.comparison.outputs[0].sqnr_db == expected.outputs[0].sqnr_db != plain.comparison.outputs[0].sqnr_db
+    np.savez(tmp_path / "x.npz", **data)
+    onnx.save(source, tmp_path / "m.onnx")
+    files = ["-i", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "s.json"), "--data_path", str(tmp_path / "x.npz")]
+    done = CliRunner().invoke(main, ["sweep", *files, "--families", "M5E4", "--biases", "8", "--bias_start", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["points"] == [swept.to_json()]

@@ -34,6 +34,7 @@ def calibrate(
     *,
     metric: Metric | str | None = None,
     selection: Selection = Selection(),
+    bias_start: bool = False,
     resume_path: str | PathLike[str] | None = None,
     execution: Execution = Execution(),
 ) -> Calibration:
@@ -50,6 +51,7 @@ def calibrate(
             with outputs by name and labels, returns a number per sample, larger is better. None for the likeness to the
             float32 outputs.
         selection: Which nodes to calibrate.
+        bias_start: Whether the sums of Gemm and Conv start from their bias, as in `convert`.
         resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
         execution: How the model runs. After the samples, progress is told again, from 1 up, for what the method does on
             top, in samples or evaluations.
@@ -67,9 +69,10 @@ def calibrate(
     request, samples, metric = Request.of(family, method), Samples.of(data), load_metric(metric)
     total = count_samples(samples)
     described = {} if resume_path is None else _described(model, request, selection, samples, total)
+    described |= {"bias_start": True} if bias_start and described else {}
     progress_file = ProgressFile(resume_path, described)
     to_read = Data(lambda inputs: read_samples(samples, inputs), total)
-    with open_trial_model(model, as_spec(request.family.wide()), selection) as trial:
+    with open_trial_model(model, as_spec(request.family.wide()), selection, bias_start) as trial:
         subject = SessionSubject(model, trial, metric, execution.providers)
         result = calibrate_subject(subject, to_read, request, progress_file, execution.progress)
     return replace(result, sources=kept(read))

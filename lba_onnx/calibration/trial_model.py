@@ -53,13 +53,14 @@ class TrialModel:
 
 
 @contextmanager
-def open_trial_model(model: Any, wide: Accumulator, selection: "Selection") -> Iterator[TrialModel]:
+def open_trial_model(model: Any, wide: Accumulator, selection: "Selection", bias_start: bool) -> Iterator[TrialModel]:
     """Convert a model to wide accumulators, in memory or, where its weights are too large for that, on disk.
 
     Args:
         model: Path, bytes or ModelProto.
         wide: The accumulator that stands for float32.
         selection: Which nodes to convert.
+        bias_start: Whether sums start from biases.
 
     Raises:
         ModelError: No node is selected and convertible, or the model cannot be read.
@@ -68,14 +69,14 @@ def open_trial_model(model: Any, wide: Accumulator, selection: "Selection") -> I
     from lba_onnx.rewrite.model_file import ModelFile
     from lba_onnx.rewrite.model_files import external_tensors
 
-    converted, report = convert(model, wide, selection=selection)
+    converted, report = convert(model, wide, selection=selection, bias_start=bias_start)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
     with scratch_folder() as folder:
         output = ModelFile(folder / "converted.onnx", use_external_data_format=True)
-        converted, _ = convert(model, wide, selection=selection, model_output=output)
+        converted, _ = convert(model, wide, selection=selection, bias_start=bias_start, model_output=output)
         yield TrialModel(converted, names, folder)
 
 

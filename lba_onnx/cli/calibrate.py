@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @options.calibration
 @options.arithmetic
+@options.bias_start
 @options.selection
 @options.batching
 @options.common

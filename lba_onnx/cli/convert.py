@@ -73,11 +73,7 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
     help="How much the correction tries: scales alone, refits of the weights, or every recipe. [default: default]",
 )
 @click.option("--portable", is_flag=True, help="Add float32 bodies, for runtimes without the library.")
-@click.option(
-    "--bias_start",
-    is_flag=True,
-    help="Let sums of Gemm and Conv start from their bias, as in fused kernels, in place of adding it in float32.",
-)
+@options.bias_start
 @click.option(
     "--use_external_data_format",
     is_flag=True,

@@ -111,6 +111,12 @@ selection = combine(
     ),
 )
 
+bias_start = click.option(
+    "--bias_start",
+    is_flag=True,
+    help="Let sums of Gemm and Conv start from their bias, as in fused kernels, in place of adding it in float32.",
+)
+
 arithmetic = combine(
     click.option(
         "--chunk_size",

@@ -131,6 +131,7 @@ _work = (
 @options.combine(*_files)
 @options.combine(*_work)
 @options.metric
+@options.bias_start
 @options.selection
 @options.batching
 @options.common
@@ -194,6 +195,7 @@ def _sweep(
         reference=given["reference_path"],
         metric=given["metric"],
         selection=take_selection(given),
+        bias_start=given["bias_start"],
         work=Work(**{name: given[name] for name in ("workers", "scheduler", "shard_size", "journal_path")}),
         execution=take_execution(given, progress),
     )

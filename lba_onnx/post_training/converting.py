@@ -83,7 +83,7 @@ def convert_with_data(
             of the correction go by it, and the verdict tells its mean.
         selection: Which nodes to convert.
         portable: As in `convert`.
-        bias_start: As in `convert`; biases of a family are chosen by sums without it.
+        bias_start: As in `convert`.
         resume_path: As in `calibrate`, for a family; the correction notes its progress beside it, in a file whose name
             goes on with ".correction". A correction goes on after the calibration has run again.
         execution: How models run. Progress is told step after step, in samples or evaluations.
@@ -114,8 +114,13 @@ def convert_with_data(
         stages = stack.enter_context(_Stages.open(model, model_output))
         chosen = None
         if _needs_calibration(spec, method=method, resume_path=resume_path):
-            fitted = model, samples.to_fit, str(spec), method or DEFAULT_METHOD
-            chosen = calibrate(*fitted, selection=selection, resume_path=resume_path, **running)
+            chosen = calibrate(
+                *(model, samples.to_fit, str(spec), method or DEFAULT_METHOD),
+                selection=selection,
+                bias_start=bias_start,
+                resume_path=resume_path,
+                **running,
+            )
         converted, report = stages.convert(
             chosen or spec, selection=selection, portable=portable, bias_start=bias_start
         )

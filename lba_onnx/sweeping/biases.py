@@ -38,6 +38,7 @@ def choose_specs(grid: Sequence[GridPoint], job: Job, calibration_data: Any) -> 
             str(point.bias),
             metric=job.metric,
             selection=job.selection,
+            bias_start=job.bias_start,
             execution=Execution(job.providers),
         )
         specs.append(found.specs)

@@ -24,6 +24,7 @@ class Job:
         model: The model to convert.
         reference: The model to compare with.
         selection: Which nodes to convert.
+        bias_start: Whether sums start from biases.
         classes: Which of the reference's outputs may be scores of classes.
         metric: The user's metric, or None.
         providers: onnxruntime's execution providers.
@@ -35,6 +36,7 @@ class Job:
     model: Packed = field(repr=False)
     reference: Packed = field(repr=False)
     selection: Selection
+    bias_start: bool
     classes: ClassOutputs
     metric: Metric | None
     providers: tuple[str, ...]
@@ -47,6 +49,7 @@ def make_job(
     model: ModelSource,
     reference: "ModelSource | None",
     selection: Selection,
+    bias_start: bool,
     metric: Metric | None,
     providers: Sequence[str],
 ) -> Job:
@@ -56,6 +59,7 @@ def make_job(
         model: The model to convert.
         reference: The model to compare with; None for the same.
         selection: Which nodes to convert.
+        bias_start: Whether sums start from biases.
         metric: The user's metric, or None.
         providers: onnxruntime's execution providers.
 
@@ -65,11 +69,11 @@ def make_job(
     """
     packed = pack(model)
     expected = packed if reference is None else pack(reference)
-    parts = (digest(packed), digest(expected), selection, _metric_source(metric), tuple(providers))
+    parts = (digest(packed), digest(expected), selection, bias_start, _metric_source(metric), tuple(providers))
     versions = tuple(package_version(name) for name in ("lba-onnx", "onnxruntime"))
     job_digest = hashlib.sha256(repr((parts, versions)).encode()).hexdigest()
     classes = find_class_outputs(expected)
-    return Job(packed, expected, selection, classes, metric, tuple(providers), job_digest, versions[0])
+    return Job(packed, expected, selection, bias_start, classes, metric, tuple(providers), job_digest, versions[0])
 
 
 def digest(model: Packed) -> str:

@@ -41,7 +41,9 @@ def pack(model: ModelSource, max_bytes: int = MAX_PROTOBUF_BYTES - _SPARE_BYTES)
     return serialized
 
 
-def convert_packed(model: Packed, spec: Specs, selection: Selection, folder: Path) -> bytes | Path:
+def convert_packed(
+    model: Packed, spec: Specs, selection: Selection, folder: Path, *, bias_start: bool = False
+) -> bytes | Path:
     """Convert a packed model; what does not fit into bytes goes to a file in `folder`.
 
     Raises:
@@ -49,7 +51,7 @@ def convert_packed(model: Packed, spec: Specs, selection: Selection, folder: Pat
         ModelError: The model cannot be converted, or has no node that can.
     """
     path = folder / "model.onnx" if isinstance(model, str) else None
-    converted, report = convert(model, spec, selection=selection, model_output=path)
+    converted, report = convert(model, spec, selection=selection, bias_start=bias_start, model_output=path)
     if not report.converted:
         raise ModelError(f"expected at least one MatMul, Gemm or Conv to convert, got none: {report.summary()}")
     if path is not None:

@@ -81,7 +81,7 @@ def _capacity(job: Job) -> int:
 
 def _converted(job: Job, spec: Specs) -> "onnxruntime.InferenceSession":
     with scratch_folder() as folder:
-        return open_session(job, convert_packed(job.model, spec, job.selection, folder))
+        return open_session(job, convert_packed(job.model, spec, job.selection, folder, bias_start=job.bias_start))
 
 
 def open_session(job: Job, model: Packed | Path) -> "onnxruntime.InferenceSession":

@@ -48,6 +48,7 @@ def sweep(
     reference: "ModelSource | None" = None,
     metric: Metric | str | None = None,
     selection: Selection = Selection(),
+    bias_start: bool = False,
     work: Work = Work(),
     execution: Execution = Execution(),
 ) -> Sweep:
@@ -71,6 +72,7 @@ def sweep(
         reference: What to compare with; None for the model itself.
         metric: As in `evaluate`.
         selection: Which nodes to convert.
+        bias_start: As in `convert`.
         work: Who does the work.
         execution: How models run. Progress is told in samples, over all points.
 
@@ -91,7 +93,7 @@ def sweep(
     ]
     check_outputs({"journal": work.journal_path}, read)
     grid, samples = make_grid(families, biases), Samples.of(data)
-    job = make_job(model, reference, selection, load_metric(metric), execution.providers)
+    job = make_job(model, reference, selection, bias_start, load_metric(metric), execution.providers)
     journal = Journal(None if work.journal_path is None else Path(work.journal_path), job.digest)
     with _open_pool(job, work) as pool:
         specs, calibration_hash = choose_specs(grid, job, calibration_data)
