@@ -94,39 +94,49 @@ class OperatorSchema:
         replaces: The operator type that it stands for; "" where it stands for several nodes at once.
         inputs: Names of the inputs.
         required_inputs: How many of them must be there; the others are optional.
-        output: Name of the output.
+        outputs: Names of the outputs.
         own_attributes: Those of the operator that it replaces.
         start_attributes: Those that say what its sums start from.
         products: The products that it computes.
         replaced_domain: The domain of the operator that it stands for.
-        types: The type of each input and of the output, or the variable that stands for it; "T" for all by default.
+        types: The type of each input and of each output, or the variable that stands for it; "T" for all by default.
+        required_outputs: How many of the outputs must be there; the others are optional.
+        replaced_inputs: The inputs of the operator that it stands for, by the names that they have here; others are
+            those that this operator does not have. None where both have the same.
     """
 
     op_type: str
     replaces: str
     inputs: tuple[str, ...]
     required_inputs: int
-    output: str
+    outputs: tuple[str, ...]
     own_attributes: tuple[AttributeSchema, ...] = ()
     start_attributes: tuple[AttributeSchema, ...] = ()
     products: tuple[Product, ...] = (Product(),)
     replaced_domain: str = ""
     types: tuple[str, ...] = ()
+    required_outputs: int = 1
+    replaced_inputs: tuple[str, ...] | None = None
+
+    @property
+    def inputs_of_replaced(self) -> tuple[str, ...]:
+        """The inputs of the operator that it stands for, in their order there."""
+        return self.inputs if self.replaced_inputs is None else self.replaced_inputs
 
     @property
     def input_types(self) -> tuple[str, ...]:
         """The type, or variable, of each input."""
-        return self.types[:-1] or ("T",) * len(self.inputs)
+        return self.types[: len(self.inputs)] or ("T",) * len(self.inputs)
 
     @property
-    def output_type(self) -> str:
-        """The type, or variable, of the output."""
-        return self.types[-1] if self.types else "T"
+    def output_types(self) -> tuple[str, ...]:
+        """The type, or variable, of each output."""
+        return self.types[len(self.inputs) :] or ("T",) * len(self.outputs)
 
     @property
     def takes_codes(self) -> bool:
         """Whether it multiplies integers, with accumulators of integers."""
-        return bool(self.types)
+        return bool(self.types) and "T" not in self.types
 
     @property
     def attributes(self) -> tuple[AttributeSchema, ...]:
@@ -161,9 +171,9 @@ _B = ("b", "b_scale", "b_zero_point")
 _Y = ("y_scale", "y_zero_point")
 _QUANTIZED = ("T1", "float32", "T1", "T2", "float32", "T2")
 _FLOAT_OPERATORS = (
-    OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, "Y"),
-    OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, "Y", _GEMM_ATTRIBUTES, (BIAS_START,)),
-    OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, "Y", _CONV_ATTRIBUTES, (BIAS_START,)),
+    OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, ("Y",)),
+    OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, ("Y",), _GEMM_ATTRIBUTES, (BIAS_START,)),
+    OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, ("Y",), _CONV_ATTRIBUTES, (BIAS_START,)),
 )
 _INTEGER_OPERATORS = (
     OperatorSchema(
@@ -171,7 +181,7 @@ _INTEGER_OPERATORS = (
         "QLinearConv",
         (*_X, "w", "w_scale", "w_zero_point", *_Y, "B"),
         8,
-        "y",
+        ("y",),
         _CONV_ATTRIBUTES,
         products=(Product(inputs=(0, 3)),),
         types=(*_QUANTIZED, "float32", "T3", "int32", "T3"),
@@ -181,7 +191,7 @@ _INTEGER_OPERATORS = (
         "QLinearMatMul",
         (*_A, *_B, *_Y),
         8,
-        "y",
+        ("y",),
         products=(Product(inputs=(0, 3)),),
         types=(*_QUANTIZED, "float32", "T3", "T3"),
     ),
@@ -190,7 +200,7 @@ _INTEGER_OPERATORS = (
         "QGemm",
         ("A", "a_scale", "a_zero_point", "B", "b_scale", "b_zero_point", "C", *_Y),
         6,
-        "Y",
+        ("Y",),
         _QGEMM_ATTRIBUTES,
         products=(Product(inputs=(0, 3)),),
         replaced_domain=MICROSOFT,
@@ -201,7 +211,7 @@ _INTEGER_OPERATORS = (
         "ConvInteger",
         ("x", "w", "x_zero_point", "w_zero_point"),
         2,
-        "y",
+        ("y",),
         _CONV_ATTRIBUTES,
         types=("T1", "T2", "T1", "T2", "int32"),
     ),
@@ -210,7 +220,7 @@ _INTEGER_OPERATORS = (
         "MatMulInteger",
         ("A", "B", "a_zero_point", "b_zero_point"),
         2,
-        "Y",
+        ("Y",),
         types=("T1", "T2", "T1", "T2", "int32"),
     ),
     OperatorSchema(
@@ -218,7 +228,7 @@ _INTEGER_OPERATORS = (
         "MatMulIntegerToFloat",
         ("A", "B", "a_scale", "b_scale", "a_zero_point", "b_zero_point", "bias"),
         4,
-        "Y",
+        ("Y",),
         replaced_domain=MICROSOFT,
         types=("T1", "T2", "float32", "float32", "T1", "T2", "float32", "float32"),
     ),
@@ -227,7 +237,7 @@ _INTEGER_OPERATORS = (
         "",
         ("x", "w", "x_scale", "w_scale", "x_zero_point", "w_zero_point", "bias"),
         4,
-        "y",
+        ("y",),
         _CONV_ATTRIBUTES,
         types=("T1", "T2", "float32", "float32", "T1", "T2", "float32", "float32"),
     ),

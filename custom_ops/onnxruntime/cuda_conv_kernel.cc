@@ -29,7 +29,7 @@ class CudaConvKernel : public Kernel {
     args.x = x.data;
     args.w = w.data;
     args.bias = bias.data;
-    args.y = call.Output(dimensions);
+    args.y = call.Output(0, dimensions);
     if (ElementCount(dimensions) > 0) node_.Run(call, args, packed_w_);
   }
 

@@ -25,7 +25,7 @@ class CudaGemmKernel : public Kernel {
     RequireRank(b);
     const std::vector<int64_t> dimensions = KnownDimensions(
         GemmOutput(KnownShape(a.dimensions), KnownShape(b.dimensions), KnownShape(c.dimensions), attributes_));
-    void* y = call.Output(dimensions);
+    void* y = call.Output(0, dimensions);
     if (ElementCount(dimensions) == 0) return;
     LbaCudaMatMulArgs args = CudaArguments(FullGemm(a.dimensions, b.dimensions, attributes_), a.type);
     args.a = a.data;

@@ -23,7 +23,7 @@ class CudaMatMulKernel : public Kernel {
     RequireRank(b);
     const std::vector<int64_t> dimensions =
         KnownDimensions(MatMulOutput(KnownShape(a.dimensions), KnownShape(b.dimensions)));
-    void* y = call.Output(dimensions);
+    void* y = call.Output(0, dimensions);
     if (ElementCount(dimensions) == 0) return;
     LbaCudaMatMulArgs args = CudaArguments(FullMatMul(a.dimensions, b.dimensions, dimensions), a.type);
     args.a = a.data;

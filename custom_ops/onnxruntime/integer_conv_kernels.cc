@@ -32,7 +32,7 @@ class IntegerConvKernel : public Kernel {
     const std::vector<int64_t> dimensions =
         KnownDimensions(ConvOutput(KnownShape(x.dimensions), KnownShape(w.dimensions), {}, attributes_));
     const ConvShape shape = FullConvShape(x.dimensions, w.dimensions, attributes_);
-    void* y = call.Output(dimensions);
+    void* y = call.Output(0, dimensions);
     if (ElementCount(dimensions) == 0) return;
     const CodeOperand x_codes(x, OptionalInput(call, inputs_.x_zero_point), 1);
     const CodeOperand w_codes(w, OptionalInput(call, inputs_.w_zero_point), shape.out_channels);

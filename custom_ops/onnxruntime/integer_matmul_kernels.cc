@@ -60,7 +60,7 @@ class IntegerMatMulKernel : public Kernel {
     RequireRank(b);
     const std::vector<int64_t> dimensions =
         KnownDimensions(products_->Output(KnownShape(a.dimensions), KnownShape(b.dimensions)));
-    void* y = call.Output(dimensions);
+    void* y = call.Output(0, dimensions);
     if (ElementCount(dimensions) == 0) return;
     const StridedMatMul shape = products_->Full(a.dimensions, b.dimensions, dimensions);
     const CodeOperand a_codes(a, OptionalInput(call, inputs_.x_zero_point), 1);

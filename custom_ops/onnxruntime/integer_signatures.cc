@@ -29,7 +29,7 @@ std::vector<Signature> IntegerSignatures(const std::string& letters) {
         for (const char letter : letters.substr(0, letters.size() - 1)) {
           signature.inputs.push_back(TypeOf(letter, x, w, y));
         }
-        signature.output = TypeOf(letters.back(), x, w, y);
+        signature.outputs = {TypeOf(letters.back(), x, w, y)};
         signatures.push_back(signature);
       }
     }

@@ -94,7 +94,7 @@ Floats Weights::Of(const Tensor& tensor) const {
 }
 
 FloatOutput::FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions)
-    : tensor_(call.Output(dimensions)), count_(ElementCount(dimensions)) {
+    : tensor_(call.Output(0, dimensions)), count_(ElementCount(dimensions)) {
   if (type == kFloat16) unrounded_.reset(new float[static_cast<size_t>(count_)]);
   data_ = unrounded_ ? unrounded_.get() : static_cast<float*>(tensor_);
 }

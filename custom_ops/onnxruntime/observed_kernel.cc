@@ -29,16 +29,25 @@ class HostCall : public Call {
   }
 
   // Of the operands' type, which is the first one's.
-  void* Output(const std::vector<int64_t>& dimensions) const override {
-    device_y_ = device_.Output(dimensions);
-    y_bytes_ = ByteCount(ElementCount(dimensions), device_.Input(0).type);
-    host_y_ = Keep(y_bytes_);
-    return host_y_;
+  void* Output(size_t index, const std::vector<int64_t>& dimensions) const override {
+    void* device = device_.Output(index, dimensions);
+    if (device == nullptr) return nullptr;
+    const int64_t bytes = ByteCount(ElementCount(dimensions), device_.Input(0).type);
+    outputs_.push_back({device, Keep(bytes), bytes});
+    return outputs_.back().host;
   }
 
-  void CopyBack() const { Copy(device_y_, host_y_, y_bytes_); }
+  void CopyBack() const {
+    for (const OutputCopy& output : outputs_) Copy(output.device, output.host, output.bytes);
+  }
 
  private:
+  struct OutputCopy {
+    void* device;
+    std::byte* host;
+    int64_t bytes;
+  };
+
   std::byte* Keep(int64_t bytes) const {
     memory_.emplace_back(new std::byte[static_cast<size_t>(bytes)]);
     return memory_.back().get();
@@ -54,9 +63,7 @@ class HostCall : public Call {
   const CudaLibrary& cuda_;
   void* stream_;
   mutable std::vector<std::unique_ptr<std::byte[]>> memory_;
-  mutable void* device_y_ = nullptr;
-  mutable void* host_y_ = nullptr;
-  mutable int64_t y_bytes_ = 0;
+  mutable std::vector<OutputCopy> outputs_;
 };
 
 class HostCopiesKernel : public Kernel {

@@ -12,15 +12,14 @@
 
 namespace lba::ort {
 
-// The types of a node's inputs and of its output.
+// The types of a node's inputs and outputs.
 struct Signature {
-  std::vector<ElementType> inputs;
-  ElementType output;
+  std::vector<ElementType> inputs, outputs;
 };
 
 inline std::vector<Signature> OfOneFloatType(size_t inputs) {
-  return {{std::vector<ElementType>(inputs, kFloat32), kFloat32},
-          {std::vector<ElementType>(inputs, kFloat16), kFloat16}};
+  return {{std::vector<ElementType>(inputs, kFloat32), {kFloat32}},
+          {std::vector<ElementType>(inputs, kFloat16), {kFloat16}}};
 }
 
 struct OperatorKind {
@@ -30,7 +29,8 @@ struct OperatorKind {
   std::unique_ptr<Kernel> (*make_kernel)(const Node&);
   std::unique_ptr<Kernel> (*make_cuda_kernel)(const Node&);  // null where the CUDA provider has none
   void (*infer_shape)(const Api*, const ShapeInferContext*);
-  std::vector<Signature> signatures = OfOneFloatType(inputs);
+  std::vector<Signature> signatures = OfOneFloatType(inputs);  // of one number of outputs
+  size_t required_outputs = 1;                                 // the others are optional
 };
 
 // One static object for each operator makes it known.

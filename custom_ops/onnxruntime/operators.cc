@@ -97,6 +97,10 @@ Characteristic InputCharacteristic(const CustomOp* op, size_t index) {
   return index < Of(op).kind->required_inputs ? kRequired : kOptional;
 }
 
+Characteristic OutputCharacteristic(const CustomOp* op, size_t index) {
+  return index < Of(op).kind->required_outputs ? kRequired : kOptional;
+}
+
 const char* ExecutionProvider(const CustomOp* op) {
   return Of(op).place == Place::kCudaProvider ? kCudaProvider : kCpuProvider;
 }
@@ -112,11 +116,11 @@ Operator MakeOperator(const Runtime& runtime, const OperatorKind& kind, const Si
   op.GetExecutionProviderType = ExecutionProvider;
   op.GetInputType = [](const CustomOp* self, size_t index) { return Of(self).types->inputs[index]; };
   op.GetInputTypeCount = [](const CustomOp* self) { return Of(self).kind->inputs; };
-  op.GetOutputType = [](const CustomOp* self, size_t) { return Of(self).types->output; };
-  op.GetOutputTypeCount = [](const CustomOp*) { return size_t{1}; };
+  op.GetOutputType = [](const CustomOp* self, size_t index) { return Of(self).types->outputs[index]; };
+  op.GetOutputTypeCount = [](const CustomOp* self) { return Of(self).types->outputs.size(); };
   op.KernelDestroy = DestroyKernel;
   op.GetInputCharacteristic = InputCharacteristic;
-  op.GetOutputCharacteristic = [](const CustomOp*, size_t) { return kRequired; };
+  op.GetOutputCharacteristic = OutputCharacteristic;
   op.GetInputMemoryType = [](const CustomOp*, size_t) { return kDefaultMemory; };
   op.GetVariadicInputMinArity = [](const CustomOp*) { return 1; };
   op.GetVariadicInputHomogeneity = [](const CustomOp*) { return 1; };

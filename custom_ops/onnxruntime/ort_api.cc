@@ -106,10 +106,11 @@ Tensor Call::Input(size_t index) const {
   return value == nullptr ? Tensor{} : ReadTensor(api_, value);
 }
 
-void* Call::Output(const std::vector<int64_t>& dimensions) const {
+void* Call::Output(size_t index, const std::vector<int64_t>& dimensions) const {
   Value* value = nullptr;
-  Check(api_, KernelContext_GetOutput(api_, context_, 0, dimensions.data(), dimensions.size(), &value));
-  if (value == nullptr) throw ApiError("onnxruntime gave no output");
+  Check(api_, KernelContext_GetOutput(api_, context_, index, dimensions.data(), dimensions.size(), &value));
+  if (value == nullptr && index == 0) throw ApiError("onnxruntime gave no output");
+  if (value == nullptr) return nullptr;
   void* data = nullptr;
   Check(api_, GetTensorMutableData(api_, value, &data));
   return data;

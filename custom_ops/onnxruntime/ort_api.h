@@ -61,7 +61,8 @@ class Call {
 
   // In the memory of the provider that the kernel is registered for.
   virtual Tensor Input(size_t index) const;
-  virtual void* Output(const std::vector<int64_t>& dimensions) const;
+  // Null for an optional output that the node lacks.
+  virtual void* Output(size_t index, const std::vector<int64_t>& dimensions) const;
   // The provider's CUDA stream; null where it has none.
   void* CudaStream() const;
   const Api* api() const { return api_; }

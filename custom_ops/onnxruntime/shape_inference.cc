@@ -38,7 +38,8 @@ ElementType InputType(const Api* api, const ShapeInferContext* context, size_t i
   return info == nullptr ? kFloat32 : ReadElementType(api, info);
 }
 
-void SetOutput(const Api* api, const ShapeInferContext* context, Shape shape, ElementType type) {
+// An empty shape stays open. Does nothing for an optional output that the node lacks.
+void SetOutput(const Api* api, const ShapeInferContext* context, Shape shape, ElementType type, size_t index = 0) {
   if (shape.empty()) return;
   for (Dimension& dimension : shape) {
     if (!dimension.is_known() && dimension.symbol.empty()) dimension.symbol = NewSymbol();
@@ -53,7 +54,8 @@ void SetOutput(const Api* api, const ShapeInferContext* context, Shape shape, El
   Check(api, SetTensorElementType(api, info, type));
   Check(api, SetDimensions(api, info, values.data(), values.size()));
   Check(api, SetSymbolicDimensions(api, info, symbols.data(), symbols.size()));
-  Check(api, ShapeInferContext_SetOutputTypeShape(api, context, 0, info));
+  const bool is_set = Succeeded(api, ShapeInferContext_SetOutputTypeShape(api, context, index, info));
+  if (!is_set && index == 0) throw ApiError("onnxruntime takes no shape");
 }
 
 void SetOutputShape(const Api* api, const ShapeInferContext* context, Shape shape) {

@@ -4,7 +4,7 @@ The import is only read. It links tensors to their producers across nested scope
 the edit itself is made on the messages (see docs/decisions/0002-graphsurgeon-analyses-protos-are-patched.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -46,10 +46,19 @@ class Site:
         """Return the node's attributes; None for one whose value differs between the calls of the function."""
         return attributes_in_calls(self.node, self.copies)
 
-    def operand_types(self) -> list[set[int]]:
-        """Return for each image the known element types (of onnx.TensorProto.DataType) of its inputs and outputs."""
+    def operand_types(self, inputs: Collection[int]) -> list[set[int]]:
+        """Return for each image the known element types (of onnx.TensorProto.DataType) of some inputs and the outputs.
+
+        Args:
+            inputs: Which inputs; those that the node lacks are left out.
+        """
         return [
-            {element_type(t) for t in (*image.inputs, *image.outputs) if t.name} - {onnx.TensorProto.UNDEFINED}
+            {
+                element_type(tensor)
+                for tensor in (*(t for i, t in enumerate(image.inputs) if i in inputs), *image.outputs)
+                if tensor.name
+            }
+            - {onnx.TensorProto.UNDEFINED}
             for image in self.images
         ]
 

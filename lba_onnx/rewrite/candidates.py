@@ -24,7 +24,7 @@ from lba_onnx.rewrite.integer_operators import form_of_operator
 from lba_onnx.rewrite.lowering.record import Lowering, Origin, type_of
 from lba_onnx.rewrite.node_names import unique_names
 from lba_onnx.rewrite.qdq import form_of_float_node
-from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of
+from lba_onnx.rewrite.twins import has_twin, inputs_of_twin, inputs_without_twin, is_twin, schema_of, without_empty_tail
 from lba_onnx.rewrite.values import Values
 from lba_onnx.rewrite.weights import WeightSources
 
@@ -175,7 +175,7 @@ def _products(node: onnx.NodeProto) -> tuple[Product, ...]:
 def _describe(
     site: Site, name: str, products: tuple[Product, ...], reason: str | None, sources: WeightSources, values: Values
 ) -> Iterator[Candidate]:
-    form, integer_reason, is_own = None, reason, site.node.domain == operators.DOMAIN
+    form, integer_reason = None, reason
     if has_twin(site.node) and reason is None:
         _check_operands(site)
         form, integer_reason = _integer_form(site, values)
@@ -183,7 +183,7 @@ def _describe(
         element_type = _code_types(site) if form is None else form.codes
         reason = reason or _OF_INTEGERS
     else:
-        element_type = _element_type(site) if reason is None or is_own else _first_type(site)
+        element_type = _element_type(site) if reason is None or is_twin(site.node) else _first_type(site)
         reason = reason or _obstacle(site, element_type)
     for product in products:
         weights, constant = sources.describe(site, product.inputs)
@@ -205,32 +205,37 @@ def _integer_form(site: Site, values: Values) -> tuple[IntegerForm | None, str |
 def _check_operands(site: Site) -> None:
     node = site.node
     least, most = _DYNAMIC_INPUTS if node.op_type == DYNAMIC_MATMUL else _input_counts(schema_of(node))
-    inputs = _without_empty_tail(node)
-    if not least <= len(inputs) <= most or "" in inputs[:least] or len(node.output) != 1 or not node.output[0]:
+    inputs, outputs = without_empty_tail(node.input), without_empty_tail(node.output)
+    fewest, all_outputs = schema_of(node).required_outputs, len(schema_of(node).outputs)
+    have_inputs = least <= len(inputs) <= most and "" not in inputs[:least]
+    if not have_inputs or not fewest <= len(outputs) <= all_outputs or "" in outputs[:fewest]:
+        results = "one output" if all_outputs == 1 else f"{_numbers(fewest, all_outputs)} outputs"
         raise ModelError(
             f"{node.op_type} {node.name!r} in {site.location}: expected {_numbers(least, most)} "
-            f"inputs and one output, got inputs {list(node.input)} and outputs {list(node.output)}"
+            f"inputs and {results}, got inputs {list(node.input)} and outputs {list(node.output)}"
         )
 
 
 def _input_counts(schema: OperatorSchema) -> tuple[int, int]:
-    return schema.required_inputs, len(schema.inputs)
+    least = schema.required_inputs if schema.replaced_inputs is None else 1
+    return least, len(schema.inputs_of_replaced)
 
 
 def _numbers(least: int, most: int) -> str:
     return " or ".join(map(str, sorted({least, most}))) if most - least < 2 else f"{least} to {most}"
 
 
-def _without_empty_tail(node: onnx.NodeProto) -> list[str]:
-    inputs = list(node.input)
-    while inputs and not inputs[-1]:
-        inputs.pop()
-    return inputs
-
-
 def _element_type(site: Site) -> str:
     """Return the element type, or "unknown", or several that contradict each other, such as "float32 and int8"."""
-    return _type_names({element_type for operands in site.operand_types() for element_type in operands})
+    return _type_names({element_type for operands in _operand_types(site) for element_type in operands})
+
+
+def _operand_types(site: Site) -> list[set[int]]:
+    """Return for each image the known element types of what the arithmetic takes and gives."""
+    schema = schema_of(site.node)
+    types = dict(zip(schema.inputs, schema.input_types, strict=True))
+    names = enumerate(schema.inputs_of_replaced)
+    return site.operand_types([index for index, name in names if types.get(name) == "T"])
 
 
 def _first_type(site: Site) -> str:
@@ -252,7 +257,9 @@ def _type_names(element_types: set[int]) -> str:
 
 
 def _obstacle(site: Site, element_type: str) -> str | None:
-    if any(len(operands) > 1 for operands in site.operand_types()):
+    if lacking := _input_obstacle(site.node):
+        return lacking
+    if any(len(operands) > 1 for operands in _operand_types(site)):
         return f"its operands differ in element type: {element_type}"
     names = element_type.split(" and ")
     if names != [UNKNOWN_TYPE] and not set(names) <= {*NATIVE_TYPES, *CAST_TYPES}:
@@ -264,6 +271,19 @@ def _obstacle(site: Site, element_type: str) -> str | None:
         where = f"element type {element_type}" + (" in a function" if site.function is not None else "")
         return f"{where} takes a Cast of opset {first_opset} behind the node, got opset {site.opset}"
     return _rank_obstacle(site)
+
+
+def _input_obstacle(node: onnx.NodeProto) -> str | None:
+    """Return why the inputs of a node that has a twin are none for the twin, or None."""
+    schema = schema_of(node)
+    if schema.replaced_inputs is None or is_twin(node):
+        return None
+    if further := inputs_without_twin(node):
+        return f"has the input {further[0]!r}, which {schema.op_type} does not take"
+    inputs = inputs_of_twin(node)
+    absent = [name for name, given in zip(schema.inputs, inputs, strict=False) if not given]
+    absent += schema.inputs[len(inputs) : schema.required_inputs]
+    return f"lacks the input {absent[0]!r}, which {schema.op_type} takes" if absent else None
 
 
 def _rank_obstacle(site: Site) -> str | None:

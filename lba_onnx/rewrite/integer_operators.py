@@ -67,8 +67,9 @@ def check_addend(site: Site, index: int) -> None:
 
 
 def _output_type(site: Site, schema: OperatorSchema, inputs: int) -> str:
-    if schema.output_type not in ("T3", "T4"):
-        return schema.output_type
+    (result,) = schema.output_types
+    if result not in ("T3", "T4"):
+        return result
     scale, zero_point = schema.inputs.index("y_scale"), schema.inputs.index("y_zero_point")
     if inputs <= scale:
         return "float32"

@@ -24,7 +24,7 @@ from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.candidates import CAST_TYPES, Candidate
 from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
-from lba_onnx.rewrite.twins import rename_to_twin
+from lba_onnx.rewrite.twins import rename_to_twin, schema_of
 
 _ONNX_TYPES = {
     "float32": onnx.TensorProto.FLOAT,
@@ -47,8 +47,6 @@ def patch_node(
     """
     node = candidate.site.node
     rename_to_twin(node)
-    while node.input and not node.input[-1]:
-        node.input.pop()  # an explicit empty optional input crashes the shape inference of older onnxruntimes
     drop_attributes(node, ("broadcast",))  # of Gemm before opset 7; the twin always broadcasts
     for product, spec in specs.items():
         for name, value in spec.to_attributes(product).items():
@@ -56,14 +54,16 @@ def patch_node(
     body = candidate.site.body
     if candidate.element_type in CAST_TYPES:
         insertions.before(node, body, *_cast_inputs(node, names))
-        insertions.behind(node, body, _cast_output(candidate, f"{node.output[0]}_float32", names))
+        insertions.behind(node, body, *_cast_outputs(candidate, "float32", names))
     elif candidate.site.function is not None:
-        insertions.behind(node, body, _cast_output(candidate, f"{node.output[0]}_untyped", names))
+        insertions.behind(node, body, *_cast_outputs(candidate, "untyped", names))
 
 
 def _cast_inputs(node: onnx.NodeProto, names: FreshNames) -> list[onnx.NodeProto]:
     casts: dict[str, onnx.NodeProto] = {}
     for position, operand in enumerate(node.input):
+        if schema_of(node).input_types[position] != "T":
+            continue
         if operand not in casts:
             name = names.make(f"{node.name}_cast_{position}")
             output = names.make(f"{operand}_float32")
@@ -72,13 +72,18 @@ def _cast_inputs(node: onnx.NodeProto, names: FreshNames) -> list[onnx.NodeProto
     return list(casts.values())
 
 
-def _cast_output(candidate: Candidate, uncast: str, names: FreshNames) -> onnx.NodeProto:
-    """Return a Cast to stand behind the node; its output takes the node's output name."""
+def _cast_outputs(candidate: Candidate, suffix: str, names: FreshNames) -> list[onnx.NodeProto]:
+    """Return a Cast to stand behind the node for each of its outputs, whose name the Cast's output takes."""
+    outputs = range(len(candidate.site.node.output))
+    return [_cast_output(candidate, i, suffix, names) for i in outputs if candidate.site.node.output[i]]
+
+
+def _cast_output(candidate: Candidate, index: int, suffix: str, names: FreshNames) -> onnx.NodeProto:
     node = candidate.site.node
-    name = names.make(f"{node.name}_cast_back")
-    result, node.output[0] = node.output[0], names.make(uncast)
+    name, result = names.make(f"{node.name}_cast_back"), node.output[index]
+    node.output[index] = uncast = names.make(f"{result}_{suffix}")
     if candidate.element_type in _ONNX_TYPES:
         to = _ONNX_TYPES[candidate.element_type]
-        return onnx.helper.make_node("Cast", [node.output[0]], [result], name=name, to=to)
+        return onnx.helper.make_node("Cast", [uncast], [result], name=name, to=to)
     # a function that is called with several types, or never
-    return onnx.helper.make_node("CastLike", [node.output[0], node.input[0]], [result], name=name)
+    return onnx.helper.make_node("CastLike", [uncast, node.input[0]], [result], name=name)

@@ -22,6 +22,7 @@ from lba_onnx.operators import OperatorSchema
 from lba_onnx.rewrite.analysis import default_opset
 from lba_onnx.rewrite.provenance import import_operator_set
 from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
+from lba_onnx.rewrite.twins import without_empty_tail
 
 _FIRST_IR_WITH_FUNCTIONS = 8
 _FIRST_OPSET = 7  # from here on Gemm broadcasts without being told to
@@ -64,7 +65,7 @@ def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionPr
         operators.DOMAIN,
         schema.op_type,
         schema.inputs,
-        [schema.output],
+        schema.outputs,
         nodes,
         imported,
         attributes=[attribute.name for attribute in schema.attributes],
@@ -74,13 +75,14 @@ def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionPr
 def _nodes(schema: OperatorSchema) -> list[onnx.NodeProto]:
     """Return the nodes of a body; the last one has the operator's attributes."""
     if schema.replaces:
-        return [onnx.helper.make_node(schema.replaces, schema.inputs, [schema.output], domain=schema.replaced_domain)]
+        inputs = without_empty_tail([name if name in schema.inputs else "" for name in schema.inputs_of_replaced])
+        return [onnx.helper.make_node(schema.replaces, inputs, schema.outputs, domain=schema.replaced_domain)]
     x, w, x_scale, w_scale, x_zero_point, w_zero_point, bias = schema.inputs
     make = onnx.helper.make_node
     return [
         make("DequantizeLinear", [x, x_scale, x_zero_point], ["floats"]),
         make("DequantizeLinear", [w, w_scale, w_zero_point], ["weights"], axis=0),
-        make("Conv", ["floats", "weights", bias], [schema.output]),
+        make("Conv", ["floats", "weights", bias], schema.outputs),
     ]
 
 

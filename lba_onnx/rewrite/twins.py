@@ -2,8 +2,11 @@
 
 MatMul        <-  rename_to_replaced   rename_to_twin  ->        lba_onnx.LbaMatMul
 
-Of operators of integers that stand for several nodes there is no way back.
+Where a twin has an order of inputs of its own, the inputs change places. Of operators of integers that stand for
+several nodes there is no way back.
 """
+
+from collections.abc import Sequence
 
 import onnx
 
@@ -32,14 +35,44 @@ def schema_of(node: onnx.NodeProto) -> OperatorSchema:
 
 
 def rename_to_twin(node: onnx.NodeProto) -> None:
-    """Give a node the type of its twin; the rest stays."""
-    node.domain, node.op_type = operators.DOMAIN, schema_of(node).op_type
+    """Give a node the type of its twin, and its inputs the twin's order; the rest stays."""
+    schema = schema_of(node)
+    _order_inputs(node, inputs_of_twin(node))
+    node.domain, node.op_type = operators.DOMAIN, schema.op_type
 
 
 def rename_to_replaced(node: onnx.NodeProto) -> None:
-    """Give a twin the type that it stands for; the rest stays."""
+    """Give a twin the type that it stands for, and its inputs the order there; the rest stays."""
     schema = schema_of(node)
+    given = dict(zip(schema.inputs, node.input, strict=False))
+    _order_inputs(node, [given.get(name, "") for name in schema.inputs_of_replaced])
     node.domain, node.op_type = schema.replaced_domain, schema.replaces
+
+
+def inputs_of_twin(node: onnx.NodeProto) -> list[str]:
+    """Return the inputs of a node that has a twin in the twin's order, without those that the twin does not have."""
+    schema = schema_of(node)
+    given = dict(zip(schema.inputs_of_replaced, node.input, strict=False))
+    return without_empty_tail([given.get(name, "") for name in schema.inputs])
+
+
+def inputs_without_twin(node: onnx.NodeProto) -> list[str]:
+    """Return the inputs of a node that has a twin which the twin does not have, as the node's operator calls them."""
+    schema = schema_of(node)
+    given = dict(zip(schema.inputs_of_replaced, node.input, strict=False))
+    return [name for name, value in given.items() if value and name not in schema.inputs]
+
+
+def without_empty_tail(names: Sequence[str]) -> list[str]:
+    """Return names without the empty ones behind the last that is not."""
+    kept = list(names)
+    while kept and not kept[-1]:
+        kept.pop()
+    return kept
+
+
+def _order_inputs(node: onnx.NodeProto, names: Sequence[str]) -> None:
+    node.input[:] = without_empty_tail(names)
 
 
 def arithmetic_attributes(node: onnx.NodeProto) -> frozenset[str]:

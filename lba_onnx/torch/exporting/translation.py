@@ -65,7 +65,7 @@ def _nodes() -> dict[str, Callable[..., SymbolicTensor]]:
         "Add": onnxscript.opset18.Add,
         "Transpose": onnxscript.opset18.Transpose,
     }
-    own = {name: operator for name, operator in operators.OPERATORS.items() if not operator.takes_codes}
+    own = {name: operator for name, operator in operators.OPERATORS.items() if not operator.types}
     return {**standard, **{name: Op(domain, name, _schema(operator)) for name, operator in own.items()}}
 
 
@@ -81,7 +81,7 @@ def _schema(operator: operators.OperatorSchema) -> onnx.defs.OpSchema:
         operators.DOMAIN,
         operators.VERSION,
         inputs=inputs,
-        outputs=[_OpSchema.FormalParameter(operator.output, "T")],
+        outputs=[_OpSchema.FormalParameter(name, "T") for name in operator.outputs],
         type_constraints=[("T", ["tensor(float)"], "float32")],
         attributes=[
             _OpSchema.Attribute(attribute.name, _ATTRIBUTE_TYPES[attribute.type], required=attribute.is_required)

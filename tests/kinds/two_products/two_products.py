@@ -17,7 +17,7 @@ TWO_PRODUCTS = OperatorSchema(
     "TwoProducts",
     inputs=("X", "W1", "W2"),
     required_inputs=3,
-    output="Y",
+    outputs=("Y",),
     products=(Product("first", (0, 1)), Product("second", (2,))),
     replaced_domain="ai.test",
 )
