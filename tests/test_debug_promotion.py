@@ -125,15 +125,20 @@ def test_conditions_on_labels_need_labels():
     assert not found.is_fulfilled and found.value == 0
 
 
-@pytest.mark.parametrize("text", ["sqnr", "sqnr>20", "sqnr<=20", "speed>=2", "sqnr>=", "sqnr>=x", ">=20", "sqnr>=1e3"])
+@pytest.mark.parametrize(
+    "text", ["sqnr", "sqnr>20", "sqnr<=20", "speed>=2", "sqnr>=", "sqnr>=x", ">=20", "sqnr>=1e3", "perplexity>=9"]
+)
 def test_other_conditions_are_refused(text):
     with pytest.raises(ValueError, match="expected a condition such as 'sqnr>=20'"):
         promote_until(with_bad(BAD["product_overflow"]), samples(), text)
 
 
-@pytest.mark.parametrize("text", ["sqnr>=20", "agreement>=99.5", "top1_difference>=-0.5", "cosine>=0.99", "metric>=-1"])
+READ = ["sqnr>=20", "agreement>=99.5", "top1_difference>=-0.5", "cosine>=0.99", "metric>=-1", "perplexity_change<=1"]
+
+
+@pytest.mark.parametrize("text", READ)
 def test_conditions_are_printed_as_they_are_read(text):
-    assert str(Condition.parse(f"  {text.replace('>=', ' >= ')} ")) == text
+    assert str(Condition.parse(f"  {text.replace('=', '= ').replace('>', ' >').replace('<', ' <')} ")) == text
     assert not Condition.parse(text).holds(math.nan)
 
 

@@ -41,7 +41,7 @@ _SENTENCES = 3
     "condition",
     metavar="CONDITION",
     help='Find the fewest layers to promote until it holds: "sqnr>=20", "cosine>=0.99", "agreement>=99", "top1>=93", '
-    '"top5>=99", "top1_difference>=-0.5" or "metric>=0.9".',
+    '"top5>=99", "top1_difference>=-0.5", "metric>=0.9" or "perplexity_change<=1".',
 )
 @click.option(
     "--wider", metavar="M<m>E<e>", help="Promote to this family; where not given to float32, and integers to 32 bits."

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def evaluate_command(onnx_path: Path, data_path: Path, labels_path: Path | None, as_json: bool, **given: Any) -> None:
     """Measure the accuracy of one model.
 
-    Top-1 and top-5 need labels. Ranges are 95 % confidence intervals. Without top-1, the range of each output is shown.
+    Top-1 and top-5 need labels; --metric perplexity needs token ids only. Ranges are 95 % confidence intervals. Without
+    top-1, the range of each output is shown.
     To measure a converted model beside the float32 one, use `lba-onnx compare`.
     """
     from lba_onnx.cli.settings import take_execution, take_samples
@@ -47,8 +48,10 @@ def _accuracies(result: "Evaluation") -> list[TextTable]:
 
 
 def _outputs(result: "Evaluation") -> list[TextTable]:
-    """Return, where there is no accuracy, a table of what the outputs' values are like."""
-    if result.top1 is not None:
+    """Return, where there is neither accuracy nor perplexity, a table of what the outputs' values are like."""
+    from lba_onnx.evaluation import Perplexity
+
+    if result.top1 is not None or isinstance(result.metric, Perplexity):
         return []
     columns = (*names("output"), *figures("values", "mean", "smallest", "largest", "NaN or infinite"))
     rows = (

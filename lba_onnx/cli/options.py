@@ -198,9 +198,10 @@ test_data = combine(
 metric = click.option(
     "--metric",
     callback=_load_function,
-    metavar="MODULE:FUNCTION",
-    help="Called with a dict of the outputs and the labels (or None) of each batch; returns a number per sample, "
-    "larger is better. Modules of this folder are found.",
+    metavar="perplexity|MODULE:FUNCTION",
+    help="perplexity, of a language model that is fed token ids. Or a function, called with a dict of the outputs and "
+    "the labels (or None) of each batch; returns a number per sample, larger is better. Modules of this folder are "
+    "found.",
 )
 
 calibration = combine(

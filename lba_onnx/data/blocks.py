@@ -258,13 +258,13 @@ def _split_labels(
 
 
 def check_labels(labels: NDArray[Any], origin: str) -> NDArray[Any]:
-    """Return labels as one axis of class numbers.
+    """Return labels as class numbers [samples], or as tokens [samples, tokens].
 
     Raises:
-        DataError: They are not integers, or have more than one axis.
+        DataError: They are not integers, or have more axes.
     """
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim > 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim > 2 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{origin}: expected integer labels [samples], got {labels.dtype} {list(labels.shape)}")
-    return labels.reshape(-1)
+    return labels if labels.ndim == 2 else labels.reshape(-1)

@@ -22,6 +22,7 @@ from lba_onnx.data.blocks import Block, to_values
 from lba_onnx.data.finite import check_finite
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.inputs import Feeds, ModelInput, check_feeds, check_names
+from lba_onnx.data.language_inputs import with_language_inputs
 from lba_onnx.data.samples import Preprocess, Samples
 from lba_onnx.data.sharing import Sharing
 from lba_onnx.errors import DataError
@@ -83,6 +84,7 @@ class Cutter:
 
     def _cut(self, block: Block) -> Iterator[Batch]:
         """Yield the batches of one block, each with its share of the labels."""
+        block = replace(block, arrays=with_language_inputs(block.arrays, self._inputs, block.origin))
         check_names(self._inputs, block.arrays, block.origin)
         start = 0
         shared, pieces = self._pieces(block)

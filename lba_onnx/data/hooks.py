@@ -9,6 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+_OWN = {"perplexity": "lba_onnx.evaluation.perplexity:perplexity"}
+"""Short names of functions of this package."""
+
 
 class Hook:
     """A function that was loaded by name; what it raises becomes an error that names it.
@@ -43,12 +46,12 @@ def load_function(name: str) -> Hook:
     """Import a function, from the working directory too, which is put at the end of `sys.path` for good.
 
     Args:
-        name: "module:function", such as "my_project.metrics:top3" for my_project/metrics.py.
+        name: "module:function", such as "my_project.metrics:top3" for my_project/metrics.py; or "perplexity".
 
     Raises:
         ValueError: The text has another form, the module cannot be imported, or has no such function.
     """
-    module_name, separator, function_name = name.partition(":")
+    module_name, separator, function_name = _OWN.get(name, name).partition(":")
     if not (separator and module_name and function_name):
         raise ValueError(f"expected a function as module:function, got {name!r}")
     if os.getcwd() not in sys.path:

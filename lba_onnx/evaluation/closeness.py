@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.evaluation.estimates import Proportion
+from lba_onnx.evaluation.estimates import PerplexityChange, Proportion
 from lba_onnx.evaluation.evaluation_result import Comparison, OutputComparison
 
 CLOSE, DIFFERS, BROKEN, UNKNOWN = "close", "differs", "broken", "not measured"
@@ -155,9 +155,11 @@ def _further(comparison: Comparison) -> list[str]:
     difference = comparison.metric_difference
     if difference is not None and reference.metric is not None and candidate.metric is not None:
         interval = difference.interval
+        is_change = isinstance(difference, PerplexityChange)
+        value = difference.percent if isinstance(difference, PerplexityChange) else difference.mean
         ranged = "" if interval is None else ", {:+.4g} to {:+.4g}".format(*interval)
         texts.append(
             f"{reference.metric_name} {candidate.metric.mean:.4g} against {reference.metric.mean:.4g} "
-            f"({difference.mean:+.4g}{ranged})"
+            f"({value:+.4g}{' %' if is_change else ''}{ranged})"
         )
     return texts

@@ -122,6 +122,48 @@ class MeanEstimate:
         return {"samples": self.samples, "mean": finite_or_none(self.mean), "interval": interval}
 
 
+@dataclass(frozen=True)
+class Perplexity(MeanEstimate):
+    """A perplexity: the mean is the geometric one, over tokens, of one over the probability; smaller is better.
+
+    Attributes:
+        tokens: How many tokens it is of; samples are sequences.
+    """
+
+    tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; null for a perplexity that is not finite."""
+        return {**super().to_json(), "tokens": self.tokens}
+
+
+@dataclass(frozen=True)
+class PerplexityChange:
+    """By how much a candidate's perplexity is higher than the reference's, on the same tokens.
+
+    Attributes:
+        samples: How many sequences.
+        tokens: How many tokens.
+        percent: Of the reference's; negative where the candidate is better.
+        interval: The 95 % interval of `percent` over sequences; None where they allow none.
+    """
+
+    samples: int
+    tokens: int
+    percent: float
+    interval: Interval | None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval excludes 0: otherwise the sequences show no difference."""
+        return self.interval is not None and excludes_zero(self.interval)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object; null for a change that is not finite."""
+        interval = None if self.interval is None else list(self.interval)
+        return {**asdict(self), "percent": finite_or_none(self.percent), "interval": interval}
+
+
 def excludes_zero(interval: Interval) -> bool:
     """Return whether 0 lies outside."""
     return interval[0] > 0 or interval[1] < 0

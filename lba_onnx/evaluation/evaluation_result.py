@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.evaluation.class_agreement import ClassAgreement
-from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, Proportion, finite_or_none
+from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, PerplexityChange, Proportion, finite_or_none
 from lba_onnx.evaluation.intervals import Interval
 from lba_onnx.evaluation.metrics import Similarity
 from lba_onnx.evaluation.output_values import OutputValues
@@ -19,7 +19,7 @@ class Evaluation:
         top1: Labelled samples whose label has the highest score; None without labels or scores.
         top5: Labelled samples whose label is among the five highest; None without, or with five classes or fewer.
         metric_name: The user's metric; None without one.
-        metric: Its mean; None without one.
+        metric: Its mean, or the perplexity (`estimates.Perplexity`); None without one.
         labelled: How many samples had a label.
         outputs: What the values of each output are like.
     """
@@ -106,7 +106,8 @@ class Comparison:
         candidate: The candidate alone.
         top1_difference: By how much the candidate's top-1 is higher; None without labels or scores.
         top5_difference: The same for top-5; None without, or with five classes or fewer.
-        metric_difference: Mean over samples of the candidate's metric minus the reference's; None without a metric.
+        metric_difference: Mean over samples of the candidate's metric minus the reference's; of perplexities, by how
+            much the candidate's is higher; None without a metric.
         agreement: Samples whose highest score is the reference's, in all outputs that are class scores; None where
             none is.
         outputs: Per output, how its values compare.
@@ -116,7 +117,7 @@ class Comparison:
     candidate: Evaluation
     top1_difference: PairedDifference | None
     top5_difference: PairedDifference | None
-    metric_difference: MeanEstimate | None
+    metric_difference: MeanEstimate | PerplexityChange | None
     agreement: Proportion | None
     outputs: tuple[OutputComparison, ...]
 
@@ -138,5 +139,5 @@ def _listed(interval: Interval | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
-def _json(value: Evaluation | Proportion | PairedDifference | MeanEstimate | None) -> Any:
+def _json(value: Evaluation | Proportion | PairedDifference | MeanEstimate | PerplexityChange | None) -> Any:
     return None if value is None else value.to_json()

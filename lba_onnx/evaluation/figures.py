@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from lba_onnx.data.batches import Batch
 from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.class_outputs import ClassOutputs, by_shape
-from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference
+from lba_onnx.evaluation.estimates import MeanEstimate, PairedDifference, PerplexityChange
 from lba_onnx.evaluation.evaluation_result import Comparison, Evaluation, OutputComparison
 from lba_onnx.evaluation.metrics import Share, Similarity, is_in_top
 from lba_onnx.evaluation.output_values import ValueSums
-from lba_onnx.evaluation.outputs import Outputs, as_rows
+from lba_onnx.evaluation.outputs import Outputs, as_rows, check_class_labels
+from lba_onnx.evaluation.perplexity import TokenLosses, TokenSums, is_perplexity
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.evaluation.user_metric import Metric, measure
 
@@ -34,6 +35,7 @@ class BatchResult:
         is_right: For 1, and 5 where there are more classes: whether the label is among so many highest scores of the
             first of these outputs, [samples]; empty without labels or scores.
         metric: The user's metric, bool or float64 [samples]; None without one.
+        tokens: How the tokens were foretold, where the metric is perplexity; None otherwise.
         is_labelled: Whether the samples have labels.
         outputs: All of what it gave.
     """
@@ -42,6 +44,7 @@ class BatchResult:
     scores: Outputs
     is_right: dict[int, NDArray[np.bool_]]
     metric: NDArray[Any] | None
+    tokens: TokenLosses | None
     is_labelled: bool
     outputs: Outputs
 
@@ -50,16 +53,22 @@ class BatchResult:
         """Return the results of a batch; labels make class scores of any output that has the shape.
 
         Raises:
+            DataError: The data do not tell the perplexity.
+            ModelError: The outputs do not.
             ValueError: The metric returned something else than a number per sample.
         """
         scores, labels = classes.find(outputs, batch), batch.labels
         is_right = {}
+        if is_perplexity(metric):
+            tokens = TokenLosses.of(batch, outputs)
+            return cls(batch.samples, {}, {}, None, tokens, labels is not None, outputs)
+        check_class_labels(batch)
         if labels is not None:
             scores = scores or by_shape(outputs).find(outputs, batch)
             for first in list(scores.values())[:1]:
                 is_right = {k: is_in_top(first, labels, k) for k in _TOP if k < first.shape[1]}
         values = None if metric is None else measure(metric, outputs, labels, batch.samples, batch.sample_origin)
-        return cls(batch.samples, scores, is_right, values, labels is not None, outputs)
+        return cls(batch.samples, scores, is_right, values, None, labels is not None, outputs)
 
 
 class ModelFigures:
@@ -78,6 +87,7 @@ class ModelFigures:
         self._outputs: dict[str, ValueSums] = {}
         self._right = {k: Share() for k in _TOP}
         self._metric = Moments()
+        self._tokens = TokenSums()
         self._true = Share()  # of a metric that gives truths; its samples stay behind where one gives numbers
 
     def update(self, result: BatchResult) -> None:
@@ -88,6 +98,8 @@ class ModelFigures:
             self._outputs.setdefault(name, ValueSums()).update(values)
         for k, is_right in result.is_right.items():
             self._right[k].update(is_right)
+        if result.tokens is not None:
+            self._tokens.update(result.tokens.losses, result.tokens.tokens)
         if result.metric is not None:
             self._metric.update(result.metric.astype(np.float64).tolist())
             if result.metric.dtype == bool:
@@ -102,6 +114,7 @@ class ModelFigures:
         for k, share in self._right.items():
             share.merge(other._right[k])
         self._metric.merge(other._metric)
+        self._tokens.merge(other._tokens)
         self._true.merge(other._true)
 
     def result(self) -> Evaluation:
@@ -114,7 +127,7 @@ class ModelFigures:
         truths = self._true.proportion
         if truths is not None and truths.samples == self._metric.samples:
             return MeanEstimate.of_truths(truths)
-        return MeanEstimate.of_numbers(self._metric) if self._metric.samples else None
+        return MeanEstimate.of_numbers(self._metric) if self._metric.samples else self._tokens.perplexity
 
 
 class PairCounts:
@@ -152,6 +165,7 @@ class ComparisonFigures:
         self.candidate = ModelFigures(metric_name)
         self._right = {k: PairCounts() for k in _TOP}
         self._metric = Moments()  # of the differences
+        self._tokens = TokenSums()  # of the differences
         self._true = PairCounts()
         self._agreement = Share()
         self._classes: dict[str, ClassAgreement] = {}
@@ -195,6 +209,9 @@ class ComparisonFigures:
                 for name, scores in reference.scores.items()
             ]
             self._agreement.update(np.logical_and.reduce(same))
+        if reference.tokens is not None and candidate.tokens is not None:
+            with np.errstate(invalid="ignore"):
+                self._tokens.update(candidate.tokens.losses - reference.tokens.losses, reference.tokens.tokens)
         if reference.metric is not None and candidate.metric is not None:
             with np.errstate(invalid="ignore", over="ignore"):  # infinite minus infinite
                 differences = candidate.metric.astype(np.float64) - reference.metric.astype(np.float64)
@@ -209,6 +226,7 @@ class ComparisonFigures:
         for k, counts in self._right.items():
             counts.merge(other._right[k])
         self._metric.merge(other._metric)
+        self._tokens.merge(other._tokens)
         self._true.merge(other._true)
         self._agreement.merge(other._agreement)
         for name, classes in other._classes.items():
@@ -229,8 +247,8 @@ class ComparisonFigures:
             outputs=tuple(OutputComparison.of(n, s, self._classes.get(n)) for n, s in self._similarities.items()),
         )
 
-    def _mean_difference(self) -> MeanEstimate | None:
+    def _mean_difference(self) -> MeanEstimate | PerplexityChange | None:
         truths = self._true.difference
         if truths is not None and truths.samples == self._metric.samples:
             return MeanEstimate.of_truths(truths)
-        return MeanEstimate.of_numbers(self._metric) if self._metric.samples else None
+        return MeanEstimate.of_numbers(self._metric) if self._metric.samples else self._tokens.change

@@ -1,4 +1,4 @@
-"""95 % confidence intervals: of a proportion, of the difference of two paired ones, and of a mean."""
+"""95 % confidence intervals: of a proportion, of the difference of two paired ones, of a mean, of a ratio of means."""
 
 import math
 
@@ -76,6 +76,27 @@ def mean_interval(mean: float, variance: float, samples: int) -> Interval | None
         return None
     width = student_quantile(samples - 1) * math.sqrt(variance / samples)
     return mean - width, mean + width
+
+
+def ratio_interval(means: Interval, variances: Interval, covariance: float, samples: int) -> Interval | None:
+    """Return an interval of the ratio of two means, found on the same samples; of a sum per unit, where units differ.
+
+    By the delta method, with Student's quantile (Cochran, Sampling Techniques, 3rd ed. (1977), 6.3).
+
+    Args:
+        means: Of both numbers; the second is positive.
+        variances: Unbiased, of the samples of both.
+        covariance: Of the two.
+        samples: How many.
+
+    Returns:
+        None below two samples, or where no variance could be measured.
+    """
+    if samples < 2 or not math.isfinite(means[0]):
+        return None
+    ratio = means[0] / means[1]
+    variance = variances[0] - 2 * ratio * covariance + ratio * ratio * variances[1]
+    return mean_interval(ratio, variance / means[1] / means[1], samples)
 
 
 def ratio_interval_db(means: Interval, variances: Interval, covariance: float, samples: int) -> Interval | None:

@@ -13,6 +13,7 @@ from lba_onnx.errors import DataError
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.likeness import Assessment, Likeness, comparable, unit_of
 from lba_onnx.evaluation.outputs import Outputs, check_same_names, run_by_name, tensor_outputs
+from lba_onnx.evaluation.perplexity import TokenLosses, TokenSums, is_perplexity
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.evaluation.user_metric import Metric, load_metric, measure
 from lba_onnx.session import make_session
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 class Judge:
     """Scores models on the same few samples, larger is better.
 
-    A score is the mean of the user's metric; without one, the SQNR in dB of the model's floating-point outputs against
-    the reference's, averaged over outputs; for a model without such outputs, the percentage of equal values.
+    A score is the mean of the user's metric, or minus the logarithm of the perplexity; without one, the SQNR in dB of
+    the model's floating-point outputs against the reference's, averaged over outputs; for a model without such outputs,
+    the percentage of equal values.
 
     Attributes:
-        unit: What scores count: the metric's name, "dB" or "%".
+        unit: What scores count: the metric's name, "log-likelihood of a token", "dB" or "%".
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Judge:
             for batch in passing(self._batches):
                 self._expected.append(comparable(run_by_name(session, batch, names, "the reference")))
         self.unit = function_name(self._metric) if self._metric else unit_of(self._expected[0])
+        if is_perplexity(self._metric):
+            self.unit = "log-likelihood of a token"
 
     def score(self, model: "ModelSource") -> float:
         """Return how good a model is, larger is better.
@@ -101,7 +105,9 @@ class Judge:
                     verdict.update(*seen)
         return [verdict.assessment for verdict in verdicts]
 
-    def _verdict(self) -> "Likeness | _Measured":
+    def _verdict(self) -> "Likeness | _Measured | _Foretold":
+        if is_perplexity(self._metric):
+            return _Foretold()
         return _Measured() if self._metric is not None else Likeness(self._expected[0], self._classes)
 
     def _seen(self, number: int, batch: Batch, session: "onnxruntime.InferenceSession") -> Sequence[Any]:
@@ -110,6 +116,8 @@ class Judge:
             expected = self._expected[number]
             return batch, expected, run_by_name(session, batch, list(expected), "the model")
         outputs = run_by_name(session, batch, tensor_outputs(session), "the model")
+        if is_perplexity(self._metric):
+            return (TokenLosses.of(batch, outputs),)
         return (measure(self._metric, outputs, batch.labels, batch.samples, batch.sample_origin),)
 
 
@@ -125,3 +133,17 @@ class _Measured:
     @property
     def assessment(self) -> Assessment:
         return Assessment.of(self._moments.mean)
+
+
+class _Foretold:
+    """How well a model has foretold tokens so far."""
+
+    def __init__(self) -> None:
+        self._sums = TokenSums()
+
+    def update(self, tokens: TokenLosses) -> None:
+        self._sums.update(tokens.losses, tokens.tokens)
+
+    @property
+    def assessment(self) -> Assessment:
+        return Assessment.of(-self._sums.mean)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import has_sample_axis, run_batch
-from lba_onnx.errors import ModelError
+from lba_onnx.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -62,6 +62,19 @@ def check_same_names(what: str, expected: Iterable[Any], got: Iterable[Any]) -> 
     wanted, present = sorted(value.name for value in expected), sorted(value.name for value in got)
     if wanted != present:
         raise ModelError(f"expected the {what} of the reference, {', '.join(wanted)}, got {', '.join(present)}")
+
+
+def check_class_labels(batch: Batch) -> None:
+    """Refuse labels that are no class numbers.
+
+    Raises:
+        DataError: They have an axis of tokens.
+    """
+    if batch.labels is not None and batch.labels.ndim > 1:
+        raise DataError(
+            f"{batch.origin}: expected integer labels [samples], got {list(batch.labels.shape)}; labels of tokens are "
+            "for the metric perplexity"
+        )
 
 
 def as_rows(name: str, expected: NDArray[Any], values: NDArray[Any], batch: Batch) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -6,9 +6,10 @@ from lba_onnx.evaluation.class_agreement import ClassAgreement
 from lba_onnx.evaluation.figures import ComparisonFigures, ModelFigures, PairCounts
 from lba_onnx.evaluation.metrics import Share, Similarity
 from lba_onnx.evaluation.output_values import ValueSums
+from lba_onnx.evaluation.perplexity import TokenSums
 from lba_onnx.evaluation.sums import ExactSum, Moments
 
-_PARTS = (ModelFigures, PairCounts, ClassAgreement, Share, Similarity, ValueSums, ExactSum, Moments)
+_PARTS = (ModelFigures, PairCounts, ClassAgreement, Share, Similarity, ValueSums, TokenSums, ExactSum, Moments)
 _CLASSES = {c.__name__: c for c in (ComparisonFigures, *_PARTS)}
 
 _MOST_SAMPLES = 2**63
