@@ -253,8 +253,12 @@ _DYNAMIC_MATMUL_TWIN = "LbaMatMulIntegerToFloat"
 
 
 LOWERED: tuple[tuple[str, str], ...] = (
+    ("", "Einsum"),
+    (MICROSOFT, "Attention"),
     (MICROSOFT, "FusedMatMul"),
+    (MICROSOFT, "TransposeMatMul"),
     (MICROSOFT, "FusedGemm"),
+    (MICROSOFT, "FusedConv"),
 )
 """Domains and types of the operators that are taken apart: nodes that multiply and accumulate stand for them."""
 

@@ -41,7 +41,20 @@ CONV = [
     "conv_with_strides_and_asymmetric_padding",
     "conv_with_autopad_same",
 ]
-RECENT = {"matmul_bcast", "matmul_1d_3d", "matmul_4d_1d", "matmul_1d_1d"}
+EINSUM = ["einsum_batch_matmul", "einsum_inner_prod"]
+EINSUM_WITHOUT_PRODUCTS = [
+    "einsum_batch_diagonal",
+    "einsum_scalar",
+    "einsum_sum",
+    "einsum_sum_bfloat16",
+    "einsum_transpose",
+    "einsum_transpose_bfloat16",
+]
+NOT_FED = {"einsum_batch_matmul_bfloat16"}
+"""Tests whose bfloat16 inputs onnxruntime does not take from NumPy."""
+RECENT = {"matmul_bcast", "matmul_1d_3d", "matmul_4d_1d", "matmul_1d_1d", "einsum_scalar"} | {
+    name for name in EINSUM_WITHOUT_PRODUCTS if name.endswith("bfloat16")
+}
 """Tests that older releases of onnx do not have."""
 
 
@@ -69,7 +82,7 @@ def read_tensors(folder: Path, kind: str) -> list[np.ndarray]:
     return [numpy_helper.to_array(onnx.load_tensor(path)) for path in paths]
 
 
-@pytest.mark.parametrize("name", [*MATMUL, *GEMM, *CONV])
+@pytest.mark.parametrize("name", [*MATMUL, *GEMM, *CONV, *EINSUM])
 def test_standard_node_test_passes_after_conversion(name: str):
     if name not in cases() and name in RECENT:
         pytest.skip(f"onnx {onnx.__version__} has no test_{name}")
@@ -82,6 +95,14 @@ def test_standard_node_test_passes_after_conversion(name: str):
         for actual, expected in zip(run(make_session(model), inputs), outputs, strict=True):
             assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
             np.testing.assert_allclose(actual, expected, rtol=RTOL, atol=ATOL)
+
+
+@pytest.mark.parametrize("name", EINSUM_WITHOUT_PRODUCTS)
+def test_standard_node_test_without_a_product_is_left(name: str):
+    if name not in cases() and name in RECENT:
+        pytest.skip(f"onnx {onnx.__version__} has no test_{name}")
+    (entry,) = list_candidates(model_of(cases()[name]))
+    assert entry.op_type == "Einsum" and entry.reason
 
 
 def run(session: onnxruntime.InferenceSession, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -119,6 +140,6 @@ def test_the_lists_are_complete():
     found = {
         name
         for name, case in cases().items()
-        if [node.op_type for node in model_of(case).graph.node] in (["MatMul"], ["Gemm"], ["Conv"])
+        if [node.op_type for node in model_of(case).graph.node] in (["MatMul"], ["Gemm"], ["Conv"], ["Einsum"])
     }
-    assert found <= {*MATMUL, *GEMM, *CONV}
+    assert found <= {*MATMUL, *GEMM, *CONV, *EINSUM, *EINSUM_WITHOUT_PRODUCTS, *NOT_FED}

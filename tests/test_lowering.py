@@ -21,7 +21,10 @@ def fused(name: str = "fused", output: str = "y", **attributes: float) -> onnx.N
 
 
 def model_of_fused(name: str = "fused") -> onnx.ModelProto:
-    return one_node(fused(name), {"x": X}, {"w": W})
+    """Return a model whose weights two nodes read."""
+    model = one_node(fused(name), {"x": X}, {"w": W})
+    model.graph.node.add(op_type="Relu", input=["w"], output=["r"], name="relu")
+    return model
 
 
 def names(model: onnx.ModelProto) -> list[tuple[str, str]]:
@@ -39,9 +42,14 @@ def test_ledger_tells_the_operator_of_the_model():
 
 def test_model_converted_holds_the_product_under_the_name_of_the_node():
     converted, report = convert(model_of_fused(), "M7E4b10")
-    assert names(converted) == [("fused_transpose", "Transpose"), ("fused", "LbaMatMul"), ("fused_mul", "Mul")]
+    assert names(converted) == [
+        ("fused_transpose", "Transpose"),
+        ("fused", "LbaMatMul"),
+        ("fused_mul", "Mul"),
+        ("relu", "Relu"),
+    ]
     assert [entry.op_type for entry in report.converted] == ["com.microsoft.FusedMatMul"]
-    assert converted.graph.node[-1].output == ["y"]
+    assert converted.graph.node[2].output == ["y"]
 
 
 def test_model_converted_twice_is_the_same():

@@ -99,8 +99,13 @@ class Candidate:
     def texts(self) -> tuple[str, ...]:
         """What selections may call it, the most exact first; the node's own name may be that of several nodes."""
         own = self.site.node.name
-        origin = self.origin.texts if self.origin else ()
-        return self.name, self.node_name, product_key(own, self.product), own, *origin
+        original = (self.origin.original.name,) if self.origin else ()
+        return *self.unique_texts, product_key(own, self.product), own, *original
+
+    @property
+    def unique_texts(self) -> tuple[str, ...]:
+        """Those that no product of another node has: its key, its node's name, and that of what is taken apart."""
+        return self.name, self.node_name, *((self.origin.key,) if self.origin else ())
 
     @property
     def given_node(self) -> onnx.NodeProto:

@@ -11,7 +11,6 @@ _STANDARD = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
     "ConvTranspose": _OTHER,
     "DeformConv": _OTHER,
-    "Einsum": "has no low-bit-accumulator twin; write it as MatMul to convert it",
     **dict.fromkeys(("Attention", "LinearAttention", "FlexAttention", "CausalConvWithState"), _OTHER),
 }
 _DEFAULT_DOMAINS = ("", "ai.onnx", "ai.onnx.preview")

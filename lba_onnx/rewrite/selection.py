@@ -144,10 +144,9 @@ class _Names:
         self._unique: dict[str, list[Candidate]] = {}
         self._shared: dict[str, list[Candidate]] = {}
         for candidate in candidates:
-            key, node, *own = candidate.texts
-            for text in {key, node}:
+            for text in set(candidate.unique_texts):
                 self._unique.setdefault(text, []).append(candidate)
-            for text in set(own):
+            for text in set(candidate.texts):
                 self._shared.setdefault(text, []).append(candidate)
 
     def named(self, text: str) -> list[Candidate]:

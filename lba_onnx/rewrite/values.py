@@ -53,10 +53,14 @@ class Values:
         """Return whether a name stands for one value where two nodes stand."""
         return self.scope(first).owner(name) is self.scope(second).owner(name)
 
+    def tensor(self, site: Site, name: str) -> onnx.TensorProto | None:
+        """Return the tensor of a constant that a node reads, whose values may lie outside; None for what is none."""
+        owner = self.scope(site).owner(name)
+        return None if owner is None else owner.constant(name)
+
     def constant(self, site: Site, name: str) -> npt.NDArray[Any] | None:
         """Return what a constant that a node reads holds; None where it is no constant, or lies out of reach."""
-        owner = self.scope(site).owner(name)
-        tensor = None if owner is None else owner.constant(name)
+        tensor = self.tensor(site, name)
         if tensor is None or not is_external(tensor):
             return None if tensor is None else np.asarray(onnx.numpy_helper.to_array(tensor))
         if self._path is None:

@@ -40,7 +40,7 @@ def parameters_of(name: str) -> tuple[str, ...]:
     Raises:
         Refused: There is no such activation.
     """
-    if name in (*_PLAIN, "Silu"):
+    if name in _PLAIN:
         return ()
     if name in _WITH_ATTRIBUTES:
         return _WITH_ATTRIBUTES[name]
@@ -56,9 +56,7 @@ def activate(activation: Activation, value: str, output: str, source: Source, ma
     name, parameters = activation.name, activation.parameters
     if source.site.opset < _FIRST_OPSETS.get(name, 0):
         raise Refused(f"applies {name}, an operator from opset {_FIRST_OPSETS[name]} on, got opset {source.site.opset}")
-    if name == "Silu":
-        maker.add("Mul", [value, maker.add("Sigmoid", [value])], output=output)
-    elif name == "Clip":
+    if name == "Clip":
         _clip(value, parameters, output, source, maker)
     elif name in _SCALED:
         alpha, beta = (_scalar(number, source, maker) for number in parameters)

@@ -2,6 +2,7 @@
 
 y = FusedMatMul(a, b)                     ->  MatMul between Transpose and Mul
 y = FusedGemm(a, b, c)                    ->  Gemm, activation
+y = FusedConv(x, w, b, z)                 ->  Conv, Add of z, activation
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,12 @@ import numpy as np
 
 from lba_onnx.rewrite.lowering.activations import Activation, activate, parameters_of
 from lba_onnx.rewrite.lowering.maker import Maker
+from lba_onnx.rewrite.lowering.rearranging import transpose
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _FIRST_OPSET_WITHOUT_GEMM_BIAS = 11
+_CONV_ACTIVATIONS = ("Relu", "Tanh", "Sigmoid", "LeakyRelu", "Clip", "HardSigmoid")
+_CONV_ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 _GEMM_ATTRIBUTES = ("alpha", "beta", "transA", "transB")
 
 
@@ -40,6 +44,34 @@ def fused_gemm(source: Source, maker: Maker) -> None:
     activate(activation, product, source.output(0), source, maker)
 
 
+def fused_conv(source: Source, maker: Maker) -> None:
+    """Take apart FusedConv of com.microsoft: an activation of Conv, to which another value may be added before."""
+    activation = _conv_activation(source.attributes)
+    inputs = [source.input(index) for index in range(3 if source.input(2) else 2)]
+    attributes = _only(source.attributes, _CONV_ATTRIBUTES)
+    addend, result = source.input(3), source.output(0)
+    if activation is None and not addend:
+        maker.add("Conv", inputs, output=result, product="", **attributes)
+        return
+    value = maker.add("Conv", inputs, product="", **attributes)
+    if addend:
+        value = maker.add("Add", [value, addend], output="" if activation else result)
+    if activation is not None:
+        activate(activation, value, result, source, maker)
+
+
+def _conv_activation(attributes: Mapping[str, Any]) -> Activation | None:
+    name, parameters = attributes.get("activation"), tuple(attributes.get("activation_params", ()))
+    if name is None:
+        return None
+    if name not in _CONV_ACTIVATIONS:
+        raise Refused(f"applies the activation {name!r}; expected one of {', '.join(_CONV_ACTIVATIONS)}")
+    expected = len(parameters_of(name))
+    if len(parameters) != expected and expected:
+        raise Refused(f"applies {name} with {len(parameters)} activation_params; expected {expected}")
+    return Activation(name, parameters[:expected])
+
+
 def _gemm_activation(attributes: Mapping[str, Any]) -> Activation:
     name = attributes.get("activation", "")
     missing = [n for n in parameters_of(name) if f"activation_{n}" not in attributes]
@@ -62,8 +94,7 @@ def _transposed(source: Source, maker: Maker, index: int, letter: str) -> str:
         axes[:-1] = [*axes[1:-1], 0]
     if is_swapped and rank > 1:
         axes[-2:] = axes[-1], axes[-2]
-    same = axes == list(range(rank))
-    return source.input(index) if same else maker.add("Transpose", [source.input(index)], perm=axes)
+    return transpose(source, maker, index, axes)
 
 
 def _only(attributes: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -63,9 +63,7 @@ def _has_rule(node: onnx.NodeProto) -> bool:
 def _take_apart(source: Source, maker: Maker, lowering: Lowering) -> Maker | None:
     rule = RULES[operators.standard_domain(source.node.domain), source.node.op_type]
     try:
-        if source.site.opset < rule.first_opset:
-            raise Refused(f"is taken apart from opset {rule.first_opset} on, got opset {source.site.opset}")
-        rule.make(source, maker)
+        rule.apply(source, maker)
     except Refused as reason:
         lowering.refuse(source.node, str(reason))
         return None

@@ -112,6 +112,10 @@ class Maker:
         """Add a constant of int64, such as axes or sizes, and return the name of its value."""
         return self.constant(np.asarray(values, np.int64), hint)
 
+    def index(self, value: int) -> str:
+        """Add an int64 without dimensions, as Gather takes it to drop an axis, and return the name of its value."""
+        return self.constant(np.asarray(value, np.int64), "index")
+
     def inner(self) -> "Maker":
         """Return a maker of the nodes of a graph inside, whose constants stand outside."""
         return Maker(self.node, self.key, self.names, constants=self.constants)

@@ -29,11 +29,6 @@ class Origin:
     nodes: tuple[onnx.NodeProto, ...]
     constants: tuple[str, ...]
 
-    @property
-    def texts(self) -> tuple[str, str]:
-        """What selections may call it: its key, and its own name, which may be that of several nodes."""
-        return self.key, str(self.original.name)
-
     def all_nodes(self) -> Iterator[onnx.NodeProto]:
         """Yield what stands in its place, with the nodes of graphs inside."""
         yield from _with_inner(self.nodes)

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 
 from lba_onnx.operators import MICROSOFT
-from lba_onnx.rewrite.lowering import fused_products
+from lba_onnx.rewrite.lowering import einsum, fused_products, projected_attention
 from lba_onnx.rewrite.lowering.rule import Rule
 
 RULES: Mapping[tuple[str, str], Rule] = {
-    (MICROSOFT, "FusedMatMul"): Rule(fused_products.fused_matmul, first_opset=7),
-    (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7),
+    ("", "Einsum"): Rule(einsum.einsum, first_opset=12, required_inputs=1),
+    (MICROSOFT, "Attention"): Rule(projected_attention.attention, first_opset=13, required_inputs=2),
+    (MICROSOFT, "FusedMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
+    (MICROSOFT, "TransposeMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
+    (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7, required_inputs=2),
+    (MICROSOFT, "FusedConv"): Rule(fused_products.fused_conv, first_opset=7, required_inputs=2),
 }

@@ -1,5 +1,6 @@
 """What a rule is: a function from a node, and what is known of it, to the nodes that it is made of, or a refusal."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.code_types import type_name
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.values import Values
+
+_MOST_ELEMENTS = 1 << 24  # of a constant that is rearranged at once; a node of the model rearranges larger ones
 
 
 class Refused(Exception):
@@ -49,6 +52,16 @@ class Source:
                 raise Refused(f"its attribute {name} differs between the calls of its function")
         return {name: _as_text(value) for name, value in attributes.items()}
 
+    def required(self, name: str) -> Any:
+        """Return the value of an attribute that the operator must have.
+
+        Raises:
+            Refused: The node lacks it.
+        """
+        if name not in self.attributes:
+            raise Refused(f"has no attribute {name}")
+        return self.attributes[name]
+
     def input(self, index: int) -> str:
         """Return the name of an input; "" for one that is absent."""
         return self.node.input[index] if index < len(self.node.input) else ""
@@ -58,9 +71,18 @@ class Source:
         return self.node.output[index] if index < len(self.node.output) else ""
 
     def constant(self, index: int) -> NDArray[Any] | None:
-        """Return what an input holds; None where it is absent or no constant."""
+        """Return what an input holds; None where it is absent, no constant, or a large one that stays where it is."""
         name = self.input(index)
-        return self.values.constant(self.site, name) if name else None
+        tensor = self.values.tensor(self.site, name) if name else None
+        if tensor is None or math.prod(tensor.dims) > _MOST_ELEMENTS:
+            return None
+        return self.values.constant(self.site, name)
+
+    def is_only_reader(self, index: int) -> bool:
+        """Return whether nothing else in the model reads an input, which goes when the node does."""
+        name = self.input(index)
+        owner = self.values.scope(self.site).owner(name)
+        return owner is not None and owner.uses(name) == 1
 
     def rank(self, index: int) -> int | None:
         """Return the number of dimensions of an input, where it is known."""
@@ -103,10 +125,27 @@ class Rule:
     Attributes:
         make: Adds the nodes to the maker; none where the node is to stay as it is, and has a twin.
         first_opset: The oldest default opset that has the operators which it makes.
+        required_inputs: How many inputs the operator must have.
     """
 
     make: Make
     first_opset: int
+    required_inputs: int = 1
+
+    def apply(self, source: Source, maker: Maker) -> None:
+        """Take a node apart.
+
+        Raises:
+            Refused: It cannot be.
+        """
+        if source.site.opset < self.first_opset:
+            raise Refused(f"is taken apart from opset {self.first_opset} on, got opset {source.site.opset}")
+        inputs = list(source.node.input)
+        if "" in inputs[: self.required_inputs] or len(inputs) < self.required_inputs:
+            raise Refused(f"expected at least {self.required_inputs} inputs, got {inputs}")
+        if not any(source.node.output):
+            raise Refused("has no output")
+        self.make(source, maker)
 
 
 def _as_text(value: Any) -> Any:

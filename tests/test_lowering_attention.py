@@ -1,0 +1,115 @@
+"""Attention of com.microsoft, whole and taken apart into a projection and MultiHeadAttention.
+
+Both project, multiply and normalize in float32, in orders of their own. Operands are kept so small that each of the
+steps is within a few units of the rounding of sums: gamma of the projection's depth goes through Q K^T, the softmax,
+whose weights change by at most exp of twice what its arguments do, and P V.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from lowered_models import MICROSOFT, check_equal, one_node, refusal
+from onnx import helper
+
+from lba_onnx.rewrite import Selection, convert, list_candidates
+
+U = 2.0**-24
+BATCH, LENGTH, DEPTH, HEADS, SIZE = 2, 4, 6, 2, 4
+RNG = np.random.default_rng(0)
+
+
+def arrays(values_size: int = SIZE) -> dict[str, np.ndarray]:
+    columns = HEADS * (2 * SIZE + values_size)
+    return {
+        "x": RNG.uniform(-1, 1, (BATCH, LENGTH, DEPTH)).astype(np.float32),
+        "w": RNG.uniform(-1, 1, (DEPTH, columns)).astype(np.float32),
+        "b": RNG.uniform(-1, 1, columns).astype(np.float32),
+    }
+
+
+def rounding(total: int) -> float:
+    """Return how far results may be apart: operands are at most 1, so projections at most DEPTH + 1."""
+    largest = DEPTH + 1.0
+    projected = 2 * (DEPTH + 2) * U * largest
+    score = SIZE**0.5 * (2 * largest * projected + 2 * (SIZE + 2) * U * largest**2)
+    weight = 2 * score + 2 * (total + 8) * U
+    return largest * weight + projected + 2 * (total + 2) * U * largest
+
+
+def model_of(given: Mapping[str, np.ndarray], inputs: list[str], outputs: tuple[str, ...] = ("y",), **attributes: Any):
+    node = helper.make_node("Attention", inputs, outputs, "attention", domain=MICROSOFT, num_heads=HEADS, **attributes)
+    feeds = {name: array for name, array in given.items() if name not in ("w", "b")}
+    return one_node(node, feeds, {name: given[name] for name in ("w", "b") if name in given}), feeds
+
+
+def mask_of(kind: str) -> np.ndarray:
+    masks = {
+        "lengths": [3, 4],
+        "keys": [[1, 1, 1, 0], [1, 1, 1, 1]],
+        "queries": np.tril(np.ones((LENGTH, LENGTH)))[None].repeat(BATCH, 0),
+        "nothing": [[1], [1]],
+    }
+    return np.asarray(masks[kind], np.int32)
+
+
+@pytest.mark.parametrize("mask", ["", "lengths", "keys", "queries", "nothing"])
+@pytest.mark.parametrize("attributes", [{}, {"unidirectional": 1}, {"scale": 0.75, "mask_filter_value": -5000.0}])
+def test_attention_with_each_mask_is_a_projection_and_multi_head_attention(mask: str, attributes: Mapping[str, Any]):
+    given = arrays()
+    if mask:
+        given["m"] = mask_of(mask)
+    model, feeds = model_of(given, ["x", "w", "b", *(["m"] if mask else [])], **attributes)
+    apart = check_equal(model, feeds, rounding(LENGTH))
+    names = {node.name: node.op_type for node in apart.graph.node}
+    assert names["attention/projection"] == "MatMul" and names["attention"] == "MultiHeadAttention"
+
+
+def test_values_may_have_another_size_than_keys():
+    given = arrays(3)
+    model, feeds = model_of(given, ["x", "w", "b"], qkv_hidden_sizes=[HEADS * SIZE, HEADS * SIZE, HEADS * 3])
+    check_equal(model, feeds, rounding(LENGTH))
+
+
+def test_bias_of_scores_is_added():
+    given = {**arrays(), "a": RNG.uniform(-1, 1, (BATCH, HEADS, LENGTH, LENGTH)).astype(np.float32)}
+    model, feeds = model_of(given, ["x", "w", "b", "", "", "a"])
+    check_equal(model, feeds, rounding(LENGTH))
+
+
+@pytest.mark.parametrize("past", [0, 3])
+@pytest.mark.parametrize("attributes", [{}, {"unidirectional": 1}])
+def test_past_and_present_are_one_tensor(past: int, attributes: Mapping[str, Any]):
+    given = {**arrays(), "p": RNG.uniform(-1, 1, (2, BATCH, HEADS, past, SIZE)).astype(np.float32)}
+    model, feeds = model_of(given, ["x", "w", "b", "", "p"], ("y", "present"), **attributes)
+    check_equal(model, feeds, rounding(LENGTH + past))
+
+
+def test_present_without_a_past_is_what_this_step_adds():
+    model, feeds = model_of(arrays(), ["x", "w", "b"], ("y", "present"))
+    check_equal(model, feeds, rounding(LENGTH))
+
+
+@pytest.mark.parametrize(
+    ("mask", "attributes", "expected"),
+    [
+        (None, {"do_rotary": 1}, "rotates queries and keys itself, which onnxruntime's kernel for the CPU does not"),
+        (np.zeros(2 * BATCH, np.int32), {}, "has a mask of both ends of each sequence"),
+        (np.ones((BATCH, 1, 8, 8), np.int32), {}, "has a mask of 4 dimensions; expected 1 to 3"),
+    ],
+)
+def test_refusals_say_why(mask: np.ndarray | None, attributes: Mapping[str, Any], expected: str):
+    given = arrays() if mask is None else {**arrays(), "m": mask}
+    model, _ = model_of(given, ["x", "w", "b", *(["m"] if mask is not None else [])], **attributes)
+    assert refusal(model).startswith(expected)
+
+
+def test_name_of_the_node_means_all_of_its_products():
+    model, _ = model_of(arrays(), ["x", "w", "b"])
+    entries = {entry.node: entry.op_type for entry in list_candidates(model)}
+    assert set(entries.values()) == {"com.microsoft.Attention"} and "attention/projection" in entries
+    _, report = convert(model, "M7E4b10", selection=Selection(nodes_to_convert=["attention"]))
+    assert "attention/projection" in {entry.node for entry in report.converted}
+    converted, _ = convert(model, "M7E4b10", selection=Selection(nodes_to_exclude=["attention"]))
+    assert converted.graph.node == model.graph.node
