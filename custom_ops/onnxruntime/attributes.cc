@@ -7,6 +7,8 @@ namespace {
 
 // Far beyond any real convolution, and small enough that no sum or product of two of them overflows.
 constexpr int64_t kMaxWindowValue = INT32_MAX;
+constexpr int64_t kMaxSize = INT32_MAX;  // of a matrix, for the same reason
+constexpr int64_t kMinBlockSize = 16, kMaxAccuracyLevel = 4;
 
 [[noreturn]] void Fail(const char* name, const std::string& reason) {
   throw std::invalid_argument(std::string("attribute ") + name + ": " + reason);
@@ -22,6 +24,16 @@ bool ReadBiasStart(const AttributeReader& attributes) {
   const int64_t value = ReadInt(attributes, "bias_start", 0);
   if (value != 0 && value != 1) Fail("bias_start", "expected 0 or 1, got " + std::to_string(value));
   return value == 1;
+}
+
+// A size that has to be there.
+int64_t ReadSize(const AttributeReader& attributes, const char* name) {
+  int64_t value = 0;
+  if (!attributes.Read(name, &value)) Fail(name, "expected an int of at least 1, got none");
+  if (value < 1 || value > kMaxSize) {
+    Fail(name, "expected 1 to " + std::to_string(kMaxSize) + ", got " + std::to_string(value));
+  }
+  return value;
 }
 
 std::vector<int64_t> ReadWindowValues(const AttributeReader& attributes, const char* name, int64_t smallest) {
@@ -84,6 +96,26 @@ ConvAttributes ReadConvAttributes(const AttributeReader& attributes) {
   conv.pads = ReadWindowValues(attributes, "pads", 0);
   conv.starts_from_bias = ReadBiasStart(attributes);
   return conv;
+}
+
+NBitsAttributes ReadNBitsAttributes(const AttributeReader& attributes) {
+  NBitsAttributes nbits;
+  nbits.depth = ReadSize(attributes, "K");
+  nbits.columns = ReadSize(attributes, "N");
+  nbits.bits = ReadInt(attributes, "bits", 4);
+  if (nbits.bits != 2 && nbits.bits != 4 && nbits.bits != 8) {
+    Fail("bits", "expected 2, 4 or 8, got " + std::to_string(nbits.bits));
+  }
+  nbits.block_size = ReadSize(attributes, "block_size");
+  if (nbits.block_size < kMinBlockSize || (nbits.block_size & (nbits.block_size - 1)) != 0) {
+    Fail("block_size", "expected a power of two of at least 16, got " + std::to_string(nbits.block_size));
+  }
+  const int64_t accuracy_level = ReadInt(attributes, "accuracy_level", 0);
+  if (accuracy_level < 0 || accuracy_level > kMaxAccuracyLevel) {
+    Fail("accuracy_level", "expected 0 to 4, got " + std::to_string(accuracy_level));
+  }
+  nbits.quantizes_a = accuracy_level == kMaxAccuracyLevel;
+  return nbits;
 }
 
 }  // namespace lba::ort

@@ -67,11 +67,19 @@ struct ConvAttributes {
   bool starts_from_bias = false;  // the accumulator starts from the bias
 };
 
+// Of weights of few bits, as MatMulNBits has them.
+struct NBitsAttributes {
+  int64_t depth = 0, columns = 0;  // K and N
+  int64_t bits = 4, block_size = 0;
+  bool quantizes_a = false;  // accuracy_level 4
+};
+
 // All throw std::invalid_argument with the attribute's name, what was expected and what came.
 // ReadStatistics: `product` is that of a node with several; its key is the node's with "/product" behind it.
 std::shared_ptr<StatisticsCollector> ReadStatistics(const AttributeReader& attributes, const std::string& product = "");
 GemmAttributes ReadGemmAttributes(const AttributeReader& attributes);
 ConvAttributes ReadConvAttributes(const AttributeReader& attributes);
+NBitsAttributes ReadNBitsAttributes(const AttributeReader& attributes);
 
 }  // namespace lba::ort
 

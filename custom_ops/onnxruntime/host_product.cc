@@ -1,7 +1,5 @@
 #include "onnxruntime/host_product.h"
 
-#include "common/arguments.h"
-
 namespace lba::ort {
 namespace {
 
@@ -38,11 +36,6 @@ class CpuConv : public HostConv {
   SharedAccumulator accumulator_;
   std::shared_ptr<const PackedFilter> packed_w_;
 };
-
-void RequireFloats(const Accumulator& accumulator) {
-  Require(accumulator.integers() == nullptr,
-          "expected an accumulator of floats for operands of floats, such as M7E4b10, got " + accumulator.text());
-}
 
 }  // namespace
 

@@ -66,6 +66,12 @@ void RequireCpuStarts(bool starts_from_bias, Place place) {
       "attribute bias_start: expected 0 on a CUDA device, whose sums start from zero, got 1; the CPU computes both");
 }
 
+void RequireFloats(const Accumulator& accumulator) {
+  if (accumulator.integers() == nullptr) return;
+  throw std::invalid_argument("expected an accumulator of floats for operands of floats, such as M7E4b10, got " +
+                              accumulator.text());
+}
+
 void RequireRank(const Tensor& operand) {
   if (operand.dimensions.empty()) throw std::invalid_argument("expected operands of rank 1 or more, got a scalar");
 }

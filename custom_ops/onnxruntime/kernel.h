@@ -60,6 +60,8 @@ class Kernel {
 std::unique_ptr<Kernel> MakeMatMulKernel(const Node& node);
 std::unique_ptr<Kernel> MakeGemmKernel(const Node& node);
 std::unique_ptr<Kernel> MakeConvKernel(const Node& node);
+// Of weights of few bits: of the CPU alone, wherever the other operators are.
+std::unique_ptr<Kernel> MakeMatMulNBitsKernel(const Node& node);
 // Of integers: of the CPU alone, wherever the other operators are.
 std::unique_ptr<Kernel> MakeQLinearMatMulKernel(const Node& node);
 std::unique_ptr<Kernel> MakeQGemmKernel(const Node& node);
@@ -75,6 +77,9 @@ std::unique_ptr<Kernel> MakeCudaConvKernel(const Node& node);
 
 // Throws std::invalid_argument when an operand is a scalar, which the shape rules take for an unknown rank.
 void RequireRank(const Tensor& operand);
+
+// Throws std::invalid_argument for an accumulator of integers.
+void RequireFloats(const Accumulator& accumulator);
 
 // Throws std::invalid_argument for a node whose sums start from its bias, unless the CPU computes them.
 void RequireCpuStarts(bool starts_from_bias, Place place);

@@ -87,6 +87,11 @@ void InferConv(const Api* api, const ShapeInferContext* context) {
   SetOutputShape(api, context, ConvOutput(InputShape(api, context, 0), InputShape(api, context, 1), {}, attributes));
 }
 
+void InferMatMulNBits(const Api* api, const ShapeInferContext* context) {
+  const NBitsAttributes attributes = ReadNBitsAttributes(InferenceAttributes(api, context));
+  SetOutputShape(api, context, NBitsOutput(InputShape(api, context, 0), attributes));
+}
+
 void InferQLinearMatMul(const Api* api, const ShapeInferContext* context) {
   InferIntegerMatMul(api, context, 3, InputType(api, context, 7));
 }

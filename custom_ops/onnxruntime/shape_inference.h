@@ -11,6 +11,7 @@ namespace lba::ort {
 void InferMatMul(const Api* api, const ShapeInferContext* context);
 void InferGemm(const Api* api, const ShapeInferContext* context);
 void InferConv(const Api* api, const ShapeInferContext* context);
+void InferMatMulNBits(const Api* api, const ShapeInferContext* context);
 
 // Of operators of integers, the output's type, too.
 void InferQLinearMatMul(const Api* api, const ShapeInferContext* context);

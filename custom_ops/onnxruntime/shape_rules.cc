@@ -78,6 +78,16 @@ Shape GemmOutput(const Shape& a, const Shape& b, const Shape& c, const GemmAttri
   return y;
 }
 
+Shape NBitsOutput(const Shape& a, const NBitsAttributes& attributes) {
+  if (a.empty()) return {};
+  if (Differ(a.back(), {attributes.depth, ""})) {
+    Fail("the last dimension of A to be K, " + std::to_string(attributes.depth), "A " + ToString(a));
+  }
+  Shape y(a.begin(), a.end() - 1);
+  y.push_back({attributes.columns, ""});
+  return y;
+}
+
 Shape KnownShape(const std::vector<int64_t>& dimensions) {
   Shape shape;
   for (int64_t value : dimensions) shape.push_back({value, ""});

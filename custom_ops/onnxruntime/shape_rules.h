@@ -19,6 +19,7 @@ namespace lba::ort {
 // was expected and what came. A dimension that is unknown and equal to no other gets an empty symbol.
 Shape MatMulOutput(const Shape& a, const Shape& b);
 Shape GemmOutput(const Shape& a, const Shape& b, const Shape& c, const GemmAttributes& attributes);
+Shape NBitsOutput(const Shape& a, const NBitsAttributes& attributes);
 Shape ConvOutput(const Shape& x, const Shape& w, const Shape& bias, const ConvAttributes& attributes);
 
 // The convolution of operands that ConvOutput has accepted, w being known.

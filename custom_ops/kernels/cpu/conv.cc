@@ -58,7 +58,7 @@ void TiledConv(const Planner& planner, const ConvShape& s, const float* x, const
     alignas(64) float tile[kRowPanel * kColumnPanel];
     for (int64_t panel = first_filter; panel < std::min(first_filter + block, filter_panels); ++panel) {
       ThrowIfStopped();
-      columns.Multiply(panel, tile);
+      columns.Multiply(panel, packed.panel(panel), tile);
       const int64_t channel = group * s.group_out_channels() + panel * kRowPanel;
       WriteTile(tile, s, channel, packed.panel_vectors(panel), first, columns.count(), y);
     }

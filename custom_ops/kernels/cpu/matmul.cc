@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/cpu/moving_panel.h"
+#include "kernels/cpu/matrix_tasks.h"
 #include "kernels/cpu/packed_panels.h"
 #include "kernels/cpu/starts.h"
 #include "kernels/cpu/statistics_chain.h"
@@ -15,67 +15,12 @@
 namespace lba {
 namespace {
 
-constexpr int64_t kBlockFloats = 64 * 1024;      // of packed rows that one task keeps in the second-level cache
-constexpr int64_t kBlockPanels = 16;             // at most so many row panels a task
-constexpr int64_t kTargetTasks = 16;             // enough for the threads of a session to share evenly
-constexpr int64_t kMinTaskMultiplies = 1 << 16;  // smaller tasks cost more to hand out than they save
-
 StridedSource SourceOfA(const MatMulShape& shape, const float* a, int64_t entry) {
   return {a + shape.a_offsets[entry], shape.rows, shape.depth, shape.a_row_stride, shape.a_depth_stride};
 }
 
 StridedSource SourceOfB(const MatMulShape& shape, const float* b, int64_t offset) {
   return {b + offset, shape.columns, shape.depth, shape.b_column_stride, shape.b_depth_stride};
-}
-
-// How one matrix product is cut into tasks: blocks of row panels times blocks of column panels.
-struct Tasks {
-  int64_t row_panels, column_panels;  // in the matrix
-  int64_t block_rows, block_columns;  // panels per block
-  int64_t row_blocks() const { return CeilDiv(row_panels, block_rows); }
-  int64_t column_blocks() const { return CeilDiv(column_panels, block_columns); }
-  int64_t count() const { return row_blocks() * column_blocks(); }
-
-  explicit Tasks(const MatMulShape& shape)
-      : row_panels(CeilDiv(shape.rows, kRowPanel)), column_panels(CeilDiv(shape.columns, kColumnPanel)) {
-    const int64_t panel_floats = kRowPanel * std::max<int64_t>(shape.depth, 1);
-    const int64_t all = shape.batch() * row_panels * column_panels;
-    const int64_t tile_multiplies = panel_floats * kColumnPanel;
-    const int64_t tiles_per_task =
-        std::max({int64_t{1}, all / kTargetTasks, kMinTaskMultiplies / std::max<int64_t>(tile_multiplies, 1)});
-    block_rows = std::clamp<int64_t>(kBlockFloats / panel_floats, 1, std::min(kBlockPanels, row_panels));
-    // Many rows: whole rows of tiles are tasks. Few rows: the columns are cut, and each task packs the rows again.
-    block_columns = std::clamp<int64_t>(CeilDiv(tiles_per_task, block_rows), 1, column_panels);
-    if (block_columns == column_panels) block_rows = std::min(block_rows, CeilDiv(tiles_per_task, column_panels));
-  }
-};
-
-void WriteTile(const float* tile, const MatMulShape& shape, int64_t row, int64_t rows, int64_t column, float* y) {
-  const int64_t columns = std::min<int64_t>(shape.columns - column, kColumnPanel);
-  for (int64_t r = 0; r < rows; ++r) {
-    std::copy(tile + r * kColumnPanel, tile + r * kColumnPanel + columns, y + (row + r) * shape.columns + column);
-  }
-}
-
-void RunTask(const Tasks& tasks, int64_t task, const ProductSides& sides, const MatMulShape& shape, float* y) {
-  const int64_t first_panel = task / tasks.column_blocks() * tasks.block_rows;
-  const int64_t last_panel = std::min(first_panel + tasks.block_rows, tasks.row_panels);
-  const int64_t first_column = task % tasks.column_blocks() * tasks.block_columns;
-  const int64_t last_column = std::min(first_column + tasks.block_columns, tasks.column_panels);
-  std::vector<MovingPanel> rows;
-  rows.reserve(last_panel - first_panel);
-  for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-    const int64_t row = panel * kRowPanel;
-    rows.emplace_back(sides).Load(row, static_cast<int>(std::min<int64_t>(shape.rows - row, kRowPanel)));
-  }
-  alignas(64) float tile[kRowPanel * kColumnPanel];
-  for (int64_t column = first_column; column < last_column; ++column) {
-    for (MovingPanel& panel : rows) {
-      ThrowIfStopped();
-      panel.Multiply(column, tile);
-      WriteTile(tile, shape, panel.first(), panel.count(), column * kColumnPanel, y);
-    }
-  }
 }
 
 LbaMatMulArgs Described(const MatMulShape& shape, const float* a, const float* b, float* y, const Starts& starts) {
@@ -150,7 +95,7 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
     packed_now = std::make_shared<PackedMatrices>(planner, shape, b, parallel);
     packed = packed_now.get();
   }
-  const Tasks tasks(shape);
+  const MatrixTasks tasks(shape.rows, shape.columns, shape.depth, shape.batch());
   const auto run_task = [&](int64_t i) {
     const int64_t entry = i / tasks.count();
     const StridedSource rows = SourceOfA(shape, a, entry);
@@ -163,7 +108,7 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
                              Place{entry * shape.rows, 0},
                              1,
                              rounded.OfMatrix(entry, shape.rows)};
-    RunTask(tasks, i % tasks.count(), sides, shape, y + entry * shape.rows * shape.columns);
+    tasks.Run(i % tasks.count(), sides, y + entry * shape.rows * shape.columns);
   };
   RunTasks(parallel, shape.batch() * tasks.count(), run_task, ProductShare(statistics));
   RecordMatMul(accumulator, shape, a, b, y, parallel, statistics, starts);

@@ -31,11 +31,11 @@ void MovingPanel::Load(int64_t first, int count) {
   }
 }
 
-void MovingPanel::Multiply(int64_t fixed_panel, float* tile) {
-  const PackedPanels& fixed = sides_.fixed;
+void MovingPanel::Multiply(int64_t fixed_panel, const float* opened, float* tile) {
+  const FixedPanels& fixed = sides_.fixed;
   const int fixed_count = static_cast<int>(fixed.panel_vectors(fixed_panel));
   const bool reads_packed = sides_.planner.ReadsPacked(plan_, fixed.scale_log2());
-  const float* values = fixed.panel(fixed_panel);
+  const float* values = opened;
   if (!reads_packed) {
     if (unscaled_fixed_.size() == 0) unscaled_fixed_ = AlignedFloats(fixed.width() * sides_.moving.depth());
     sides_.fixed_source.Pack(fixed_panel * fixed.width(), fixed_count, fixed.width(), unscaled_fixed_.data());

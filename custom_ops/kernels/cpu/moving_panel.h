@@ -19,7 +19,7 @@ struct ProductSides {
   const Planner& planner;
   const PanelSource& moving;
   const PanelSource& fixed_source;
-  const PackedPanels& fixed;
+  const FixedPanels& fixed;
   MovingSide side;
   Place place = {};      // of the first vectors of both
   int64_t row_step = 1;  // as TilePlaces has it
@@ -37,8 +37,8 @@ class MovingPanel {
   int64_t first() const { return first_; }
   int count() const { return count_; }
 
-  // tile[kRowPanel][kColumnPanel] = products with one panel of the fixed operand.
-  void Multiply(int64_t fixed_panel, float* tile);
+  // tile[kRowPanel][kColumnPanel] = products with one panel of the fixed operand, whose scaled values are `opened`.
+  void Multiply(int64_t fixed_panel, const float* opened, float* tile);
 
  private:
   void Run(const TileKernels& kernels, int variant, const float* fixed, int64_t fixed_panel, float* tile) const;

@@ -1,6 +1,7 @@
 #if defined(__x86_64__)
 
 #include "kernels/cpu/avx2.h"
+#include "kernels/cpu/dequantize_kernel.h"
 #include "kernels/cpu/extremes_kernel.h"
 #include "kernels/cpu/gradient_kernel.h"
 #include "kernels/cpu/open_kernel.h"
@@ -10,7 +11,8 @@
 namespace lba {
 
 const PathKernels& Avx2PathKernels() {
-  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles4>, OpenTileBy, TileGradients<Avx2>};
+  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles4>, OpenTileBy, TileGradients<Avx2>,
+                                   Dequantize<EightCodes>};
   return kernels;
 }
 

@@ -1,6 +1,7 @@
 #if defined(__x86_64__)
 
 #include "kernels/cpu/avx512.h"
+#include "kernels/cpu/dequantize_avx512.h"
 #include "kernels/cpu/extremes_kernel.h"
 #include "kernels/cpu/gradient_kernel.h"
 #include "kernels/cpu/open_kernel.h"
@@ -10,7 +11,8 @@
 namespace lba {
 
 const PathKernels& Avx512PathKernels() {
-  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles8>, OpenTileBy, TileGradients<Avx512>};
+  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles8>, OpenTileBy, TileGradients<Avx512>,
+                                   Dequantize<SixteenCodes>};
   return kernels;
 }
 

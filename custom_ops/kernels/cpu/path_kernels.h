@@ -1,4 +1,5 @@
-// What each CPU path does whatever the arithmetic: ranges of values, unquantized sums, gates and gradients.
+// What each CPU path does whatever the arithmetic: ranges of values, unquantized sums, gates and gradients, weights
+// from codes.
 #ifndef LBA_KERNELS_CPU_PATH_KERNELS_H_
 #define LBA_KERNELS_CPU_PATH_KERNELS_H_
 
@@ -9,6 +10,7 @@
 #include "common/levels.h"
 #include "common/value_range.h"
 #include "kernels/cpu/cpu_path.h"
+#include "kernels/cpu/dequantize.h"
 #include "kernels/cpu/gates.h"
 
 namespace lba {
@@ -49,6 +51,7 @@ struct PathKernels {
   ExtremesKernel extremes;
   OpenKernel open;
   GradientKernel gradients;
+  DequantizeKernel dequantize;
 };
 
 const PathKernels& PathKernelsOf(CpuPath path);

@@ -1,3 +1,4 @@
+#include "kernels/cpu/dequantize_kernel.h"
 #include "kernels/cpu/extremes_kernel.h"
 #include "kernels/cpu/gradient_kernel.h"
 #include "kernels/cpu/open_kernel.h"
@@ -7,7 +8,8 @@
 namespace lba {
 
 const PathKernels& PortablePathKernels() {
-  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles2>, OpenTileBy, TileGradients<PortableVectors>};
+  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles2>, OpenTileBy, TileGradients<PortableVectors>,
+                                   Dequantize<EightCodes>};
   return kernels;
 }
 
