@@ -26,6 +26,7 @@ TYPE_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "T": ELEMENT_TYPES,
     **dict.fromkeys(("T1", "T2", "T3"), CODE_TYPES),
     "T4": (*CODE_TYPES, "float32"),
+    "T5": ("uint8", *ELEMENT_TYPES),
 }
 """Names that stand for one of several types, the same one wherever they occur in a node."""
 
@@ -164,6 +165,14 @@ _CONV_ATTRIBUTES = (
     AttributeSchema("pads", "ints"),
     AttributeSchema("strides", "ints"),
 )
+_NBITS_ATTRIBUTES = (
+    AttributeSchema("K", "int", is_required=True),
+    AttributeSchema("N", "int", is_required=True),
+    AttributeSchema("bits", "int", 4),
+    AttributeSchema("block_size", "int", is_required=True),
+    AttributeSchema("accuracy_level", "int", 0),
+)
+_NBITS = ("A", "B", "scales", "zero_points", "g_idx")
 _QGEMM_ATTRIBUTES = tuple(attribute for attribute in _GEMM_ATTRIBUTES if attribute.name != "beta")
 _X = ("x", "x_scale", "x_zero_point")
 _A = ("a", "a_scale", "a_zero_point")
@@ -174,6 +183,17 @@ _FLOAT_OPERATORS = (
     OperatorSchema("LbaMatMul", "MatMul", ("A", "B"), 2, ("Y",)),
     OperatorSchema("LbaGemm", "Gemm", ("A", "B", "C"), 2, ("Y",), _GEMM_ATTRIBUTES, (BIAS_START,)),
     OperatorSchema("LbaConv", "Conv", ("X", "W", "B"), 2, ("Y",), _CONV_ATTRIBUTES, (BIAS_START,)),
+    OperatorSchema(
+        "LbaMatMulNBits",
+        "MatMulNBits",
+        _NBITS,
+        3,
+        ("Y",),
+        _NBITS_ATTRIBUTES,
+        replaced_domain=MICROSOFT,
+        types=("T", "uint8", "T", "T5", "int32", "T"),
+        replaced_inputs=(*_NBITS, "bias"),
+    ),
 )
 _INTEGER_OPERATORS = (
     OperatorSchema(
@@ -259,6 +279,7 @@ LOWERED: tuple[tuple[str, str], ...] = (
     (MICROSOFT, "TransposeMatMul"),
     (MICROSOFT, "FusedGemm"),
     (MICROSOFT, "FusedConv"),
+    (MICROSOFT, "MatMulNBits"),  # only what its twin lacks
 )
 """Domains and types of the operators that are taken apart: nodes that multiply and accumulate stand for them."""
 

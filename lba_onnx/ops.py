@@ -9,6 +9,12 @@ from onnx.reference.op_run import OpRun
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
+from lba_onnx.block_quantization import (
+    ACCURACY_LEVEL_OF_CODES,
+    dequantized_weights,
+    has_plain_blocks,
+    quantized_rows,
+)
 from lba_onnx.conv_sizes import covered_size, same_outputs
 from lba_onnx.operators import BIAS_START
 from lba_onnx.operators import DOMAIN as DOMAIN
@@ -53,6 +59,37 @@ class LbaGemm(OpRun):  # type: ignore[misc]
             if addend is not None and not starts_from_bias:
                 y += addend
         return (_round_to(a.dtype, y),)
+
+
+class LbaMatMulNBits(OpRun):  # type: ignore[misc]
+    """com.microsoft's MatMulNBits for onnx's reference evaluator."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self,
+        a: _Floats,
+        b: npt.NDArray[np.uint8],
+        scales: _Floats,
+        zero_points: _Array | None = None,
+        g_idx: npt.NDArray[np.int32] | None = None,
+        **attributes: Any,
+    ) -> tuple[_Floats]:
+        block_size = attributes["block_size"]
+        weights = dequantized_weights(
+            b,
+            scales,
+            zero_points,
+            g_idx,
+            depth=attributes["K"],
+            bits=attributes.get("bits", 4),
+            block_size=block_size,
+        )
+        left = _float32(a)
+        quantizes = attributes.get("accuracy_level", 0) == ACCURACY_LEVEL_OF_CODES
+        if quantizes and has_plain_blocks(zero_points, g_idx):
+            left = quantized_rows(left, block_size)
+        return (_round_to(a.dtype, kernels.matmul(left, weights, from_attributes(attributes))),)
 
 
 class LbaConv(OpRun):  # type: ignore[misc]

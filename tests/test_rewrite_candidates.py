@@ -227,7 +227,6 @@ def test_convolution_over_four_axes_is_left():
         ("", "Einsum"),
         ("com.microsoft", "FusedConv"),
         ("com.microsoft", "MatMulBnb4"),
-        ("com.microsoft", "MatMulNBits"),
         ("com.microsoft", "Attention"),
         ("com.microsoft", "NhwcConv"),
         ("my", "MatMul"),

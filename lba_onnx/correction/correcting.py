@@ -46,6 +46,7 @@ _LOG = logging.getLogger(__name__)
 DEFAULT_MAX_SAMPLES = 96
 CORRECTION_KEY = "lba_onnx.correction"
 NOT_RUN = "did not run on these data"
+NOT_MOVED = "its weights are codes of few bits: scaled, not refitted"
 
 
 def correct(
@@ -194,7 +195,9 @@ class _Trials:
         if affine is None:
             reason = self._reasons.get(name) or ("no recipe is better" if recipe == NONE else NOT_RUN)
             return NodeCorrection(name, None, None, reason)
-        return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)))
+        is_limited = RECIPES[recipe].moves_weights and not self._nodes[name].takes_weights
+        remark = NOT_MOVED if is_limited else ""
+        return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)), remark=remark)
 
     def _assess(self, recipe: str) -> None:
         enter_phase("judging", unit="")

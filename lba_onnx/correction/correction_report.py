@@ -18,12 +18,14 @@ class NodeCorrection:
         mean_scale: Mean of the scales over channels; None for a node that was left.
         max_abs_offset: Largest magnitude of an offset; None for a node that was left.
         reason: Why it was left, or "".
+        remark: What the recipe does that could not be done with it, or "".
     """
 
     node: str
     mean_scale: float | None
     max_abs_offset: float | None
     reason: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How layers are corrected: the recipes, by name. A new one is an entry here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lba_onnx.correction.estimators import AFFINE, CHAIN, SCALE, Estimator
 
@@ -27,6 +27,15 @@ class Recipe:
     evens: bool = False
     rounds: int = 0
     weighs_rows: bool = False
+
+    @property
+    def moves_weights(self) -> bool:
+        """Whether weights change by more than a scale a channel."""
+        return self.evens or self.rounds > 0
+
+    def without_moves(self) -> "Recipe":
+        """Return the recipe for weights that can only be scaled."""
+        return replace(self, evens=False, rounds=0)
 
 
 RECIPES: dict[str, Recipe] = {

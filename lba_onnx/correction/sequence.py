@@ -126,8 +126,8 @@ class _Sequence:
             return _low_bit_products(x, weights, spec, start)
 
         additions = spec.additions(x.shape[2])
-        layer = Layer(x, y, weights, low, node.dtype, node.takes_offset, additions, start)
-        found = correct_layer(layer, self._recipe)
+        layer = Layer(x, y, weights, low, node.weights_dtype, node.takes_offset, additions, start)
+        found = correct_layer(layer, self._recipe if node.takes_weights else self._recipe.without_moves())
         refitted = first.operand(found.weights).copy() if found.is_refitted else None
         return CorrectedLayer(
             ChannelAffine(found.scale, found.offset, refitted),

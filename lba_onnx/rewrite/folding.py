@@ -4,9 +4,10 @@
 
     weights: the tensor's values are multiplied where they lie in the model and nothing else reads them;
              else w_scaled = Mul(w, scale) takes their place, which onnxruntime computes once, at session creation
+             of LbaMatMulNBits, the scales of the column's blocks are multiplied in the same way; its codes stay
     offset:  y = LbaConv(x, w, b)   ->  b + offset, in place where possible, else Add(b, offset)
              y = LbaConv(x, w)      ->  LbaConv(x, w, offset)          likewise LbaGemm, with alpha and beta allowed for
-             y = LbaMatMul(a, b)    ->  y = Add(LbaMatMul(a, b), offset)
+             y = LbaMatMul(a, b)    ->  y = Add(LbaMatMul(a, b), offset)                likewise LbaMatMulNBits
     a bias that sums start from is one of what they add: it is scaled, too
 
 Below opset 7 onnxruntime has no Mul and no Add: a constant with the result takes their place, and what is not constant
@@ -40,7 +41,11 @@ STACKED_MATRICES = "its constant is a stack of matrices on the left"
 SEVERAL_PRODUCTS = "its operator computes several products"
 UNKNOWN_RANK = "the rank of its weights is not known"
 UNDECIDED_LAYOUT = "its weights are transposed in some calls of its function only"
+UNDECIDED_BLOCKS = "its blocks of weights differ between the calls of its function"
 
+_OF_FEW_BITS = "LbaMatMulNBits"
+_SCALES_INPUT = 2  # of weights of few bits
+_WITHOUT_BIAS = ("LbaMatMul", _OF_FEW_BITS)
 _FIRST_OPSET_WITH_MUL = 7  # of those that onnxruntime has kernels for
 _TRANSPOSED = ("transA", "transB")
 _OPERATIONS = {"Mul": np.multiply, "Add": np.add}
@@ -78,6 +83,7 @@ class ScalableNode:
         dtype: Of its operands and its output.
         opset: The version of the default domain where it lives.
         attributes: Its attributes; None for one that differs between the calls of its function.
+        scales_rank: Number of axes of the scales of codes of few bits; 0 where weights are no codes.
     """
 
     name: str
@@ -89,11 +95,27 @@ class ScalableNode:
     dtype: np.dtype[Any]
     opset: int
     attributes: Mapping[str, Any]
+    scales_rank: int = 0
 
     @property
     def channel_axis(self) -> int:
         """The axis of its output, as kernels see it, that runs over channels: 1 or -1 (native.ObservedCall.y)."""
         return 1 if self.node.op_type == "LbaConv" or self.operand == 0 else -1
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether weights can be folded that are more than scaled; where they are codes of few bits, none can."""
+        return not self.scales_rank
+
+    @property
+    def weights_dtype(self) -> np.dtype[Any]:
+        """What weights are as they are multiplied."""
+        return self.dtype if self.takes_weights else np.dtype(np.float32)
+
+    @property
+    def scaled_input(self) -> int:
+        """The input that scales are folded into."""
+        return self.operand if self.takes_weights else _SCALES_INPUT
 
     @property
     def takes_offset(self) -> bool:
@@ -103,7 +125,7 @@ class ScalableNode:
         or beta differs between calls; and, below opset 7, beside a bias that is not constant.
         """
         has_add = self.opset >= _FIRST_OPSET_WITH_MUL
-        if self.node.op_type == "LbaMatMul":
+        if self.node.op_type in _WITHOUT_BIAS:
             is_shape_known = self.operand == 1 or self.rank == 1 or self.other_rank is not None
             return has_add and is_shape_known and not isinstance(self.scope.body, onnx.FunctionProto)
         if None in (self.attributes.get("alpha", 1.0), self.attributes.get("beta", 1.0)):
@@ -156,33 +178,41 @@ def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode
     site, operand = candidate.site, candidate.constant_operand
     if candidate.product:
         return SEVERAL_PRODUCTS
-    if operand is None or (operand == 0 and site.node.op_type == "LbaConv"):
+    if operand is None or (operand == 0 and site.node.op_type in ("LbaConv", _OF_FEW_BITS)):
         return FUNCTION_WEIGHTS if candidate.weights == FUNCTION_INPUT else NO_CONSTANT
     if candidate.element_type not in _DTYPES:
         return f"element type {candidate.element_type}"
     scope = scopes[id(site.body)]
-    tensor = _tensor(scope, site.node.input[operand])
-    rank = len(tensor.dims) if tensor is not None else _known_rank(site, operand)
-    if rank is None:
+    rank = _rank(site, scope, operand)
+    scales_rank = _rank(site, scope, _SCALES_INPUT) if site.node.op_type == _OF_FEW_BITS else 0
+    if rank is None or scales_rank is None:
         return UNKNOWN_RANK
     if operand == 0 and rank > 2:
         return STACKED_MATRICES
     attributes = site.attributes()
     if attributes.get(_TRANSPOSED[operand], 0) is None:
         return UNDECIDED_LAYOUT
+    if None in (attributes.get(name, 0) for name in ("K", "block_size")):
+        return UNDECIDED_BLOCKS
     scaled = [operand, BIAS_INPUT] if starts_from_bias(site.node) else [operand]
     if site.opset < _FIRST_OPSET_WITH_MUL and any(
         _float_tensor(scope, site.node.input[index]) is None for index in scaled
     ):
         return f"its weights are computed or in external data, and onnxruntime has no Mul of opset {site.opset}"
     dtype, other_rank = _DTYPES[candidate.element_type], site.rank(1 - operand)
-    return ScalableNode(candidate.name, site.node, scope, operand, rank, other_rank, dtype, site.opset, attributes)
+    return ScalableNode(
+        candidate.name, site.node, scope, operand, rank, other_rank, dtype, site.opset, attributes, scales_rank
+    )
 
 
-def _known_rank(site: Site, operand: int) -> int | None:
-    if site.node.op_type == "LbaGemm":
+def _rank(site: Site, scope: Scope, index: int) -> int | None:
+    """Return the number of axes of an input; of codes of few bits, of the matrix that they stand for."""
+    if site.node.op_type == "LbaGemm" or (site.node.op_type == _OF_FEW_BITS and index != _SCALES_INPUT):
         return 2
-    return site.rank(operand) or (site.rank(0) if site.node.op_type == "LbaConv" else None)
+    tensor = _tensor(scope, site.node.input[index])
+    if tensor is not None:
+        return len(tensor.dims)
+    return site.rank(index) or (site.rank(0) if site.node.op_type == "LbaConv" else None)
 
 
 def _tensor(scope: Scope, name: str) -> onnx.TensorProto | None:
@@ -198,9 +228,9 @@ def _float_tensor(scope: Scope, name: str) -> onnx.TensorProto | None:
 
 
 def _scale_weights(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) -> None:
-    name = place.node.input[place.operand]
-    factors = scale.reshape(_scale_shape(place, len(scale)))
-    place.node.input[place.operand] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
+    name = place.node.input[place.scaled_input]
+    factors = _of_blocks(place, scale) if place.scaled_input != place.operand else _of_channels(place, scale)
+    place.node.input[place.scaled_input] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
 
 
 def _replace_weights(place: ScalableNode, weights: NDArray[np.float32], edit: _Edit) -> None:
@@ -229,21 +259,28 @@ def _scale_bias(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) ->
     place.node.input[BIAS_INPUT] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
 
 
-def _scale_shape(place: ScalableNode, channels: int) -> tuple[int, ...]:
-    """Return the shape in which scales multiply the weights' output channels."""
+def _of_channels(place: ScalableNode, scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scales in the shape in which they multiply the weights' output channels."""
     if place.rank == 1:
-        return (1,)
+        return scale.reshape(1)
     if place.node.op_type == "LbaConv":
-        return (channels, *[1] * (place.rank - 1))
+        return scale.reshape(-1, *[1] * (place.rank - 1))
     is_first_axis = place.operand == 0
     if place.attributes.get(_TRANSPOSED[place.operand]):
         is_first_axis = not is_first_axis
-    return (channels, 1) if is_first_axis else (channels,)
+    return scale.reshape(-1, 1) if is_first_axis else scale
+
+
+def _of_blocks(place: ScalableNode, scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scales in the shape in which they multiply those of blocks, which are [columns, blocks], or flat."""
+    if place.scales_rank == 2:
+        return scale.reshape(-1, 1)
+    return np.repeat(scale, -(-place.attributes["K"] // place.attributes["block_size"]))
 
 
 def _add_offset(place: ScalableNode, offset: NDArray[np.float32], edit: _Edit) -> None:
     node = place.node
-    if node.op_type == "LbaMatMul":
+    if node.op_type in _WITHOUT_BIAS:
         _add_behind(place, _offset_shape(place, offset), edit)
         return
     if node.op_type == "LbaGemm":

@@ -18,12 +18,14 @@ from typing import Any
 
 import onnx
 
+from lba_onnx.operators import TYPE_VARIABLES
 from lba_onnx.rewrite.outline import copy_outline, place_nothing
 from lba_onnx.rewrite.twins import has_twin, is_twin, rename_to_replaced, schema_of
 
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a model-local function."""
 
+_SAME_AS = {"T4": "T3"}  # variables of results that follow from inputs of another
 _MAX_BINDINGS = 1000  # of a model whose functions are called in more ways than these, types and attributes stay unknown
 _MAX_EXPANSION = 1000  # nodes, with those of all calls inside, up to which onnx's inference goes through a function
 
@@ -77,19 +79,32 @@ def _restore_replaced_operators(outline: onnx.ModelProto) -> None:
 
 
 def _is_inferred(node: onnx.NodeProto) -> bool:
-    """Return whether onnx infers the result of the operator that a node is, or stands for."""
+    """Return whether onnx infers the results of the operator that a node is, or stands for."""
     schema = schema_of(node)
-    return bool(schema.replaces) and (schema.replaced_domain == "" or not schema.takes_codes)
+    return bool(schema.replaces) and schema.replaced_domain == ""
 
 
 def _declare_result(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
-    schema = schema_of(node)
-    zero_points = [node.input[i] for i in range(len(node.input)) if schema.input_types[i] == "T3" and node.input[i]]
-    initializers = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    result = initializers.get(zero_points[0]) if zero_points else onnx.TensorProto.FLOAT
+    known = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info):
+        known.setdefault(value.name, value.type.tensor_type.elem_type)
     declared = {value.name for value in (*graph.value_info, *graph.output)}
-    if result is not None and node.output and node.output[0] not in declared:
-        _declare(graph, node.output[0], onnx.helper.make_tensor_type_proto(result, None))
+    for name, variable in zip(node.output, schema_of(node).output_types, strict=False):
+        result = _result_type(node, variable, known)
+        if result and name and name not in declared:
+            _declare(graph, name, onnx.helper.make_tensor_type_proto(result, None))
+
+
+def _result_type(node: onnx.NodeProto, variable: str, known: Mapping[str, int]) -> int | None:
+    """Return the type of a result: that of inputs of the same variable, or its own."""
+    schema = schema_of(node)
+    variable = _SAME_AS.get(variable, variable)
+    types = dict(zip(schema.inputs, schema.input_types, strict=True))
+    names = schema.inputs if is_twin(node) else schema.inputs_of_replaced
+    alike = [value for name, value in zip(names, node.input, strict=False) if value and types.get(name) == variable]
+    if variable in TYPE_VARIABLES and alike:
+        return next((known[value] for value in alike if known.get(value)), None)
+    return int(onnx.TensorProto.INT32 if variable == "int32" else onnx.TensorProto.FLOAT)
 
 
 def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lba_onnx.operators import MICROSOFT
-from lba_onnx.rewrite.lowering import einsum, fused_products, projected_attention
+from lba_onnx.rewrite.lowering import block_quantized, einsum, fused_products, projected_attention
 from lba_onnx.rewrite.lowering.rule import Rule
 
 RULES: Mapping[tuple[str, str], Rule] = {
@@ -13,4 +13,5 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MICROSOFT, "TransposeMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedConv"): Rule(fused_products.fused_conv, first_opset=7, required_inputs=2),
+    (MICROSOFT, "MatMulNBits"): Rule(block_quantized.matmul_nbits, first_opset=7, required_inputs=3),
 }
