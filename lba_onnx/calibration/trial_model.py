@@ -65,18 +65,18 @@ def open_trial_model(model: Any, wide: Accumulator, selection: "Selection", bias
     Raises:
         ModelError: No node is selected and convertible, or the model cannot be read.
     """
-    from lba_onnx.rewrite.conversion import convert
+    from lba_onnx.rewrite.conversion import convert_quietly
     from lba_onnx.rewrite.model_file import ModelFile
     from lba_onnx.rewrite.model_files import external_tensors
 
-    converted, report = convert(model, wide, selection=selection, bias_start=bias_start)
+    converted, report = convert_quietly(model, wide, selection=selection, bias_start=bias_start)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
     with scratch_folder() as folder:
         output = ModelFile(folder / "converted.onnx", use_external_data_format=True)
-        converted, _ = convert(model, wide, selection=selection, bias_start=bias_start, model_output=output)
+        converted, _ = convert_quietly(model, wide, selection=selection, bias_start=bias_start, model_output=output)
         yield TrialModel(converted, names, folder)
 
 

@@ -1,30 +1,84 @@
 """lba-onnx inspect: what a model multiplies and accumulates, and what it has been converted to."""
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.output import print_json, print_text
 
+if TYPE_CHECKING:
+    from lba_onnx.rewrite import ConversionReport
+
+_SHAPE = re.compile(r"(?P<name>.+):\[?(?P<sizes>(\d+([x,]\d+)*)?)\]?", re.DOTALL)
+_ADVICE = "MACs are not known: --input_shapes or --data_path gives the sizes that the model leaves open"
+
+
+def _read_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    shapes = {}
+    for value in values:
+        match = _SHAPE.fullmatch(value)
+        if match is None:
+            raise click.BadParameter(f"expected NAME:SIZExSIZE..., such as image:1x3x224x224, got {value!r}")
+        shapes[match["name"]] = tuple(int(size) for size in re.findall(r"\d+", match["sizes"]))
+    return shapes
+
 
 @click.command("inspect")
 @options.model_path
+@click.option(
+    "--input_shapes",
+    multiple=True,
+    callback=_read_shapes,
+    metavar="NAME:1x3x224x224",
+    help="The shape of an input, where the model leaves sizes open. May be repeated.",
+)
+@click.option(
+    "--data_path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Samples, as `lba-onnx evaluate` takes them: MACs are counted while the model runs on the first one.",
+)
+@options.feeding
 @options.common
-def inspect_command(onnx_path: Path, as_json: bool) -> None:
+def inspect_command(onnx_path: Path, as_json: bool, **given: Any) -> None:
     """List the nodes that multiply and accumulate.
 
-    Nothing is converted; a model that was shows its formats and how it was made.
+    Nothing is converted; a model that was shows its formats and how it was made. MACs are the products multiplied and
+    added in one run. A batch size that the model leaves open counts as 1.
     """
-    from lba_onnx.rewrite import list_candidates, load_model
+    from lba_onnx.rewrite import load_model
     from lba_onnx.rewrite.provenance import own_metadata
 
-    model = load_model(onnx_path)
-    ledger = list_candidates(onnx_path)
-    metadata = own_metadata(model)
+    ledger = _ledger(onnx_path, given)
+    metadata = own_metadata(load_model(onnx_path))
     if as_json:
         print_json({"onnx_path": str(onnx_path), "metadata": metadata, "ledger": ledger.to_json()})
         return
-    convertible, converted = len(ledger.convertible), len(ledger.specs)
-    title = f"{len(ledger)} nodes multiply and accumulate: {convertible} can be converted, {converted} are converted"
-    print_text(ledger.table(title), *(f"{key}: {value}" for key, value in metadata.items()))
+    advice = [] if ledger.macs.total or not len(ledger) else [_ADVICE]
+    print_text(ledger.table(_title(ledger)), *advice, *(f"{key}: {value}" for key, value in metadata.items()))
+
+
+def _ledger(onnx_path: Path, given: dict[str, Any]) -> "ConversionReport":
+    from lba_onnx.cli.settings import take_samples
+    from lba_onnx.observation.executed_macs import count_macs
+    from lba_onnx.rewrite import list_candidates
+
+    data_path, input_shapes = given.pop("data_path"), given.pop("input_shapes")
+    if data_path is None:
+        return list_candidates(onnx_path, input_shapes)
+    if input_shapes:
+        raise click.UsageError("--input_shapes plays no part with --data_path, whose samples have shapes")
+    return list_candidates(onnx_path).with_macs(count_macs(onnx_path, take_samples(given, data_path)))
+
+
+def _title(ledger: "ConversionReport") -> str:
+    convertible = _with_share(len(ledger.convertible), "can be converted", str(ledger.convertible_macs))
+    converted = _with_share(len(ledger.specs), "are converted", str(ledger.macs))
+    return f"{len(ledger)} nodes multiply and accumulate: {convertible}, {converted}"
+
+
+def _with_share(count: int, what: str, share: str) -> str:
+    return f"{count} {what}" + (f" ({share})" if count and share else "")

@@ -145,15 +145,7 @@ transformations = click.option(
     + ". May be repeated.",
 )
 
-batching = combine(
-    click.option(
-        "--batch_size",
-        type=click.IntRange(min=1),
-        default=16,
-        show_default=True,
-        help="Samples per run, where the model leaves it open.",
-    ),
-    click.option("--max_samples", type=click.IntRange(min=1), default=None, help="Stop after so many samples."),
+feeding = combine(
     click.option(
         "--preprocess",
         callback=_load_function,
@@ -168,6 +160,18 @@ batching = combine(
         help="An input that is the same for all samples, such as a mask: the data hold it as the model takes it. "
         "May be repeated.",
     ),
+)
+
+batching = combine(
+    click.option(
+        "--batch_size",
+        type=click.IntRange(min=1),
+        default=16,
+        show_default=True,
+        help="Samples per run, where the model leaves it open.",
+    ),
+    click.option("--max_samples", type=click.IntRange(min=1), default=None, help="Stop after so many samples."),
+    feeding,
     click.option(
         "--provider",
         "providers",

@@ -34,8 +34,7 @@ from lba_onnx.evaluation.outputs import check_same_interface
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs
-from lba_onnx.rewrite import convert
-from lba_onnx.rewrite.conversion import deliver
+from lba_onnx.rewrite.conversion import convert_quietly, deliver
 from lba_onnx.rewrite.model_files import open_model
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.provenance import OPTIONS_KEY, read_json_entry, write_metadata
@@ -229,11 +228,11 @@ def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") 
         _write_integers(trial, promotion, settings["provenance"], path)
         return
     if variants.recipe is None or not promotion.specs:
-        convert(variants.reference, promotion.specs, model_output=path, **settings)
+        convert_quietly(variants.reference, promotion.specs, model_output=path, **settings)
         return
     with scratch_folder() as folder:
         plain = folder / "converted.onnx"
-        convert(variants.reference, promotion.specs, model_output=plain, **settings)
+        convert_quietly(variants.reference, promotion.specs, model_output=plain, **settings)
         trial.correct(plain, path)
 
 

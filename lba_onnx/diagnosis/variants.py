@@ -24,7 +24,7 @@ from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.bias_start import has_bias_starts
 from lba_onnx.rewrite.candidates import Candidate, converted_products, takes_codes
-from lba_onnx.rewrite.conversion import convert
+from lba_onnx.rewrite.conversion import convert_quietly
 from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
@@ -95,7 +95,7 @@ class Variants:
         opened = open_model(reference)
         path = _external(self._folder) if next(external_tensors(opened.proto), None) is not None else None
         try:
-            proto, report = convert(reference, self.specs, bias_start=self.bias_start, model_output=path)
+            proto, report = convert_quietly(reference, self.specs, bias_start=self.bias_start, model_output=path)
         except SelectionError as error:
             raise ModelError(f"expected a reference with the nodes of the converted model: {error}") from None
         converted = {entry.node for entry in report.converted}

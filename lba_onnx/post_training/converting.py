@@ -33,10 +33,11 @@ from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.files.temporary import temporary_folder
+from lba_onnx.observation.executed_macs import count_macs
 from lba_onnx.post_training.converted_model import ConvertedModel
 from lba_onnx.post_training.measure import measure
 from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
-from lba_onnx.rewrite.conversion import deliver
+from lba_onnx.rewrite.conversion import convert_quietly, deliver, warn_of_share
 from lba_onnx.rewrite.given_specs import read_given
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
@@ -124,6 +125,9 @@ def convert_with_data(
         converted, report = stages.convert(
             chosen or spec, selection=selection, portable=portable, bias_start=bias_start
         )
+        report = report.with_macs(count_macs(model, samples.to_fit, execution))
+        _LOG.info("%s", report.summary())
+        warn_of_share(report)
         models, correction = {_CONVERTED: converted}, None
         if with_correction and report.converted and not report.sums_codes:
             models[_CORRECTED], correction = stages.correct(
@@ -257,7 +261,7 @@ class _Stages:
         """Convert; return the model, or where it is, and the ledger."""
         path = self._path(_CONVERTED)
         self._conversion = {"spec": spec, **settings}
-        proto, report = convert(self._model, model_output=path, **self._conversion)
+        proto, report = convert_quietly(self._model, model_output=path, **self._conversion)
         return path or proto, report
 
     def correct(self, converted: Any, samples: Samples, **running: Any) -> tuple[Any, CorrectionReport]:
@@ -274,7 +278,7 @@ class _Stages:
         elif final == self._path(_CORRECTED):
             proto = deliver(open_model(final), model_output)
         else:  # its weights are the float32 model's, and may be referred to where they lie
-            proto, _ = convert(self._model, model_output=model_output, **self._conversion)
+            proto, _ = convert_quietly(self._model, model_output=model_output, **self._conversion)
         return proto, None if model_output is None else Path(model_output)
 
     def _path(self, name: str) -> Path | None:

@@ -19,6 +19,7 @@ from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.integer_patch import drop_unread, patch_integer_node
 from lba_onnx.rewrite.lowering import Lowering, lower_model
 from lba_onnx.rewrite.lowering.record import drop_unread_constants
+from lba_onnx.rewrite.macs import InputShapes, infer_macs
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.rewrite.model_writer import save_model
@@ -77,14 +78,58 @@ def convert(
         TypeError: An argument has the wrong type.
         ValueError: A text is neither a spec nor a file.
     """
+    proto, report = _convert(
+        model,
+        spec,
+        counts_macs=True,
+        selection=selection,
+        portable=portable,
+        bias_start=bias_start,
+        model_output=model_output,
+        provenance=provenance,
+    )
+    _LOG.info("%s", report.summary())
+    warn_of_share(report)
+    return proto, report
+
+
+def convert_quietly(model: ModelSource, spec: Specs, **settings: Any) -> tuple[onnx.ModelProto, ConversionReport]:
+    """Convert as `convert` does, and tell nothing of MACs: for models whose ledger nobody reads.
+
+    Args:
+        model: As in `convert`.
+        spec: As in `convert`.
+        **settings: What else `convert` takes.
+    """
+    return _convert(model, spec, **settings, counts_macs=False)
+
+
+def warn_of_share(report: ConversionReport) -> None:
+    """Warn where a smaller share of the MACs is converted than one expects."""
+    warning = report.warning()
+    if warning is not None:
+        _LOG.warning("%s", warning)
+
+
+def _convert(
+    model: ModelSource,
+    spec: Specs,
+    *,
+    counts_macs: bool,
+    selection: Selection = Selection(),
+    portable: bool = False,
+    bias_start: bool = False,
+    model_output: str | os.PathLike[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> tuple[onnx.ModelProto, ConversionReport]:
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     given = read_given(spec)
     opened = open_model(model)
     lowering = lower_model(opened.proto, opened.path)
     candidates = find_candidates(opened.proto, opened.path, lowering)
     decisions = decide(with_bias_obstacles(candidates) if bias_start else candidates, given.specs, selection)
-    report = ConversionReport(tuple(_entry(decision) for decision in decisions))
-    _LOG.info("%s", report.summary())
+    macs = infer_macs(opened.proto, candidates) if counts_macs else [None] * len(candidates)
+    report = ConversionReport(tuple(_entry(decision, count) for decision, count in zip(decisions, macs, strict=True)))
     _apply(opened.proto, _settle(opened.proto, lowering, decisions), portable, bias_start)
     write_metadata(
         opened.proto,
@@ -95,11 +140,12 @@ def convert(
     return deliver(opened, model_output), report
 
 
-def list_candidates(model: ModelSource) -> ConversionReport:
+def list_candidates(model: ModelSource, input_shapes: InputShapes | None = None) -> ConversionReport:
     """Return the ledger of a model without converting it.
 
     Args:
         model: A path, the bytes of a file, or a ModelProto; it is not changed.
+        input_shapes: Shapes of inputs that the model leaves open, by name, for the counts of MACs.
 
     Returns:
         The nodes that multiply and accumulate. `reason` is "" for those that convert would take; `spec` is that of
@@ -109,11 +155,14 @@ def list_candidates(model: ModelSource) -> ConversionReport:
         FileNotFoundError: The model's file does not exist.
         ModelError: The model cannot be read.
         TypeError: `model` is none of these.
+        ValueError: The model has no input of a name in input_shapes, or it does not take the shape.
     """
     opened = open_model(model)
     lowering = lower_model(opened.proto, opened.path)
     candidates = find_candidates(opened.proto, opened.path, lowering)
-    return ConversionReport(tuple(_entry(Decision(c, None, c.obstacle_to(None) or "")) for c in candidates))
+    macs = infer_macs(opened.proto, candidates, input_shapes)
+    decisions = [Decision(candidate, None, candidate.obstacle_to(None) or "") for candidate in candidates]
+    return ConversionReport(tuple(_entry(decision, count) for decision, count in zip(decisions, macs, strict=True)))
 
 
 def converted_nodes(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
@@ -125,7 +174,7 @@ def converted_nodes(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
     return list({product.node_name: product.site.node for product in converted_products(model)}.items())
 
 
-def _entry(decision: Decision) -> LedgerEntry:
+def _entry(decision: Decision, macs: int | None) -> LedgerEntry:
     candidate = decision.candidate
     spec = decision.spec or candidate.present_spec
     return LedgerEntry(
@@ -137,6 +186,7 @@ def _entry(decision: Decision) -> LedgerEntry:
         converted=decision.is_selected,
         spec=spec,
         reason=decision.reason,
+        macs=macs,
     )
 
 

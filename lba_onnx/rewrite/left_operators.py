@@ -4,6 +4,9 @@ import re
 
 from lba_onnx import operators
 
+ALREADY_CONVERTED = "already converted"
+"""Of a node that a conversion before has converted."""
+
 _RECURRENT = "a recurrent operator has no low-bit-accumulator twin; its products accumulate in float32"
 _OTHER = "has no low-bit-accumulator twin; its products accumulate as onnxruntime's kernel does"
 
@@ -24,7 +27,7 @@ def reason_to_leave(domain: str, op_type: str) -> str | None:
     Attention.
     """
     if domain == operators.DOMAIN:
-        return "already converted"
+        return ALREADY_CONVERTED
     if operators.is_lowered(domain, op_type):
         return "is taken apart when its model is converted"
     if domain in _DEFAULT_DOMAINS:

@@ -140,7 +140,7 @@ class _Typing:
             if pending:  # there are ways of calling that have not been followed
                 typed.functions[key] = []
             elif key not in typed.functions:
-                body = _bind(function, onnx.NodeProto(), {})
+                body = bind(function, onnx.NodeProto(), {})
                 typed.functions[key] = [self._as_model(body, function.opset_import)]
         return typed
 
@@ -175,7 +175,7 @@ class _Typing:
 
     def _body(self, call: "_Call") -> onnx.ModelProto:
         function = self._functions[call.key]
-        body = _bind(function, call.node, call.types)
+        body = bind(function, call.node, call.types)
         binding = call.key, body.SerializeToString(deterministic=True)
         if binding not in self._bodies:
             self._bodies[binding] = self._infer(self._as_model(body, function.opset_import))
@@ -249,8 +249,14 @@ def _without_shape(source: onnx.TypeProto) -> onnx.TypeProto:
     return copy
 
 
-def _bind(function: onnx.FunctionProto, call: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> onnx.GraphProto:
-    """Return a function's body as a graph, for one call: inputs typed, attribute references replaced."""
+def bind(function: onnx.FunctionProto, call: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> onnx.GraphProto:
+    """Return a function's body as a graph, for one call: inputs typed, attribute references replaced.
+
+    Args:
+        function: The function.
+        call: The node that calls it.
+        types: Names of values to their types, as far as they are known.
+    """
     graph = onnx.GraphProto(name=function.name)
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in function.output)
     for index, name in enumerate(function.input):

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from lba_onnx.errors import ModelError
-from lba_onnx.rewrite import convert
+from lba_onnx.rewrite.conversion import convert_quietly
 from lba_onnx.rewrite.given_specs import Specs
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, ModelSource, external_bytes, load_data, open_model
 from lba_onnx.rewrite.selection import Selection
@@ -51,7 +51,7 @@ def convert_packed(
         ModelError: The model cannot be converted, or has no node that can.
     """
     path = folder / "model.onnx" if isinstance(model, str) else None
-    converted, report = convert(model, spec, selection=selection, bias_start=bias_start, model_output=path)
+    converted, report = convert_quietly(model, spec, selection=selection, bias_start=bias_start, model_output=path)
     if not report.converted:
         raise ModelError(f"expected at least one MatMul, Gemm or Conv to convert, got none: {report.summary()}")
     if path is not None:
