@@ -184,6 +184,35 @@ def test_what_does_not_tell_a_perplexity_is_refused(made, data, labels, message)
         evaluate(made, Samples(data, labels), metric="perplexity")
 
 
+@pytest.mark.parametrize("form", ["proto", "path"])
+def test_a_head_size_that_the_cache_leaves_open_is_that_of_the_attention(tmp_path, form):
+    ids, cache = ["batch", "tokens"], ["batch", 2, "past", "size"]
+    floats, whole = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    names = ("past_key_values.0.key", "past_key_values.0.value")
+    past = [onnx.helper.make_tensor_value_info(name, floats, cache) for name in names]
+    nodes = [
+        onnx.helper.make_node("Gather", ["table", "input_ids"], ["x"], "embed"),
+        onnx.helper.make_node(
+            *("MultiHeadAttention", ["x", "x", "x", "", "", "", *names], ["y", "present.0.key", "present.0.value"]),
+            domain="com.microsoft",
+            num_heads=2,
+        ),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "attention",
+        [onnx.helper.make_tensor_value_info("input_ids", whole, ids), *past],
+        [onnx.helper.make_tensor_value_info("y", floats, [*ids, 6])],
+        [onnx.numpy_helper.from_array(np.ones((VOCABULARY, 6), np.float32), "table")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]
+    made = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx.save(made, tmp_path / "model.onnx")
+    session = make_session(made if form == "proto" else tmp_path / "model.onnx")
+    (batch,) = read_batches(Samples({"input_ids": IDS}), describe_inputs(session))
+    assert batch.feeds["past_key_values.0.value"].shape == (BATCH, 2, 0, 3)
+
+
 def test_a_model_that_takes_no_token_ids_is_refused():
     with pytest.raises(DataError, match=r"expected token ids input_ids \[samples, tokens\], got none"):
         evaluate(matmul_model(np.eye(3, dtype=np.float32)), np.ones((2, 3), np.float32), metric="perplexity")

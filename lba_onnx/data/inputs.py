@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.data.cache_inputs import with_head_sizes
 from lba_onnx.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ModelInput:
 
 def describe_inputs(session: "onnxruntime.InferenceSession") -> tuple[ModelInput, ...]:
     """Return the inputs of a session in the model's order."""
-    return tuple(_describe(value) for value in session.get_inputs())
+    return with_head_sizes([_describe(value) for value in session.get_inputs()], session)
 
 
 def _describe(value: Any) -> ModelInput:

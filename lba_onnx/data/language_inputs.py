@@ -9,7 +9,6 @@ Data often hold `input_ids` alone. A model with more inputs is then fed
 What the data hold stays as it is, and data that lack any other input are left as they are.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.arrays import Rows, read_whole
+from lba_onnx.data.cache_inputs import is_cache
 from lba_onnx.data.inputs import ModelInput
 from lba_onnx.errors import DataError
 
 TOKEN_IDS, MASK, POSITIONS = "input_ids", "attention_mask", "position_ids"
-
-_PAST = re.compile(r"past.*")
-_TOKENS_AXIS, _PAST_RANK = 2, 4
 
 
 def with_language_inputs(arrays: Mapping[str, Any], inputs: Iterable[ModelInput], origin: str) -> dict[str, Any]:
@@ -47,19 +44,12 @@ def with_language_inputs(arrays: Mapping[str, Any], inputs: Iterable[ModelInput]
 def _is_told(model_input: ModelInput) -> bool:
     if model_input.dtype is None or model_input.shape is None:
         return False
-    return model_input.name in (MASK, POSITIONS) or _is_past(model_input)
-
-
-def _is_past(model_input: ModelInput) -> bool:
-    """Return whether it is keys or values [samples, heads, past tokens, head size]."""
-    shape = model_input.shape
-    is_named = _PAST.fullmatch(model_input.name) is not None
-    return is_named and shape is not None and len(shape) == _PAST_RANK and shape[_TOKENS_AXIS] in (None, 0)
+    return model_input.name in (MASK, POSITIONS) or is_cache(model_input)
 
 
 def _fill(model_input: ModelInput, given: Mapping[str, Rows], origin: str) -> NDArray[Any]:
     ids, dtype = given[TOKEN_IDS], np.dtype(model_input.dtype)
-    if _is_past(model_input):
+    if is_cache(model_input):
         return np.zeros((*ids.shape[:-1], *_empty_cache(model_input, origin)), dtype)
     if model_input.name == MASK:
         return np.ones(ids.shape, dtype)

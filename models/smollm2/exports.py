@@ -30,7 +30,6 @@ GENAI: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Names to the builder's precision and its extra options, for the CPU provider."""
 NAMES = (PLAIN, *GENAI)
 _MODEL = "model.onnx"
-_HEAD_SIZE, _CACHE_RANK = 64, 4
 
 
 def export(name: str) -> Path:
@@ -77,23 +76,11 @@ def _export_plainly(folder: Path) -> None:
 
 
 def _build_with_genai(precision: str, *options_and_folder: Any) -> None:
-    """Runs onnxruntime-genai's builder, and writes into the model the head size that it leaves open."""
+    """Runs onnxruntime-genai's builder."""
     *options, folder = options_and_folder
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(checkpoint_folder())]
     command += ["-o", str(folder), "-p", precision, "-e", "cpu", "-c", str(folder / "cache")]
     subprocess.run([*command, "--extra_options", *options] if options else command, check=True)
-    _fix_head_size(folder / _MODEL)
-
-
-def _fix_head_size(path: Path) -> None:
-    import onnx
-
-    model = onnx.load(path, load_external_data=False)
-    for value in [*model.graph.input, *model.graph.output]:
-        sizes = value.type.tensor_type.shape.dim
-        if len(sizes) == _CACHE_RANK and sizes[-1].dim_param:
-            sizes[-1].dim_value = _HEAD_SIZE
-    onnx.save(model, path)
 
 
 if __name__ == "__main__":
