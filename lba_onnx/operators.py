@@ -275,6 +275,10 @@ _DYNAMIC_MATMUL_TWIN = "LbaMatMulIntegerToFloat"
 LOWERED: tuple[tuple[str, str], ...] = (
     ("", "Einsum"),
     (MICROSOFT, "Attention"),
+    ("", "LSTM"),
+    ("", "GRU"),
+    ("", "RNN"),
+    ("", "ConvTranspose"),
     (MICROSOFT, "FusedMatMul"),
     (MICROSOFT, "TransposeMatMul"),
     (MICROSOFT, "FusedGemm"),

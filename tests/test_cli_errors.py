@@ -123,7 +123,7 @@ def test_unmatched_exclude_pattern_names_the_nearest(folder):
         (["--spec", "M7E4b10", "--calibration_path", "c.json"], "expected one of --spec"),
         (["--spec", "M7E4b10", "--chunk_size", "0"], "chunk_size"),
         (["--spec", "M7E4b10", "--chunk_size", "many"], "chunk_size"),
-        (["--spec", "M7E4b10", "--op_types_to_convert", "LSTM"], "LSTM"),
+        (["--spec", "M7E4b10", "--op_types_to_convert", "DeformConv"], "DeformConv"),
         (["--calibration_path", "missing.json"], "missing.json"),
         (["--calibration_data_path", "missing.npz"], "missing.npz"),
         (["--calibration_data_path", "missing.npz", "--family", "M7E4b10"], "without a bias"),

@@ -94,7 +94,7 @@ def test_selection_that_is_no_list_of_strings_is_an_error(argument: str, values:
         chain_report(**{argument: values})
 
 
-@pytest.mark.parametrize("op_type", ["LSTM", "matmul", "LbaConv"])
+@pytest.mark.parametrize("op_type", ["DeformConv", "matmul", "LbaConv"])
 def test_unknown_operator_type_is_an_error(op_type: str):
     with pytest.raises(SelectionError, match=f"expected some of MatMul, Gemm, Conv, .*, got '{op_type}'"):
         chain_report(op_types_to_convert=[op_type])

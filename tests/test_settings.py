@@ -36,7 +36,11 @@ FUNCTIONS = (
         (lambda: Samples([], shared_inputs="mask"), TypeError, "expected shared_inputs as a sequence .* got 'mask'"),
         (lambda: Selection("conv1"), TypeError, "nodes_to_exclude: expected a list of strings, got the single str"),
         (lambda: Selection(nodes_to_convert=None), TypeError, "nodes_to_convert: .* got the single NoneType None"),
-        (lambda: Selection(op_types_to_convert=["LSTM"]), SelectionError, "op_types_to_convert: .* got 'LSTM'"),
+        (
+            lambda: Selection(op_types_to_convert=["DeformConv"]),
+            SelectionError,
+            "op_types_to_convert: .* got 'DeformConv'",
+        ),
         (lambda: Execution("CPUExecutionProvider"), TypeError, "expected providers as a sequence of names"),
         (lambda: Work(workers=0), ValueError, "expected workers of at least 1, got 0"),
         (lambda: Work(shard_size=0), ValueError, "expected shard_size of at least 1, got 0"),

@@ -7,12 +7,9 @@ from lba_onnx import operators
 ALREADY_CONVERTED = "already converted"
 """Of a node that a conversion before has converted."""
 
-_RECURRENT = "a recurrent operator has no low-bit-accumulator twin; its products accumulate in float32"
 _OTHER = "has no low-bit-accumulator twin; its products accumulate as onnxruntime's kernel does"
 
 _STANDARD = {
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
-    "ConvTranspose": _OTHER,
     "DeformConv": _OTHER,
     **dict.fromkeys(("Attention", "LinearAttention", "FlexAttention", "CausalConvWithState"), _OTHER),
 }

@@ -1,4 +1,4 @@
-"""Activations that onnxruntime's fused operators apply to their sums, as nodes of their own.
+"""Activations that onnxruntime's fused operators and recurrent ones apply to their sums, as nodes of their own.
 
 Each is described by how many numbers it takes, and made by a function of the maker, the value, the numbers and the
 output's name.
@@ -44,34 +44,36 @@ def parameters_of(name: str) -> tuple[str, ...]:
         return ()
     if name in _WITH_ATTRIBUTES:
         return _WITH_ATTRIBUTES[name]
-    if name in _SCALED:
+    if name == "Affine" or name in _SCALED:
         return ("alpha", "beta")
     if name == "Clip":
         return ("minimum", "maximum")
     raise Refused(f"applies the activation {name!r}, which is not known")
 
 
-def activate(activation: Activation, value: str, output: str, source: Source, maker: Maker) -> None:
-    """Add the nodes that apply an activation to a value, and write the output."""
+def activate(activation: Activation, value: str, output: str, source: Source, maker: Maker) -> str:
+    """Add the nodes that apply an activation to a value, and return the name of the output; "" makes a fresh one."""
     name, parameters = activation.name, activation.parameters
     if source.site.opset < _FIRST_OPSETS.get(name, 0):
         raise Refused(f"applies {name}, an operator from opset {_FIRST_OPSETS[name]} on, got opset {source.site.opset}")
     if name == "Clip":
-        _clip(value, parameters, output, source, maker)
-    elif name in _SCALED:
+        return _clip(value, parameters, output, source, maker)
+    if name == "Affine":
+        alpha, beta = (_scalar(number, source, maker) for number in parameters)
+        return maker.add("Add", [maker.add("Mul", [value, alpha]), beta], output=output)
+    if name in _SCALED:
         alpha, beta = (_scalar(number, source, maker) for number in parameters)
         inner = maker.add(_SCALED[name], [maker.add("Mul", [value, beta])])
-        maker.add("Mul", [inner, alpha], output=output)
-    else:
-        attributes: dict[str, Any] = dict(zip(parameters_of(name), parameters, strict=True))
-        maker.add(name, [value], output=output, **attributes)
+        return maker.add("Mul", [inner, alpha], output=output)
+    attributes: dict[str, Any] = dict(zip(parameters_of(name), parameters, strict=True))
+    return maker.add(name, [value], output=output, **attributes)
 
 
-def _clip(value: str, bounds: Sequence[float], output: str, source: Source, maker: Maker) -> None:
+def _clip(value: str, bounds: Sequence[float], output: str, source: Source, maker: Maker) -> str:
     if source.site.opset < _FIRST_OPSET_WITH_CLIP_INPUTS:
-        maker.add("Clip", [value], output=output, min=bounds[0], max=bounds[1])
-    else:
-        maker.add("Clip", [value, *(_scalar(bound, source, maker) for bound in bounds)], output=output)
+        return maker.add("Clip", [value], output=output, min=bounds[0], max=bounds[1])
+    limits = [_scalar(bound, source, maker) for bound in bounds]
+    return maker.add("Clip", [value, *limits], output=output)
 
 
 def _scalar(number: float, source: Source, maker: Maker) -> str:

@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 
 from lba_onnx.operators import MICROSOFT
-from lba_onnx.rewrite.lowering import block_quantized, einsum, fused_products, projected_attention
+from lba_onnx.rewrite.lowering import (
+    block_quantized,
+    conv_transpose,
+    einsum,
+    fused_products,
+    projected_attention,
+    recurrent,
+)
 from lba_onnx.rewrite.lowering.rule import Rule
 
 RULES: Mapping[tuple[str, str], Rule] = {
+    ("", "LSTM"): Rule(recurrent.lstm, first_opset=9, required_inputs=3),
+    ("", "GRU"): Rule(recurrent.gru, first_opset=9, required_inputs=3),
+    ("", "RNN"): Rule(recurrent.rnn, first_opset=9, required_inputs=3),
+    ("", "ConvTranspose"): Rule(conv_transpose.conv_transpose, first_opset=7, required_inputs=2),
     ("", "Einsum"): Rule(einsum.einsum, first_opset=12, required_inputs=1),
     (MICROSOFT, "Attention"): Rule(projected_attention.attention, first_opset=13, required_inputs=2),
     (MICROSOFT, "FusedMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
