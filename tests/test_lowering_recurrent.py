@@ -239,3 +239,18 @@ def test_nodes_in_functions_run_converted(portable):
     plain, _ = lba_onnx.convert(case.model(), "M7E4b10")
     actual = lba_onnx.make_session(converted).run(None, case.feeds)[0]
     np.testing.assert_array_equal(actual, lba_onnx.make_session(plain).run(None, case.feeds)[0])
+
+
+def test_a_recurrent_product_is_corrected_with_the_rows_of_all_steps():
+    """The first step's states are zeros, and say nothing of it."""
+    rng = np.random.default_rng(5)
+    shapes = {"W": (1, 96, 16), "R": (1, 96, 24), "B": (1, 192)}
+    weights = {name: (rng.standard_normal(shape) * 0.3).astype(np.float32) for name, shape in shapes.items()}
+    feeds = [{"X": rng.standard_normal((12, 1, 16)).astype(np.float32)} for _ in range(16)]
+    model = Case("LSTM", {"hidden_size": 24}, {**feeds[0], **weights}, ["Y"]).model()
+    converted, _ = lba_onnx.convert(model, lba_onnx.calibrate(model, feeds, family="M4E4"))
+    corrected, report = lba_onnx.correct(converted, feeds)
+    assert report.recipe != "none"
+    assert {node.node: node.mean_scale for node in report.nodes}["node/recurrent"] != 1
+    before, after = (lba_onnx.compare(model, made, feeds).outputs[0].sqnr_db for made in (converted, corrected))
+    assert after > before + 3

@@ -4,7 +4,8 @@
     converted model         x -> layer 1, corrected -> layer 2, corrected
 
 All batches run side by side and wait at each layer (`observation.lockstep`). Rows drawn from all of them correct the
-layer (`rows`); then all go on with what the corrected layer gives.
+layer (`rows`); then all go on with what the corrected layer gives. A layer in a loop is corrected when it is met first,
+with rows of all steps in the float32 model (`loop_rows`).
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -18,6 +19,7 @@ from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.corrected_layer import CorrectedLayer
 from lba_onnx.correction.evening import dot_products
 from lba_onnx.correction.layer import Floats, Layer, correct_layer
+from lba_onnx.correction.loop_rows import LoopRows, loop_rows
 from lba_onnx.correction.moments import ANY_VALUES
 from lba_onnx.correction.recipes import Recipe
 from lba_onnx.correction.rows import Rows
@@ -56,11 +58,14 @@ def correct_in_sequence(
     """
     corrected = {} if corrected is None else corrected
     with ExitStack() as stack:
-        targets = None
+        targets, looped = None, {}
+        has_loops = any(node.scope.repeats for node in nodes.values())
+        wide = OpenModel(widened(model.proto), model.path) if recipe.follows_float32 or has_loops else model
         if recipe.follows_float32:
-            wide = OpenModel(widened(model.proto), model.path)
             targets = stack.enter_context(float32_targets(wide, nodes, batches, providers))
-        sequence = _Sequence(nodes, recipe, progress, corrected, Rows(batches), targets)
+        if has_loops:
+            looped = loop_rows(wide, nodes, batches, providers)
+        sequence = _Sequence(nodes, recipe, progress, corrected, Rows(batches), targets, looped)
         run_in_lockstep(model, batches, sequence.visit, providers)
     return {name: layer.affine for name, layer in corrected.items()}
 
@@ -81,10 +86,11 @@ class _Sequence:
         corrected: MutableMapping[str, CorrectedLayer],
         rows: Rows,
         targets: Targets | None,
+        looped: Mapping[str, LoopRows],
     ) -> None:
         self._nodes, self._recipe, self._progress = nodes, recipe, progress
         self._corrected = corrected
-        self._rows, self._targets = rows, targets
+        self._rows, self._targets, self._looped = rows, targets, looped
         self._met: set[str] = set()
 
     def visit(self, name: str, calls: Sequence[ObservedCall | None]) -> None:
@@ -116,11 +122,7 @@ class _Sequence:
     def _correct(self, node: ScalableNode, layers: Mapping[int, ObservedLayer]) -> CorrectedLayer:
         first = next(iter(layers.values()))
         weights, start, spec = first.weights, first.start, first.call.spec
-        x = np.concatenate([layer.rows(self._rows.of(node.name, n, layer)) for n, layer in layers.items()], 1)
-        if self._targets is not None:
-            y = np.concatenate([self._targets[node.name, number] for number in layers], 1)
-        else:
-            y = dot_products(x, weights, start)
+        x, y = self._looped.get(node.name) or self._drawn(node, layers)
 
         def low(x: Floats, weights: Floats, start: Floats | None) -> Floats:
             return _low_bit_products(x, weights, spec, start)
@@ -134,6 +136,14 @@ class _Sequence:
             found.weights,
             None if start is None else start * found.scale + found.offset,
         )
+
+    def _drawn(self, node: ScalableNode, layers: Mapping[int, ObservedLayer]) -> tuple[Floats, Floats]:
+        """Return rows of the calls, and what they should give."""
+        x = np.concatenate([layer.rows(self._rows.of(node.name, n, layer)) for n, layer in layers.items()], 1)
+        if self._targets is not None:
+            return x, np.concatenate([self._targets[node.name, number] for number in layers], 1)
+        first = next(iter(layers.values()))
+        return x, dot_products(x, first.weights, first.start)
 
 
 def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floats | None = None) -> Floats:

@@ -17,6 +17,8 @@ from lba_onnx.rewrite.analysis import Body
 FIRST_IR_WITH_SEPARATE_INITIALIZERS = 4
 """Up to IR version 3 initializers are inputs too, and constant all the same."""
 
+_LOOPS = "Loop", "Scan"
+
 
 @dataclass(frozen=True, eq=False)
 class Scope:
@@ -26,11 +28,13 @@ class Scope:
         body: The graph or function.
         outer: The scope whose names it sees too; None in the main graph and in functions.
         has_fixed_initializers: Whether initializers that are inputs too are constants, as up to IR version 3.
+        repeats: Whether it runs as often as a Loop or Scan says that it stands in.
     """
 
     body: Body
     outer: "Scope | None"
     has_fixed_initializers: bool = False
+    repeats: bool = False
 
     def owner(self, name: str) -> "Scope | None":
         """Return the scope that defines a value, or None."""
@@ -81,7 +85,9 @@ def walk_scopes(model: onnx.ModelProto) -> Iterator[Scope]:
     while pending:
         scope = pending.popleft()
         yield scope
-        pending += [Scope(graph, scope) for node in scope.body.node for graph in _subgraphs(node)]
+        for node in scope.body.node:
+            repeats = scope.repeats or node.op_type in _LOOPS
+            pending += [Scope(graph, scope, repeats=repeats) for graph in _subgraphs(node)]
 
 
 def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
