@@ -22,7 +22,7 @@ void WriteTile(const float* tile, int64_t row, int64_t rows, int64_t column, int
 
 }  // namespace
 
-MatrixTasks::MatrixTasks(int64_t rows, int64_t columns, int64_t depth, int64_t batch)
+MatrixTasks::MatrixTasks(int64_t rows, int64_t columns, int64_t depth, int64_t batch, bool opening_costs)
     : rows_(rows),
       columns_(columns),
       row_panels_(CeilDiv(rows, kRowPanel)),
@@ -32,7 +32,8 @@ MatrixTasks::MatrixTasks(int64_t rows, int64_t columns, int64_t depth, int64_t b
   const int64_t tile_multiplies = panel_floats * kColumnPanel;
   const int64_t tiles_per_task =
       std::max({int64_t{1}, all / kTargetTasks, kMinTaskMultiplies / std::max<int64_t>(tile_multiplies, 1)});
-  block_rows_ = std::clamp<int64_t>(kBlockFloats / panel_floats, 1, std::min(kBlockPanels, row_panels_));
+  const int64_t cached_panels = opening_costs ? kBlockPanels : kBlockFloats / panel_floats;
+  block_rows_ = std::clamp<int64_t>(cached_panels, 1, std::min(kBlockPanels, row_panels_));
   // Many rows: whole rows of tiles are tasks. Few rows: the columns are cut, and each task packs the rows again.
   block_columns_ = std::clamp<int64_t>(CeilDiv(tiles_per_task, block_rows_), 1, column_panels_);
   if (block_columns_ == column_panels_) block_rows_ = std::min(block_rows_, CeilDiv(tiles_per_task, column_panels_));

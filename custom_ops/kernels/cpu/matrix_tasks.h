@@ -10,8 +10,9 @@ namespace lba {
 
 class MatrixTasks {
  public:
-  // `batch`: how many such products share the threads.
-  MatrixTasks(int64_t rows, int64_t columns, int64_t depth, int64_t batch);
+  // `batch`: how many such products share the threads. `opening_costs`: panels of the columns are made when they are
+  // opened, so that many rows of a task are worth more than their place in the cache.
+  MatrixTasks(int64_t rows, int64_t columns, int64_t depth, int64_t batch, bool opening_costs = false);
 
   int64_t count() const { return CeilDiv(row_panels_, block_rows_) * column_blocks(); }
   // Writes the outputs of one task to y [rows][columns]. Rows are the moving side.

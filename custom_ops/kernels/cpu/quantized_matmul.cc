@@ -72,7 +72,7 @@ void QuantizedMatMul(const Accumulator& accumulator, int64_t rows, const float* 
   const StridedSource moving(a, rows, columns.depth(), columns.depth(), 1);
   const QuantizedPanels& panels = panels_now ? *panels_now : b.panels;
   const ProductSides sides{*planner, moving, columns, panels, MovingSide::kRows};
-  const MatrixTasks tasks(rows, columns.vectors(), columns.depth(), 1);
+  const MatrixTasks tasks(rows, columns.vectors(), columns.depth(), 1, true);
   RunTasks(parallel, tasks.count(), [&](int64_t i) { tasks.Run(i, sides, y); }, ProductShare(statistics));
   if (is_observed) {
     Observe(accumulator, rows, a, columns, y, parallel, statistics);
