@@ -242,7 +242,7 @@ def test_a_quantized_model_is_debugged_compared_and_swept():
     ]
     assert all(layer.outputs and layer.qdq_err > 0 for layer in diagnosis.layers)
     assert lba_onnx.compare(model, converted, SAMPLES).outputs[0].sqnr_db > 0
-    swept = lba_onnx.sweep(model, SAMPLES, families=["M4E4", "M7E4"])
+    swept = lba_onnx.sweep(model, SAMPLES, families=["M4E4", "M7E4"], calibration_data=SAMPLES)
     small, large = (point.comparison.outputs[0].sqnr_db for point in swept.points)
     assert small < large
 
