@@ -10,7 +10,9 @@ from operator_models import node_model
 from lba_onnx import make_session, native, reference
 from lba_onnx.arithmetic import Accumulator, AccumulatorFamily, Exponents, as_spec, parse_family
 from lba_onnx.arithmetic.accumulator import ProductOrder
+from lba_onnx.arithmetic.datapath import Group
 from lba_onnx.arithmetic.explanation import explain
+from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.errors import ModelError
 
 DEPTH = 37
@@ -26,6 +28,7 @@ def check_all(text: str) -> None:
         check_refuses_floats(spec)
     check_levels(spec)
     check_bounds(spec)
+    check_datapath(spec, DEPTH)
     check_explanation(spec)
 
 
@@ -139,6 +142,24 @@ def check_bounds(spec: Accumulator) -> None:
         spec.bounds(1.0, math.inf, DEPTH)
     with pytest.raises(ValueError, match="expected a depth of at least 0, got -1"):
         spec.bounds(1.0, 1.0, -1)
+
+
+def check_datapath(spec: Accumulator, depth: int) -> None:
+    """What a kind tells of its hardware has one multiplier a product, an adder, registers, and no part for nothing."""
+    is_float = takes_floats(spec)
+    datapath = spec.datapath(Operands.parse("M4E3" if is_float else "int8"), depth)
+    if datapath is None:
+        return
+    groups = {group: [part for part in datapath.parts if part.group is group] for group in Group}
+    assert [part.sizes for part in groups[Group.MULTIPLIER]] == [(5, 5) if is_float else (8, 8)]
+    assert datapath.register_bits == sum(part.sizes[0] for part in groups[Group.REGISTERS]) > 0
+    assert depth == 1 or groups[Group.ADDITION] or groups[Group.JOINS]  # where a tree has one product, its sums join
+    for part in datapath.parts:
+        assert part.name and all(size >= 0 for size in part.sizes) and 0 < part.per_product <= 2
+        assert len(part.sizes) == part.block.value.count(",") + 1
+    if not is_float:
+        with pytest.raises(ValueError, match="expected operands of integers, such as int8, got M4E3"):
+            spec.datapath(Operands.parse("M4E3"), depth)
 
 
 def check_explanation(spec: Accumulator) -> None:

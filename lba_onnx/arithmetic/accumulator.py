@@ -1,6 +1,5 @@
 """What an accumulator is: the one thing that everything outside this package knows of an arithmetic."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.arithmetic.bounds import Bound
+from lba_onnx.arithmetic.datapath import Datapath
+from lba_onnx.arithmetic.held_range import HeldRange as HeldRange
 from lba_onnx.arithmetic.levels import Level
+from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.special_values import SpecialValues
 from lba_onnx.arithmetic.widths import Width
@@ -38,33 +40,6 @@ class Cause:
     words: str
     remedy: str
     is_order: bool = False
-
-
-@dataclass(frozen=True)
-class HeldRange:
-    """The magnitudes that one rounding point holds.
-
-    Attributes:
-        place: Which point, such as "product".
-        text: The format, as text.
-        min_value: The smallest magnitude that does not become zero.
-        max_value: The largest magnitude.
-    """
-
-    place: str
-    text: str
-    min_value: float
-    max_value: float
-
-    @property
-    def min_exponent(self) -> int:
-        """The exponent of the smallest magnitude, floor(log2)."""
-        return math.frexp(self.min_value)[1] - 1
-
-    @property
-    def max_exponent(self) -> int:
-        """The exponent of the largest magnitude, floor(log2)."""
-        return math.frexp(self.max_value)[1] - 1
 
 
 class ProductOrder(Enum):
@@ -352,6 +327,18 @@ class Accumulator(ABC):
             cause: The name of one of `causes`.
             depth: Products per dot product.
         """
+
+    def datapath(self, operands: Operands, depth: int) -> Datapath | None:
+        """Return what hardware one product takes, multiplier to registers; None where the kind does not tell.
+
+        Args:
+            operands: The formats of what is multiplied.
+            depth: Products per dot product, at least 1.
+
+        Raises:
+            ValueError: It sums no products of such operands.
+        """
+        return None
 
     def limit_note(self, cause: str) -> str:
         """Return in words how far `without` falls short of what the cause asks for; "" where it does not."""

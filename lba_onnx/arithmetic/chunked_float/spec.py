@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound
-from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, limits, losses
+from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, hardware, limits, losses
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.named import NAMED, without_name
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
+from lba_onnx.arithmetic.datapath import Datapath
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import SpecText, read_text
 from lba_onnx.arithmetic.levels import Level, named_levels
+from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.rounding import Rounding
 from lba_onnx.integers import as_integer
@@ -207,6 +209,10 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     def without(self, cause: str, depth: int) -> "AccumulatorSpec | None":
         """Return the spec with one cause switched off, as far as formats may go; None where there is nothing."""
         return losses.without(self, cause, depth)
+
+    def datapath(self, operands: Operands, depth: int) -> Datapath:
+        """Return the parts of a multiply-add, or of an adder tree, of the joins and of the registers."""
+        return hardware.datapath(self, operands, depth)
 
     def limit_note(self, cause: str) -> str:
         """Return in words how far `without` falls short of what the cause asks for; "" where it does not."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, CodeSums, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound, check_summary
+from lba_onnx.arithmetic.datapath import Datapath
 from lba_onnx.arithmetic.grammar import SpecText
-from lba_onnx.arithmetic.integer import losses, words
+from lba_onnx.arithmetic.integer import hardware, losses, words
 from lba_onnx.arithmetic.integer.definition import IntegerSums
 from lba_onnx.arithmetic.integer.fields import (
     INT32_BITS,
@@ -23,6 +24,7 @@ from lba_onnx.arithmetic.integer.fields import (
 )
 from lba_onnx.arithmetic.integer.text import read_fixed, read_levels, read_options, write_levels, write_options
 from lba_onnx.arithmetic.levels import Level, named_levels
+from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.special_values import SpecialValues
 from lba_onnx.arithmetic.widths import Width
@@ -264,6 +266,10 @@ class IntegerSpec(Accumulator):
     def causes(self) -> tuple[Cause, ...]:
         """Overflow of each register, and dropped bits."""
         return losses.causes(self.sums, self._sum_names, self.kernel)
+
+    def datapath(self, operands: Operands, depth: int) -> Datapath:
+        """Return the parts of a multiplier, and of an adder for each register."""
+        return hardware.datapath(self.sums, operands, depth, adds_pairs=self.kernel is not None)
 
     def without(self, cause: str, depth: int) -> "IntegerSpec | None":
         """Return the spec with one cause switched off; of a kernel, sums of the same codes as wide as results are."""

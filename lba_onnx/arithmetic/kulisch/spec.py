@@ -9,9 +9,11 @@ from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRa
 from lba_onnx.arithmetic.bounds import Bound, check_summary
 from lba_onnx.arithmetic.chunked_float.fields import EXACT
 from lba_onnx.arithmetic.chunked_float.losses import WIDER
+from lba_onnx.arithmetic.datapath import Datapath
 from lba_onnx.arithmetic.grammar import Part, SpecText
-from lba_onnx.arithmetic.kulisch import definition
+from lba_onnx.arithmetic.kulisch import definition, hardware
 from lba_onnx.arithmetic.levels import Level
+from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.result_format import FLOAT32, ResultFormat
 
@@ -129,6 +131,10 @@ class KulischSpec(Accumulator):
     def causes(self) -> tuple[Cause, ...]:
         """Overflow, underflow and rounding of the result."""
         return tuple(Cause(kind, kind, "", f"{kind} of the result", remedy) for kind, remedy in _REMEDIES.items())
+
+    def datapath(self, operands: Operands, depth: int) -> Datapath:
+        """Return the parts of a multiplier, of a wide fixed-point adder, and of one rounding."""
+        return hardware.datapath(self.result, operands, depth)
 
     def without(self, cause: str, depth: int) -> "KulischSpec | None":
         """Return the spec with a wider format of the result; None where no wider one is legal."""

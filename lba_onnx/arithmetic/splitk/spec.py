@@ -21,11 +21,14 @@ from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.chunked_float.arrays import odd_sum
 from lba_onnx.arithmetic.chunked_float.losses import WIDER
 from lba_onnx.arithmetic.chunked_float.order import spans
+from lba_onnx.arithmetic.datapath import Datapath
 from lba_onnx.arithmetic.grammar import SpecText
 from lba_onnx.arithmetic.levels import Level
+from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.result_format import FLOAT32, ResultFormat
 from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.arithmetic.splitk import hardware
 from lba_onnx.arithmetic.splitk.text import SplitKText
 
 MOST_LEVELS = 9
@@ -190,6 +193,12 @@ class SplitKSpec(Accumulator):
         total = replace(self.total, number_format=WIDER[kind](held)) if kind in self._own_kinds else self.total
         changed = replace(self, inner=inner or self.inner, total=total)
         return None if changed == self else changed
+
+    def datapath(self, operands: Operands, depth: int) -> Datapath | None:
+        """Return the parts of a slice, as of a full one, and of an adder that combines the slices."""
+        size = self.slice_size(depth)
+        inner = self.inner.datapath(operands, size)
+        return None if inner is None else hardware.datapath(inner, self.total, -(-depth // size), depth)
 
     def limit_note(self, cause: str) -> str:
         """Return in words how far `without` falls short in a slice."""

@@ -1,0 +1,200 @@
+"""What gates, energy and area are computed from: a JSON file, of which a user may give any part anew.
+
+    {"cells": {"source": "my library", "gates": {"DFF": 4.5}}}                                  flip-flops of 4.5 gates
+    {"measured": [{"accumulator": "M7E4b12/M7E4b10", "operands": "M4E3", "gates": 851, "source": "synthesis, 7 nm"}]}
+
+What a file leaves out is that of the package, `lba_onnx/cost/tables/default.json`.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic.operands import Operand, Operands
+from lba_onnx.cost.cells import CELLS
+from lba_onnx.errors import DataError
+from lba_onnx.json_file import read_json
+
+_KEYS = ("name", "cells", "operations", "measured")
+_SORTS = ("float", "integer")
+_OPERATIONS = ("add", "multiply")
+_FIGURES = ("gates", "pj", "um2")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The published figures of one operation in one format.
+
+    Attributes:
+        format: The format.
+        pj: Energy in picojoules.
+        um2: Area in square micrometres.
+    """
+
+    format: Operand
+    pj: float
+    um2: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What somebody measured of an accumulator; it takes the place of what the model says.
+
+    Attributes:
+        accumulator: The accumulator's text, as `str` writes it.
+        operands: The formats of its operands, likewise.
+        gates: Gates of all that one product takes.
+        pj: Energy in picojoules; None for what the model says.
+        um2: Area in square micrometres, likewise.
+        source: Where the figures come from.
+    """
+
+    accumulator: str
+    operands: str
+    gates: float
+    pj: float | None
+    um2: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """A table of costs.
+
+    Attributes:
+        name: What it is called.
+        cells: Gates of each cell.
+        anchors: The published operations, by "float" or "integer" and "add" or "multiply".
+        measured: What was measured.
+        process: Of which process energy and area are.
+        sources: Where cells and operations come from.
+    """
+
+    name: str
+    cells: Mapping[str, float]
+    anchors: Mapping[tuple[str, str], tuple[Anchor, ...]]
+    measured: tuple[Measured, ...]
+    process: str
+    sources: Mapping[str, str]
+
+    def measured_of(self, spec: Accumulator, operands: Operands) -> Measured | None:
+        """Return what was measured of an accumulator with such operands, or None."""
+        key = str(spec), str(operands)
+        return next((entry for entry in self.measured if (entry.accumulator, entry.operands) == key), None)
+
+
+def load_table(path: "str | os.PathLike[str] | None" = None) -> CostTable:
+    """Read a table.
+
+    Args:
+        path: A JSON file; None for the table of the package.
+
+    Raises:
+        DataError: The file cannot be read, or holds something else.
+    """
+    if path is None:
+        return _default()
+    try:
+        return _read({**_default_json(), **_checked_keys(read_json(path, DataError))})
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+@cache
+def _default() -> CostTable:
+    return _read(_default_json())
+
+
+def _default_json() -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(files("lba_onnx.cost").joinpath("tables/default.json").read_text("utf-8"))
+    return value
+
+
+def _checked_keys(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's entries; cells that it does not name are those of the package."""
+    unknown = [key for key in value if key not in _KEYS]
+    if unknown:
+        raise ValueError(f"expected some of {', '.join(_KEYS)}, got {unknown[0]!r}")
+    if "cells" not in value:
+        return dict(value)
+    cells = _object(value["cells"], "cells")
+    gates = {**_default_json()["cells"]["gates"], **_object(cells.get("gates", {}), "cells.gates")}
+    return {**value, "cells": {**cells, "gates": gates}}
+
+
+def _read(value: Mapping[str, Any]) -> CostTable:
+    cells, operations = _object(value["cells"], "cells"), _object(value["operations"], "operations")
+    gates = _object(cells["gates"], "cells.gates")
+    unknown = [name for name in gates if name not in CELLS]
+    if unknown:
+        raise ValueError(f"cells.gates: expected some of {', '.join(CELLS)}, got {unknown[0]!r}")
+    return CostTable(
+        _text(value["name"], "name"),
+        {name: _positive(gates[name], f"cells.gates.{name}") for name in CELLS},
+        {(sort, operation): _anchors(operations, sort, operation) for sort in _SORTS for operation in _OPERATIONS},
+        tuple(_measured(entry, index) for index, entry in enumerate(_list(value["measured"], "measured"))),
+        _text(operations.get("process", ""), "operations.process"),
+        {"cells": _text(cells.get("source", ""), "cells.source"), "operations": str(operations.get("source", ""))},
+    )
+
+
+def _anchors(operations: Mapping[str, Any], sort: str, operation: str) -> tuple[Anchor, ...]:
+    place = f"operations.{sort}.{operation}"
+    entries = _list(_object(operations.get(sort), f"operations.{sort}").get(operation), place)
+    anchors = []
+    for index, entry in enumerate(entries):
+        where = f"{place}[{index}]"
+        held = Operand.parse(_text(_object(entry, where).get("format"), f"{where}.format"))
+        if (held.exponent_bits == 0) != (sort == "integer"):
+            raise ValueError(f"{where}.format: expected {sort}s, got {held.text}")
+        pj, um2 = (_positive(entry.get(figure), f"{where}.{figure}") for figure in ("pj", "um2"))
+        anchors.append(Anchor(held, pj, um2))
+    if not anchors:
+        raise ValueError(f"{place}: expected at least one entry, got none")
+    return tuple(sorted(anchors, key=lambda anchor: anchor.format.significant_bits))
+
+
+def _measured(value: Any, index: int) -> Measured:
+    where = f"measured[{index}]"
+    entry = _object(value, where)
+    unknown = [key for key in entry if key not in ("accumulator", "operands", "source", *_FIGURES)]
+    if unknown:
+        raise ValueError(f"{where}: expected accumulator, operands, gates, pj, um2 and source, got {unknown[0]!r}")
+    figures = [_positive(entry[key], f"{where}.{key}") if key in entry else None for key in ("pj", "um2")]
+    return Measured(
+        str(as_spec(_text(entry.get("accumulator"), f"{where}.accumulator"), f"{where}.accumulator")),
+        str(Operands.parse(_text(entry.get("operands"), f"{where}.operands"))),
+        _positive(entry.get("gates"), f"{where}.gates"),
+        figures[0],
+        figures[1],
+        _text(entry.get("source", ""), f"{where}.source"),
+    )
+
+
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _list(value: Any, where: str) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: expected a list, got {type(value).__name__}")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: expected a text, got {type(value).__name__}")
+    return value
+
+
+def _positive(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        raise ValueError(f"{where}: expected a number above 0, got {value!r}")
+    return float(value)

@@ -1,0 +1,93 @@
+"""Published figures beside those of the model, with the error: how far its gates can be trusted.
+
+A ratio of energies or areas is held against the ratio of gates. The table of the package prices energy and area by
+interpolation between such figures; what is compared here is the gates alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lba_onnx.arithmetic.operands import Operand
+from lba_onnx.cost.cost_table import Anchor, CostTable, load_table
+from lba_onnx.cost.operations import anchor_gates
+from lba_onnx.cost.unit_cost import unit_cost
+
+_PAPER = "arXiv 2401.14110, appendix E"
+_PAPER_GATES = {
+    "M23E8b127,chunk=none,range=infinity,subnormals=keep,product=exact": 2208,
+    "M10E5b17/M10E5b15": 1082,
+    "M7E4b12/M7E4b10": 808,
+}
+_OPERANDS_OF_PAPER = "M4E3"
+_FLOAT8 = "arXiv 2303.17951: float8 units are 50 to 180 % less efficient than int8"
+_FLOAT8_GATES = {"fp16-fma": 1.5, "fp32-fma": 2.8}
+_ANY_DEPTH = 1024  # of chains and units that do not depend on it
+
+
+@dataclass(frozen=True)
+class Point:
+    """A published figure and the model's.
+
+    Attributes:
+        name: What it is of.
+        published: The published figure.
+        model: That of the model.
+        source: Where the first comes from, and what was assumed.
+    """
+
+    name: str
+    published: float
+    model: float
+    source: str
+
+    @property
+    def error_percent(self) -> float:
+        """By how much the model is above."""
+        return 100 * (self.model / self.published - 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the point as a JSON object."""
+        return {**vars(self), "error_percent": self.error_percent}
+
+
+def published_points(table: CostTable | None = None) -> tuple[Point, ...]:
+    """Return all published figures beside those of the model.
+
+    Args:
+        table: The table of costs; None for that of the package.
+    """
+    prices = load_table() if table is None else table
+    return (*_totals(prices), *_operations(prices), *_against_integers(prices))
+
+
+def _totals(table: CostTable) -> Iterator[Point]:
+    for text, gates in _PAPER_GATES.items():
+        found = unit_cost(text, _OPERANDS_OF_PAPER, _ANY_DEPTH, table).unit_gates
+        if found is not None:
+            name = f"gates of a multiply-add, {text.partition('b')[0]}, operands {_OPERANDS_OF_PAPER}"
+            yield Point(name, gates, found, _PAPER)
+
+
+def _operations(table: CostTable) -> Iterator[Point]:
+    """Yield the ratios of each published operation to the smallest of its sort."""
+    for (sort, operation), anchors in table.anchors.items():
+        least, *others = anchors
+        for anchor in others:
+            yield from _ratios(f"{operation} {sort}", operation, least, anchor, table)
+
+
+def _ratios(name: str, operation: str, least: Anchor, anchor: Anchor, table: CostTable) -> Iterator[Point]:
+    formats: tuple[Operand, Operand] = anchor.format, least.format
+    gates = anchor_gates(formats[0], operation, table) / anchor_gates(formats[1], operation, table)
+    ratio = f"{name}, {formats[0].text} over {formats[1].text}"
+    yield Point(f"energy of {ratio}", anchor.pj / least.pj, gates, "the table's operations")
+    yield Point(f"area of {ratio}", anchor.um2 / least.um2, gates, "the table's operations")
+
+
+def _against_integers(table: CostTable) -> Iterator[Point]:
+    integers = unit_cost("int32-wrap", "int8", _ANY_DEPTH, table).gates
+    for text, ratio in _FLOAT8_GATES.items():
+        gates = unit_cost(text, "M3E4", _ANY_DEPTH, table).gates
+        name = f"unit of {text} with operands M3E4 over int32 with operands int8"
+        yield Point(name, ratio, gates / integers, f"{_FLOAT8}; that this sum is meant by this end is assumed")
