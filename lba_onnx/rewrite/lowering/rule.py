@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.code_types import type_name
+from lba_onnx.rewrite.external_data import is_external
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.values import Values
 
@@ -78,11 +79,12 @@ class Source:
             return None
         return self.values.constant(self.site, name)
 
-    def is_only_reader(self, index: int) -> bool:
-        """Return whether nothing else in the model reads an input, which goes when the node does."""
+    def may_replace(self, index: int) -> bool:
+        """Return whether an input is a constant in the model itself that nothing else reads, and that goes with it."""
         name = self.input(index)
-        owner = self.values.scope(self.site).owner(name)
-        return owner is not None and owner.uses(name) == 1
+        owner = self.values.scope(self.site).owner(name) if name else None
+        tensor = owner.constant(name) if owner else None
+        return owner is not None and owner.uses(name) == 1 and tensor is not None and not is_external(tensor)
 
     def rank(self, index: int) -> int | None:
         """Return the number of dimensions of an input, where it is known."""
