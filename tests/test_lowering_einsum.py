@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lowered_models import check_equal, one_node, refusal
 from onnx import helper
 
+import lba_onnx
 from lba_onnx.rewrite import convert
 
 U = 2.0**-24
@@ -128,6 +129,20 @@ def test_products_of_several_steps_have_names_of_their_own():
         ("einsum/product_0", "Einsum"),
         ("einsum/product_1", "Einsum"),
     ]
+
+
+@pytest.mark.parametrize(("equation", "constant"), [("bjk,kj->b", None), ("kj,bjk->b", 0), ("jk,bjk->b", None)])
+def test_sums_run_in_the_order_of_the_first_operand(equation: str, constant: int | None):
+    given_operands = operands(equation)
+    model, feeds = model_of(equation, given_operands, constant=constant)
+    converted, _ = convert(model, "M3E4b10")
+    first, second = equation.partition("->")[0].split(",")
+    order = first.replace("b", "")
+    x, w = sorted(zip((first, second), given_operands, strict=True), key=lambda side: "b" not in side[0])
+    x, w = (np.einsum(f"{term}->{'b' * ('b' in term)}{order}", array) for term, array in (x, w))
+    x, w = (array.reshape(-1, SIZES["j"] * SIZES["k"]) for array in (x, w))
+    y = lba_onnx.make_session(converted).run(None, feeds)[0]
+    np.testing.assert_array_equal(y, lba_onnx.matmul(x, w.T, "M3E4b10")[:, 0])
 
 
 def test_weights_on_the_left_become_the_operand_on_the_right():

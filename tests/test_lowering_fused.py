@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,6 +80,20 @@ def test_transposed_weights_take_the_place_of_those_that_nothing_else_reads():
     assert [node.op_type for node in apart.graph.node] == ["Transpose", "MatMul", "Relu"]
 
 
+def test_factor_of_unknown_type_takes_that_of_the_product():
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 3), (3, 4)))
+    node = helper.make_node("FusedMatMul", ["t", "t"], ["y"], "f", domain=MICROSOFT, alpha=0.5)
+    model = one_node(node, {"a": a, "b": b})
+    model.graph.node.insert(0, helper.make_node("FusedMatMul", ["a", "b"], ["s"], "first", domain=MICROSOFT))
+    model.graph.node.insert(1, helper.make_node("FusedMatMul", ["s", "c"], ["t"], "second", domain=MICROSOFT))
+    c = rng.standard_normal((4, 2)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(c, "c"))
+    magnitudes = np.abs(a) @ np.abs(b) @ np.abs(c)
+    apart = check_equal(model, {"a": a, "b": b}, rounding(magnitudes @ magnitudes, 2 * (3 + 4) + 2))
+    assert [n.op_type for n in apart.graph.node][-2:] == ["CastLike", "Mul"]
+
+
 def test_operand_of_unknown_rank_is_not_transposed():
     node = helper.make_node("FusedMatMul", ["a", "b"], ["y"], domain=MICROSOFT, transB=1)
     model = one_node(node, {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 3), np.float32)})
@@ -111,7 +126,7 @@ def test_fused_gemm_refuses_what_onnxruntime_does_not_define():
         node = helper.make_node("FusedGemm", ["a", "b"], ["y"], domain=MICROSOFT, **attributes)
         return refusal(one_node(node, feeds))
 
-    assert fused(activation="Gelu") == "applies the activation 'Gelu', which is not known"
+    assert fused(activation="Gelu").startswith("applies the activation 'Gelu'; expected one of Relu")
     assert fused(activation="Elu") == "applies Elu without the attribute activation_alpha"
 
 

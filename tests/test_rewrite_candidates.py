@@ -240,6 +240,22 @@ def test_other_accumulating_operators_are_listed_with_a_reason(domain: str, op_t
 
 
 @pytest.mark.parametrize(
+    ("op_type", "expected"),
+    [
+        ("QAttention", "quantizes itself what it multiplies"),
+        ("MoE", "multiplies by the weights of the experts that the data choose"),
+        ("MatMulBnb4", "its weights are packed"),
+        ("SparseAttention", "which of its products are computed follows from"),
+        ("PagedAttention", "attention over a cache in a layout of its own"),
+        ("NhwcFusedConv", "onnxruntime makes it for devices other than the CPU"),
+    ],
+)
+def test_operators_of_onnxruntime_say_why_they_are_left(op_type: str, expected: str):
+    node = helper.make_node(op_type, ["x", "x"], ["y"], domain="com.microsoft")
+    assert only_entry(model_of([node])).reason.startswith(expected)
+
+
+@pytest.mark.parametrize(
     ("domain", "op_type"), [("", "Relu"), ("", "ReduceSum"), ("com.microsoft", "Gelu"), ("my", "Conversion")]
 )
 def test_operators_that_do_not_accumulate_products_are_not_listed(domain: str, op_type: str):

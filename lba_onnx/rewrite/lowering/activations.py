@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
+from lba_onnx.rewrite.lowering.scalars import scalar
 
 _FIRST_OPSET_WITH_CLIP_INPUTS = 11
 _FIRST_OPSETS = {"ThresholdedRelu": 10}
@@ -59,10 +58,10 @@ def activate(activation: Activation, value: str, output: str, source: Source, ma
     if name == "Clip":
         return _clip(value, parameters, output, source, maker)
     if name == "Affine":
-        alpha, beta = (_scalar(number, source, maker) for number in parameters)
+        alpha, beta = (scalar(number, value, source, maker) for number in parameters)
         return maker.add("Add", [maker.add("Mul", [value, alpha]), beta], output=output)
     if name in _SCALED:
-        alpha, beta = (_scalar(number, source, maker) for number in parameters)
+        alpha, beta = (scalar(number, value, source, maker) for number in parameters)
         inner = maker.add(_SCALED[name], [maker.add("Mul", [value, beta])])
         return maker.add("Mul", [inner, alpha], output=output)
     attributes: dict[str, Any] = dict(zip(parameters_of(name), parameters, strict=True))
@@ -72,9 +71,5 @@ def activate(activation: Activation, value: str, output: str, source: Source, ma
 def _clip(value: str, bounds: Sequence[float], output: str, source: Source, maker: Maker) -> str:
     if source.site.opset < _FIRST_OPSET_WITH_CLIP_INPUTS:
         return maker.add("Clip", [value], output=output, min=bounds[0], max=bounds[1])
-    limits = [_scalar(bound, source, maker) for bound in bounds]
+    limits = [scalar(bound, value, source, maker) for bound in bounds]
     return maker.add("Clip", [value, *limits], output=output)
-
-
-def _scalar(number: float, source: Source, maker: Maker) -> str:
-    return maker.constant(np.asarray(number, source.dtype(0, 1)), "number")

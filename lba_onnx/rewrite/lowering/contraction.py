@@ -53,7 +53,7 @@ class Contraction:
         return self.maker.add("Mul", operands, output=self.output)
 
     def contract(self, equation: Equation, left: Operand, right: Operand, product: str) -> str:
-        """Multiply and sum by a MatMul; return the result's name."""
+        """Multiply and sum by a MatMul, whose operands may stand in the other order; return the result's name."""
         summed, result = equation.summed, equation.result
         left, right = (self._without(side, [*other.labels, *result]) for side, other in ((left, right), (right, left)))
         shared = [label for label in result if label in left.labels and label in right.labels]

@@ -4,8 +4,6 @@ Axes of size 1 stand for those of any size where they are not summed, as onnxrun
 only it has, and that the result lacks, is summed before.
 """
 
-from dataclasses import replace
-
 from lba_onnx.rewrite.lowering.contraction import Contraction, Operand
 from lba_onnx.rewrite.lowering.equations import Equation, read_equation
 from lba_onnx.rewrite.lowering.maker import Maker
@@ -31,10 +29,9 @@ def einsum(source: Source, maker: Maker) -> None:
         contraction = Contraction(maker, source.site.opset, output)
         if not step.summed:
             name = contraction.multiply(left, right, step.result)
-        elif is_swapped:
-            name = contraction.contract(replace(step.swapped()), right, left, product)
         else:
-            name = contraction.contract(step, left, right, product)
+            sides = (right, left) if is_swapped else (left, right)
+            name = contraction.contract(step, *sides, product)
         left = Operand(name, step.result, sizes)
 
 

@@ -6,7 +6,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lba_onnx.rewrite.lowering.rule import Refused
 
@@ -42,10 +42,6 @@ class Equation:
         """The labels of axes over which products of two operands are summed, in the order of the first one."""
         left, right = self.operands
         return tuple(label for label in left if label in right and label not in self.result)
-
-    def swapped(self) -> "Equation":
-        """Return the equation of two operands with these in the other order."""
-        return replace(self, operands=self.operands[::-1])
 
 
 def read_equation(text: str, ranks: Sequence[int | None]) -> Equation:

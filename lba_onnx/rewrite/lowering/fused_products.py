@@ -5,18 +5,21 @@ y = FusedGemm(a, b, c)                    ->  Gemm, activation
 y = FusedConv(x, w, b, z)                 ->  Conv, Add of z, activation
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from lba_onnx.rewrite.lowering.activations import Activation, activate, parameters_of
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rearranging import transpose
 from lba_onnx.rewrite.lowering.rule import Refused, Source
+from lba_onnx.rewrite.lowering.scalars import scalar
 
 _FIRST_OPSET_WITHOUT_GEMM_BIAS = 11
 _CONV_ACTIVATIONS = ("Relu", "Tanh", "Sigmoid", "LeakyRelu", "Clip", "HardSigmoid")
+_GEMM_ACTIVATIONS = (
+    *("Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Elu", "Selu", "LeakyRelu", "ThresholdedRelu", "HardSigmoid"),
+    *("ParametricSoftplus", "ScaledTanh"),
+)
 _CONV_ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 _GEMM_ATTRIBUTES = ("alpha", "beta", "transA", "transB")
 
@@ -29,8 +32,7 @@ def fused_matmul(source: Source, maker: Maker) -> None:
         maker.add("MatMul", operands, output=source.output(0), product="")
         return
     product = maker.add("MatMul", operands, product="")
-    scale = maker.constant(np.asarray(alpha, source.dtype(0, 1)), "alpha")
-    maker.add("Mul", [product, scale], output=source.output(0))
+    maker.add("Mul", [product, scalar(alpha, product, source, maker)], output=source.output(0))
 
 
 def fused_gemm(source: Source, maker: Maker) -> None:
@@ -64,8 +66,7 @@ def _conv_activation(attributes: Mapping[str, Any]) -> Activation | None:
     name, parameters = attributes.get("activation"), tuple(attributes.get("activation_params", ()))
     if name is None:
         return None
-    if name not in _CONV_ACTIVATIONS:
-        raise Refused(f"applies the activation {name!r}; expected one of {', '.join(_CONV_ACTIVATIONS)}")
+    _known(name, _CONV_ACTIVATIONS)
     expected = len(parameters_of(name))
     if len(parameters) != expected and expected:
         raise Refused(f"applies {name} with {len(parameters)} activation_params; expected {expected}")
@@ -73,11 +74,17 @@ def _conv_activation(attributes: Mapping[str, Any]) -> Activation | None:
 
 
 def _gemm_activation(attributes: Mapping[str, Any]) -> Activation:
-    name = attributes.get("activation", "")
+    name = _known(attributes.get("activation", ""), _GEMM_ACTIVATIONS)
     missing = [n for n in parameters_of(name) if f"activation_{n}" not in attributes]
     if missing:
         raise Refused(f"applies {name} without the attribute activation_{missing[0]}")
     return Activation(name, tuple(float(attributes[f"activation_{n}"]) for n in parameters_of(name)))
+
+
+def _known(name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise Refused(f"applies the activation {name!r}; expected one of {', '.join(names)}")
+    return name
 
 
 def _transposed(source: Source, maker: Maker, index: int, letter: str) -> str:
