@@ -118,6 +118,7 @@ _LOADERS = {
     "rapidocr_det": "models.rapidocr.recipe:load_detector",
     "rapidocr_cls": "models.rapidocr.recipe:load_classifier",
     "rapidocr_rec": "models.rapidocr.recipe:load_recognizer",
+    "ddddocr_float32": "models.ddddocr.recipe:load_float32",
 }
 
 NAMES = tuple(_LOADERS)

@@ -1,1 +1,1 @@
-"""The captcha reader ddddocr, dynamically quantized to uint8, and words drawn as captchas."""
+"""The captcha readers of ddddocr, in float32 and dynamically quantized to uint8, and words drawn as captchas."""

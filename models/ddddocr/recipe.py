@@ -1,4 +1,7 @@
-"""ddddocr's reader as an entry of the zoo: images of words, one at a time, as captchas show them."""
+"""ddddocr's readers as entries of the zoo: images of words, one at a time, as captchas show them.
+
+One has convolutions and a bidirectional LSTM in float32; the older one was quantized, dynamically, and is smaller.
+"""
 
 import ast
 import random
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 PACKAGE = ("ddddocr", "1.6.1", "c7c70f4ae2d0335440ae8b272eea48c9f6888ecef46785fe2311f0c97a133935")
 INPUT, OUTPUT = "input1", "387"
 HEIGHT = 64
-CALIBRATION_WORDS, TEST_WORDS = 16, 400
+CALIBRATION_WORDS, TEST_WORDS, FLOAT32_TEST_WORDS = 16, 400, 200
 SHORTEST, LONGEST = 4, 8  # letters of a word
 MOST_DEGREES = 6
 LINES = 1  # drawn across each word
@@ -31,17 +34,26 @@ Feed = dict[str, NDArray[Any]]
 
 
 def load() -> ZooModel:
-    """Returns the reader: image [1, 1, 64, width] -> per step, a score per character [steps, 1, 8210].
+    """Returns the quantized reader: image [1, 1, 64, width] -> per step, a score per character [steps, 1, 8210].
 
     A test sample's label is the number of its word among all words.
     """
-    words = read_words(CALIBRATION_WORDS + TEST_WORDS)
+    return _load("ddddocr", "common_old.onnx", "CHARSET_OLD", TEST_WORDS)
+
+
+def load_float32() -> ZooModel:
+    """Returns the reader in float32, with inputs, outputs and labels as those of `load`."""
+    return _load("ddddocr_float32", "common.onnx", "CHARSET_BETA", FLOAT32_TEST_WORDS)
+
+
+def _load(name: str, file: str, charset: str, test_words: int) -> ZooModel:
+    words = read_words(CALIBRATION_WORDS + test_words)
     feeds: list[Feed] = [{INPUT: _pixels(_draw(word, number))} for number, word in enumerate(words)]
     test = [feed | {"label": np.array([number])} for number, feed in enumerate(feeds)]
-    characters = _read_characters("CHARSET_OLD")
+    characters = _read_characters(charset)
     return ZooModel(
-        name="ddddocr",
-        model_path=_fetch_model("common_old.onnx"),
+        name=name,
+        model_path=_fetch_model(file),
         calibration=feeds[:CALIBRATION_WORDS],
         test=test[CALIBRATION_WORDS:],
         metric=Metric("words right", partial(_is_right, characters, words)),
