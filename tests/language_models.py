@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto, helper
 from small_models import model, tensor
 
-VOCABULARY, SIZE, PLACES = 11, 4, 32
+VOCABULARY, SIZE, PLACES = 11, 4, 64
 
 
 def decoder(head_size: int | str = SIZE, vocabulary: int = VOCABULARY, seed: int = 0) -> onnx.ModelProto:

@@ -10,9 +10,20 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from language_models import decoder, token_ids
 from residual_models import pre_norm
 
-from benchmarks import conv, harness, layer_shapes, matmul, models, node_checks, numpy_loop, statistics_mode
+from benchmarks import (
+    conv,
+    harness,
+    language_models,
+    layer_shapes,
+    matmul,
+    models,
+    node_checks,
+    numpy_loop,
+    statistics_mode,
+)
 from benchmarks.checks import CheckFailed, check_bits, conv_patches
 from benchmarks.kinds import KINDS
 from benchmarks.layer_shapes import ConvLayer, MatMulLayer, read_layers
@@ -295,3 +306,26 @@ def run_script(name: str, options: list[str], monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(sys, "argv", [name, *options, "--json_path", str(path)])
     import_module(f"benchmarks.{name}").main()
     return json.loads(path.read_text())
+
+
+def test_language_model_benchmark_measures_perplexity_and_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(decoder(), tmp_path / "model.onnx")
+    monkeypatch.setattr(language_models, "export", lambda name: tmp_path / "model.onnx")
+    monkeypatch.setattr(language_models, "calibration_tokens", lambda: token_ids(8, 12))
+    monkeypatch.setattr(language_models, "test_tokens", lambda: token_ids(3, 64, seed=1))
+    command = ["language_models", "--exports", "plain", "--json_path", str(tmp_path / "results.json")]
+    monkeypatch.setattr(sys, "argv", command)
+    language_models.main()
+    rows = {row["accumulator"]: row for row in json.loads((tmp_path / "results.json").read_text())["results"]}
+    assert tuple(rows) == language_models.ACCUMULATORS
+    assert all((row["converted"], row["left"]) == (1, 0) for row in list(rows.values())[1:])
+    assert rows["M22E7b63"]["perplexity"] == pytest.approx(rows["float32"]["perplexity"], rel=1e-3)
+    assert rows["M7E4"]["cache"]["a token at a time"]["tokens_of_the_same_bits"] == 64
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", [*command, "--render"])
+    language_models.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 6
+    assert printed[4].startswith("| plain | M7E4 | 1 of 1 | ") and printed[4].endswith("a token at a time: same bits |")
