@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from lowered_models import one_node
 from onnx import TensorProto, helper
 from small_models import (
     OPSET,
@@ -367,6 +368,40 @@ def test_integer_models_are_counted_before_and_after_conversion(form, tmp_path) 
     counts = [sum(inferred(each).values()) for each in (source, target, converted)]
     assert counts == [sum(inferred(network()).values())] * 3
     assert sum(count_macs(target, {"x": floats(1, 1, 8, 8)}).values()) == counts[0]
+
+
+LOWERED = {
+    "FusedMatMul": (([(7, 5), (4, 7)], {"transA": 1, "transB": 1}), 140),
+    "FusedGemm": (([(5, 7), (7, 4)], {"activation": "Relu"}), 140),
+    "FusedConv": (([(1, 2, 6, 6), (8, 2, 3, 3)], {"activation": "Relu"}), 16 * 8 * 18),
+    "Einsum": (([(2, 3, 5), (2, 5, 7)], {"equation": "bij,bjk->bik"}), 2 * 3 * 5 * 7),
+    "Attention": (([(2, 5, 6), (6, 24), (24,)], {"num_heads": 2}), 2 * 5 * 6 * 24 + 2 * 2 * 5 * 5 * 8),
+}
+
+
+@pytest.mark.parametrize("op_type", LOWERED)
+def test_what_is_taken_apart_has_the_macs_of_the_whole(op_type) -> None:
+    (shapes, attributes), expected = LOWERED[op_type]
+    names = [f"x{place}" for place in range(len(shapes))]
+    domain = "" if op_type == "Einsum" else MICROSOFT
+    node = helper.make_node(op_type, names, ["y"], "node", domain=domain, **attributes)
+    constants = {name: floats(*shape) for name, shape in zip(names[1:], shapes[1:], strict=True)}
+    source, feeds = one_node(node, {"x0": floats(*shapes[0])}, constants), {"x0": floats(*shapes[0])}
+    converted, _ = lba_onnx.convert(source, "M7E4b10")
+    for each in (source, converted):
+        assert sum(inferred(each).values()) == expected
+        assert sum(count_macs(each, feeds).values()) == expected
+
+
+def test_weights_of_few_bits_count_as_any_others() -> None:
+    rng = np.random.default_rng(0)
+    codes, scales = rng.integers(0, 256, (16, 2, 16), np.uint8), np.ones((16, 2), np.float32)
+    attributes = {"K": 64, "N": 16, "bits": 4, "block_size": 32, "accuracy_level": 0}
+    node = helper.make_node("MatMulNBits", ["a", "b", "s"], ["y"], "node", domain=MICROSOFT, **attributes)
+    source = one_node(node, {"a": floats(3, 64)}, {"b": codes, "s": scales.reshape(-1)})
+    converted, _ = lba_onnx.convert(source, "M7E4b10")
+    for each in (source, converted):
+        assert inferred(each) == count_macs(each, {"a": floats(3, 64)}) == {"node": 3 * 64 * 16}
 
 
 def test_a_converted_model_has_the_macs_of_the_model() -> None:

@@ -6,6 +6,9 @@ import pytest
 
 import lba_onnx
 from lba_onnx import AccumulatorSpec
+from lba_onnx.observation.executed_macs import count_macs
+from lba_onnx.rewrite import list_candidates
+from lba_onnx.rewrite.mac_share import MacShare
 from models.fetch import FetchError
 
 pytestmark = pytest.mark.zoo
@@ -32,6 +35,12 @@ def test_every_candidate_is_converted(network) -> None:
     _, report = lba_onnx.convert(network[0], AccumulatorSpec.parse("M7E4b10"))
     assert len(report.converted) == 53 and not report.left
     assert sum(entry.op_type == "Conv" for entry in report) == 52
+
+
+def test_macs_are_those_that_are_published(network) -> None:
+    # torchvision gives 0.301 G for one image of 224x224 pixels.
+    assert list_candidates(network[0]).macs == MacShare(300_774_272, 0, ())
+    assert sum(count_macs(network[0], {"image": network[1][:1]}).values()) == 300_774_272
 
 
 def test_wide_accumulators_give_the_float32_logits(network) -> None:

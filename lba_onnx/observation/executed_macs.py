@@ -25,7 +25,7 @@ from lba_onnx.data.samples import Samples
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.candidates import Candidate, find_candidates
 from lba_onnx.rewrite.lowering import lower_model
-from lba_onnx.rewrite.macs import Execution, count, infer_macs
+from lba_onnx.rewrite.macs import Execution, as_replaced, count, infer_macs
 from lba_onnx.rewrite.model_files import ModelSource, open_model
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.scopes import walk_scopes
@@ -121,9 +121,9 @@ def _count(candidate: Candidate, event: Mapping[str, Any]) -> int | None:
     outputs = _aligned(node.output, event.get("output_type_shape", ()))
     if event.get("op_name") != node.op_type or inputs is None or outputs is None:
         return None
-    attributes = candidate.site.attributes()
-    execution = Execution(node.domain, node.op_type, attributes, tuple(node.input), inputs, outputs)
-    return count(execution, candidate.product)
+    shapes, replaced = dict(zip(node.input, inputs, strict=True)), as_replaced(node)
+    in_order = [shapes[name] if name else None for name in replaced.input]
+    return count(Execution.of(replaced, in_order, outputs, candidate.site.attributes()), candidate.product)
 
 
 def _aligned(names: Sequence[str], shapes: Sequence[Mapping[str, list[int]]]) -> list[tuple[int, ...] | None] | None:

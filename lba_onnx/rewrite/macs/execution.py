@@ -3,9 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import onnx
+
+from lba_onnx.operators import standard_domain
+from lba_onnx.rewrite.attributes import own_attributes
+from lba_onnx.rewrite.twins import is_twin, rename_to_replaced, schema_of
 
 Shape: TypeAlias = tuple[int | None, ...]
 
@@ -33,6 +38,25 @@ class Execution:
     names: Sequence[str]
     inputs: Sequence[Shape | None]
     outputs: Sequence[Shape | None]
+
+    @classmethod
+    def of(
+        cls,
+        node: onnx.NodeProto,
+        inputs: Sequence[Shape | None],
+        outputs: Sequence[Shape | None],
+        known: Mapping[str, Any] = MappingProxyType({}),
+    ) -> "Execution":
+        """Return an execution of a node that is none of this package's operators that replace others.
+
+        Args:
+            node: The node.
+            inputs: The shape of each input.
+            outputs: The shape of each output.
+            known: Values of attributes that the node itself does not hold.
+        """
+        attributes = {**own_attributes(node), **known}
+        return cls(standard_domain(node.domain), node.op_type, attributes, tuple(node.input), inputs, outputs)
 
     def input(self, index: int) -> tuple[int, ...]:
         """Return the shape of an input.
@@ -62,11 +86,14 @@ class Execution:
         return value.decode() if isinstance(value, bytes) else value
 
 
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return a node's attributes by name, without graphs and tensors."""
-    kinds = onnx.AttributeProto
-    skipped = (kinds.GRAPH, kinds.GRAPHS, kinds.TENSOR, kinds.TENSORS, kinds.UNDEFINED)
-    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if a.type not in skipped}
+def as_replaced(node: onnx.NodeProto) -> onnx.NodeProto:
+    """Return the node that one of this package's operators stands for; any other as it is."""
+    if not is_twin(node) or not schema_of(node).replaces:
+        return node
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    rename_to_replaced(copy)
+    return copy
 
 
 def elements(shape: Sequence[int]) -> int:

@@ -19,7 +19,7 @@ from lba_onnx import operators
 from lba_onnx.rewrite.analysis import Body
 from lba_onnx.rewrite.candidates import Candidate
 from lba_onnx.rewrite.macs.counts import Counts, add
-from lba_onnx.rewrite.macs.execution import Execution, attributes_of
+from lba_onnx.rewrite.macs.execution import Execution, as_replaced
 from lba_onnx.rewrite.macs.given_shapes import GivenInputs, InputShapes, give_inputs
 from lba_onnx.rewrite.macs.known import Known
 from lba_onnx.rewrite.macs.outputs import infer_outputs
@@ -107,6 +107,7 @@ class _Walk:
         return counts
 
     def _visit(self, node: onnx.NodeProto, bound: onnx.NodeProto, scope: Scope, opsets: Mapping[str, int]) -> Results:
+        bound = as_replaced(bound)
         inputs = [scope.get(name, Known()) if name else Known() for name in bound.input]
         key = node.domain, node.op_type, getattr(node, "overload", "")
         if key in self._functions:
@@ -123,7 +124,7 @@ class _Walk:
         if not products:
             return {}
         shapes = [known.shape for known in inputs], [known.shape for known in outputs]
-        execution = Execution(node.domain, node.op_type, attributes_of(bound), tuple(bound.input), *shapes)
+        execution = Execution.of(bound, *shapes)
         return {(id(node), product): count(execution, product) for product in products}
 
     def _call(self, key: FunctionKey, call: onnx.NodeProto, inputs: Sequence[Known]) -> Results:

@@ -10,9 +10,8 @@ import onnx
 
 from lba_onnx import operators
 from lba_onnx.operators import MICROSOFT, standard_domain
-from lba_onnx.rewrite.macs.execution import attributes_of
+from lba_onnx.rewrite.attributes import own_attributes
 from lba_onnx.rewrite.macs.known import Known
-from lba_onnx.rewrite.twins import is_twin, schema_of
 
 ShapeRule: TypeAlias = "Callable[[Sequence[Known], Mapping[str, Any]], Sequence[Known]]"
 
@@ -32,7 +31,7 @@ def infer_outputs(node: onnx.NodeProto, inputs: Sequence[Known], opsets: Mapping
     """Return what is known of a node's outputs; nothing where inference fails.
 
     Args:
-        node: A node without graphs.
+        node: A node without graphs, and none of this package's operators that replace others.
         inputs: What is known of its inputs.
         opsets: The operator sets that the node's model or function imports.
     """
@@ -49,10 +48,8 @@ def _infer(node: onnx.NodeProto, inputs: Sequence[Known], opsets: Mapping[str, i
         return _constant(node)
     if not domain and op_type in ("Shape", "Size"):
         return _measured(node, inputs)
-    if is_twin(node) and schema_of(node).replaces:
-        domain, op_type = schema_of(node).replaced_domain, schema_of(node).replaces
     if (domain, op_type) in _RULES:
-        return _RULES[domain, op_type](inputs, attributes_of(node))
+        return _RULES[domain, op_type](inputs, own_attributes(node))
     if (domain, op_type) in _STAND_INS:
         return _by_stand_in(node, inputs, opsets, _STAND_INS[domain, op_type])
     return _evaluated(node, inputs, _by_schema(node, domain, op_type, inputs, opsets), opsets)
@@ -72,7 +69,7 @@ def _constant(node: onnx.NodeProto) -> list[Known]:
 def _measured(node: onnx.NodeProto, inputs: Sequence[Known]) -> list[Known]:
     """Return what a node that gives its input's shape, or a part of it, or the number of elements, gives."""
     shape = inputs[0].shape
-    attributes = attributes_of(node)
+    attributes = own_attributes(node)
     if shape is None:
         return [Known(onnx.TensorProto.INT64)]
     if node.op_type == "Shape":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from lba_onnx import operators
-from lba_onnx.operators import MICROSOFT, standard_domain
+from lba_onnx.operators import MICROSOFT
 from lba_onnx.rewrite.macs.einsum import einsum_macs
 from lba_onnx.rewrite.macs.execution import Execution, UnknownShapeError, elements
 
@@ -27,7 +27,7 @@ def count(execution: Execution, product: str = "") -> int | None:
         execution: The execution.
         product: The name of one of the operator's products; "" for all of them.
     """
-    rule = RULES.get(_key(execution.domain, execution.op_type))
+    rule = RULES.get((execution.domain, execution.op_type))
     try:
         counts = {} if rule is None else rule(execution)
     except (UnknownShapeError, IndexError, ZeroDivisionError, ValueError):  # shapes that the operator does not take
@@ -35,18 +35,6 @@ def count(execution: Execution, product: str = "") -> int | None:
     if product:
         return counts.get(product)
     return sum(counts.values()) if counts else None
-
-
-def has_rule(domain: str, op_type: str) -> bool:
-    """Return whether there is a rule for an operator."""
-    return _key(domain, op_type) in RULES
-
-
-def _key(domain: str, op_type: str) -> tuple[str, str]:
-    schema = operators.OPERATORS.get(op_type) if domain == operators.DOMAIN else None
-    if schema is None or not schema.replaces or (domain, op_type) in RULES:
-        return standard_domain(domain), op_type
-    return schema.replaced_domain, schema.replaces
 
 
 def _matmul(execution: Execution) -> dict[str, int]:
@@ -174,4 +162,4 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MICROSOFT, "QMoE"): _mixture(2, 5, 8),
     (operators.DOMAIN, "LbaConvIntegerToFloat"): _conv(1),
 }
-"""By domain and operator type; operators of this package that replace another one go by the rule of that."""
+"""By domain and operator type."""

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import onnx
 
+from lba_onnx.rewrite.attributes import own_attributes
 from lba_onnx.rewrite.macs.counts import Counts, add
-from lba_onnx.rewrite.macs.execution import attributes_of
 from lba_onnx.rewrite.macs.known import Known
 
 Results: TypeAlias = "tuple[list[Known], Counts]"
@@ -32,7 +32,7 @@ class ScanShapes:
     @classmethod
     def of(cls, node: onnx.NodeProto, inputs: Sequence[Known]) -> "ScanShapes":
         """Return the shapes of a node."""
-        attributes: dict[str, Any] = attributes_of(node)
+        attributes: dict[str, Any] = own_attributes(node)
         count, axes = attributes["num_scan_inputs"], attributes.get("scan_output_axes")
         return cls(
             tuple(known.with_shape(known.shape) for known in inputs[: len(inputs) - count]),
