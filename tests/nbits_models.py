@@ -1,5 +1,6 @@
 """Models of one MatMulNBits of com.microsoft, or of its twin, with weights drawn at random."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from operator_models import tensor_info
 
 from lba_onnx.block_quantization import dequantized_weights, has_plain_blocks, quantized_rows
 from lba_onnx.session import make_session
@@ -51,8 +53,18 @@ class NBits:
         names = ("A", "B", "scales", "zero_points", "g_idx", "bias")
         return dict(zip(names, (self.a, *(*self.inputs, None, None)[:4], bias), strict=True))
 
-    def model(self, domain: str = "com.microsoft", *, is_dynamic: bool = False, **attributes: Any) -> onnx.ModelProto:
-        """A model of the one node, called "proj"; of the twin in domain lba_onnx, which has no bias."""
+    def model(
+        self,
+        domain: str = "com.microsoft",
+        *,
+        is_dynamic: bool = False,
+        dimensions: Sequence[int | str] | None = None,
+        **attributes: Any,
+    ) -> onnx.ModelProto:
+        """A model of the one node, called "proj"; of the twin in domain lba_onnx, which has no bias.
+
+        Weights may be fed, and A declared with its dimensions.
+        """
         is_twin = domain == "lba_onnx"
         inputs = self.named(has_bias=not is_twin)
         names = ["" if value is None else name for name, value in inputs.items()]
@@ -66,7 +78,7 @@ class NBits:
         graph = helper.make_graph(
             [node],
             "graph",
-            [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(given[n].dtype), None) for n in fed],
+            [tensor_info(name, given[name].dtype, dimensions if name == "A" else None) for name in fed],
             [helper.make_tensor_value_info("Y", element, None)],
             [numpy_helper.from_array(value, name) for name, value in given.items() if name not in fed],
         )

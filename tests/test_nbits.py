@@ -247,3 +247,12 @@ def lba_matmul(a: np.ndarray, b: np.ndarray, statistics: str) -> onnx.ModelProto
 def test_codes_are_packed_as_the_documentation_says():
     assert packed(np.array([1, 2, 3]), 4).tolist() == [0x21, 0x03]
     assert packed(np.array([1, 2, 3, 0, 1]), 2).tolist() == [0b00111001, 1]
+
+
+def test_offloaded_sessions_compute_on_the_cpu():
+    case = draw(6)
+    model = case.model("lba_onnx", accumulator="M7E4b10")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("lba_onnx.offload", "cuda")  # no library is opened, no device asked for
+    found = lba_onnx.make_session(model, options).run(None, case.feeds(model))[0]
+    np.testing.assert_array_equal(found, expected(case, "M7E4b10"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from integer_models import ALL_PAIRS, operator_case
+from nbits_models import draw
 from onnx.reference import ReferenceEvaluator
 from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model, old_attributes
 
@@ -72,6 +73,7 @@ def models(tmp_path_factory) -> Path:
         write(f"rank_{name}", "LbaConv", abc, {"A": None}, "BC", conv, expected, "? 6 ? ?")
 
     _write_integer_models(folder)
+    _write_nbits_models(folder)
     bad = node_model(
         "LbaConv", {"A": (np.float32, [1, 2, 9])}, {"B": abc["B"][0, :1].astype(np.float32)}, SPEC.to_attributes()
     )
@@ -105,6 +107,18 @@ def _write_integer_models(folder: Path) -> None:
     _write_refusal(
         folder, "sort", converted.SerializeToString(), "node 'node' (LbaQLinearConv): expected an accumulator"
     )
+
+
+def _write_nbits_models(folder: Path) -> None:
+    """Write products with weights of few bits, of each combination of inputs."""
+    combinations = itertools.product((np.float32, np.float16), (("", 0), ("codes", 0), ("floats", 0), ("codes", 1)))
+    for dtype, (zero_points, has_g_idx) in combinations:
+        case = draw(1, rows=9, zero_points=zero_points, has_g_idx=bool(has_g_idx), dtype=dtype, accuracy_level=4)
+        name = f"nbits_{np.dtype(dtype).name}_{zero_points or 'none'}_{has_g_idx}"
+        model = case.model("lba_onnx", dimensions=["N", case.attributes["K"]], **SPEC.to_attributes())
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+        expected = ReferenceEvaluator(model, new_ops=[ops.LbaMatMulNBits]).run(None, {"A": case.a})[0]
+        np.savez(folder / f"{name}.npz", A=case.a, expected=expected, shape=f"N {case.attributes['N']}")
 
 
 def _without_c(operands, attributes):
@@ -142,7 +156,7 @@ def test_the_library_runs_in_this_onnxruntime(version, models):
     python = environment(version, VERSIONS[version])
     done = subprocess.run([python, SMOKE, get_library_path(), models], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"onnxruntime {version or ''}" in done.stdout and "28 models" in done.stdout
+    assert f"onnxruntime {version or ''}" in done.stdout and "36 models" in done.stdout
 
 
 def test_the_library_runs_in_the_installed_onnxruntime(models):
