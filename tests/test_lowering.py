@@ -87,7 +87,7 @@ def test_all_put_back_is_the_model_byte_by_byte():
     model = model_of_fused()
     apart, lowering = lowered(model)
     assert apart != model
-    lowering.restore(apart, lowering.origins)
+    lowering.restore(lowering.origins)
     assert apart.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
 
 
@@ -113,7 +113,7 @@ def test_nodes_in_subgraphs_are_taken_apart_where_they_stand():
         "main/switch:else_branch/fused",
         "main/switch:then_branch/fused",
     ]
-    lowering.restore(apart, lowering.origins)
+    lowering.restore(lowering.origins)
     assert apart == model
 
 
@@ -133,8 +133,39 @@ def test_nodes_in_functions_are_taken_apart_where_they_stand():
     apart, lowering = lowered(model)
     assert [node.op_type for node in apart.functions[0].node] == ["Constant", "MatMul", "Mul"]
     np.testing.assert_array_equal(run(apart, {"x": X})[0], run(model, {"x": X})[0])
-    lowering.restore(apart, lowering.origins)
+    lowering.restore(lowering.origins)
     assert apart == model
+
+
+def test_constants_that_nothing_reads_any_more_go_wherever_they_stand():
+    model = one_node(fused(), {"x": X}, {"w": W})
+    (tensor,) = model.graph.initializer
+    del model.graph.initializer[:]
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], "weights", value=tensor))
+    model.graph.value_info.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, W.shape))
+    converted, _ = convert(model, "M7E4b10")
+    assert names(converted) == [("fused", "LbaMatMul"), ("fused_mul", "Mul")]
+    assert not converted.graph.value_info
+    left, _ = convert(model, "M7E4b10", selection=Selection(nodes_to_exclude=["fused"]))
+    assert left.graph == model.graph
+
+
+def test_einsum_in_a_function_is_taken_apart_for_each_of_its_calls():
+    einsum = helper.make_node("Einsum", ["x", "w"], ["y"], "einsum")
+    einsum.attribute.add(name="equation", ref_attr_name="equation", type=onnx.AttributeProto.STRING)
+    imported = [helper.make_opsetid("", 17)]
+    function = helper.make_function("my", "Block", ["x", "w"], ["y"], [einsum], imported, ["equation"])
+    model = one_node(
+        helper.make_node("Block", ["x", "w"], ["y"], domain="my", equation="abc,dc->abd"), {"x": X}, {"w": W}
+    )
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("my", 1))
+    apart, _ = lowered(model)
+    assert [node.op_type for node in apart.functions[0].node] == ["Transpose", "MatMul"]
+    np.testing.assert_allclose(run(apart, {"x": X})[0], run(model, {"x": X})[0], rtol=1e-6)
+    model.graph.node.append(helper.make_node("Block", ["x", "w"], ["z"], domain="my", equation="abc,dc->ab"))
+    (entry,) = list_candidates(model)
+    assert entry.reason == "its attribute equation differs between the calls of its function"
 
 
 def test_function_of_the_same_name_is_no_operator_to_take_apart():

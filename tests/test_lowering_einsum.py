@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowered_models import check_equal, one_node, refusal
+from lowered_models import check_equal, lowered, one_node, refusal, run
 from onnx import helper
 
 import lba_onnx
@@ -98,6 +98,23 @@ def test_axes_of_size_1_are_repeated(shapes: tuple[tuple[int, ...], tuple[int, .
     for equation in ("bij,bjk->bik", "...ij,...jk->...ik"):
         model, feeds = model_of(equation, given_operands)
         check_equal(model, feeds, rounding(equation, given_operands))
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("...ij,...jk->...ik", ((3, 2, 4, 5), (2, 5, 3))),
+        ("...ij,...jk->...ik", ((4, 5), (1, 2, 5, 3))),
+        ("i...,i...->...", ((4, 3, 2), (4, 2))),
+    ],
+)
+def test_dots_may_stand_for_more_axes_in_one_operand(equation: str, shapes: tuple[tuple[int, ...], ...]):
+    """Onnxruntime refuses what ONNX allows here: NumPy is what to compare with."""
+    rng = np.random.default_rng(0)
+    given_operands = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    model, feeds = model_of(equation, given_operands)
+    expected = np.einsum(equation, *(x.astype(np.float64) for x in given_operands))
+    assert np.all(np.abs(run(lowered(model)[0], feeds)[0] - expected) <= rounding(equation, given_operands))
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def _settle(model: onnx.ModelProto, lowering: Lowering, decisions: Sequence[Deci
     """Put back what has been taken apart for nothing; return the decisions on what stays."""
     taken = {id(d.candidate.origin) for d in decisions if d.is_selected}
     restored = {id(origin): origin for origin in lowering.origins if id(origin) not in taken}
-    lowering.restore(model, list(restored.values()))
+    lowering.restore(list(restored.values()))
     drop_unread_constants(model, [origin for origin in lowering.origins if id(origin) in taken])
     return [decision for decision in decisions if id(decision.candidate.origin) not in restored]
 

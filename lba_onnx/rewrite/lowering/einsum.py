@@ -21,7 +21,7 @@ def einsum(source: Source, maker: Maker) -> None:
     if not any(step.summed for step in steps):
         raise Refused("multiplies without a sum over what it multiplies")
     names = _product_names(steps)
-    is_swapped = count == 2 and source.constant(0) is not None and source.constant(1) is None
+    is_swapped = count == 2 and source.is_constant(0) and not source.is_constant(1)
     left = operands[0]
     for number, (step, right, product) in enumerate(zip(steps, operands[1:], names, strict=True)):
         output = source.output(0) if number == len(steps) - 1 else ""

@@ -66,7 +66,7 @@ class Lowering:
         """Return why a node has not been taken apart, or None."""
         return self._refused.get(id(node), (node, None))[1]
 
-    def restore(self, model: onnx.ModelProto, origins: Collection[Origin]) -> None:
+    def restore(self, origins: Collection[Origin]) -> None:
         """Put nodes back as they were; nothing else may have changed in what stands in their place."""
         removals = Insertions()
         for origin in origins:
@@ -74,17 +74,21 @@ class Lowering:
             for node in origin.nodes[:-1]:
                 removals.remove(node, origin.body)
         removals.apply()
-        _drop_initializers(model, {name for origin in origins for name in origin.constants})
+        for origin in origins:
+            _drop_values(origin.body, origin.constants)
 
 
 def drop_unread_constants(model: onnx.ModelProto, origins: Iterable[Origin]) -> None:
-    """Remove the initializers that nodes which have been taken apart read, and nothing reads any more."""
-    candidates = {name for origin in origins for name in origin.original.input if name}
-    for scope in walk_scopes(model):
-        if isinstance(scope.body, onnx.GraphProto):
-            inputs = {value.name for value in scope.body.input}
-            own = [t.name for t in scope.body.initializer if t.name in candidates and t.name not in inputs]
-            _drop_from(scope.body, {name for name in own if not scope.uses(name)})
+    """Remove the constants that nodes which have been taken apart read, and nothing reads any more."""
+    read = {name for origin in origins for name in origin.original.input if name}
+    for scope in walk_scopes(model) if read else ():
+        unread = {name for name in read if scope.constant(name) is not None and not scope.uses(name)}
+        removals = Insertions()
+        for node in scope.body.node if unread else ():
+            if unread.intersection(node.output):
+                removals.remove(node, scope.body)
+        removals.apply()
+        _drop_values(scope.body, unread)
 
 
 def type_of(node: onnx.NodeProto) -> str:
@@ -92,16 +96,13 @@ def type_of(node: onnx.NodeProto) -> str:
     return f"{node.domain}.{node.op_type}" if standard_domain(node.domain) else str(node.op_type)
 
 
-def _drop_initializers(model: onnx.ModelProto, names: Collection[str]) -> None:
-    for scope in walk_scopes(model) if names else ():
-        if isinstance(scope.body, onnx.GraphProto):
-            _drop_from(scope.body, names)
-
-
-def _drop_from(graph: onnx.GraphProto, names: Collection[str]) -> None:
-    for index in reversed(range(len(graph.initializer))):
-        if graph.initializer[index].name in names:
-            del graph.initializer[index]
+def _drop_values(body: Body, names: Collection[str]) -> None:
+    """Remove initializers, and what is said of the types of values that are there no more."""
+    lists = (body.initializer, body.value_info) if isinstance(body, onnx.GraphProto) else (body.value_info,)
+    for values in lists if names else ():
+        for index in reversed(range(len(values))):
+            if values[index].name in names:
+                del values[index]
 
 
 def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

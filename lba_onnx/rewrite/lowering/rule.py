@@ -79,6 +79,11 @@ class Source:
             return None
         return self.values.constant(self.site, name)
 
+    def is_constant(self, index: int) -> bool:
+        """Return whether an input is a constant, of any size."""
+        name = self.input(index)
+        return bool(name) and self.values.tensor(self.site, name) is not None
+
     def may_replace(self, index: int) -> bool:
         """Return whether an input is a constant in the model itself that nothing else reads, and that goes with it."""
         name = self.input(index)
