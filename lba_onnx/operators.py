@@ -284,6 +284,7 @@ LOWERED: tuple[tuple[str, str], ...] = (
     (MICROSOFT, "FusedGemm"),
     (MICROSOFT, "FusedConv"),
     (MICROSOFT, "MatMulNBits"),  # only what its twin lacks
+    (MICROSOFT, "MatMulBnb4"),
 )
 """Domains and types of the operators that are taken apart: nodes that multiply and accumulate stand for them."""
 

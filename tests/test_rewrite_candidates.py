@@ -226,7 +226,6 @@ def test_convolution_over_four_axes_is_left():
         ("", "RNN"),
         ("", "Einsum"),
         ("com.microsoft", "FusedConv"),
-        ("com.microsoft", "MatMulBnb4"),
         ("com.microsoft", "Attention"),
         ("com.microsoft", "NhwcConv"),
         ("my", "MatMul"),
@@ -244,7 +243,7 @@ def test_other_accumulating_operators_are_listed_with_a_reason(domain: str, op_t
     [
         ("QAttention", "quantizes itself what it multiplies"),
         ("MoE", "multiplies by the weights of the experts that the data choose"),
-        ("MatMulBnb4", "its weights are packed"),
+        ("MatMulFpQ4", "its weights are packed"),
         ("SparseAttention", "which of its products are computed follows from"),
         ("PagedAttention", "attention over a cache in a layout of its own"),
         ("NhwcFusedConv", "onnxruntime makes it for devices other than the CPU"),

@@ -22,7 +22,7 @@ _FOR_DEVICES = "onnxruntime makes it for devices other than the CPU; convert the
 _MICROSOFT = {
     **dict.fromkeys(("QAttention", "DynamicQuantizeLSTM"), _QUANTIZED_INSIDE),
     **dict.fromkeys(("MoE", "QMoE"), _ROUTED),
-    **dict.fromkeys(("MatMulBnb4", "MatMulFpQ4"), _PACKED),
+    "MatMulFpQ4": _PACKED,
     **dict.fromkeys(("SparseAttention", "LongformerAttention", "SparseToDenseMatMul"), _SPARSE),
     **dict.fromkeys(
         ("DecoderAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "PagedAttention"), _CACHED

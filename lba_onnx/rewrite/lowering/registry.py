@@ -7,6 +7,7 @@ from lba_onnx.rewrite.lowering import (
     block_quantized,
     conv_transpose,
     einsum,
+    four_bit_floats,
     fused_products,
     projected_attention,
     recurrent,
@@ -25,4 +26,5 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedConv"): Rule(fused_products.fused_conv, first_opset=7, required_inputs=2),
     (MICROSOFT, "MatMulNBits"): Rule(block_quantized.matmul_nbits, first_opset=7, required_inputs=3),
+    (MICROSOFT, "MatMulBnb4"): Rule(four_bit_floats.matmul_bnb4, first_opset=13, required_inputs=3),
 }
