@@ -6,6 +6,7 @@ import pytest
 from lowered_models import MICROSOFT, lowered, one_node, run
 from onnx import TensorProto, helper
 
+import lba_onnx
 from lba_onnx import operators
 from lba_onnx.rewrite import Selection, convert, list_candidates
 from lba_onnx.rewrite.lowering.registry import RULES
@@ -166,6 +167,26 @@ def test_einsum_in_a_function_is_taken_apart_for_each_of_its_calls():
     model.graph.node.append(helper.make_node("Block", ["x", "w"], ["z"], domain="my", equation="abc,dc->ab"))
     (entry,) = list_candidates(model)
     assert entry.reason == "its attribute equation differs between the calls of its function"
+
+
+def test_initializers_that_are_inputs_too_stay():
+    model = one_node(fused(), {"x": X}, {"w": W})
+    model.ir_version = 3
+    model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, W.shape))
+    converted, _ = convert(model, "M7E4b10")
+    assert [node.op_type for node in converted.graph.node] == ["Constant", "Constant", "LbaMatMul", "Mul"]
+    assert [tensor.name for tensor in converted.graph.initializer] == ["w"]
+    lba_onnx.make_session(converted).run(None, {"x": X})
+
+
+def test_products_of_integers_are_left_whole():
+    feeds = {"x": np.ones((2, 3), np.int32), "w": np.ones((3, 4), np.int32)}
+    model = one_node(helper.make_node("Einsum", ["x", "w"], ["y"], "e", equation="ij,jk->ik"), feeds)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+    converted, report = convert(model, "M7E4b10")
+    assert converted.graph == model.graph
+    (entry,) = report
+    assert entry.op_type == "Einsum" and entry.reason.startswith("element type int32")
 
 
 def test_function_of_the_same_name_is_no_operator_to_take_apart():

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
+import small_models
 from lowered_network import network, samples
 from onnx import helper
 
@@ -121,3 +123,17 @@ def test_regular_expressions_and_names_of_nodes_select_products():
     _, report = convert(network(), SPEC, selection=Selection(nodes_to_convert=["att.*", "out"]))
     names = {entry.node for entry in report.converted}
     assert {"attention/projection", "out"} <= names and not names & {"conv", "einsum", "gemm"}
+
+
+@pytest.mark.parametrize("bias_start", [False, True])
+def test_model_that_onnxruntime_has_fused_gives_the_bits_of_the_one_before(tmp_path: Path, bias_start: bool):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    before = small_models.network()
+    onnxruntime.InferenceSession(before.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    assert "FusedConv" in {node.op_type for node in onnx.load(tmp_path / "fused.onnx").graph.node}
+    models = [convert(source, SPEC, bias_start=bias_start)[0] for source in (before, tmp_path / "fused.onnx")]
+    x = small_models.images(4)
+    results = [lba_onnx.make_session(model).run(None, {"x": x})[0] for model in models]
+    np.testing.assert_array_equal(*results)

@@ -83,6 +83,7 @@ def drop_unread_constants(model: onnx.ModelProto, origins: Iterable[Origin]) -> 
     read = {name for origin in origins for name in origin.original.input if name}
     for scope in walk_scopes(model) if read else ():
         unread = {name for name in read if scope.constant(name) is not None and not scope.uses(name)}
+        unread -= _inputs(scope.body)
         removals = Insertions()
         for node in scope.body.node if unread else ():
             if unread.intersection(node.output):
@@ -94,6 +95,10 @@ def drop_unread_constants(model: onnx.ModelProto, origins: Iterable[Origin]) -> 
 def type_of(node: onnx.NodeProto) -> str:
     """Return a node's operator as the ledger names it: with its domain, unless that is ONNX's."""
     return f"{node.domain}.{node.op_type}" if standard_domain(node.domain) else str(node.op_type)
+
+
+def _inputs(body: Body) -> set[str]:
+    return {value if isinstance(value, str) else value.name for value in body.input}
 
 
 def _drop_values(body: Body, names: Collection[str]) -> None:
