@@ -128,15 +128,18 @@ def draw_activations(choose: random.Random, count: int) -> dict[str, Any]:
     return found
 
 
-def compute(case: Case, matmul: MatMul) -> dict[str, Floats]:
-    """Returns all outputs by name, by the equations of the operators' pages; default activations only."""
+def compute(case: Case, matmul: MatMul, activation: str = "Tanh") -> dict[str, Floats]:
+    """Returns all outputs by name, by the equations of the operators' pages; default activations but of an RNN."""
     directions = {"forward": [""], "reverse": ["_reverse"], "bidirectional": ["", "_reverse"]}
-    found = [_direction(case, n, suffix, matmul) for n, suffix in enumerate(directions[case.attributes["direction"]])]
+    found = [
+        _direction(case, n, suffix, matmul, activation)
+        for n, suffix in enumerate(directions[case.attributes["direction"]])
+    ]
     stacked = {name: np.stack([results[name] for results in found]) for name in found[0]}
     return {**stacked, "Y": stacked["Y"].swapaxes(0, 1)}
 
 
-def _direction(case: Case, number: int, suffix: str, matmul: MatMul) -> dict[str, Floats]:
+def _direction(case: Case, number: int, suffix: str, matmul: MatMul, activation: str) -> dict[str, Floats]:
     part = {name: value[number] for name, value in case.inputs.items() if name not in ("X", "sequence_lens")}
     x, (steps, batch) = case.inputs["X"], case.inputs["X"].shape[:2]
     hidden, width = case.attributes["hidden_size"], len(part["W"])
@@ -153,7 +156,9 @@ def _direction(case: Case, number: int, suffix: str, matmul: MatMul) -> dict[str
     states = [part.get(name, np.zeros((batch, hidden), np.float32)) for name in ("initial_h", "initial_c")]
     y = np.zeros((steps, batch, hidden), np.float32)
     for step in range(steps)[:: -1 if suffix else 1]:
-        new = STEPS[case.op_type](case, part, gates[step], states, matmul, suffix, apart)
+        new = STEPS[case.op_type](
+            case, part, gates[step], states, matmul, suffix, activation if case.op_type == "RNN" else apart
+        )
         there = step < lengths[:, np.newaxis]
         y[step] = np.where(there, new[0], 0)
         states = [np.where(there, *pair) for pair in zip(new, states, strict=False)]
@@ -190,8 +195,8 @@ def _gru(case, part, gates, states, matmul, suffix, recurrent_bias):
     return [(1 - z) * _activate(case, "Tanh", gates[:, 2 * hidden :] + further) + z * h]
 
 
-def _rnn(case, part, gates, states, matmul, suffix, _):
-    return [_activate(case, "Tanh", gates + matmul(states[0], part["R"].T, f"recurrent{suffix}"))]
+def _rnn(case, part, gates, states, matmul, suffix, activation):
+    return [_activate(case, activation, gates + matmul(states[0], part["R"].T, f"recurrent{suffix}"))]
 
 
 STEPS = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}

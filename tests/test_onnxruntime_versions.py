@@ -11,13 +11,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from integer_models import ALL_PAIRS, operator_case
 from nbits_models import draw
 from onnx.reference import ReferenceEvaluator
 from operator_models import SPEC, expected_conv, expected_gemm, expected_matmul, node_model, old_attributes
+from recurrent_models import Case, compute
+from test_lowering_conv_transpose import slow_conv_transpose, up_model
 
-from lba_onnx import ops
+from lba_onnx import matmul, ops
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.rewrite import convert
 from lba_onnx.rewrite.attributes import set_attributes
@@ -74,6 +77,7 @@ def models(tmp_path_factory) -> Path:
 
     _write_integer_models(folder)
     _write_nbits_models(folder)
+    _write_lowered_models(folder)
     bad = node_model(
         "LbaConv", {"A": (np.float32, [1, 2, 9])}, {"B": abc["B"][0, :1].astype(np.float32)}, SPEC.to_attributes()
     )
@@ -121,6 +125,28 @@ def _write_nbits_models(folder: Path) -> None:
         np.savez(folder / f"{name}.npz", A=case.a, expected=expected, shape=f"N {case.attributes['N']}")
 
 
+def _write_lowered_models(folder: Path) -> None:
+    """Write an RNN, whose recurrent product stands in a Scan, and a ConvTranspose, which becomes a Conv."""
+    rng = np.random.default_rng(1)
+    shapes = {"X": (4, 2, 3), "W": (2, 5, 3), "R": (2, 5, 5), "sequence_lens": (2,)}
+    arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    arrays["sequence_lens"] = np.array([4, 2], np.int32)
+    attributes = {"hidden_size": 5, "direction": "bidirectional", "activations": ["Relu", "Relu"]}
+    case = Case("RNN", attributes, arrays, ["Y"])
+    spec = str(SPEC)
+    y = compute(case, lambda a, b, _: matmul(a, b, spec), activation="Relu")["Y"]
+    _write_lowered(folder, "recurrent", case.model(), case.feeds, y)
+    x = rng.standard_normal((2, 4, 3, 4)).astype(np.float32)
+    w, b = rng.standard_normal((4, 3, 3, 5)).astype(np.float32), np.zeros(3, np.float32)
+    up = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    _write_lowered(folder, "up", up_model(x, {"w": w, "b": b}, up), {"x": x}, slow_conv_transpose(x, w, b, up, spec))
+
+
+def _write_lowered(folder: Path, name: str, model: onnx.ModelProto, feeds: dict, expected: np.ndarray) -> None:
+    (folder / f"{name}.onnx").write_bytes(convert(model, SPEC)[0].SerializeToString())
+    np.savez(folder / f"{name}.npz", **feeds, expected=expected, shape=" ".join("?" * expected.ndim))
+
+
 def _without_c(operands, attributes):
     return expected_gemm({key: operands[key] for key in "AB"}, SPEC, attributes)
 
@@ -156,7 +182,7 @@ def test_the_library_runs_in_this_onnxruntime(version, models):
     python = environment(version, VERSIONS[version])
     done = subprocess.run([python, SMOKE, get_library_path(), models], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"onnxruntime {version or ''}" in done.stdout and "36 models" in done.stdout
+    assert f"onnxruntime {version or ''}" in done.stdout and "38 models" in done.stdout
 
 
 def test_the_library_runs_in_the_installed_onnxruntime(models):

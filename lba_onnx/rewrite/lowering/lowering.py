@@ -77,7 +77,7 @@ def _replace(model: onnx.ModelProto, made: list[tuple[Site, Maker]], lowering: L
         original = onnx.NodeProto()
         original.CopyFrom(site.node)
         constants = _add_initializers(site.body, maker) if takes_initializers else ()
-        before = [*(() if constants else _constant_nodes(maker)), *maker.nodes[:-1]]
+        before = [*(() if constants else maker.constant_nodes()), *maker.nodes[:-1]]
         insertions.before(site.node, site.body, *before)
         site.node.CopyFrom(maker.nodes[-1])
         originals.append((original, len(before), constants))
@@ -100,10 +100,6 @@ def _add_initializers(body: Body, maker: Maker) -> tuple[str, ...]:
         return ()
     body.initializer.extend(maker.constants)
     return tuple(tensor.name for tensor in maker.constants)
-
-
-def _constant_nodes(maker: Maker) -> list[onnx.NodeProto]:
-    return [onnx.helper.make_node("Constant", [], [t.name], name=f"{t.name}", value=t) for t in maker.constants]
 
 
 def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

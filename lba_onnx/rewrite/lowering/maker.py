@@ -117,20 +117,28 @@ class Maker:
         return self.constant(np.asarray(value, np.int64), "index")
 
     def inner(self) -> "Maker":
-        """Return a maker of the nodes of a graph inside, whose constants stand outside."""
-        return Maker(self.node, self.key, self.names, constants=self.constants)
+        """Return a maker of the nodes of a graph inside.
+
+        Its constants stand there, too, as nodes, which any IR version takes: up to onnxruntime 1.22 a node does not see
+        that a value from outside is constant, and would pack its weights anew in each step of a loop.
+        """
+        return Maker(self.node, self.key, self.names)
 
     def graph(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
-        """Return a graph of this maker's nodes, such as the body of a Scan.
+        """Return a graph of this maker's nodes and constants, such as the body of a Scan.
 
         Args:
             name: What it is called.
             inputs: Its inputs; their names come from `fresh`.
             outputs: Its outputs: inputs, or values of the nodes.
         """
-        return onnx.helper.make_graph(self.nodes, f"{self.key}_{name}", inputs, outputs)
+        return onnx.helper.make_graph([*self.constant_nodes(), *self.nodes], f"{self.key}_{name}", inputs, outputs)
+
+    def constant_nodes(self) -> list[onnx.NodeProto]:
+        """Return the constants as nodes, for where no initializers can stand."""
+        return [onnx.helper.make_node("Constant", [], [t.name], name=t.name, value=t) for t in self.constants]
 
     def fresh(self, hint: str) -> str:
         """Return a fresh name for a value, such as an input of a graph inside."""
