@@ -33,6 +33,8 @@ class Accumulator {
   // How this CPU computes dot products of float32 values of a depth (kernels/cpu/planner.h); null in the CUDA library,
   // and for integers.
   virtual std::shared_ptr<const Planner> PlanOnCpu(int64_t /*depth*/) const { return nullptr; }
+  // Whether products of zero behind the others, which make the dot product longer, may change its sum.
+  virtual bool depends_on_depth() const { return false; }
   // What it makes of integer codes (common/integer_sums.h); null for kinds of floats.
   virtual const IntegerSums* integers() const { return nullptr; }
   // How a CUDA device does (kernels/cuda/kernels.h); null in the other library, and where the kind has no such kernels.

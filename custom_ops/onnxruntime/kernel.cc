@@ -99,9 +99,9 @@ Floats Weights::Of(const Tensor& tensor) const {
   return converted_.data() != nullptr ? Floats(converted_.data()) : Floats(tensor);
 }
 
-FloatOutput::FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions)
-    : tensor_(call.Output(0, dimensions)), count_(ElementCount(dimensions)) {
-  if (type == kFloat16) unrounded_.reset(new float[static_cast<size_t>(count_)]);
+FloatOutput::FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions, size_t index)
+    : tensor_(call.Output(index, dimensions)), count_(ElementCount(dimensions)) {
+  if (type == kFloat16 && tensor_ != nullptr) unrounded_.reset(new float[static_cast<size_t>(count_)]);
   data_ = unrounded_ ? unrounded_.get() : static_cast<float*>(tensor_);
 }
 

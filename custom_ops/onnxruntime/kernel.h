@@ -119,8 +119,9 @@ class Weights {
 // The output of a call, written as float32 and rounded to the tensor's type by Finish.
 class FloatOutput {
  public:
-  FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions);
+  FloatOutput(const Call& call, ElementType type, const std::vector<int64_t>& dimensions, size_t index = 0);
 
+  // Null for an optional output that the node lacks.
   float* data() const { return data_; }
   int64_t count() const { return count_; }
   void Finish() const;

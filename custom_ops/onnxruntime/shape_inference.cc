@@ -73,6 +73,14 @@ void InferIntegerConv(const Api* api, const ShapeInferContext* context, size_t w
 
 }  // namespace
 
+Shape InferredInput(const Api* api, const ShapeInferContext* context, size_t index) {
+  return InputShape(api, context, index);
+}
+
+void InferOutput(const Api* api, const ShapeInferContext* context, const Shape& shape, size_t index) {
+  SetOutput(api, context, shape, InputType(api, context, 0), index);
+}
+
 void InferMatMul(const Api* api, const ShapeInferContext* context) {
   SetOutputShape(api, context, MatMulOutput(InputShape(api, context, 0), InputShape(api, context, 1)));
 }

@@ -6,6 +6,11 @@
 
 namespace lba::ort {
 
+// The shape of an input; empty where it is absent or of unknown rank.
+Shape InferredInput(const Api* api, const ShapeInferContext* context, size_t index);
+// Sets the shape of an output of the first input's type, unless it is empty, or the node lacks that optional output.
+void InferOutput(const Api* api, const ShapeInferContext* context, const Shape& shape, size_t index);
+
 // Each sets the output's shape as far as it follows from the inputs', and leaves it open when they do not fit: kernel
 // creation reports that, with the node's name, which is not known here.
 void InferMatMul(const Api* api, const ShapeInferContext* context);

@@ -26,6 +26,7 @@ class SplitK : public Accumulator {
 
   const SplitKSpec& spec() const { return spec_; }
   SharedAccumulator InSlice(int64_t index) const override;
+  bool depends_on_depth() const override { return true; }
 
  private:
   const SplitKSpec spec_;

@@ -19,8 +19,12 @@ struct MatMulShape {
   std::vector<int64_t> a_offsets, b_offsets;  // one entry per batch entry
   int64_t a_row_stride = 0, a_depth_stride = 1;
   int64_t b_depth_stride = 0, b_column_stride = 1;
+  // Where these are some outputs of a larger product: row r of batch entry b is its row first_row + b * entry_rows + r,
+  // and column c its column first_column + c. entry_rows of 0 stands for `rows`.
+  int64_t first_row = 0, first_column = 0, entry_rows = 0;
 
   int64_t batch() const { return static_cast<int64_t>(a_offsets.size()); }
+  int64_t row_of(int64_t entry) const { return first_row + entry * (entry_rows == 0 ? rows : entry_rows); }
 };
 
 // The matrices B of a batch, scaled and laid out for the kernel of this CPU, with what is known of their values.

@@ -84,7 +84,7 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
   }
   const std::array<int64_t, 3> sizes{shape.batch(), shape.rows, shape.columns};
   const auto place = [&](const std::array<int64_t, 3>& index) {
-    return Place{index[0] * shape.rows + index[1], index[2]};
+    return Place{shape.row_of(index[0]) + index[1], shape.first_column + index[2]};
   };
   const std::shared_ptr<const Planner> plan = PlannerOf(accumulator, shape.depth);
   const Planner& planner = *plan;
@@ -105,7 +105,7 @@ void MatMul(const Accumulator& accumulator, const MatMulShape& shape, const floa
                              columns,
                              packed->At(shape.b_offsets[entry]),
                              MovingSide::kRows,
-                             Place{entry * shape.rows, 0},
+                             Place{shape.row_of(entry), shape.first_column},
                              1,
                              rounded.OfMatrix(entry, shape.rows)};
     tasks.Run(i % tasks.count(), sides, y + entry * shape.rows * shape.columns);
