@@ -195,6 +195,67 @@ _FLOAT_OPERATORS = (
         replaced_inputs=(*_NBITS, "bias"),
     ),
 )
+_QK_AND_PV = (Product("qk", (0, 1)), Product("pv", (2,)))
+_PAST = ("past_key", "past_value")
+_PRESENT = ("present_key", "present_value")
+_ATTENTION_OPERATORS = (
+    OperatorSchema(
+        "LbaMultiHeadAttention",
+        "MultiHeadAttention",
+        ("query", "key", "value", *_PAST, "attention_bias"),
+        3,
+        ("output", *_PRESENT, "qk"),
+        (
+            AttributeSchema("num_heads", "int", is_required=True),
+            AttributeSchema("scale", "float"),
+            AttributeSchema("unidirectional", "int", 0),
+        ),
+        products=_QK_AND_PV,
+        replaced_domain=MICROSOFT,
+        types=("T",) * 10,
+        replaced_inputs=("query", "key", "value", "bias", "key_padding_mask", "attention_bias", *_PAST),
+    ),
+    OperatorSchema(
+        "LbaGroupQueryAttention",
+        "GroupQueryAttention",
+        ("query", "key", "value", *_PAST, "seqlens_k", "total_sequence_length", "head_sink", "attention_bias"),
+        7,
+        ("output", *_PRESENT),
+        (
+            AttributeSchema("num_heads", "int", is_required=True),
+            AttributeSchema("kv_num_heads", "int", is_required=True),
+            AttributeSchema("scale", "float"),
+            AttributeSchema("softcap", "float", 0.0),
+            AttributeSchema("local_window_size", "int", -1),
+            AttributeSchema("causal", "int", 1),
+        ),
+        products=_QK_AND_PV,
+        replaced_domain=MICROSOFT,
+        types=("T",) * 5 + ("int32",) * 2 + ("T",) * 5,
+        replaced_inputs=(
+            *("query", "key", "value", *_PAST, "seqlens_k", "total_sequence_length"),
+            *("cos_cache", "sin_cache", "position_ids", "attention_bias", "head_sink"),
+        ),
+    ),
+    OperatorSchema(
+        "LbaAttention",
+        "Attention",
+        ("Q", "K", "V", *_PAST, "attn_mask"),
+        3,
+        ("Y", *_PRESENT, "qk_matmul_output"),
+        (
+            AttributeSchema("q_num_heads", "int"),
+            AttributeSchema("kv_num_heads", "int"),
+            AttributeSchema("scale", "float"),
+            AttributeSchema("softcap", "float", 0.0),
+            AttributeSchema("is_causal", "int", 0),
+            AttributeSchema("qk_matmul_output_mode", "int", 0),
+        ),
+        products=_QK_AND_PV,
+        types=("T",) * 10,
+        replaced_inputs=("Q", "K", "V", "attn_mask", *_PAST, "nonpad_kv_seqlen"),
+    ),
+)
 _INTEGER_OPERATORS = (
     OperatorSchema(
         "LbaQLinearConv",
@@ -262,7 +323,9 @@ _INTEGER_OPERATORS = (
         types=("T1", "T2", "float32", "float32", "T1", "T2", "float32", "float32"),
     ),
 )
-OPERATORS: dict[str, OperatorSchema] = {schema.op_type: schema for schema in (*_FLOAT_OPERATORS, *_INTEGER_OPERATORS)}
+OPERATORS: dict[str, OperatorSchema] = {
+    schema.op_type: schema for schema in (*_FLOAT_OPERATORS, *_ATTENTION_OPERATORS, *_INTEGER_OPERATORS)
+}
 """The operators by name; all that converts, observes or reports finds them here."""
 
 
@@ -283,8 +346,11 @@ LOWERED: tuple[tuple[str, str], ...] = (
     (MICROSOFT, "TransposeMatMul"),
     (MICROSOFT, "FusedGemm"),
     (MICROSOFT, "FusedConv"),
-    (MICROSOFT, "MatMulNBits"),  # only what its twin lacks
     (MICROSOFT, "MatMulBnb4"),
+    (MICROSOFT, "MatMulNBits"),  # only what its twin lacks; so are the following
+    ("", "Attention"),
+    (MICROSOFT, "MultiHeadAttention"),
+    (MICROSOFT, "GroupQueryAttention"),
 )
 """Domains and types of the operators that are taken apart: nodes that multiply and accumulate stand for them."""
 

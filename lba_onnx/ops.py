@@ -9,6 +9,9 @@ from onnx.reference.op_run import OpRun
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
+from lba_onnx.attention_ops import LbaAttention as LbaAttention
+from lba_onnx.attention_ops import LbaGroupQueryAttention as LbaGroupQueryAttention
+from lba_onnx.attention_ops import LbaMultiHeadAttention as LbaMultiHeadAttention
 from lba_onnx.block_quantization import (
     ACCURACY_LEVEL_OF_CODES,
     dequantized_weights,

@@ -108,7 +108,7 @@ def soft_capped(scores: Float32s, cap: float) -> Float32s:
         x = (scores / np.float32(cap)).astype(np.float64)
         decay = _exponentials(-2.0 * np.abs(x))
         tangents = np.where(np.abs(x) < _SMALL, x - x * x * x / 3.0, np.copysign((1.0 - decay) / (1.0 + decay), x))
-        return tangents.astype(np.float32) * np.float32(cap)
+        return np.asarray(tangents.astype(np.float32) * np.float32(cap))
 
 
 def _exponentials(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -130,7 +130,7 @@ def _probabilities(scores: Float32s, seen: NDArray[np.bool_], sinks: Float32s | 
         powers = np.where(seen, exponentials(scores - largest), np.float32(0))
         total = _sum(powers) + exponentials(sink - largest)
         probabilities = np.where(seen, powers / total, np.float32(0))
-        return np.where(largest == -np.inf, np.float32(0), probabilities)
+        return np.asarray(np.where(largest == -np.inf, np.float32(0), probabilities), np.float32)
 
 
 def _sum(powers: Float32s) -> Float32s:

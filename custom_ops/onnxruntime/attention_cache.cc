@@ -1,6 +1,7 @@
 #include "onnxruntime/attention_cache.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "onnxruntime/float16.h"
@@ -40,7 +41,10 @@ HeadTensor::HeadTensor(const Tensor& tensor, int64_t head_count)
 
 CachedRows::CachedRows(const Call& call, const CacheRequest& request, int64_t used, const Parallel& parallel) {
   const HeadTensor joined = Joined(call, request, parallel);
-  if (joined.type == kFloat16) return Widen(joined, used, parallel);
+  if (joined.type == kFloat16) {
+    Widen(joined, used, parallel);
+    return;
+  }
   rows_ = {static_cast<const float*>(joined.data), joined.batch_stride, joined.head_stride, joined.row_stride};
 }
 

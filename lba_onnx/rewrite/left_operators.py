@@ -11,7 +11,7 @@ _OTHER = "has no low-bit-accumulator twin; its products accumulate as onnxruntim
 
 _STANDARD = {
     "DeformConv": "reads its input between its elements, at places that the data give; its products have no twin",
-    **dict.fromkeys(("Attention", "LinearAttention", "FlexAttention", "CausalConvWithState"), _OTHER),
+    **dict.fromkeys(("LinearAttention", "FlexAttention", "CausalConvWithState"), _OTHER),
 }
 _QUANTIZED_INSIDE = "quantizes itself what it multiplies; its products of integers have no twin"
 _ROUTED = "multiplies by the weights of the experts that the data choose; its products have no twin"

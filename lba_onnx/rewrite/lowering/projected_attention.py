@@ -9,10 +9,8 @@ y, present = Attention(x, w, b, mask, past)  ->  p = MatMul(x, w) + b           
 Requires opset 13, from which on Split takes its sizes, and Unsqueeze its axes, as inputs.
 """
 
-from collections.abc import Sequence
-
-from lba_onnx.operators import MICROSOFT
 from lba_onnx.rewrite.lowering.maker import Maker
+from lba_onnx.rewrite.lowering.multi_head_attention import MultiHeadInputs, add_multi_head_attention
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _INPUT, _WEIGHTS, _BIAS, _MASK, _PAST, _ATTENTION_BIAS = range(6)
@@ -23,21 +21,12 @@ def attention(source: Source, maker: Maker) -> None:
     _check(source)
     query, key, value = _projected(source, maker)
     past = _halves(source, maker)
-    inputs = [query, key, value, "", _mask(source), source.input(_ATTENTION_BIAS), *past]
+    mask, bias = _mask(source), source.input(_ATTENTION_BIAS)
+    inputs = MultiHeadInputs(query, key, value, True, mask, source.rank(_MASK), bias, past)
     outputs = [source.output(0)]
     if source.output(1):
         outputs += [maker.fresh("present_key"), maker.fresh("present_value")]
-    maker.add_several(
-        "MultiHeadAttention",
-        _without_empty_tail(inputs),
-        outputs,
-        product="",
-        domain=MICROSOFT,
-        num_heads=source.required("num_heads"),
-        unidirectional=source.attributes.get("unidirectional") or None,
-        mask_filter_value=source.attributes.get("mask_filter_value"),
-        scale=source.attributes.get("scale"),
-    )
+    add_multi_head_attention(source, maker, inputs, outputs)
     if source.output(1):
         axis = maker.integers([0], "axis")
         parts = [maker.add("Unsqueeze", [part, axis]) for part in outputs[1:]]
@@ -89,15 +78,9 @@ def _mask(source: Source) -> str:
     return "" if len(mask) == 2 and mask[1] == 1 else source.input(_MASK)
 
 
-def _halves(source: Source, maker: Maker) -> Sequence[str]:
+def _halves(source: Source, maker: Maker) -> tuple[str, str]:
     """Return the names of past keys and past values, which one input holds."""
     if not source.input(_PAST):
-        return ("", "")
-    return [maker.add("Gather", [source.input(_PAST), maker.index(half)], axis=0) for half in (0, 1)]
-
-
-def _without_empty_tail(inputs: Sequence[str]) -> list[str]:
-    kept = list(inputs)
-    while not kept[-1]:
-        kept.pop()
-    return kept
+        return "", ""
+    key, value = (maker.add("Gather", [source.input(_PAST), maker.index(half)], axis=0) for half in (0, 1))
+    return key, value

@@ -9,8 +9,11 @@ from lba_onnx.rewrite.lowering import (
     einsum,
     four_bit_floats,
     fused_products,
+    group_query_attention,
+    multi_head_attention,
     projected_attention,
     recurrent,
+    standard_attention,
 )
 from lba_onnx.rewrite.lowering.rule import Rule
 
@@ -25,6 +28,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MICROSOFT, "TransposeMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedConv"): Rule(fused_products.fused_conv, first_opset=7, required_inputs=2),
+    ("", "Attention"): Rule(standard_attention.attention, first_opset=23, required_inputs=3),
+    (MICROSOFT, "MultiHeadAttention"): Rule(multi_head_attention.multi_head_attention, first_opset=13),
+    (MICROSOFT, "GroupQueryAttention"): Rule(group_query_attention.group_query_attention, first_opset=13),
     (MICROSOFT, "MatMulNBits"): Rule(block_quantized.matmul_nbits, first_opset=7, required_inputs=3),
     (MICROSOFT, "MatMulBnb4"): Rule(four_bit_floats.matmul_bnb4, first_opset=13, required_inputs=3),
 }
