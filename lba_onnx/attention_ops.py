@@ -143,8 +143,8 @@ def _in_heads(values: Array, heads: int | None) -> Array:
     if heads is None:
         raise ValueError(f"expected an attribute with the number of heads beside values of shape {values.shape}")
     batch, rows, size = values.shape
-    split: Array = values.reshape(batch, rows, heads, size // heads)
-    return split.transpose(0, 2, 1, 3)
+    in_heads: Array = values.reshape(batch, rows, heads, size // heads).transpose(0, 2, 1, 3)
+    return in_heads
 
 
 def _rows(y: Array) -> Array:

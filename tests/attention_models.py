@@ -204,8 +204,12 @@ def standard_cases() -> dict[str, Case]:
         "lengths": standard_case(nonpad_kv_seqlen=np.array([4, 7])),
         "lengths, causal": standard_case(nonpad_kv_seqlen=np.array([3, 7]), is_causal=1),
         "lengths and a mask": standard_case(nonpad_kv_seqlen=np.array([4, 7]), attn_mask=draw(ROWS, 7)),
-        **{f"scores {mode}": standard_case(outputs=4, **past, softcap=0.8, attn_mask=draw(ROWS, 13),
-                                           qk_matmul_output_mode=mode, scale=0.5) for mode in range(4)},
+        **{
+            f"scores {mode}": standard_case(
+                outputs=4, **past, softcap=0.8, attn_mask=draw(ROWS, 13), qk_matmul_output_mode=mode, scale=0.5
+            )
+            for mode in range(4)
+        },
     }
 
 

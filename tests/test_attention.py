@@ -6,15 +6,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from attention_models import CASES, HEADS, KV_HEADS, SIZE, Case, draw, group_case, heads_case, int32, standard_case
+from attention_models import CASES, SIZE, Case
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from lba_onnx import ops, reference_attention
-from lba_onnx.arithmetic import as_spec
-from lba_onnx.reference_attention import Softmax, exponentials, soft_capped
+from lba_onnx import ops
 from lba_onnx.rewrite import convert
-from lba_onnx.session import get_library_path, make_session
+from lba_onnx.session import make_session
 
 U = 2.0**-24
 WIDE = "M22E7b63"

@@ -173,4 +173,4 @@ def _with_empty_past(source: Source, maker: Maker, inputs: MultiHeadInputs, head
 def _has_other_values(source: Source) -> bool:
     """Return whether a node is known to have values of another size than its keys."""
     key, value = source.dimensions(_KEY), source.dimensions(_VALUE)
-    return bool(key and value) and key[-1] != value[-1]
+    return key is not None and value is not None and key[-1] != value[-1]
