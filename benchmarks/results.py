@@ -93,7 +93,7 @@ def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequenc
 def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
     likeness = model.likeness.numbers(result, float32)
     figures: Row = {
-        "samples": sum(len(next(iter(outputs.values()))) for outputs in float32.outputs),
+        "samples": len(likeness),
         "likeness_name": model.likeness.name,
         "likeness": float(likeness.mean()),
         "likeness_interval": interval(likeness),

@@ -18,6 +18,7 @@ from benchmarks import (
     harness,
     language_models,
     layer_shapes,
+    lowered,
     matmul,
     models,
     node_checks,
@@ -329,3 +330,15 @@ def test_language_model_benchmark_measures_perplexity_and_cache(
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 6
     assert printed[4].startswith("| plain | M7E4 | 1 of 1 | ") and printed[4].endswith("a token at a time: same bits |")
+
+
+def test_benchmark_of_operators_taken_apart_compares_before_it_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cases = lowered.lstm("recurrent", 3, 2, 4, 5, 2), lowered.up("up", (1, 2, 3, 3), 2, 3, 2)
+    monkeypatch.setattr(lowered, "CASES", cases)
+    rows = run_script("lowered", ["--rounds", "1", "--sample_seconds", "0"], monkeypatch, tmp_path)["results"]
+    assert [row["name"] for row in rows] == ["recurrent", "up"]
+    monkeypatch.setattr(lowered, "LARGEST_DIFFERENCE", -1)
+    with pytest.raises(CheckFailed, match="recurrent: the parts differ from the whole by"):
+        lowered.main()
