@@ -52,7 +52,7 @@ def infer_macs(
     keys = [(id(candidate.site.node), candidate.product) for candidate in candidates]
     one = give_inputs(model, input_shapes or {}, batch=1)
     counts = _count(model, wanted, one)
-    if not one.has_batch:
+    if not one.has_batch or not any(counts.values()):
         return [counts.get(key, 0) for key in keys]
     doubled = _count(model, wanted, give_inputs(model, input_shapes or {}, batch=2))
     return [_of_one_sample(counts.get(key, 0), doubled.get(key, 0)) for key in keys]
