@@ -1,8 +1,12 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 from lba_onnx import native
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+settings.load_profile("untimed")
 
 _DEFAULTS = {
     signal.SIGINT: signal.default_int_handler,
