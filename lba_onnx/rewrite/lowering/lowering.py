@@ -82,7 +82,8 @@ def _replace(model: onnx.ModelProto, made: list[tuple[Site, Maker]], lowering: L
         site.node.CopyFrom(maker.nodes[-1])
         originals.append((original, len(before), constants))
     insertions.apply()
-    places = {id(site.body): _places(site.body) for site, _ in made}
+    bodies = {id(site.body): site.body for site, _ in made}
+    places = {key: _places(body) for key, body in bodies.items()}
     for (site, maker), (original, count, constants) in zip(made, originals, strict=True):
         end = places[id(site.body)][id(site.node)] + 1
         nodes = tuple(site.body.node[end - count - 1 : end])

@@ -74,8 +74,11 @@ class Lowering:
             for node in origin.nodes[:-1]:
                 removals.remove(node, origin.body)
         removals.apply()
+        made: dict[int, tuple[Body, set[str]]] = {}
         for origin in origins:
-            _drop_values(origin.body, origin.constants)
+            made.setdefault(id(origin.body), (origin.body, set()))[1].update(origin.constants)
+        for body, names in made.values():
+            _drop_values(body, names)
 
 
 def drop_unread_constants(model: onnx.ModelProto, origins: Iterable[Origin]) -> None:
