@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lba_onnx.calibration import calibrate as calibrate
     from lba_onnx.correction import CorrectionReport as CorrectionReport
     from lba_onnx.correction import correct as correct
+    from lba_onnx.costing import ModelCost as ModelCost
+    from lba_onnx.costing import cost as cost
     from lba_onnx.data.execution import Execution as Execution
     from lba_onnx.data.samples import Samples as Samples
     from lba_onnx.diagnosis import Diagnosis as Diagnosis
@@ -56,6 +58,7 @@ _HOMES = {
     "Execution": "data.execution",
     "FloatFormat": "arithmetic",
     "LbaError": "errors",
+    "ModelCost": "costing",
     "ModelFile": "rewrite",
     "Samples": "data.samples",
     "Selection": "rewrite",
@@ -68,6 +71,7 @@ _HOMES = {
     "convert": "rewrite",
     "convert_with_data": "post_training",
     "correct": "correction",
+    "cost": "costing",
     "debug": "diagnosis",
     "evaluate": "evaluation",
     "get_library_path": "session",

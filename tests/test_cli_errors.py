@@ -50,6 +50,7 @@ OPTIONS = {
     "convert": ["-o", "out", "--spec", "M7E4b10"],
     "evaluate": ["--data_path", "data.npz"],
     "compare": ["-r", "model.onnx", "--data_path", "data.npz"],
+    "cost": [],
     "debug": ["--reference_path", "model.onnx", "--data_path", "data.npz"],
     "sweep": ["-o", "out", "--data_path", "data.npz", "--biases", "10"],
 }

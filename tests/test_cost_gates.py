@@ -14,9 +14,9 @@ from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.datapath import Group
 from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.registry import kinds
-from lba_onnx.cost.cost_table import load_table
-from lba_onnx.cost.published import published_points
-from lba_onnx.cost.unit_cost import UnpricedError, unit_cost
+from lba_onnx.costing.cost_table import load_table
+from lba_onnx.costing.published import published_points
+from lba_onnx.costing.unit_cost import UnpricedError, unit_cost
 from lba_onnx.errors import DataError
 
 M4E3 = "M4E3"

@@ -3,7 +3,7 @@
     mantissa multiplier    MULTIPLIER(5, 5)    once for each product
     joins: mantissa adder  ADDER(8)            once for every 16th product
 
-Kinds of accumulators say which parts; what a block costs is told by a cost table (`lba_onnx.cost`).
+Kinds of accumulators say which parts; what a block costs is told by a cost table (`lba_onnx.costing`).
 """
 
 from collections.abc import Iterable
@@ -82,6 +82,12 @@ class Datapath:
     def register_bits(self) -> int:
         """Bits that the sums of one output take while it is computed."""
         return sum(part.sizes[0] for part in self.parts if part.group is Group.REGISTERS)
+
+    @property
+    def joins(self) -> Fraction:
+        """How many additions of sums of groups to each other come to one product."""
+        adders = (part for part in self.parts if part.group is Group.JOINS and part.name.endswith("adder"))
+        return sum((part.per_product for part in adders), Fraction(0))
 
 
 def shared(parts: Iterable[Part], per_product: Fraction, prefix: str = "", group: Group | None = None) -> list[Part]:

@@ -5,6 +5,7 @@ import click
 from lba_onnx.cli.calibrate import calibrate_command
 from lba_onnx.cli.compare import compare_command
 from lba_onnx.cli.convert import convert_command
+from lba_onnx.cli.cost import cost_command
 from lba_onnx.cli.debug import debug_command
 from lba_onnx.cli.demo import demo_command
 from lba_onnx.cli.doctor import doctor_command
@@ -43,6 +44,7 @@ for _command in (
     convert_command,
     evaluate_command,
     compare_command,
+    cost_command,
     debug_command,
     sweep_command,
     plot_command,

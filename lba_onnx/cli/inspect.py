@@ -1,46 +1,24 @@
 """lba-onnx inspect: what a model multiplies and accumulates, and what it has been converted to."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lba_onnx.cli import options
+from lba_onnx.cli.input_shapes import data_to_count, input_shapes
 from lba_onnx.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
     from lba_onnx.rewrite import ConversionReport
 
-_SHAPE = re.compile(r"(?P<name>.+):\[?(?P<sizes>(\d+([x,]\d+)*)?)\]?", re.DOTALL)
 _ADVICE = "MACs are not known: --input_shapes or --data_path gives the sizes that the model leaves open"
-
-
-def _read_shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for value in values:
-        match = _SHAPE.fullmatch(value)
-        if match is None:
-            raise click.BadParameter(f"expected NAME:SIZExSIZE..., such as image:1x3x224x224, got {value!r}")
-        shapes[match["name"]] = tuple(int(size) for size in re.findall(r"\d+", match["sizes"]))
-    return shapes
 
 
 @click.command("inspect")
 @options.model_path
-@click.option(
-    "--input_shapes",
-    multiple=True,
-    callback=_read_shapes,
-    metavar="NAME:1x3x224x224",
-    help="The shape of an input, where the model leaves sizes open. May be repeated.",
-)
-@click.option(
-    "--data_path",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Samples, as `lba-onnx evaluate` takes them: MACs are counted while the model runs on the first one.",
-)
+@input_shapes
+@data_to_count
 @options.feeding
 @options.common
 def inspect_command(onnx_path: Path, as_json: bool, **given: Any) -> None:

@@ -9,7 +9,7 @@ Loops, branches and functions count as they ran. What onnxruntime does not tell 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,19 @@ _MOST_EVENTS = 1_000_000  # of which onnxruntime keeps no more
 _NUMBERED = re.compile(r"macs_(\d+)__")
 
 
+@dataclass(frozen=True)
+class CountedRun:
+    """What is counted in a run.
+
+    Attributes:
+        macs: How many products are multiplied and added, by the ledger's names; None where nothing tells.
+        fed: The shapes of the inputs.
+    """
+
+    macs: Mapping[str, int | None]
+    fed: Mapping[str, tuple[int, ...]]
+
+
 def count_macs(model: ModelSource, data: Any, execution: Running = Running()) -> dict[str, int | None]:
     """Return how many products each product of the ledger multiplies and adds in a run on the first sample.
 
@@ -48,6 +61,20 @@ def count_macs(model: ModelSource, data: Any, execution: Running = Running()) ->
 
     Returns:
         By the ledger's names; None where neither the run nor shapes tell.
+
+    Raises:
+        DataError, ModelError: As in `count_run`.
+    """
+    return dict(count_run(model, data, execution).macs)
+
+
+def count_run(model: ModelSource, data: Any, execution: Running = Running()) -> CountedRun:
+    """Return what is counted in a run on the first sample, and what was fed.
+
+    Args:
+        model: As in `count_macs`.
+        data: Likewise.
+        execution: Likewise.
 
     Raises:
         DataError: The data cannot be read, do not fit the model's inputs, or the model does not run on them.
@@ -69,7 +96,7 @@ def count_macs(model: ModelSource, data: Any, execution: Running = Running()) ->
     if None in found:
         inferred = _inferred(opened.proto, candidates, batch)
         found = [told if told is not None else other for told, other in zip(found, inferred, strict=True)]
-    return dict(zip(names, found, strict=True))
+    return CountedRun(dict(zip(names, found, strict=True)), _fed_shapes(batch))
 
 
 def _number(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
@@ -135,8 +162,11 @@ def _aligned(names: Sequence[str], shapes: Sequence[Mapping[str, list[int]]]) ->
 
 
 def _inferred(model: onnx.ModelProto, candidates: Sequence[Candidate], batch: Batch) -> list[int | None]:
-    shapes = {name: array.shape for name, array in batch.feeds.items() if isinstance(array, np.ndarray)}
     try:
-        return infer_macs(model, candidates, shapes)
+        return infer_macs(model, candidates, _fed_shapes(batch))
     except ValueError:  # one name of an axis for two sizes, which onnxruntime takes
         return [None] * len(candidates)
+
+
+def _fed_shapes(batch: Batch) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in batch.feeds.items() if isinstance(array, np.ndarray)}

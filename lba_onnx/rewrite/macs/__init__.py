@@ -2,7 +2,7 @@
 
 from lba_onnx.rewrite.macs.execution import Execution, as_replaced
 from lba_onnx.rewrite.macs.given_shapes import InputShapes
-from lba_onnx.rewrite.macs.inference import infer_macs
+from lba_onnx.rewrite.macs.inference import infer_executions, infer_macs
 from lba_onnx.rewrite.macs.rules import count
 
-__all__ = ["Execution", "InputShapes", "as_replaced", "count", "infer_macs"]
+__all__ = ["Execution", "InputShapes", "as_replaced", "count", "infer_executions", "infer_macs"]

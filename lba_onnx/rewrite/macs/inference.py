@@ -11,6 +11,7 @@ A first axis that inputs leave open is the batch where all of a product's work d
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import onnx
@@ -28,6 +29,7 @@ from lba_onnx.rewrite.macs.scan import ScanShapes
 from lba_onnx.rewrite.typed import FunctionKey, bind, function_key
 
 Scope: TypeAlias = "ChainMap[str, Known]"
+_GIVEN_UP = (RecursionError, LookupError, ValueError)  # of a model that is nested too deeply, or not valid
 _FIRST_SCAN = 9  # before, it has a batch of sequences of lengths of their own
 
 Results: TypeAlias = "tuple[list[Known], Counts]"
@@ -58,6 +60,23 @@ def infer_macs(
     return [_of_one_sample(counts.get(key, 0), doubled.get(key, 0)) for key in keys]
 
 
+def infer_executions(
+    model: onnx.ModelProto, candidates: Sequence[Candidate], input_shapes: InputShapes | None = None
+) -> list[list[Execution]]:
+    """Return the shapes with which each candidate's node executes, each once; a batch that is left open is 1.
+
+    Args:
+        model: As in `infer_macs`; errors are those of that, too.
+        candidates: What find_candidates returns of it.
+        input_shapes: Shapes of some of its inputs, by name.
+    """
+    wanted: dict[int, list[str]] = {id(candidate.site.node): [candidate.product] for candidate in candidates}
+    walk = _Walk(model, wanted, give_inputs(model, input_shapes or {}, batch=1))
+    with suppress(*_GIVEN_UP):
+        walk.run()
+    return [walk.executions.get(id(candidate.site.node), []) for candidate in candidates]
+
+
 def _of_one_sample(one: int | None, two: int | None) -> int | None:
     return one if one is not None and two == 2 * one else None
 
@@ -65,7 +84,7 @@ def _of_one_sample(one: int | None, two: int | None) -> int | None:
 def _count(model: onnx.ModelProto, wanted: Mapping[int, Sequence[str]], inputs: GivenInputs) -> Counts:
     try:
         return _Walk(model, wanted, inputs).run()
-    except (RecursionError, LookupError, ValueError):  # nested too deeply, or not valid
+    except _GIVEN_UP:
         return {(node, product): None for node, products in wanted.items() for product in products}
 
 
@@ -82,6 +101,7 @@ class _Walk:
             if f.domain != operators.DOMAIN and operators.twin_of(f.domain, f.name) is None
         }
         self._called: dict[tuple[object, ...], Results] = {}
+        self.executions: dict[int, list[Execution]] = {}
 
     def run(self) -> Counts:
         """Return the counts of one run."""
@@ -125,6 +145,9 @@ class _Walk:
             return {}
         shapes = [known.shape for known in inputs], [known.shape for known in outputs]
         execution = Execution.of(bound, *shapes)
+        noted = self.executions.setdefault(id(node), [])
+        if execution not in noted:
+            noted.append(execution)
         return {(id(node), product): count(execution, product) for product in products}
 
     def _call(self, key: FunctionKey, call: onnx.NodeProto, inputs: Sequence[Known]) -> Results:

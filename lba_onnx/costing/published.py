@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.arithmetic.operands import Operand
-from lba_onnx.cost.cost_table import Anchor, CostTable, load_table
-from lba_onnx.cost.operations import anchor_gates
-from lba_onnx.cost.unit_cost import unit_cost
+from lba_onnx.costing.cost_table import Anchor, CostTable, load_table
+from lba_onnx.costing.operations import anchor_gates
+from lba_onnx.costing.unit_cost import unit_cost
 
 _PAPER = "arXiv 2401.14110, appendix E"
 _PAPER_GATES = {

@@ -3,7 +3,7 @@
     {"cells": {"source": "my library", "gates": {"DFF": 4.5}}}                                  flip-flops of 4.5 gates
     {"measured": [{"accumulator": "M7E4b12/M7E4b10", "operands": "M4E3", "gates": 851, "source": "synthesis, 7 nm"}]}
 
-What a file leaves out is that of the package, `lba_onnx/cost/tables/default.json`.
+What a file leaves out is that of the package, `lba_onnx/costing/tables/default.json`.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.operands import Operand, Operands
-from lba_onnx.cost.cells import CELLS
+from lba_onnx.costing.cells import CELLS
 from lba_onnx.errors import DataError
 from lba_onnx.json_file import read_json
 
@@ -111,7 +111,7 @@ def _default() -> CostTable:
 
 
 def _default_json() -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(files("lba_onnx.cost").joinpath("tables/default.json").read_text("utf-8"))
+    value: dict[str, Any] = json.loads(files("lba_onnx.costing").joinpath("tables/default.json").read_text("utf-8"))
     return value
 
 

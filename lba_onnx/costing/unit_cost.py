@@ -10,9 +10,9 @@ from typing import Any
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.datapath import Datapath, Group, Part
 from lba_onnx.arithmetic.operands import Operands
-from lba_onnx.cost.cells import cells_of
-from lba_onnx.cost.cost_table import CostTable, load_table
-from lba_onnx.cost.operations import price_operations
+from lba_onnx.costing.cells import cells_of
+from lba_onnx.costing.cost_table import CostTable, load_table
+from lba_onnx.costing.operations import price_operations
 from lba_onnx.errors import LbaError
 
 MEASURED = "measured"
@@ -34,6 +34,7 @@ class UnitCost:
         groups: Gates by group, such as "multiplier"; what is used for every n-th product counts 1/n.
         components: Gates by component, likewise.
         register_bits: Bits that the sums of one output take while it is computed.
+        joins: How many additions of sums of chunks, tiles, lanes or slices to each other come to one product.
         pj: Energy in picojoules, an estimate.
         um2: Area in square micrometres, an estimate.
         source: Where a measured figure comes from; "" where the model says it.
@@ -45,6 +46,7 @@ class UnitCost:
     groups: Mapping[str, float]
     components: Mapping[str, float]
     register_bits: int
+    joins: float
     pj: float
     um2: float
     source: str = ""
@@ -109,6 +111,7 @@ def unit_cost(
         groups,
         components,
         datapath.register_bits if datapath else 0,
+        float(datapath.joins) if datapath else 0.0,
         pj,
         um2,
         measured.source if measured else "",

@@ -16,8 +16,8 @@ from lba_onnx.arithmetic.datapath import Block, Group, Part
 from lba_onnx.arithmetic.float_parts import FloatAdder, multiplier_parts
 from lba_onnx.arithmetic.operands import Operand, Operands
 from lba_onnx.arithmetic.rounding import Rounding
-from lba_onnx.cost.cells import cells_of
-from lba_onnx.cost.cost_table import Anchor, CostTable
+from lba_onnx.costing.cells import cells_of
+from lba_onnx.costing.cost_table import Anchor, CostTable
 
 
 def price_operations(parts: Iterable[Part], table: CostTable, sort: str) -> tuple[float, float]:

@@ -1,0 +1,204 @@
+"""What a model costs in hardware, converted or as if it were."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import onnx
+
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.arithmetic.operands import Operands
+from lba_onnx.costing.cost_table import CostTable, load_table
+from lba_onnx.costing.model_cost import ModelCost, Totals
+from lba_onnx.costing.node_cost import FLOAT32, INT8, INT32, NodeCost
+from lba_onnx.costing.shapes import depth_of, padded_share
+from lba_onnx.costing.unit_cost import UnitCost, UnpricedError, unit_cost
+from lba_onnx.costing.zero_weights import zero_share
+from lba_onnx.observation.executed_macs import count_run
+from lba_onnx.rewrite.analysis import walk_sites
+from lba_onnx.rewrite.candidates import Candidate, find_candidates, takes_codes
+from lba_onnx.rewrite.given_specs import Specs, read_given
+from lba_onnx.rewrite.lowering import lower_model
+from lba_onnx.rewrite.macs import Execution, InputShapes, infer_executions, infer_macs
+from lba_onnx.rewrite.model_files import ModelSource, open_model
+from lba_onnx.rewrite.selection import Decision, Selection, decide
+from lba_onnx.rewrite.values import Values
+
+DEFAULT_OPERANDS = "M4E3"
+"""The format of operands that a model does not tell: that of the paper."""
+
+_NO_SPEC = "no spec given"
+_NO_DEPTH = "its depth is not known"
+_ANY_DEPTH = 1  # of chains and units whose price does not depend on it
+_FLOAT32_OPERANDS = Operands.parse("float32")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What nodes are priced by."""
+
+    operands: Operands
+    table: CostTable
+
+
+def cost(
+    model: ModelSource,
+    spec: "Specs | None" = None,
+    *,
+    operand_format: str = DEFAULT_OPERANDS,
+    selection: Selection = Selection(),
+    input_shapes: InputShapes | None = None,
+    data: Any = None,
+    cost_table: "CostTable | str | os.PathLike[str] | None" = None,
+    reference: "ModelSource | None" = None,
+) -> ModelCost:
+    """Return what a model's sums of products cost: gates, energy, area and storage, node by node.
+
+    Args:
+        model: Path, bytes or ModelProto; converted nodes have their accumulators in them.
+        spec: What other nodes are priced with, as if they were converted: as in `convert`; None for float32.
+        operand_format: The formats of what is multiplied where the model is not quantized, such as "M4E3", "float32",
+            "int8" or "uint8*int8".
+        selection: Which nodes the spec is for.
+        input_shapes: Shapes of inputs that the model leaves open, by name.
+        data: Samples, of which the first one is run to count products; None to count them from shapes.
+        cost_table: A table of costs, or its file; None for that of the package.
+        reference: Another model to hold this one against, priced with its own accumulators.
+
+    Raises:
+        DataError: The table or the data cannot be read.
+        ModelError: A model cannot be read.
+        SelectionError: A name or pattern selects nothing.
+        ValueError: A text is wrong, or input_shapes do not fit the model.
+    """
+    table = cost_table if isinstance(cost_table, CostTable) else load_table(cost_table)
+    settings = _Settings(Operands.parse(operand_format), table)
+    found = _Model.of(model, spec, selection, input_shapes, data)
+    nodes = found.priced(settings)
+    int8 = unit_cost(INT32, INT8, _ANY_DEPTH, table)
+    wide = None
+    if any(not node.operands_from_model for node in nodes):
+        wide = Totals.of(found.priced(replace(settings, operands=_FLOAT32_OPERANDS)), int8)
+    other = None
+    if reference is not None:
+        shapes = {"input_shapes": input_shapes, "data": data}
+        other = cost(reference, operand_format=operand_format, cost_table=table, **shapes)
+    return ModelCost(nodes, str(settings.operands), table.name, table.process, int8, wide, other)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """What is known of one product before it is priced."""
+
+    candidate: Candidate
+    spec: Accumulator | None
+    reason: str
+    macs: int | None
+    executions: Sequence[Execution]
+    values: Values
+
+    def priced(self, settings: _Settings) -> NodeCost:
+        """Return what it costs."""
+        from_model = _operands_of_model(self.candidate)
+        operands = from_model or settings.operands
+        depth = depth_of(self.candidate, self.executions)
+        unit, problem = self._unit(operands, depth, settings.table)
+        padded, zeros = padded_share(self.candidate, self.executions), zero_share(self.candidate, self.values)
+        return NodeCost(
+            node=self.candidate.name,
+            op_type=self.candidate.operator,
+            spec=None if self.spec is None else str(self.spec),
+            operands=str(operands),
+            operands_from_model=from_model is not None,
+            reason=problem or self.reason,
+            macs=self.macs,
+            depth=depth,
+            levels=1 if self.spec is None else len(self.spec.levels) - 1,
+            padded_macs=None if padded is None or self.macs is None else round(padded * self.macs),
+            zero_weight_macs=None if zeros is None or self.macs is None else round(zeros * self.macs),
+            unit=unit,
+            float32=unit_cost(FLOAT32, operands, _ANY_DEPTH, settings.table),
+        )
+
+    def _unit(self, operands: Operands, depth: int | None, table: CostTable) -> tuple[UnitCost | None, str]:
+        """Return what one product costs, or why that is not known."""
+        if self.spec is None:
+            text = INT32 if takes_codes(self.candidate.site.node) and operands.are_integers else FLOAT32
+            return unit_cost(text, operands, depth or _ANY_DEPTH, table), ""
+        if depth is None:
+            return None, _NO_DEPTH
+        try:
+            return unit_cost(self.spec, operands, depth, table), ""
+        except UnpricedError as error:
+            return None, str(error)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The products of a model."""
+
+    products: tuple[_Product, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelSource,
+        spec: "Specs | None",
+        selection: Selection,
+        input_shapes: InputShapes | None,
+        data: Any,
+    ) -> "_Model":
+        """Look at a model; see `cost`."""
+        opened = open_model(model)
+        candidates = find_candidates(opened.proto, opened.path, lower_model(opened.proto, opened.path))
+        macs, executions = _counted(model, opened.proto, candidates, input_shapes, data)
+        values = Values(opened.proto, list(walk_sites(opened.proto)), opened.path)
+        decisions = _decisions(candidates, spec, selection)
+        return cls(
+            tuple(
+                _Product(d.candidate, d.spec, d.reason if d.spec is None else "", count, shapes, values)
+                for d, count, shapes in zip(decisions, macs, executions, strict=True)
+            )
+        )
+
+    def priced(self, settings: _Settings) -> tuple[NodeCost, ...]:
+        """Return what each product costs."""
+        return tuple(product.priced(settings) for product in self.products)
+
+
+def _counted(
+    model: ModelSource,
+    proto: onnx.ModelProto,
+    candidates: Sequence[Candidate],
+    input_shapes: InputShapes | None,
+    data: Any,
+) -> tuple[list[int | None], list[list[Execution]]]:
+    """Return how many products each candidate multiplies and adds, and with which shapes it executes."""
+    if data is None:
+        return infer_macs(proto, candidates, input_shapes), infer_executions(proto, candidates, input_shapes)
+    run = count_run(model, data)
+    macs = [run.macs.get(candidate.name) for candidate in candidates]
+    try:
+        return macs, infer_executions(proto, candidates, run.fed)
+    except ValueError:  # one name of an axis for two sizes, which onnxruntime takes
+        return macs, infer_executions(proto, candidates)
+
+
+def _decisions(candidates: Sequence[Candidate], spec: "Specs | None", selection: Selection) -> list[Decision]:
+    """Return the accumulator of each product: its own, or the one that is given for it."""
+    if spec is None:
+        decisions = [Decision(candidate, None, candidate.obstacle_to(None) or _NO_SPEC) for candidate in candidates]
+    else:
+        decisions = decide(candidates, read_given(spec).specs, selection)
+    return [replace(decision, spec=decision.candidate.present_spec or decision.spec) for decision in decisions]
+
+
+def _operands_of_model(candidate: Candidate) -> Operands | None:
+    """Return the formats of the codes that a quantized model multiplies; None of one that is not quantized."""
+    form = candidate.integer_form
+    codes = form.codes if form is not None else candidate.element_type
+    try:
+        return Operands.parse(codes) if "*" in codes else None
+    except ValueError:
+        return None

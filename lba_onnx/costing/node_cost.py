@@ -1,0 +1,85 @@
+"""What one product of a model's node costs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lba_onnx.costing.unit_cost import UnitCost
+
+FLOAT32, INT32, INT8 = "fp32-fma", "int32-wrap", "int8"
+"""The accumulators of what costs are held against, and the operands of the second."""
+
+
+@dataclass(frozen=True)
+class NodeCost:
+    """What one product of a node costs in a run of the model.
+
+    Attributes:
+        node: Its key, as in the ledger.
+        op_type: The operator in the model.
+        spec: The accumulator's text; None for a node that is left, which is priced at float32, or, where it multiplies
+            integers, at int32.
+        operands: The formats of the operands.
+        operands_from_model: Whether the model says so, being quantized; else they were given.
+        reason: Why it is left, or why it has no price; "" where neither is so.
+        macs: How many products are multiplied and added; None where that is not known.
+        depth: Products per sum; None where that is not known.
+        levels: Levels of sums.
+        padded_macs: How many of the products meet padding; None where that is not known.
+        zero_weight_macs: How many have a weight of zero; None where weights are not constant.
+        unit: What one product costs; None where that is not known.
+        float32: What one costs with float32 sums of the same operands.
+    """
+
+    node: str
+    op_type: str
+    spec: str | None
+    operands: str
+    operands_from_model: bool
+    reason: str
+    macs: int | None
+    depth: int | None
+    levels: int
+    padded_macs: int | None
+    zero_weight_macs: int | None
+    unit: UnitCost | None
+    float32: UnitCost
+
+    @property
+    def is_known(self) -> bool:
+        """Whether both the number of products and the price of one are known."""
+        return self.macs is not None and self.unit is not None
+
+    @property
+    def gate_macs(self) -> float:
+        """Gates of one product times products; 0 where they are not known."""
+        return (self.macs or 0) * (self.unit.gates if self.unit else 0.0)
+
+    @property
+    def pj(self) -> float:
+        """Energy of all products in picojoules, an estimate; 0 where it is not known."""
+        return (self.macs or 0) * (self.unit.pj if self.unit else 0.0)
+
+    @property
+    def float32_gate_macs(self) -> float:
+        """What the same products take with float32 sums, where the node's own cost is known."""
+        return (self.macs or 0) * self.float32.gates if self.is_known else 0.0
+
+    @property
+    def partial_sum_bits(self) -> int | None:
+        """Bits of the sums of all outputs together, as if all were computed at once; None where that is not known."""
+        if self.unit is None or self.macs is None or not self.depth:
+            return None
+        return self.macs // self.depth * self.unit.register_bits
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cost as a JSON object; what is not known is null."""
+        known = self.is_known
+        return {
+            **vars(self),
+            "unit": self.unit.to_json() if self.unit else None,
+            "float32": {"gates": self.float32.gates, "pj": self.float32.pj, "um2": self.float32.um2},
+            "gate_macs": self.gate_macs if known else None,
+            "pj": self.pj if known else None,
+            "float32_gate_macs": self.float32_gate_macs if known else None,
+            "partial_sum_bits": self.partial_sum_bits,
+        }

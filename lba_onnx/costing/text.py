@@ -1,0 +1,127 @@
+"""The cost of a model, and published figures, as tables and sentences for people."""
+
+from collections.abc import Iterable, Iterator
+
+from lba_onnx.costing.model_cost import ModelCost, Totals
+from lba_onnx.costing.node_cost import NodeCost
+from lba_onnx.costing.published import Point
+from lba_onnx.rewrite.mac_share import mac_text, percent_text
+from lba_onnx.text import TextTable, figures, names, remarks
+
+_UNKNOWN = "unknown"
+_ADVICE = "MACs are not known: --input_shapes or --data_path gives the sizes that the model leaves open"
+
+
+def cost_text(cost: ModelCost) -> Iterator[TextTable | str]:
+    """Yield what a command prints of a model's cost."""
+    yield _nodes(cost)
+    if cost.totals.macs:
+        yield _groups(cost)
+    yield from _sentences(cost)
+
+
+def points_table(points: Iterable[Point]) -> TextTable:
+    """Return published figures beside those of the model."""
+    rows = ((p.name, f"{p.published:.4g}", f"{p.model:.4g}", f"{p.error_percent:+.0f} %", p.source) for p in points)
+    return TextTable((*names("figure"), *figures("published", "model", "error"), *remarks("source")), rows)
+
+
+def _nodes(cost: ModelCost) -> TextTable:
+    columns = (
+        *names("node", "operator"),
+        *figures("MACs", "depth", "levels", "spec", "operands", "gates/MAC", "of float32", "share"),
+        *remarks("remark"),
+    )
+    rows = (_node(node, cost.totals.gate_macs) for node in cost.nodes)
+    return TextTable(columns, rows, f"{len(cost.nodes)} products, {_operands(cost)}, table {cost.table}")
+
+
+def _node(node: NodeCost, total: float) -> tuple[str, ...]:
+    unit = node.unit
+    over = f"{100 * unit.gates / node.float32.gates:.0f} %" if unit else ""
+    return (
+        node.node,
+        node.op_type,
+        _UNKNOWN if node.macs is None else _short(node.macs),
+        _UNKNOWN if node.depth is None else str(node.depth),
+        str(node.levels),
+        node.spec or "left",
+        node.operands,
+        f"{unit.gates:.0f}" if unit else _UNKNOWN,
+        over,
+        percent_text(round(node.gate_macs), round(total)) if node.is_known and total else "",
+        node.reason,
+    )
+
+
+def _groups(cost: ModelCost) -> TextTable:
+    rows = [(name, f"{own:.1f}", f"{wide:.1f}") for name, (own, wide) in cost.gates_by_group().items()]
+    title = "Gates of a mean multiply-accumulate, by what they are for"
+    return TextTable(figures("group", "gates", "float32 sums"), rows, title)
+
+
+def _sentences(cost: ModelCost) -> Iterator[str]:
+    totals = cost.totals
+    if not totals.macs:
+        if cost.nodes:
+            yield _ADVICE
+        return
+    padded, zero = percent_text(totals.padded_macs, totals.macs), percent_text(totals.zero_weight_macs, totals.macs)
+    yield f"{mac_text(totals.macs)}, of which {padded} multiply padding and {zero} a weight of zero, {_operands(cost)}"
+    yield _gates(totals)
+    if cost.over_reference is not None:
+        yield f"over the reference: {100 * cost.over_reference:.1f} % of its gate-MACs"
+    yield from _estimates(cost)
+    if cost.with_float32_operands is not None and cost.with_float32_operands.over_float32 is not None:
+        saved = 100 * (1 - cost.with_float32_operands.over_float32)
+        yield (
+            f"the model does not say its operands are {cost.operand_format}: with float32 operands, whose multiplier "
+            f"dominates, the same sums save {saved:.0f} % of the gates of float32 sums"
+        )
+    yield from _exceptions(cost)
+
+
+def _gates(totals: Totals) -> str:
+    over_float32, over_int8 = 100 * (totals.over_float32 or 0), 100 * (totals.over_int8 or 0)
+    return (
+        f"{_short(totals.gate_macs)}gate-MACs: {over_float32:.1f} % of float32 sums of the same operands, "
+        f"{over_int8:.1f} % of int8 operands and int32 sums"
+    )
+
+
+def _estimates(cost: ModelCost) -> Iterator[str]:
+    totals = cost.totals
+    yield (
+        f"energy, estimated for {cost.process}: {_joules(totals.pj)}; with float32 sums {_joules(totals.float32_pj)}, "
+        f"with int8 operands and int32 sums {_joules(totals.int8_pj)}"
+    )
+    float32 = f"{totals.float32_um2:.0f} um2 with float32 sums"
+    yield f"area of a mean multiply-accumulate, estimated likewise: {totals.um2:.0f} um2; {float32}"
+    yield f"sums of all outputs: {_short(totals.partial_sum_bits)}bit in registers"
+
+
+def _exceptions(cost: ModelCost) -> Iterator[str]:
+    for nodes, what in (
+        (cost.left, "left, and priced at float32, or of integers at int32"),
+        (cost.unknown, "with an unknown number of products, not in the sums"),
+        (cost.unpriced, "without a price, not in the sums"),
+    ):
+        if nodes:
+            yield f"{len(nodes)} {what}: {', '.join(node.node for node in nodes)}"
+
+
+def _operands(cost: ModelCost) -> str:
+    quantized = sum(node.operands_from_model for node in cost.nodes)
+    if quantized == len(cost.nodes) and quantized:
+        return "operands as the model says"
+    return f"operands {cost.operand_format}" + (" where the model says nothing" if quantized else "")
+
+
+def _short(number: float) -> str:
+    """Return a number with three digits, and a space or a prefix such as M behind it."""
+    return mac_text(round(number)).removesuffix("MAC")
+
+
+def _joules(pj: float) -> str:
+    exponent, unit = next(((e, name) for e, name in ((12, "J"), (9, "mJ"), (6, "uJ")) if pj >= 10**e), (3, "nJ"))
+    return f"{pj / 10**exponent:.3g} {unit}"
