@@ -370,27 +370,54 @@ def test_integer_models_are_counted_before_and_after_conversion(form, tmp_path) 
     assert sum(count_macs(target, {"x": floats(1, 1, 8, 8)}).values()) == counts[0]
 
 
-LOWERED = {
-    "FusedMatMul": (([(7, 5), (4, 7)], {"transA": 1, "transB": 1}), 140),
-    "FusedGemm": (([(5, 7), (7, 4)], {"activation": "Relu"}), 140),
-    "FusedConv": (([(1, 2, 6, 6), (8, 2, 3, 3)], {"activation": "Relu"}), 16 * 8 * 18),
-    "Einsum": (([(2, 3, 5), (2, 5, 7)], {"equation": "bij,bjk->bik"}), 2 * 3 * 5 * 7),
-    "Attention": (([(2, 5, 6), (6, 24), (24,)], {"num_heads": 2}), 2 * 5 * 6 * 24 + 2 * 2 * 5 * 5 * 8),
+HEADS = [(2, 5, 8), (2, 7, 8), (2, 7, 8)]
+CONVERTED = {
+    "FusedMatMul": (MICROSOFT, [(7, 5), (4, 7)], {"transA": 1, "transB": 1}, 140),
+    "FusedGemm": (MICROSOFT, [(5, 7), (7, 4)], {"activation": "Relu"}, 140),
+    "FusedConv": (MICROSOFT, [(1, 2, 6, 6), (8, 2, 3, 3)], {"activation": "Relu"}, 16 * 8 * 18),
+    "Einsum": ("", [(2, 3, 5), (2, 5, 7)], {"equation": "bij,bjk->bik"}, 2 * 3 * 5 * 7),
+    "ConvTranspose": ("", [(1, 3, 4, 5), (3, 6, 2, 2)], {"strides": [2, 2]}, 3 * 20 * 6 * 4),
+    "LSTM": ("", [(9, 2, 3), (1, 16, 3), (1, 16, 4)], {"hidden_size": 4}, 9 * 2 * 16 * (3 + 4)),
+    "GRU": ("", [(9, 2, 3), (1, 12, 3), (1, 12, 4)], {"hidden_size": 4}, 9 * 2 * 12 * (3 + 4)),
+    "RNN": ("", [(9, 2, 3), (1, 4, 3), (1, 4, 4)], {"hidden_size": 4}, 9 * 2 * 4 * (3 + 4)),
+    "Attention": (MICROSOFT, [(2, 5, 6), (6, 24), (24,)], {"num_heads": 2}, 2 * 5 * 6 * 24 + 2 * 2 * 5 * 5 * 8),
+    "MultiHeadAttention": (MICROSOFT, HEADS, {"num_heads": 2}, 2 * 2 * 5 * 7 * 8),
 }
+"""Operators with a twin of several products, or taken apart: domain, shapes, attributes, MACs."""
 
 
-@pytest.mark.parametrize("op_type", LOWERED)
-def test_what_is_taken_apart_has_the_macs_of_the_whole(op_type) -> None:
-    (shapes, attributes), expected = LOWERED[op_type]
+@pytest.mark.parametrize("op_type", CONVERTED)
+def test_a_model_has_the_same_macs_whole_taken_apart_and_converted(op_type) -> None:
+    domain, shapes, attributes, expected = CONVERTED[op_type]
     names = [f"x{place}" for place in range(len(shapes))]
-    domain = "" if op_type == "Einsum" else MICROSOFT
     node = helper.make_node(op_type, names, ["y"], "node", domain=domain, **attributes)
-    constants = {name: floats(*shape) for name, shape in zip(names[1:], shapes[1:], strict=True)}
-    source, feeds = one_node(node, {"x0": floats(*shapes[0])}, constants), {"x0": floats(*shapes[0])}
+    feeds = {name: floats(*shape) for name, shape in zip(names, shapes, strict=True)}
+    given = names if op_type == "MultiHeadAttention" else names[:1]
+    fed, constants = {n: feeds[n] for n in given}, {n: feeds[n] for n in names if n not in given}
+    source = one_node(node, fed, constants)
     converted, _ = lba_onnx.convert(source, "M7E4b10")
     for each in (source, converted):
         assert sum(inferred(each).values()) == expected
-        assert sum(count_macs(each, feeds).values()) == expected
+        assert sum(count_macs(each, fed).values()) == expected
+    assert macs(op_type, shapes, output_of(source, fed), domain, **attributes) == expected
+
+
+def output_of(source: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> tuple[int, ...]:
+    return lba_onnx.make_session(source).run(None, feeds)[0].shape
+
+
+def test_a_cache_makes_more_keys() -> None:
+    rows, past = (1, 2, 16), (1, 2, 6, 8)
+    names = ["q", "k", "v", "past_key", "past_value", "lengths", "total"]
+    node = helper.make_node("GroupQueryAttention", names, ["y", "p", "r"], "node", domain=MICROSOFT,
+                            num_heads=2, kv_num_heads=2)  # fmt: skip
+    feeds = {name: floats(*shape) for name, shape in zip(names, [rows] * 3 + [past] * 2, strict=False)}
+    constants = {"lengths": np.array([7], np.int32), "total": np.array(8, np.int32)}
+    source = one_node(node, feeds, constants)
+    converted, report = lba_onnx.convert(source, "M7E4b10")
+    expected = {"node/qk": 2 * 16 * 8, "node/pv": 2 * 16 * 8}
+    assert inferred(source) == inferred(converted) == expected == {entry.node: entry.macs for entry in report}
+    assert count_macs(source, feeds) == count_macs(converted, feeds) == expected
 
 
 def test_weights_of_few_bits_count_as_any_others() -> None:
