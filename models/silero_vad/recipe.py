@@ -79,14 +79,19 @@ def read_speech_intervals() -> list[tuple[float, float]]:
 def make_feeds(model_path: Path, signal: NDArray[np.float32], rate: int) -> Iterator[Feed]:
     """Yields the network's inputs window after window, with the float32 network's states."""
     session = make_session(model_path)
-    size = int(rate / WINDOWS_PER_SECOND)
-    padded = np.concatenate([np.zeros(size // CONTEXT_SHARE, np.float32), signal.astype(np.float32)])
     state = np.zeros(STATE_SHAPE, np.float32)
-    for start in range(0, len(signal) - size + 1, size):
-        window = padded[np.newaxis, start : start + size // CONTEXT_SHARE + size]
+    for window in windows(signal, rate):
         feed = {"input": window, "state": state, "sr": np.array(rate, dtype=np.int64)}
         yield feed
         (state,) = session.run(["stateN"], feed)
+
+
+def windows(signal: NDArray[np.float32], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yields the windows of a signal, each with the end of the one before in front of it, [1, samples]."""
+    size = int(rate / WINDOWS_PER_SECOND)
+    padded = np.concatenate([np.zeros(size // CONTEXT_SHARE, np.float32), signal.astype(np.float32)])
+    for start in range(0, len(signal) - size + 1, size):
+        yield padded[np.newaxis, start : start + size // CONTEXT_SHARE + size]
 
 
 def is_right(outputs: Feed, labels: NDArray[Any]) -> NDArray[np.float64]:
