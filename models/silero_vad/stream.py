@@ -52,10 +52,8 @@ def stream(model: onnx.ModelProto) -> NDArray[np.float32]:
 def _tell(name: str, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
     same = np.sum((found > THRESHOLD) == (expected > THRESHOLD))
     difference = np.abs(found - expected)
-    print(
-        f"{name}: {same} of {len(found)} windows decided alike, probabilities {difference.mean():.4f} apart on average,"
-    )
-    print(f"{' ' * len(name)}  at most {difference.max():.4f}")
+    print(f"{name}: {same} of {len(found)} windows decided alike; the probabilities differ by ", end="")
+    print(f"{difference.mean():.2g} on average, by {difference.max():.2g} at most")
 
 
 if __name__ == "__main__":
