@@ -40,7 +40,7 @@ COMMANDS = {
     "convert": ["-i", "model.onnx", "-o", "c.onnx", "--spec", "M7E4b12/M7E4b10"],
     "evaluate": ["-i", "model.onnx", "--data_path", "data.npz"],
     "compare": ["-r", "model.onnx", "-i", "converted.onnx", "--data_path", "data.npz"],
-    "cost": ["-i", "converted.onnx", "-r", "model.onnx"],
+    "cost": ["-i", "converted.onnx", "-r", "model.onnx", "--split"],
     "debug": [
         *("-i", "converted.onnx", "--reference_path", "model.onnx", "--data_path", "data.npz"),
         *("--promote_until", "sqnr>=20"),

@@ -120,6 +120,14 @@ def test_more_bits_of_sums_cost_more(spec, operands, depth):
         assert unit_cost(spec, operands, depth).gates < unit_cost(wider, operands, depth).gates
 
 
+@settings(max_examples=40, deadline=None)
+@given(inner=all_specs(), slices=st.integers(2, 9), bits=st.integers(0, 22), depth=st.integers(18, 3000))
+def test_slices_and_exact_sums_cost_more_with_wider_results(inner, slices, bits, depth):
+    for text in (f"splitk{slices}({inner}),sum=M{{}}E7b63", "kulisch(M{}E7b63)"):
+        narrow, wide = (gates(text.format(m), depth=depth) for m in (max(bits - 1, 0), max(bits, 1)))
+        assert narrow < wide
+
+
 @pytest.mark.parametrize("text", ["M7E4b10,product=exact", "fp32-fma", "fp12-sr", "kulisch", "splitk4(fp16-fma)"])
 @pytest.mark.parametrize("exponent_bits", [2, 5, 8])
 def test_more_bits_of_operands_cost_more(text, exponent_bits):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+from attention_models import CASES
 from click.testing import CliRunner
 from integer_models import operator_case
 from onnx import TensorProto, helper
@@ -130,6 +131,27 @@ def test_open_sizes_are_unknown_until_they_are_given():
     assert lba_onnx.cost(made, SPEC, data={"x": np.ones((2, 5, 4), np.float32)}).totals.macs == 60
 
 
+@pytest.mark.parametrize("name", ["heads: plain", "heads: past", "groups: chunk"])
+def test_attention_has_the_depth_of_heads_and_of_keys(name):
+    case = CASES[name]
+    for made in (case.model, lba_onnx.convert(case.model, SPEC)[0]):
+        scores, values = lba_onnx.cost(made, SPEC).nodes
+        assert (scores.node, values.node) == ("node/qk", "node/pv")
+        assert scores.depth == case.inputs["query"].shape[-1] // case.attributes["num_heads"]
+        assert values.macs // values.depth == np.prod(case.inputs["query"].shape)  # as many sums as outputs
+        assert scores.unit and values.unit
+
+
+def test_recurrent_products_have_the_depth_of_their_weights():
+    """Inputs of open length; in the Scan that an LSTM becomes, too."""
+    weights = {name: np.ones((1, 8, size), np.float32) for name, size in (("w", 3), ("r", 2))}
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], "lstm", hidden_size=2)
+    made = model([node], [tensor("x", "steps", 1, 3)], [tensor("y", "steps", 1, 1, 2)], weights)
+    found = lba_onnx.cost(made, SPEC, input_shapes={"x": (5, 1, 3)})
+    assert {(n.node, n.depth, n.macs) for n in found.nodes} == {("lstm/input", 3, 120), ("lstm/recurrent", 2, 80)}
+    assert [node.depth for node in lba_onnx.cost(made, SPEC).nodes] == [3, 2]
+
+
 def test_a_loop_is_counted_by_a_run():
     found = lba_onnx.cost(loop_model(3), SPEC, data={"x": np.ones((1, 2), np.float32)})
     assert [node.macs for node in found.nodes] == [12]
@@ -205,7 +227,8 @@ def run(*arguments):
 
 
 def test_the_command_prints_the_operands_beside_the_figures(folder):
-    text = run("-i", "model.onnx", "--spec", SPEC)
+    text = run("-i", "model.onnx", "--spec", SPEC, "--split")
+    assert "node by node" in text and text.count("classifier") == 2
     assert text.count("operands M4E3") == 2 and "13.1 % multiply padding" in text
     assert "with float32 operands, whose multiplier dominates, the same sums save 21 %" in text
     left = run("-i", "model.onnx", "--nodes_to_exclude", "conv1", "--spec", SPEC, "-r", "model.onnx")

@@ -35,6 +35,7 @@ from lba_onnx.cli.output import print_json, print_text
     metavar="FILE",
     help="A model to hold this one against.",
 )
+@click.option("--split", "is_split", is_flag=True, help="Print of each node what its gates are for, too.")
 @click.option(
     "--self_test", is_flag=True, help="Print published figures beside those of the table's model, and nothing else."
 )
@@ -43,7 +44,7 @@ from lba_onnx.cli.output import print_json, print_text
 @options.selection
 @options.feeding
 @options.common
-def cost_command(onnx_path: Path | None, self_test: bool, as_json: bool, **given: Any) -> None:
+def cost_command(onnx_path: Path | None, is_split: bool, self_test: bool, as_json: bool, **given: Any) -> None:
     """Print gates, energy and storage of a model's sums of products, node by node.
 
     A converted model has its accumulators in it; others are priced at float32, or with --spec as if converted.
@@ -59,7 +60,7 @@ def cost_command(onnx_path: Path | None, self_test: bool, as_json: bool, **given
     if as_json:
         print_json({"onnx_path": str(onnx_path), **found.to_json()})
         return
-    print_text(*cost_text(found))
+    print_text(*cost_text(found, is_split))
 
 
 def _cost(onnx_path: Path, given: dict[str, Any]) -> Any:

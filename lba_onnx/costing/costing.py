@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import onnx
@@ -95,16 +96,25 @@ class _Product:
     spec: Accumulator | None
     reason: str
     macs: int | None
-    executions: Sequence[Execution]
-    values: Values
+    depth: int | None
+    padded: Fraction | None
+    zeros: Fraction | None
+
+    @classmethod
+    def of(cls, decision: Decision, macs: int | None, executions: Sequence[Execution], values: Values) -> "_Product":
+        """Return what is known of a product, from what becomes of it and with which shapes it executes."""
+        candidate, spec = decision.candidate, decision.spec
+        padded = padded_share(candidate, executions)
+        reason = decision.reason if spec is None else ""
+        return cls(
+            candidate, spec, reason, macs, depth_of(candidate, executions), padded, zero_share(candidate, values)
+        )
 
     def priced(self, settings: _Settings) -> NodeCost:
         """Return what it costs."""
         from_model = _operands_of_model(self.candidate)
         operands = from_model or settings.operands
-        depth = depth_of(self.candidate, self.executions)
-        unit, problem = self._unit(operands, depth, settings.table)
-        padded, zeros = padded_share(self.candidate, self.executions), zero_share(self.candidate, self.values)
+        unit, problem = self._unit(operands, settings.table)
         return NodeCost(
             node=self.candidate.name,
             op_type=self.candidate.operator,
@@ -113,23 +123,23 @@ class _Product:
             operands_from_model=from_model is not None,
             reason=problem or self.reason,
             macs=self.macs,
-            depth=depth,
+            depth=self.depth,
             levels=1 if self.spec is None else len(self.spec.levels) - 1,
-            padded_macs=None if padded is None or self.macs is None else round(padded * self.macs),
-            zero_weight_macs=None if zeros is None or self.macs is None else round(zeros * self.macs),
+            padded_macs=_share_of(self.padded, self.macs),
+            zero_weight_macs=_share_of(self.zeros, self.macs),
             unit=unit,
             float32=unit_cost(FLOAT32, operands, _ANY_DEPTH, settings.table),
         )
 
-    def _unit(self, operands: Operands, depth: int | None, table: CostTable) -> tuple[UnitCost | None, str]:
+    def _unit(self, operands: Operands, table: CostTable) -> tuple[UnitCost | None, str]:
         """Return what one product costs, or why that is not known."""
         if self.spec is None:
             text = INT32 if takes_codes(self.candidate.site.node) and operands.are_integers else FLOAT32
-            return unit_cost(text, operands, depth or _ANY_DEPTH, table), ""
-        if depth is None:
+            return unit_cost(text, operands, self.depth or _ANY_DEPTH, table), ""
+        if self.depth is None:
             return None, _NO_DEPTH
         try:
-            return unit_cost(self.spec, operands, depth, table), ""
+            return unit_cost(self.spec, operands, self.depth, table), ""
         except UnpricedError as error:
             return None, str(error)
 
@@ -155,12 +165,8 @@ class _Model:
         macs, executions = _counted(model, opened.proto, candidates, input_shapes, data)
         values = Values(opened.proto, list(walk_sites(opened.proto)), opened.path)
         decisions = _decisions(candidates, spec, selection)
-        return cls(
-            tuple(
-                _Product(d.candidate, d.spec, d.reason if d.spec is None else "", count, shapes, values)
-                for d, count, shapes in zip(decisions, macs, executions, strict=True)
-            )
-        )
+        known = zip(decisions, macs, executions, strict=True)
+        return cls(tuple(_Product.of(decision, count, shapes, values) for decision, count, shapes in known))
 
     def priced(self, settings: _Settings) -> tuple[NodeCost, ...]:
         """Return what each product costs."""
@@ -192,6 +198,10 @@ def _decisions(candidates: Sequence[Candidate], spec: "Specs | None", selection:
     else:
         decisions = decide(candidates, read_given(spec).specs, selection)
     return [replace(decision, spec=decision.candidate.present_spec or decision.spec) for decision in decisions]
+
+
+def _share_of(share: Fraction | None, macs: int | None) -> int | None:
+    return None if share is None or macs is None else round(share * macs)
 
 
 def _operands_of_model(candidate: Candidate) -> Operands | None:

@@ -12,9 +12,16 @@ _UNKNOWN = "unknown"
 _ADVICE = "MACs are not known: --input_shapes or --data_path gives the sizes that the model leaves open"
 
 
-def cost_text(cost: ModelCost) -> Iterator[TextTable | str]:
-    """Yield what a command prints of a model's cost."""
+def cost_text(cost: ModelCost, is_split: bool = False) -> Iterator[TextTable | str]:
+    """Yield what a command prints of a model's cost.
+
+    Args:
+        cost: The cost.
+        is_split: Whether to tell of each node what its gates are for.
+    """
     yield _nodes(cost)
+    if is_split:
+        yield _split(cost)
     if cost.totals.macs:
         yield _groups(cost)
     yield from _sentences(cost)
@@ -52,6 +59,13 @@ def _node(node: NodeCost, total: float) -> tuple[str, ...]:
         percent_text(round(node.gate_macs), round(total)) if node.is_known and total else "",
         node.reason,
     )
+
+
+def _split(cost: ModelCost) -> TextTable:
+    priced = [(node.node, node.unit.groups) for node in cost.nodes if node.unit]
+    groups = list(dict.fromkeys(name for _, own in priced for name in own))
+    rows = ((node, *(f"{own.get(name, 0):.1f}" for name in groups)) for node, own in priced)
+    return TextTable((*names("node"), *figures(*groups)), rows, "Gates of a multiply-accumulate, node by node")
 
 
 def _groups(cost: ModelCost) -> TextTable:
