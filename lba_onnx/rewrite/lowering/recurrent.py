@@ -33,6 +33,7 @@ class Kind:
         states: The number of its states.
         step: What a step computes.
         activations: The names of a direction's where the node has none.
+        resets: Whether it has a reset gate, and so two ways to use it.
         zeroes_empty: Whether the last state of a sequence without steps is zero, and not the first one.
     """
 
@@ -40,12 +41,13 @@ class Kind:
     states: int
     step: Step
     activations: Sequence[str]
+    resets: bool
     zeroes_empty: bool
 
 
-LSTM = Kind(4, 2, lstm_step, ("Sigmoid", "Tanh", "Tanh"), True)
-GRU = Kind(3, 1, gru_step, ("Sigmoid", "Tanh"), True)
-RNN = Kind(1, 1, rnn_step, ("Tanh",), False)
+LSTM = Kind(4, 2, lstm_step, ("Sigmoid", "Tanh", "Tanh"), False, True)
+GRU = Kind(3, 1, gru_step, ("Sigmoid", "Tanh"), True, True)
+RNN = Kind(1, 1, rnn_step, ("Tanh",), False, False)
 
 
 def lstm(source: Source, maker: Maker) -> None:
@@ -120,21 +122,30 @@ class _Recurrence:
 
     def _cell(self, number: int) -> Cell:
         attributes = self._source.attributes
-        is_linear_first = bool(attributes.get("linear_before_reset", 0))
+        is_linear_first = self._kind.resets and bool(attributes.get("linear_before_reset", 0))
         bias, recurrent_bias = self._biases(number, is_linear_first)
+        recurrent, recurrent_hidden = self._recurrent(number, self._kind.resets and not is_linear_first)
         clip = attributes.get("clip", -1.0)
         return Cell(
             hidden=self._hidden,
             suffix=self._suffixes[number],
-            recurrent=self._part(_R, number),
+            recurrent=recurrent,
+            recurrent_hidden=recurrent_hidden,
             bias=bias,
             recurrent_bias=recurrent_bias,
             peepholes=self._part(_PEEPHOLES, number) if self._source.input(_PEEPHOLES) else None,
             activations=self._activations[number],
             clip=None if clip < 0 else clip,
             input_forget=bool(attributes.get("input_forget", 0)),
-            linear_before_reset=is_linear_first,
         )
+
+    def _recurrent(self, number: int, is_parted: bool) -> tuple[Value, Value | None]:
+        """Return the recurrent weights, transposed; those of a GRU for the state that it resets apart."""
+        weights = self._tensors.transpose(self._part(_R, number), 1, 0)
+        if not is_parted:
+            return weights, None
+        early, late = np.split(np.arange(3 * self._hidden), [2 * self._hidden])
+        return self._tensors.take(weights, early, 1), self._tensors.take(weights, late, 1)
 
     def _biases(self, number: int, is_linear_first: bool) -> tuple[Value | None, Value | None]:
         """Return what is added to the input product, and what of the recurrent bias cannot be added there."""

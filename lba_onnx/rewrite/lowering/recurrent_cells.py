@@ -20,31 +20,29 @@ class Cell:
     Attributes:
         hidden: The number of hidden units.
         suffix: Behind the names of its products.
-        recurrent: The recurrent weights, [gates * hidden, hidden].
+        recurrent: The recurrent weights, transposed, [hidden, gates * hidden].
+        recurrent_hidden: Those of a GRU for the state that it resets, [hidden, hidden]; None where there is no such.
         bias: What the input product of all steps is raised by, [gates * hidden]; None for nothing.
         recurrent_bias: What products of the state are raised by before a GRU resets them, [hidden]; None for nothing.
         peepholes: Of the input, output and forget gate, [3 * hidden]; None for none.
         activations: In the order of the operator's attribute.
         clip: The bound of what activations get; None for none.
         input_forget: Whether the forget gate is what the input gate leaves of one.
-        linear_before_reset: Whether a GRU resets products of the state, in place of the state.
     """
 
     hidden: int
     suffix: str
     recurrent: Value
+    recurrent_hidden: Value | None
     bias: Value | None
     recurrent_bias: Value | None
     peepholes: Value | None
     activations: Sequence[Activation]
     clip: float | None
     input_forget: bool
-    linear_before_reset: bool
 
-    def multiply(self, tensors: Tensors, state: str, gates: slice, product: str = "recurrent") -> str:
-        """Return a product of a state and of the recurrent weights of some gates."""
-        units = np.arange(gates.start * self.hidden, gates.stop * self.hidden)
-        weights = tensors.transpose(tensors.take(self.recurrent, units), 1, 0)
+    def multiply(self, tensors: Tensors, state: str, weights: Value, product: str = "recurrent") -> str:
+        """Return a product of a state and of weights."""
         return tensors.maker.add("MatMul", [state, tensors.name(weights, product)], product=f"{product}{self.suffix}")
 
     def activate(self, tensors: Tensors, number: int, x: str) -> str:
@@ -64,39 +62,34 @@ Step: TypeAlias = Callable[[Cell, Tensors, str, Sequence[str]], list[str]]
 
 def lstm_step(cell: Cell, tensors: Tensors, x: str, states: Sequence[str]) -> list[str]:
     """Make a step of an LSTM; the states are the hidden and the cell state."""
-    (h, c), hidden, add = states, cell.hidden, tensors.maker.add
-    gates = add("Add", [x, cell.multiply(tensors, h, slice(0, 4))])
-    if cell.peepholes is None and not cell.input_forget:
-        joined, block = tensors.split(gates, [3 * hidden, hidden])
-        input_gate, output_gate, forget_gate = tensors.split(cell.activate(tensors, 0, joined), [hidden] * 3)
-        return _lstm_states(cell, tensors, c, block, input_gate, forget_gate, lambda _: output_gate)
-    joined_input, joined_output, joined_forget, block = tensors.split(gates, [hidden] * 4)
-    input_gate = cell.activate(tensors, 0, _peep(cell, tensors, joined_input, 0, c))
-    if cell.input_forget:
-        forget_gate = add("Sub", [tensors.float32(1, "one"), input_gate])
-    else:
-        forget_gate = cell.activate(tensors, 0, _peep(cell, tensors, joined_forget, 2, c))
-
-    def output_gate_of(next_c: str) -> str:
-        return cell.activate(tensors, 0, _peep(cell, tensors, joined_output, 1, next_c))
-
-    return _lstm_states(cell, tensors, c, block, input_gate, forget_gate, output_gate_of)
-
-
-def _lstm_states(
-    cell: Cell,
-    tensors: Tensors,
-    c: str,
-    block: str,
-    input_gate: str,
-    forget_gate: str,
-    output_gate_of: Callable[[str], str],
-) -> list[str]:
-    add = tensors.maker.add
-    kept = add("Mul", [c, forget_gate])
-    next_c = add("Add", [kept, add("Mul", [input_gate, cell.activate(tensors, 1, block)])])
+    (h, c), add = states, tensors.maker.add
+    gates = add("Add", [x, cell.multiply(tensors, h, cell.recurrent)])
+    is_plain = cell.peepholes is None and not cell.input_forget
+    make = _plain_gates if is_plain else _other_gates
+    input_gate, output_gate, forget_gate, block = make(cell, tensors, gates, c)
+    kept, new = add("Mul", [c, forget_gate]), add("Mul", [input_gate, cell.activate(tensors, 1, block)])
+    next_c = add("Add", [kept, new])
+    if not is_plain:
+        output_gate = cell.activate(tensors, 0, _peep(cell, tensors, output_gate, 1, next_c))
     activated = cell.activate_as_is(tensors, 2, next_c)  # onnxruntime does not clip it
-    return [add("Mul", [activated, output_gate_of(next_c)]), next_c]
+    return [add("Mul", [activated, output_gate]), next_c]
+
+
+def _plain_gates(cell: Cell, tensors: Tensors, gates: str, c: str) -> list[str]:
+    """Return the input, output and forget gate, made at once, and what the block's activation gets."""
+    joined, block = tensors.split(gates, [3 * cell.hidden, cell.hidden])
+    return [*tensors.split(cell.activate(tensors, 0, joined), [cell.hidden] * 3), block]
+
+
+def _other_gates(cell: Cell, tensors: Tensors, gates: str, c: str) -> list[str]:
+    """Return the same, one by one; of the output gate what its activation gets, but for the peephole."""
+    input_gate, output_gate, forget_gate, block = tensors.split(gates, [cell.hidden] * 4)
+    input_gate = cell.activate(tensors, 0, _peep(cell, tensors, input_gate, 0, c))
+    if cell.input_forget:
+        forget_gate = tensors.maker.add("Sub", [tensors.float32(1, "one"), input_gate])
+    else:
+        forget_gate = cell.activate(tensors, 0, _peep(cell, tensors, forget_gate, 2, c))
+    return [input_gate, output_gate, forget_gate, block]
 
 
 def _peep(cell: Cell, tensors: Tensors, gate: str, place: int, c: str) -> str:
@@ -111,15 +104,16 @@ def gru_step(cell: Cell, tensors: Tensors, x: str, states: Sequence[str]) -> lis
     """Make a step of a GRU."""
     (h,), hidden, add = states, cell.hidden, tensors.maker.add
     joined, candidate = tensors.split(x, [2 * hidden, hidden])
-    if cell.linear_before_reset:
-        of_gates, of_candidate = tensors.split(cell.multiply(tensors, h, slice(0, 3)), [2 * hidden, hidden])
-        update, reset = _gates(cell, tensors, joined, of_gates)
+    product = cell.multiply(tensors, h, cell.recurrent)
+    if cell.recurrent_hidden is None:
+        product, of_candidate = tensors.split(product, [2 * hidden, hidden])
+        update, reset = _gates(cell, tensors, joined, product)
         if cell.recurrent_bias is not None:
             of_candidate = add("Add", [of_candidate, tensors.name(cell.recurrent_bias, "recurrent_bias")])
         further = add("Mul", [reset, of_candidate])
     else:
-        update, reset = _gates(cell, tensors, joined, cell.multiply(tensors, h, slice(0, 2)))
-        further = cell.multiply(tensors, add("Mul", [reset, h]), slice(2, 3), "recurrent_hidden")
+        update, reset = _gates(cell, tensors, joined, product)
+        further = cell.multiply(tensors, add("Mul", [reset, h]), cell.recurrent_hidden, "recurrent_hidden")
     new = cell.activate(tensors, 1, add("Add", [candidate, further]))
     rest = add("Sub", [tensors.float32(1, "one"), update])
     return [add("Add", [add("Mul", [rest, new]), add("Mul", [update, h])])]
@@ -133,4 +127,4 @@ def _gates(cell: Cell, tensors: Tensors, x: str, product: str) -> list[str]:
 def rnn_step(cell: Cell, tensors: Tensors, x: str, states: Sequence[str]) -> list[str]:
     """Make a step of an RNN."""
     (h,) = states
-    return [cell.activate(tensors, 0, tensors.maker.add("Add", [x, cell.multiply(tensors, h, slice(0, 1))]))]
+    return [cell.activate(tensors, 0, tensors.maker.add("Add", [x, cell.multiply(tensors, h, cell.recurrent)]))]
