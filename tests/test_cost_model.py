@@ -89,6 +89,15 @@ def test_quantized_float_nodes_say_their_operands_too():
     assert node.operands == "uint8*int8" and node.unit.components["mantissa multiplier"] == 640
 
 
+def test_zero_points_of_columns_are_told_from_those_of_rows():
+    """In a square matrix both would fit: here a code is zero in one column, and not in the other."""
+    codes, points = np.array([[1, 1], [2, 1]], np.int8), np.array([1, 2], np.int8)
+    node = helper.make_node("MatMulInteger", ["x", "w", "zx", "zw"], ["y"], "matmul")
+    inputs, outputs = [tensor("x", 1, 2, kind=TensorProto.UINT8)], [tensor("y", 1, 2, kind=TensorProto.INT32)]
+    made = model([node], inputs, outputs, {"w": codes, "zx": np.uint8(3), "zw": points})
+    assert lba_onnx.cost(made).totals.zero_weight_macs == 1
+
+
 def test_zero_weights_are_counted():
     weights = np.ones((40, 5), np.float32)
     weights[::4] = 0
@@ -175,14 +184,14 @@ def test_measured_gates_take_the_place_of_the_models(tmp_path):
     entry = {"accumulator": SPEC, "operands": "M4E3", "gates": 100, "source": "synthesis"}
     (tmp_path / "my.json").write_text(json.dumps({"name": "mine", "measured": [entry]}))
     found = lba_onnx.cost(network(), SPEC, cost_table=tmp_path / "my.json")
-    assert found.totals.gate_macs == 704000 and found.table == "mine"
+    assert found.totals.gate_macs == 704000 and found.table.name == "mine"
     assert found.gates_by_group()["measured"] == (100, 0)
 
 
 def test_json_tells_all_of_it():
     value = json.loads(json.dumps(lba_onnx.cost(network(), SPEC, reference=network()).to_json(), allow_nan=False))
     assert list(value) == [
-        "operand_format", "table", "process", "nodes", "totals", "gates_by_group", "int8", "left", "unknown",
+        "operand_format", "table", "nodes", "totals", "gates_by_group", "int8", "left", "unknown",
         "unpriced", "with_float32_operands", "reference", "over_reference",
     ]  # fmt: skip
     assert set(value["nodes"][0]) == {
@@ -190,6 +199,7 @@ def test_json_tells_all_of_it():
         "padded_macs", "zero_weight_macs", "unit", "float32", "gate_macs", "pj", "float32_gate_macs",
         "partial_sum_bits",
     }  # fmt: skip
+    assert value["table"]["cells"]["FA"] == 9 and "2401.14110" in value["table"]["sources"]["cells"]
     unit = value["nodes"][2]["unit"]
     assert unit["unit_gates"] == 808 and unit["gates"] == pytest.approx(sum(unit["components"].values()))
     assert unit["joins"] == 7 / 128  # 8 chunks, of which the first is loaded

@@ -82,6 +82,10 @@ class CostTable:
     process: str
     sources: Mapping[str, str]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return its name, the gates of each cell, the process of energy and area, and where they come from."""
+        return {"name": self.name, "cells": dict(self.cells), "process": self.process, "sources": dict(self.sources)}
+
     def measured_of(self, spec: Accumulator, operands: Operands) -> Measured | None:
         """Return what was measured of an accumulator with such operands, or None."""
         key = str(spec), str(operands)

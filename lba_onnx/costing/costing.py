@@ -85,7 +85,7 @@ def cost(
     if reference is not None:
         shapes = {"input_shapes": input_shapes, "data": data}
         other = cost(reference, operand_format=operand_format, cost_table=table, **shapes)
-    return ModelCost(nodes, str(settings.operands), table.name, table.process, int8, wide, other)
+    return ModelCost(nodes, str(settings.operands), table, int8, wide, other)
 
 
 @dataclass(frozen=True)

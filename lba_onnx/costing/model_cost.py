@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.arithmetic.datapath import Group
+from lba_onnx.costing.cost_table import CostTable
 from lba_onnx.costing.node_cost import NodeCost
 from lba_onnx.costing.unit_cost import UnitCost
 
@@ -83,8 +84,7 @@ class ModelCost:
     Attributes:
         nodes: Each product of the ledger.
         operand_format: The formats of operands, where the model is not quantized.
-        table: The name of the table of costs.
-        process: The process that energy and area are of.
+        table: The table of costs.
         int8: What one product costs with int8 operands and int32 sums.
         with_float32_operands: The sums with float32 operands, where operands were given; else None.
         reference: The model that this one is held against, or None.
@@ -92,8 +92,7 @@ class ModelCost:
 
     nodes: tuple[NodeCost, ...]
     operand_format: str
-    table: str
-    process: str
+    table: CostTable
     int8: UnitCost
     with_float32_operands: Totals | None = None
     reference: "ModelCost | None" = None
@@ -142,8 +141,7 @@ class ModelCost:
         """Return the cost as a JSON object."""
         return {
             "operand_format": self.operand_format,
-            "table": self.table,
-            "process": self.process,
+            "table": self.table.to_json(),
             "nodes": [node.to_json() for node in self.nodes],
             "totals": self.totals.to_json(),
             "gates_by_group": {

@@ -40,7 +40,7 @@ def _nodes(cost: ModelCost) -> TextTable:
         *remarks("remark"),
     )
     rows = (_node(node, cost.totals.gate_macs) for node in cost.nodes)
-    return TextTable(columns, rows, f"{len(cost.nodes)} products, {_operands(cost)}, table {cost.table}")
+    return TextTable(columns, rows, f"{len(cost.nodes)} products, {_operands(cost)}, table {cost.table.name}")
 
 
 def _node(node: NodeCost, total: float) -> tuple[str, ...]:
@@ -104,9 +104,9 @@ def _gates(totals: Totals) -> str:
 
 
 def _estimates(cost: ModelCost) -> Iterator[str]:
-    totals = cost.totals
+    totals, process = cost.totals, cost.table.process
     yield (
-        f"energy, estimated for {cost.process}: {_joules(totals.pj)}; with float32 sums {_joules(totals.float32_pj)}, "
+        f"energy, estimated for {process}: {_joules(totals.pj)}; with float32 sums {_joules(totals.float32_pj)}, "
         f"with int8 operands and int32 sums {_joules(totals.int8_pj)}"
     )
     float32 = f"{totals.float32_um2:.0f} um2 with float32 sums"

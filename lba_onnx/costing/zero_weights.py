@@ -49,7 +49,7 @@ def _zeros(site: Site, name: str, zero_point: str, values: Values) -> NDArray[np
     """Return where a value is zero."""
     constant = values.constant(site, name)
     if constant is not None:
-        return _equal(constant, _constant(site, zero_point, values))
+        return _equal(constant, _constant(site, zero_point, values), _output_axis(site))
     producer = values.producer(site, name)
     if producer is None or zero_point:
         return None
@@ -64,11 +64,17 @@ def _constant(site: Site, name: str, values: Values) -> NDArray[Any] | None:
     return values.constant(site, name) if name else np.zeros((), np.int8)
 
 
+def _output_axis(site: Site) -> int:
+    """Return the axis of weights along which an operator of integers may have zero points."""
+    is_first = "Conv" in site.node.op_type or site.attributes().get("transB")
+    return 0 if is_first else -1
+
+
 def _axis(site: Site) -> int:
     return int(site.attributes().get("axis") or 0) if "axis" in site.attributes() else 1
 
 
-def _equal(codes: NDArray[Any], zero: NDArray[Any] | None, axis: int = 0) -> NDArray[np.bool_] | None:
+def _equal(codes: NDArray[Any], zero: NDArray[Any] | None, axis: int) -> NDArray[np.bool_] | None:
     """Return where codes are their zero point, of which there may be one for each index of an axis."""
     if zero is None:
         return None
