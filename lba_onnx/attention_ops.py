@@ -67,8 +67,7 @@ class LbaMultiHeadAttention(OpRun):  # type: ignore[misc]
         k, v = _joined(past_key, _in_heads(key, heads)), _joined(past_value, _in_heads(value, heads))
         seen = _seen(query.shape[1], k, 0 if past_key is None else past_key.shape[2], attributes.get("unidirectional"))
         attended = _Call(_in_heads(query, heads), k, v, seen).run(attributes, attention_bias)
-        scores = np.where(seen, attended.biased, np.float32(-np.inf))
-        return _outputs(self, _rows(attended.y), k, v, scores, dtype=query.dtype)
+        return _outputs(self, _rows(attended.y), k, v, dtype=query.dtype)
 
 
 class LbaGroupQueryAttention(OpRun):  # type: ignore[misc]

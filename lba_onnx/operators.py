@@ -204,7 +204,7 @@ _ATTENTION_OPERATORS = (
         "MultiHeadAttention",
         ("query", "key", "value", *_PAST, "attention_bias"),
         3,
-        ("output", *_PRESENT, "qk"),
+        ("output", *_PRESENT),
         (
             AttributeSchema("num_heads", "int", is_required=True),
             AttributeSchema("scale", "float"),
@@ -212,7 +212,7 @@ _ATTENTION_OPERATORS = (
         ),
         products=_QK_AND_PV,
         replaced_domain=MICROSOFT,
-        types=("T",) * 10,
+        types=("T",) * 9,
         replaced_inputs=("query", "key", "value", "bias", "key_padding_mask", "attention_bias", *_PAST),
     ),
     OperatorSchema(

@@ -150,7 +150,6 @@ def heads_cases() -> dict[str, Case]:
     return {
         "plain": heads_case(),
         "past": heads_case(outputs=3, **_past()),
-        "scores": heads_case(outputs=4, **_past()),
         "causal": heads_case(rows=7, unidirectional=1),
         "causal behind a past": heads_case(rows=7, unidirectional=1, outputs=3, **_past()),
         "bias of scores": heads_case(attention_bias=scores),

@@ -104,7 +104,6 @@ class MultiHeadAttentionKernel : public Kernel {
     SeeAll(is_causal_, &attention);
     ReadBias(call, 5, "attention_bias", &attention);
     attention.scale = scale_;
-    attention.stage = ScoreStage::kBiased;
     RunAttention(arithmetic_, attention, call);
   }
 
@@ -262,7 +261,7 @@ std::vector<Signature> SignaturesOf(const std::vector<size_t>& int32_inputs, siz
 }
 
 const OperatorRegistration multi_head_attention({"LbaMultiHeadAttention", 6, 3, Make<MultiHeadAttentionKernel>, nullptr,
-                                                 InferMultiHeadAttention, SignaturesOf({}, 6, 4)});
+                                                 InferMultiHeadAttention, SignaturesOf({}, 6, 3)});
 const OperatorRegistration group_query_attention({"LbaGroupQueryAttention", 9, 7, Make<GroupQueryAttentionKernel>,
                                                   nullptr, InferGroupQueryAttention, SignaturesOf({5, 6}, 9, 3)});
 const OperatorRegistration attention({"LbaAttention", 6, 3, Make<AttentionKernel>, nullptr, InferAttention,

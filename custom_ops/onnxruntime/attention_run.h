@@ -38,7 +38,8 @@ struct AttentionCall {
   ScoreStage stage = ScoreStage::kNone;
 };
 
-// Writes the outputs 0 (the result), 1 and 2 (caches) and 3 (scores), as far as the node has them.
+// Writes the outputs 0 (the result), 1 and 2 (caches) and, unless its stage is kNone, 3 (scores), as far as the node
+// has them.
 void RunAttention(const AttentionArithmetic& arithmetic, const AttentionCall& attention, const Call& call);
 
 }  // namespace lba::ort

@@ -47,6 +47,8 @@ def patch_node(
     """
     node = candidate.site.node
     rename_to_twin(node)
+    outputs = schema_of(node).outputs
+    node.output.extend([""] * (len(outputs) - len(node.output)))  # older onnxruntimes crash where optional ones lack
     drop_attributes(node, ("broadcast",))  # of Gemm before opset 7; the twin always broadcasts
     for product, spec in specs.items():
         for name, value in spec.to_attributes(product).items():

@@ -8,9 +8,6 @@
 onnxruntime inlines such a function only where no kernel of its name is registered; with the library, the kernel wins.
 Without it the model computes in plain arithmetic, of floats or of int32.
 
-onnxruntime wants a call to have all outputs of its function. So a body has as many as the node with the most, and the
-other nodes get names for those that they lack.
-
 Requires a default domain of opset 7 or newer. Ensures an IR version of at least 8, the first with functions.
 """
 
@@ -23,9 +20,8 @@ from lba_onnx import operators
 from lba_onnx.errors import ModelError
 from lba_onnx.operators import OperatorSchema
 from lba_onnx.rewrite.analysis import default_opset
-from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.provenance import import_operator_set
-from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS, walk_scopes
+from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
 from lba_onnx.rewrite.twins import without_empty_tail
 
 _FIRST_IR_WITH_FUNCTIONS = 8
@@ -56,25 +52,11 @@ def add_function_bodies(model: onnx.ModelProto, twins: Iterable[str]) -> None:
     present = {function.name for function in model.functions if function.domain == operators.DOMAIN}
     for twin in sorted(set(twins) - present):
         import_operator_set(model, operators.OPERATORS[twin].replaced_domain)
-        outputs = _even_outputs(model, twin)
-        model.functions.append(_function(operators.OPERATORS[twin], outputs, model))
+        model.functions.append(_function(operators.OPERATORS[twin], model))
 
 
-def _even_outputs(model: onnx.ModelProto, twin: str) -> int:
-    """Give all nodes of an operator as many outputs as one of them has; return how many."""
-    bodies = (scope.body for scope in walk_scopes(model))
-    nodes = [n for body in bodies for n in body.node if n.domain == operators.DOMAIN and n.op_type == twin]
-    most = max(len(node.output) for node in nodes)
-    if any(len(node.output) < most for node in nodes):
-        names = FreshNames(model)
-        for node in nodes:
-            lacking = operators.OPERATORS[twin].outputs[len(node.output) : most]
-            node.output.extend(names.make(f"{node.name}_{name}") for name in lacking)
-    return most
-
-
-def _function(schema: OperatorSchema, outputs: int, model: onnx.ModelProto) -> onnx.FunctionProto:
-    nodes = _nodes(schema, outputs)
+def _function(schema: OperatorSchema, model: onnx.ModelProto) -> onnx.FunctionProto:
+    nodes = _nodes(schema)
     for node, attribute in product(nodes[-1:], schema.own_attributes):
         node.attribute.add(name=attribute.name, ref_attr_name=attribute.name, type=_ATTRIBUTE_TYPES[attribute.type])
     imported = [onnx.helper.make_opsetid("", default_opset(model))]
@@ -83,18 +65,18 @@ def _function(schema: OperatorSchema, outputs: int, model: onnx.ModelProto) -> o
         operators.DOMAIN,
         schema.op_type,
         schema.inputs,
-        schema.outputs[:outputs],
+        schema.outputs,
         nodes,
         imported,
         attributes=[attribute.name for attribute in schema.attributes],
     )
 
 
-def _nodes(schema: OperatorSchema, outputs: int) -> list[onnx.NodeProto]:
+def _nodes(schema: OperatorSchema) -> list[onnx.NodeProto]:
     """Return the nodes of a body; the last one has the operator's attributes."""
     if schema.replaces:
         inputs = without_empty_tail([name if name in schema.inputs else "" for name in schema.inputs_of_replaced])
-        return [onnx.helper.make_node(schema.replaces, inputs, schema.outputs[:outputs], domain=schema.replaced_domain)]
+        return [onnx.helper.make_node(schema.replaces, inputs, schema.outputs, domain=schema.replaced_domain)]
     x, w, x_scale, w_scale, x_zero_point, w_zero_point, bias = schema.inputs
     make = onnx.helper.make_node
     return [

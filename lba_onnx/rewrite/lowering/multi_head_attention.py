@@ -64,12 +64,14 @@ def multi_head_attention(source: Source, maker: Maker) -> None:
     """Give MultiHeadAttention inputs without holes; one that has such stays as it is."""
     if source.input(_PAST_LENGTH) or source.input(_BEAMS):
         raise Refused("reads its cache by the beams of a search (cache_indirection, past_sequence_length)")
+    if source.output(3):
+        raise Refused("gives its scores (qk)")
     inputs = _given(source, maker)
     attributes = {name: value for name, value in source.attributes.items() if name in _OWN}
     is_same = not maker.nodes and len(attributes) == len(source.attributes)
     if is_same and inputs.is_plain:
         return
-    outputs = inputs_of([source.output(index) for index in range(4)])
+    outputs = inputs_of([source.output(index) for index in range(3)])
     add_multi_head_attention(source, maker, inputs, outputs)
 
 
