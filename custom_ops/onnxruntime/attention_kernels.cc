@@ -222,28 +222,35 @@ class AttentionKernel : public Kernel {
   ScoreStage stage_;
 };
 
-void InferOutputs(const Api* api, const ShapeInferContext* context, const AttentionNames& names,
-                  const HeadCounts& counts, bool grows) {
-  const auto shape = [&](size_t index) { return InferredInput(api, context, index); };
-  if (shape(0).empty() || shape(1).empty() || shape(2).empty()) return;
-  const AttentionSizes sizes = SizesOf(names, counts, shape);
+// Returns how many keys there are; `grows`: caches hold the past and the new ones, and all of them are attended to.
+Dimension InferOutputs(const Api* api, const ShapeInferContext* context, const AttentionSizes& sizes, bool grows) {
   const Dimension keys = grows ? Sum(sizes.past, sizes.new_keys) : Dimension{};
   InferOutput(api, context, AttentionOutput(sizes), 0);
   InferOutput(api, context, CacheOutput(sizes, keys, sizes.size), 1);
   InferOutput(api, context, CacheOutput(sizes, keys, sizes.value_size), 2);
-  if (grows) InferOutput(api, context, ScoresOutput(sizes, keys), 3);
+  return keys;
+}
+
+// Throws where the rank of q, k or v is not known, so that all stays open.
+AttentionSizes InferSizes(const Api* api, const ShapeInferContext* context, const AttentionNames& names,
+                          const HeadCounts& counts) {
+  return SizesOf(names, counts, [&](size_t index) { return InferredInput(api, context, index); });
 }
 
 void InferMultiHeadAttention(const Api* api, const ShapeInferContext* context) {
-  InferOutputs(api, context, kMicrosoftNames, MultiHeadCounts(InferenceAttributes(api, context)), true);
+  const HeadCounts counts = MultiHeadCounts(InferenceAttributes(api, context));
+  InferOutputs(api, context, InferSizes(api, context, kMicrosoftNames, counts), true);
 }
 
 void InferGroupQueryAttention(const Api* api, const ShapeInferContext* context) {
-  InferOutputs(api, context, kMicrosoftNames, GroupHeadCounts(InferenceAttributes(api, context)), false);
+  const HeadCounts counts = GroupHeadCounts(InferenceAttributes(api, context));
+  InferOutputs(api, context, InferSizes(api, context, kMicrosoftNames, counts), false);
 }
 
 void InferAttention(const Api* api, const ShapeInferContext* context) {
-  InferOutputs(api, context, kStandardNames, StandardHeadCounts(InferenceAttributes(api, context)), true);
+  const HeadCounts counts = StandardHeadCounts(InferenceAttributes(api, context));
+  const AttentionSizes sizes = InferSizes(api, context, kStandardNames, counts);
+  InferOutput(api, context, ScoresOutput(sizes, InferOutputs(api, context, sizes, true)), 3);
 }
 
 template <typename Of>
