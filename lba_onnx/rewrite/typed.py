@@ -19,6 +19,7 @@ from typing import Any
 import onnx
 
 from lba_onnx.operators import TYPE_VARIABLES
+from lba_onnx.rewrite.completed_types import complete_types
 from lba_onnx.rewrite.outline import copy_outline, place_nothing
 from lba_onnx.rewrite.twins import has_twin, is_twin, rename_to_replaced, schema_of
 
@@ -156,6 +157,7 @@ class _Typing:
         typed = _infer_shapes(model)
         while len(self._quick) < len(self._functions) and self._add_results(typed.graph):
             typed = _infer_shapes(typed)
+        complete_types(typed)
         return typed
 
     def _add_results(self, graph: onnx.GraphProto) -> bool:

@@ -184,6 +184,25 @@ def _multi_head_attention(inputs: Sequence[Known], attributes: Mapping[str, Any]
     return [query.with_shape((*query.shape[:2], width))]
 
 
+def _projected_attention(inputs: Sequence[Known], attributes: Mapping[str, Any]) -> list[Known]:
+    data, weights = inputs[0], inputs[1].shape
+    sizes = attributes.get("qkv_hidden_sizes")
+    columns = weights[-1] if weights else None
+    width = sizes[2] if sizes else None if columns is None else columns // 3
+    return [data.with_shape(None if data.shape is None else (*data.shape[:2], width))]
+
+
+def _fused_matmul(inputs: Sequence[Known], attributes: Mapping[str, Any]) -> list[Known]:
+    a, b = inputs[0].shape, inputs[1].shape
+    if a is None or b is None or len(a) != len(b) or len(a) < 2:
+        return [inputs[0].with_shape(None)]
+    if any(attributes.get(name) for name in ("transBatchA", "transBatchB")):
+        return [inputs[0].with_shape([None] * len(a))]
+    rows, columns = a[-1 if attributes.get("transA") else -2], b[-2 if attributes.get("transB") else -1]
+    batch = [one if one == other else None for one, other in zip(a[:-2], b[:-2], strict=True)]
+    return [inputs[0].with_shape((*batch, rows, columns))]
+
+
 def _group_query_attention(inputs: Sequence[Known], attributes: Mapping[str, Any]) -> list[Known]:
     query, heads, key_heads = inputs[0], attributes["num_heads"], attributes["kv_num_heads"]
     if query.shape is None or None in query.shape:
@@ -235,6 +254,9 @@ _RULES: Mapping[tuple[str, str], ShapeRule] = {
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): _skip_normalization,
     **{(MICROSOFT, op_type): _block_quantized for op_type in ("MatMulNBits", "MatMulBnb4", "MatMulFpQ4")},
     (MICROSOFT, "QLinearGlobalAveragePool"): _global_pool,
+    (MICROSOFT, "Attention"): _projected_attention,
+    (MICROSOFT, "FusedMatMul"): _fused_matmul,
+    (MICROSOFT, "TransposeMatMul"): _fused_matmul,
     (MICROSOFT, "MultiHeadAttention"): _multi_head_attention,
     (MICROSOFT, "GroupQueryAttention"): _group_query_attention,
 }
