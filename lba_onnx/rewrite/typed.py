@@ -27,7 +27,7 @@ FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a model-local function."""
 
 _SAME_AS = {"T4": "T3"}  # variables of results that follow from inputs of another
-_MAX_BINDINGS = 1000  # of a model whose functions are called in more ways than these, types and attributes stay unknown
+MAX_BINDINGS = 1000  # of a model whose functions are called in more ways than these, types and attributes stay unknown
 _MAX_EXPANSION = 1000  # nodes, with those of all calls inside, up to which onnx's inference goes through a function
 
 
@@ -130,7 +130,7 @@ class _Typing:
         typed = TypedGraphs(self._infer(self._as_model(self._outline.graph, self._outline.opset_import)))
         pending = [typed.main]
         seen: set[int] = set()
-        while pending and len(self._bodies) < _MAX_BINDINGS:
+        while pending and len(self._bodies) < MAX_BINDINGS:
             for call in _calls(pending.pop().graph, {}, self._functions):
                 body = self._body(call)
                 if id(body) not in seen:
@@ -165,7 +165,7 @@ class _Typing:
         learned = False
         for call in _calls(graph, {}, self._functions):
             is_hidden = self._expansions[call.key] > _MAX_EXPANSION
-            if not (is_hidden and call.is_news) or len(self._bodies) >= _MAX_BINDINGS:
+            if not (is_hidden and call.is_news) or len(self._bodies) >= MAX_BINDINGS:
                 continue
             body = self._body(call).graph
             results = _known_types(body)

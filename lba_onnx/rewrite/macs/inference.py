@@ -26,7 +26,7 @@ from lba_onnx.rewrite.macs.known import Known
 from lba_onnx.rewrite.macs.outputs import infer_outputs
 from lba_onnx.rewrite.macs.rules import count
 from lba_onnx.rewrite.macs.scan import ScanShapes
-from lba_onnx.rewrite.typed import FunctionKey, bind, function_key
+from lba_onnx.rewrite.typed import MAX_BINDINGS, FunctionKey, bind, function_key
 
 Scope: TypeAlias = "ChainMap[str, Known]"
 _GIVEN_UP = (RecursionError, LookupError, ValueError)  # of a model that is nested too deeply, or not valid
@@ -154,6 +154,8 @@ class _Walk:
         attributes = tuple(sorted(attribute.SerializeToString() for attribute in call.attribute))
         way = (key, attributes, tuple(known.key for known in inputs))
         if way not in self._called:
+            if len(self._called) >= MAX_BINDINGS:
+                raise ValueError("functions are called in more ways than can be followed")
             function = self._functions[key]
             scope: Scope = ChainMap(dict(zip(function.input, inputs, strict=False)))
             counts = self._follow(function, bind(function, call, {}), scope, _opsets(function) or _opsets(self._model))
