@@ -206,3 +206,27 @@ def test_exponentials_and_hyperbolic_tangents_are_close_to_exact():
     y = np.concatenate([x, -x[4:]])
     tangents = soft_capped(y, 1.0)
     assert (np.abs(tangents - np.tanh(y.astype(np.longdouble))) <= 0.51 * np.spacing(np.abs(tangents))).all()
+
+
+@pytest.mark.parametrize("packed", ["query", "key"])
+def test_packed_operands_give_the_bits_of_separate_ones(packed: str):
+    """onnxruntime's kernel for the CPU takes none of five dimensions."""
+    case = heads_case(rows=7)
+    parts = [case.inputs[name] for name in ("query", "key", "value")]
+    joined = np.stack([part.reshape(BATCH, 7, HEADS, 8) for part in parts[-3 if packed == "query" else -2 :]], axis=3)
+    absent = {"key": None, "value": None} if packed == "query" else {"value": None}
+    together = heads_case(rows=7, **{"query": parts[0], **absent, packed: joined})
+    results = [
+        make_session(convert(c.model, SPEC)[0].SerializeToString()).run(None, c.feeds)[0] for c in (case, together)
+    ]
+    np.testing.assert_array_equal(*results)
+
+
+def test_an_empty_batch_and_no_rows_give_empty_results():
+    for batch, rows in ((0, 3), (2, 0)):
+        inputs = {"Q": draw(batch, 2, rows, 8), "K": draw(batch, 2, 5, 8), "V": draw(batch, 2, 5, 4)}
+        (y,) = make_session(twin("LbaAttention", inputs)).run(None, inputs)
+        assert y.shape == (batch, 2, rows, 4)
+    inputs = {"Q": draw(1, 2, 3, 8), "K": draw(1, 2, 0, 8), "V": draw(1, 2, 0, 4)}
+    (y,) = make_session(twin("LbaAttention", inputs)).run(None, inputs)
+    assert y.shape == (1, 2, 3, 4) and not y.any()
