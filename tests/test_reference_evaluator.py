@@ -111,5 +111,7 @@ def test_the_schemas_cover_the_operators():
     assert set(ops.OPERATORS) == {name for name in vars(ops) if name.startswith("Lba")}
     for schema in ops.OPERATORS.values():
         assert schema.attributes == schema.own_attributes + schema.arithmetic_attributes
-        assert not any(a.is_required for a in schema.arithmetic_attributes)
-        assert set(SPEC.to_attributes()) <= {a.name for a in schema.attributes}
+        required = {a.name for a in schema.arithmetic_attributes if a.is_required}
+        assert required == {f"accumulator_{product.name}" for product in schema.products if product.name}
+        for product in schema.products:
+            assert set(SPEC.to_attributes(product.name)) <= {a.name for a in schema.attributes}
