@@ -119,6 +119,7 @@ def group_cases() -> dict[str, Case]:
         "rotary in a buffer": group_case(rows=1, buffer=20, total=8, do_rotary=1, **_angles(8)),
         "rotary, packed": group_case(**_packed(ROWS), do_rotary=1, **_angles(8)),
         "attributes of no effect": group_case(do_rotary=0, rotary_interleaved=0, smooth_softmax=0),
+        "switches that are not 1": group_case(do_rotary=-1, smooth_softmax=-1, **_angles(8)),
     }
 
 

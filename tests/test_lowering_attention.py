@@ -13,6 +13,7 @@ import pytest
 from lowered_models import MICROSOFT, check_equal, one_node, refusal
 from onnx import helper
 
+from lba_onnx import make_session
 from lba_onnx.rewrite import Selection, convert, list_candidates
 
 U = 2.0**-24
@@ -103,6 +104,30 @@ def test_refusals_say_why(mask: np.ndarray | None, attributes: Mapping[str, Any]
     given = arrays() if mask is None else {**arrays(), "m": mask}
     model, _ = model_of(given, ["x", "w", "b", *(["m"] if mask is not None else [])], **attributes)
     assert refusal(model).startswith(expected)
+
+
+def test_keys_and_values_of_other_sizes_are_no_one_output():
+    sizes = [HEADS * SIZE, HEADS * SIZE, HEADS * (SIZE - 1)]
+    model, _ = model_of(arrays(SIZE - 1), ["x", "w", "b"], ("y", "present"), qkv_hidden_sizes=sizes)
+    assert refusal(model).startswith("gives keys and values of different sizes as one output")
+
+
+def test_mask_that_turns_out_to_be_of_both_ends_is_refused_when_run():
+    model, feeds = model_of({**arrays(), "m": np.int32([4, 4])}, ["x", "w", "b", "m"])
+    for value in model.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_param = f"first of {value.name}"
+    check_equal(model, feeds, rounding(LENGTH))
+    session = make_session(convert(model, "M7E4b10")[0])
+    with pytest.raises(Exception, match="cannot be reshaped"):
+        session.run(None, {**feeds, "m": np.int32([4, 4, 2, 1])})
+
+
+def test_keys_of_an_unknown_form_are_left_beside_a_bias_of_scores():
+    node = helper.make_node("MultiHeadAttention", ["q", "k", "k", "", "", "a"], ["y"], domain=MICROSOFT, num_heads=2)
+    feeds = {"q": np.zeros((1, 3, 8)), "k": np.zeros((1, 2, 3, 4)), "a": np.zeros((1, 1, 3, 3))}
+    model = one_node(node, {name: array.astype(np.float32) for name, array in feeds.items()}, {})
+    next(value for value in model.graph.input if value.name == "k").type.tensor_type.ClearField("shape")
+    assert refusal(model).startswith("the number of dimensions of its keys is not known")
 
 
 def test_name_of_the_node_means_all_of_its_products():

@@ -49,7 +49,7 @@ def group_query_attention(source: Source, maker: Maker) -> None:
     if _is_plain(source) and len(attributes) == len(source.attributes):
         return
     query, key, value = _unpacked(source, maker, heads)
-    if source.attributes.get("do_rotary"):
+    if _is_on(source, "do_rotary"):
         query, key = _rotated(source, maker, heads, query, key)
     past = [source.input(_PAST_KEY), source.input(_PAST_VALUE)]
     if not past[0]:
@@ -75,14 +75,17 @@ def _check(source: Source) -> None:
         raise Refused("has one of past_key and past_value; expected both or neither")
 
 
+def _is_on(source: Source, name: str) -> bool:
+    """Return whether a switch is on: onnxruntime takes 1 as such, and the default of smooth_softmax is -1."""
+    return bool(source.attributes.get(name, 0) == 1)
+
+
 def _is_plain(source: Source) -> bool:
     """Return whether nothing is packed, rotated or left out."""
-    if source.attributes.get("do_rotary") or any(map(source.input, (_COS, _SIN, _POSITIONS))):
+    if _is_on(source, "do_rotary") or any(map(source.input, (_COS, _SIN, _POSITIONS))):
         return False
     has_all = all(map(source.input, range(_COS)))
-    return (
-        has_all and not source.attributes.get("smooth_softmax") and bool(source.input(_SINK) or not source.input(_BIAS))
-    )
+    return has_all and not _is_on(source, "smooth_softmax") and bool(source.input(_SINK) or not source.input(_BIAS))
 
 
 def _unpacked(source: Source, maker: Maker, heads: _Heads) -> list[str]:
@@ -135,7 +138,7 @@ def _sink(source: Source, maker: Maker, heads: _Heads) -> str:
     """Return the name of the sinks: -inf for none, where a bias follows them in the twin."""
     if source.input(_SINK):
         return source.input(_SINK)
-    if source.attributes.get("smooth_softmax"):
+    if _is_on(source, "smooth_softmax"):
         return maker.constant(np.zeros(heads.queries, source.dtype(_QUERY)), "sink")
     if source.input(_BIAS):
         return maker.constant(np.full(heads.queries, -np.inf, source.dtype(_QUERY)), "sink")

@@ -97,6 +97,9 @@ def add_multi_head_attention(source: Source, maker: Maker, inputs: MultiHeadInpu
 def _given(source: Source, maker: Maker) -> MultiHeadInputs:
     query, key, value = _unpacked(source, maker)
     is_joined = source.rank(_KEY) != _SPLIT
+    reads_form = any(map(source.input, (_BIAS, _MASK, _SCORE_BIAS)))
+    if reads_form and source.input(_KEY) and source.rank(_KEY) is None:
+        raise Refused("the number of dimensions of its keys is not known, beside a bias or a mask")
     if source.input(_BIAS):
         query, key, value = _biased(source, maker, (query, key, value), is_joined)
     mask, bias = source.input(_MASK), source.input(_SCORE_BIAS)

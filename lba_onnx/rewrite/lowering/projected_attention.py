@@ -9,6 +9,7 @@ y, present = Attention(x, w, b, mask, past)  ->  p = MatMul(x, w) + b           
 Requires opset 13, from which on Split takes its sizes, and Unsqueeze its axes, as inputs.
 """
 
+from lba_onnx.rewrite.lowering.attention_values import size_of
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.multi_head_attention import MultiHeadInputs, add_multi_head_attention
 from lba_onnx.rewrite.lowering.rule import Refused, Source
@@ -21,7 +22,7 @@ def attention(source: Source, maker: Maker) -> None:
     _check(source)
     query, key, value = _projected(source, maker)
     past = _halves(source, maker)
-    mask, bias = _mask(source), source.input(_ATTENTION_BIAS)
+    mask, bias = _mask(source, maker), source.input(_ATTENTION_BIAS)
     inputs = MultiHeadInputs(query, key, value, True, mask, source.rank(_MASK), bias, past)
     outputs = [source.output(0)]
     if source.output(1):
@@ -41,6 +42,9 @@ def _check(source: Source) -> None:
         raise Refused("writes keys and values into the buffer of the past, which onnxruntime's CPU kernel does not")
     if not source.output(0):
         raise Refused("has no output of its own")
+    given = attributes.get("qkv_hidden_sizes")
+    if source.output(1) and given and given[1] != given[2]:
+        raise Refused("gives keys and values of different sizes as one output, which has room for one size")
 
 
 def _projected(source: Source, maker: Maker) -> list[str]:
@@ -63,8 +67,12 @@ def _sizes(source: Source) -> list[int]:
     return [total // 3] * 3
 
 
-def _mask(source: Source) -> str:
-    """Return the mask's name; "" where it masks nothing, as one value for all keys does."""
+def _mask(source: Source, maker: Maker) -> str:
+    """Return the mask's name; "" where it masks nothing, as one value for all keys does.
+
+    Where a mask of one dimension may be one of both ends, which would be computed wrongly, a Reshape refuses it at run
+    time.
+    """
     if not source.input(_MASK):
         return ""
     mask, data = source.dimensions(_MASK), source.dimensions(_INPUT)
@@ -75,6 +83,8 @@ def _mask(source: Source) -> str:
     batch = data[0] if data else None
     if len(mask) == 1 and batch is not None and mask[0] == 2 * batch:
         raise Refused("has a mask of both ends of each sequence, which MultiHeadAttention does not take")
+    if len(mask) == 1 and (batch is None or mask[0] is None):
+        return maker.add("Reshape", [source.input(_MASK), size_of(maker, source.input(_INPUT), 0)])
     return "" if len(mask) == 2 and mask[1] == 1 else source.input(_MASK)
 
 
