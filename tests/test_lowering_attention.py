@@ -13,7 +13,7 @@ import pytest
 from lowered_models import MICROSOFT, check_equal, one_node, refusal
 from onnx import helper
 
-from lba_onnx import make_session
+from lba_onnx import cost, make_session
 from lba_onnx.rewrite import Selection, convert, list_candidates
 
 U = 2.0**-24
@@ -138,3 +138,9 @@ def test_name_of_the_node_means_all_of_its_products():
     assert "attention/projection" in {entry.node for entry in report.converted}
     converted, _ = convert(model, "M7E4b10", selection=Selection(nodes_to_exclude=["attention"]))
     assert converted.graph.node == model.graph.node
+
+
+def test_attention_without_heads_is_priced_without_their_size():
+    model, _ = model_of(arrays(), ["x", "w", "b"])
+    next(attribute for attribute in model.graph.node[0].attribute if attribute.name == "num_heads").i = 0
+    assert len(cost(model).nodes) == 3

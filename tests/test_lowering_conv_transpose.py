@@ -194,3 +194,13 @@ def test_its_one_product_is_called_as_the_node():
 def test_what_cannot_be_taken_apart_is_left_with_its_reason(x, w, attributes, reason):
     (entry,) = list_candidates(up_model(x, {"w": w}, attributes, is_static=False))
     assert re.search(reason, entry.reason)
+
+
+def test_no_group_at_all_is_said():
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], "node", group=0)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 4, 4]) for name in "xy")
+    weights = numpy_helper.from_array(np.zeros((1, 1, 2, 2), np.float32), "w")
+    model = helper.make_model(helper.make_graph([node], "graph", [x], [y], [weights]))
+    assert [entry.reason for entry in list_candidates(model)] == [
+        "expected weights [1, 1, 2, 2] and a bias None of 0 groups"
+    ]

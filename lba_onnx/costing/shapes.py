@@ -72,11 +72,12 @@ def _last(execution: Execution, index: int) -> int | None:
     return None if shape is None else shape[-1]
 
 
-def _head_size(execution: Execution) -> int:
+def _head_size(execution: Execution) -> int | None:
     query = execution.input(0)
     if len(query) == 4:
         return query[-1]
-    return query[-1] // next(int(execution.attributes[name]) for name in _HEADS if execution.attributes.get(name))
+    heads = next((int(execution.attributes[name]) for name in _HEADS if execution.attributes.get(name)), None)
+    return None if heads is None else query[-1] // heads
 
 
 def _padding(candidate: Candidate, execution: Execution) -> Fraction:

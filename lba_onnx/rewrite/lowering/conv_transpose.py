@@ -124,7 +124,7 @@ def _weight_dimensions(source: Source) -> list[int]:
     if len(known) - 2 not in _SPATIAL_AXES:
         raise Refused(f"it has {len(known) - 2} spatial axes; expected 1 to 3")
     group, bias = source.attributes.get("group", 1), source.dimensions(2)
-    if known[0] % group or (bias or (None,))[0] not in (None, group * known[1]):
+    if group < 1 or known[0] % group or (bias or (None,))[0] not in (None, group * known[1]):
         raise Refused(f"expected weights {known} and a bias {bias} of {group} groups")
     return known
 
