@@ -154,6 +154,6 @@ def _weighted(
         return np.asarray(multiply(probabilities, v, spec))
     y = np.empty((*probabilities.shape[:-1], v.shape[-1]), np.float32)
     for index in np.ndindex(*probabilities.shape[:-1]):
-        values = np.where(seen[index][:, np.newaxis], v[index[:2]], np.float32(0))
-        y[index] = multiply(probabilities[index], values, spec)
+        values = np.where(seen[index][:, np.newaxis], v, np.float32(0))
+        y[index] = multiply(probabilities, values, spec)[index]  # of all rows, since random bits depend on the place
     return y

@@ -150,10 +150,11 @@ def test_blocks_of_rows_give_the_references_bits(spec, window):
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize("name", ["key", "value", "past_key", "past_value", "query"])
-def test_what_a_row_does_not_see_is_not_multiplied(name, value):
+@pytest.mark.parametrize("spec", ["M7E4b10", "M7E4b10,round=stochastic8"])
+def test_what_a_row_does_not_see_is_not_multiplied(name, value, spec):
     case = long_case(local_window_size=20)
     case.inputs[name].flat[37] = value
-    model = converted(case, "M7E4b10")
+    model = converted(case, spec)
     found, expected = run(model, case), by_reference(model, case)
     assert np.isfinite(expected[0]).any()
     for ours, theirs in zip(found, expected, strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from lowered_models import MICROSOFT, check_equal, one_node, refusal
 from onnx import helper
@@ -128,6 +129,64 @@ def test_keys_of_an_unknown_form_are_left_beside_a_bias_of_scores():
     model = one_node(node, {name: array.astype(np.float32) for name, array in feeds.items()}, {})
     next(value for value in model.graph.input if value.name == "k").type.tensor_type.ClearField("shape")
     assert refusal(model).startswith("the number of dimensions of its keys is not known")
+
+
+def rotated(positions: np.ndarray, rows: int, total: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """A GroupQueryAttention that is told the positions of its new rows, as many keys of each entry, and the caches."""
+    batch, past = len(positions), 0 if rows == total else total
+    draw = {"q": (batch, rows, 32), "k": (batch, rows, 16), "v": (batch, rows, 16), "c": (32, 8), "s": (32, 8)}
+    feeds = {name: RNG.uniform(-1, 1, shape).astype(np.float32) for name, shape in draw.items()}
+    feeds |= {name: RNG.uniform(-1, 1, (batch, 1, past, 16)).astype(np.float32) for name in ("pk", "pv")}
+    feeds |= {"l": np.full(batch, total - 1, np.int32), "t": np.int32([total]), "p": positions.astype(np.int64)}
+    inputs, outputs = ["q", "k", "v", "pk", "pv", "l", "t", "c", "s", "p"], ["y", "present_k", "present_v"]
+    attributes = {"num_heads": 2, "kv_num_heads": 1, "do_rotary": 1}
+    node = helper.make_node("GroupQueryAttention", inputs, outputs, domain=MICROSOFT, **attributes)
+    return one_node(node, feeds, {}), feeds
+
+
+@pytest.mark.parametrize(
+    ("positions", "total"),
+    [([[5, 0, 3]], 3), ([[4, 5, 6], [1, 9, 2]], 3), ([[5, 0, 3]], 7), ([[7], [2]], 8), ([[3]], 1)],
+)
+def test_positions_that_are_given_are_read_as_onnxruntime_reads_them(positions: list[list[int]], total: int):
+    model, feeds = rotated(np.array(positions), len(positions[0]), total)
+    check_equal(model, feeds, rounding(total))
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes", "expected"),
+    [
+        ("GroupQueryAttention", {"local_window_size": 0}, "has a window of no keys"),
+        (
+            "GroupQueryAttention",
+            {"softcap": -1.0},
+            "has a window of no keys (local_window_size=0), or a softcap below 0",
+        ),
+        ("MultiHeadAttention", {"unidirectional": 1}, "is unidirectional with other numbers of queries and keys"),
+        ("MultiHeadAttention", {"mask_filter_value": -3.4e38}, "masks by -3.4e+38 (mask_filter_value), which is no"),
+        (
+            "Attention",
+            {"is_causal": 1},
+            "gives scores of keys that are masked after (is_causal, qk_matmul_output_mode=0)",
+        ),
+    ],
+)
+def test_what_the_twin_does_not_do_is_left_with_the_reason(op_type: str, attributes: Mapping[str, Any], expected: str):
+    dtype = np.float16 if "mask_filter_value" in attributes else np.float32
+    feeds = {name: np.zeros((1, rows, 16), dtype) for name, rows in (("q", 3), ("k", 4), ("v", 4))}
+    outputs, domain, heads = ["y"], MICROSOFT, {"num_heads": 2}
+    inputs = ["q", "k", "v"]
+    if op_type == "GroupQueryAttention":
+        caches = {name: np.zeros((1, 2, 0, 8), dtype) for name in ("pk", "pv")}
+        feeds |= {"k": feeds["k"][:, :3], "v": feeds["v"][:, :3], **caches, "l": np.int32([2]), "t": np.int32([3])}
+        inputs, outputs, heads = [*feeds], ["y", "present_k", "present_v"], {"num_heads": 2, "kv_num_heads": 2}
+    elif op_type == "Attention":
+        outputs, domain, heads = ["y", "", "", "qk"], "", {"q_num_heads": 2, "kv_num_heads": 2}
+    elif "mask_filter_value" in attributes:
+        feeds["m"] = np.ones((1, 4), np.int32)
+        inputs = ["q", "k", "v", "", "m"]
+    node = helper.make_node(op_type, inputs, outputs, domain=domain, **heads, **attributes)
+    assert refusal(one_node(node, feeds, {}, **({} if domain else {"opset": 23}))).startswith(expected)
 
 
 def test_name_of_the_node_means_all_of_its_products():

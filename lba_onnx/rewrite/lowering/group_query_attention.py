@@ -3,7 +3,7 @@
 y, k, v = GroupQueryAttention(qkv, , , past_k, past_v, lengths, total, cos, sin)  do_rotary=1
 
     q, k, v = Split(qkv)
-    positions = (0 of a prompt, else lengths + 1 - rows) + (0, 1, 2 ...)
+    positions = (0 of a prompt, else lengths + 1 - rows) + (0, 1, 2 ...)          where they are not given
     q, k = RotaryEmbedding(q, positions, cos, sin), RotaryEmbedding(k, positions, cos, sin)
     y, k, v = GroupQueryAttention(q, k, v, past_k, past_v, lengths, total)
 
@@ -71,6 +71,8 @@ def _check(source: Source) -> None:
         raise Refused("gives its scores (output_qk)")
     if not source.attributes.get("causal", 1) and source.attributes.get("local_window_size", -1) > 0:
         raise Refused("has a window without being causal")
+    if source.attributes.get("local_window_size", -1) == 0 or source.attributes.get("softcap", 0.0) < 0:
+        raise Refused("has a window of no keys (local_window_size=0), or a softcap below 0")
     if bool(source.input(_PAST_KEY)) != bool(source.input(_PAST_VALUE)):
         raise Refused("has one of past_key and past_value; expected both or neither")
 
@@ -106,7 +108,8 @@ def _head_size(source: Source, heads: _Heads) -> int:
 
 
 def _rotated(source: Source, maker: Maker, heads: _Heads, query: str, key: str) -> tuple[str, str]:
-    positions = source.input(_POSITIONS) or _positions(source, maker, query)
+    given = source.input(_POSITIONS)
+    positions = _given_positions(source, maker, query, given) if given else _positions(source, maker, query)
     cosines = source.dimensions(_COS)
     if not cosines or not cosines[-1]:
         raise Refused("the size of its rotation (cos_cache) is not known")
@@ -125,13 +128,33 @@ def _rotated(source: Source, maker: Maker, heads: _Heads, query: str, key: str) 
 def _positions(source: Source, maker: Maker, query: str) -> str:
     """Return the positions of new rows: behind the past, which is none where all that there is is new."""
     rows = size_of(maker, query, 1)
-    flat = maker.integers([-1], "flat")
-    lengths, total = (
-        maker.add("Reshape", [maker.add("Cast", [source.input(index)], to=7), flat]) for index in (_LENGTHS, _TOTAL)
-    )
-    past = maker.add("Sub", [maker.add("Add", [lengths, maker.integers([1], "one")]), rows])
-    past = maker.add("Where", [maker.add("Equal", [rows, total]), maker.integers([0], "zero"), past])
+    past = maker.add("Sub", [maker.add("Add", [_flat(source, maker, _LENGTHS), maker.integers([1], "one")]), rows])
+    past = maker.add("Where", [_is_prompt(source, maker, rows), maker.integers([0], "zero"), past])
     return maker.add("Add", [unsqueezed(maker, past, [1]), counting(maker, rows)])
+
+
+def _given_positions(source: Source, maker: Maker, query: str, given: str) -> str:
+    """Return positions that are given: of a prompt onnxruntime reads the first alone, and counts on from it."""
+    rows = size_of(maker, query, 1)
+    flat = maker.add("Reshape", [given, maker.integers([-1], "flat")])
+    first = maker.add("Slice", [flat, maker.integers([0], "start"), maker.integers([1], "end")])
+    counted = maker.add("Add", [first, counting(maker, rows)])
+    return maker.add(
+        "Where", [_is_prompt(source, maker, rows), maker.add("Expand", [counted, _shape(maker, given)]), given]
+    )
+
+
+def _shape(maker: Maker, value: str) -> str:
+    return maker.add("Shape", [value])
+
+
+def _is_prompt(source: Source, maker: Maker, rows: str) -> str:
+    """Return whether all that there is is new, as a tensor of one element."""
+    return maker.add("Equal", [rows, _flat(source, maker, _TOTAL)])
+
+
+def _flat(source: Source, maker: Maker, index: int) -> str:
+    return maker.add("Reshape", [maker.add("Cast", [source.input(index)], to=7), maker.integers([-1], "flat")])
 
 
 def _sink(source: Source, maker: Maker, heads: _Heads) -> str:

@@ -66,6 +66,8 @@ def multi_head_attention(source: Source, maker: Maker) -> None:
         raise Refused("reads its cache by the beams of a search (cache_indirection, past_sequence_length)")
     if source.output(3):
         raise Refused("gives its scores (qk)")
+    if source.attributes.get("unidirectional") and _differ(source):
+        raise Refused("is unidirectional with other numbers of queries and keys")
     inputs = _given(source, maker)
     attributes = {name: value for name, value in source.attributes.items() if name in _OWN}
     is_same = not maker.nodes and len(attributes) == len(source.attributes)
@@ -92,6 +94,14 @@ def add_multi_head_attention(source: Source, maker: Maker, inputs: MultiHeadInpu
         inputs = _with_empty_past(source, maker, inputs, heads)
     names = [inputs.query, inputs.key, inputs.value, "", "", inputs.bias, *inputs.past]
     maker.add_several("MultiHeadAttention", inputs_of(names), outputs, product="", domain=MICROSOFT, **attributes)
+
+
+def _differ(source: Source) -> bool:
+    """Return whether joined keys are known to be more or fewer than queries."""
+    query, key = source.dimensions(_QUERY) or (), source.dimensions(_KEY) or ()
+    if not len(query) == len(key) == _JOINED:
+        return False
+    return None not in (query[1], key[1]) and query[1] != key[1]
 
 
 def _given(source: Source, maker: Maker) -> MultiHeadInputs:
@@ -133,8 +143,10 @@ def _biased(source: Source, maker: Maker, values: tuple[str, str, str], is_joine
 def _with_mask(source: Source, maker: Maker, inputs: MultiHeadInputs) -> str:
     """Return the name of the bias of scores, [batch, 1, rows, keys], that does what the mask does, and the bias."""
     rows = size_of(maker, inputs.query, 1)
-    hidden = source.attributes.get("mask_filter_value", _MASKED)
-    bias = where_else(maker, _seen(maker, inputs), hidden, source.dtype(_QUERY))
+    hidden, dtype = source.attributes.get("mask_filter_value", _MASKED), source.dtype(_QUERY)
+    if abs(hidden) > float(np.finfo(dtype).max):
+        raise Refused(f"masks by {hidden:g} (mask_filter_value), which is no number of {dtype}")
+    bias = where_else(maker, _seen(maker, inputs), hidden, dtype)
     if inputs.bias:
         return maker.add("Add", [bias, inputs.bias])
     one = maker.integers([1], "one")

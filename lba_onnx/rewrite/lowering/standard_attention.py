@@ -24,6 +24,8 @@ from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _Q, _K, _V, _MASK, _PAST_KEY, _PAST_VALUE, _LENGTHS = range(7)
 _SPLIT = 4
+_SCORES = 3  # the output
+_BEFORE_MASKS = 0, 1
 _OWN = frozenset(attribute.name for attribute in OPERATORS["LbaAttention"].own_attributes)
 _REFUSED = {"left_window_size": -1, "right_window_size": -1}
 _DOUBLE = onnx.TensorProto.DOUBLE
@@ -56,6 +58,9 @@ def _check(source: Source) -> None:
         raise Refused("has a softmax of float64; its twin's is of float32")
     if source.attributes.get("scale", 1.0) == 0:
         raise Refused("has a scale of 0")
+    mode = source.attributes.get("qk_matmul_output_mode", 0)
+    if source.output(_SCORES) and mode in _BEFORE_MASKS and source.attributes.get("is_causal"):
+        raise Refused(f"gives scores of keys that are masked after (is_causal, qk_matmul_output_mode={mode})")
     if bool(source.input(_PAST_KEY)) != bool(source.input(_PAST_VALUE)):
         raise Refused("has one of past_key and past_value; expected both or neither")
 
