@@ -11,7 +11,7 @@ docs/operators.md specifies them in words, `lba_onnx.ops` has their twins for on
 custom_ops/onnxruntime/ implements them for onnxruntime.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lba_onnx.arithmetic.accumulator import accumulator_attribute
@@ -354,10 +354,20 @@ LOWERED: tuple[tuple[str, str], ...] = (
 )
 """Domains and types of the operators that are taken apart: nodes that multiply and accumulate stand for them."""
 
+LOWERED_ON_REQUEST: dict[str, tuple[tuple[str, str], ...]] = {
+    "reductions": (
+        *(("", op_type) for op_type in ("ReduceSum", "ReduceMean", "GlobalAveragePool", "AveragePool", "Softmax")),
+        *(("", op_type) for op_type in ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")),
+        *((MICROSOFT, op_type) for op_type in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")),
+    )
+}
+"""Groups of operators that only accumulate, by name; each is taken apart where it is asked for."""
 
-def is_lowered(domain: str, op_type: str) -> bool:
-    """Return whether an operator is one that is taken apart (`rewrite.lowering`)."""
-    return (standard_domain(domain), op_type) in LOWERED
+
+def is_lowered(domain: str, op_type: str, groups: Iterable[str] = ()) -> bool:
+    """Return whether an operator is taken apart (`rewrite.lowering`), by itself or for a group that is asked for."""
+    key = standard_domain(domain), op_type
+    return key in LOWERED or any(key in LOWERED_ON_REQUEST[group] for group in groups)
 
 
 def standard_domain(domain: str) -> str:
@@ -365,10 +375,11 @@ def standard_domain(domain: str) -> str:
     return "" if domain == _DEFAULT_DOMAIN else domain
 
 
-def op_types() -> tuple[str, ...]:
+def op_types(groups: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the operator types that can be converted, such as "MatMul": those with a twin, and those taken apart."""
     twins = (schema.replaces for schema in OPERATORS.values() if schema.replaces)
-    return tuple(dict.fromkeys((*twins, DYNAMIC_MATMUL, *(op_type for _, op_type in LOWERED))))
+    lowered = (*LOWERED, *(key for group in groups for key in LOWERED_ON_REQUEST[group]))
+    return tuple(dict.fromkeys((*twins, DYNAMIC_MATMUL, *(op_type for _, op_type in lowered))))
 
 
 def twin_of(domain: str, op_type: str) -> OperatorSchema | None:

@@ -36,11 +36,11 @@ def one_node(
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-def lowered(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Lowering]:
+def lowered(model: onnx.ModelProto, groups: Sequence[str] = ()) -> tuple[onnx.ModelProto, Lowering]:
     """Return a copy of a model with all taken apart that can be, and what has been done."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    lowering = lower_model(copy)
+    lowering = lower_model(copy, groups=groups)
     return copy, lowering
 
 
@@ -52,9 +52,11 @@ def run(model: onnx.ModelProto, feeds: Arrays) -> list[NDArray[Any]]:
     return list(session.run(None, dict(feeds)))
 
 
-def check_equal(model: onnx.ModelProto, feeds: Arrays, bound: "float | NDArray[Any]" = 0.0) -> onnx.ModelProto:
+def check_equal(
+    model: onnx.ModelProto, feeds: Arrays, bound: "float | NDArray[Any]" = 0.0, groups: Sequence[str] = ()
+) -> onnx.ModelProto:
     """Check that a model taken apart gives what it gives whole, within a bound; return it taken apart."""
-    apart, lowering = lowered(model)
+    apart, lowering = lowered(model, groups)
     assert lowering.origins, [lowering.refusal(node) for node in apart.graph.node]
     for whole, part in zip(run(model, feeds), run(apart, feeds), strict=True):
         assert whole.dtype == part.dtype and whole.shape == part.shape
@@ -62,9 +64,9 @@ def check_equal(model: onnx.ModelProto, feeds: Arrays, bound: "float | NDArray[A
     return apart
 
 
-def refusal(model: onnx.ModelProto) -> str:
+def refusal(model: onnx.ModelProto, groups: Sequence[str] = ()) -> str:
     """Return why the model's only node is not taken apart."""
-    copy, lowering = lowered(model)
+    copy, lowering = lowered(model, groups)
     model.graph.node[0].name = copy.graph.node[0].name
     assert copy == model
     reason = lowering.refusal(copy.graph.node[0])

@@ -20,6 +20,7 @@ _ADVICE = "MACs are not known: --input_shapes or --data_path gives the sizes tha
 @input_shapes
 @data_to_count
 @options.feeding
+@options.accumulate
 @options.common
 def inspect_command(onnx_path: Path, as_json: bool, **given: Any) -> None:
     """List the nodes that multiply and accumulate.
@@ -42,14 +43,16 @@ def inspect_command(onnx_path: Path, as_json: bool, **given: Any) -> None:
 def _ledger(onnx_path: Path, given: dict[str, Any]) -> "ConversionReport":
     from lba_onnx.cli.settings import take_samples
     from lba_onnx.observation.executed_macs import count_macs
-    from lba_onnx.rewrite import list_candidates
+    from lba_onnx.rewrite import Selection, list_candidates
 
     data_path, input_shapes = given.pop("data_path"), given.pop("input_shapes")
+    selection = Selection(accumulate=given.pop("accumulate"))
     if data_path is None:
-        return list_candidates(onnx_path, input_shapes)
+        return list_candidates(onnx_path, input_shapes, selection)
     if input_shapes:
         raise click.UsageError("--input_shapes plays no part with --data_path, whose samples have shapes")
-    return list_candidates(onnx_path).with_macs(count_macs(onnx_path, take_samples(given, data_path)))
+    macs = count_macs(onnx_path, take_samples(given, data_path), selection=selection)
+    return list_candidates(onnx_path, selection=selection).with_macs(macs)
 
 
 def _title(ledger: "ConversionReport") -> str:

@@ -13,7 +13,7 @@ from lba_onnx.calibration.settings import GRANULARITIES
 from lba_onnx.cli.output import StandardErrorLog
 from lba_onnx.cli.progress import set_quiet
 from lba_onnx.data.hooks import Hook, load_function
-from lba_onnx.operators import op_types
+from lba_onnx.operators import LOWERED_ON_REQUEST, op_types
 from lba_onnx.transformation.registry import TRANSFORMATIONS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,6 +91,13 @@ quiet = click.option(
 
 common = combine(as_json, log_level, quiet)
 
+accumulate = click.option(
+    "--accumulate",
+    multiple=True,
+    type=click.Choice(tuple(LOWERED_ON_REQUEST)),
+    help="Take what only accumulates, too; reductions: sums, means, average pools, Softmax, normalizations.",
+)
+
 selection = combine(
     click.option(
         "--nodes_to_exclude",
@@ -104,11 +111,12 @@ selection = combine(
     click.option(
         "--op_types_to_convert",
         multiple=True,
-        type=click.Choice(op_types()),
+        type=click.Choice(op_types(LOWERED_ON_REQUEST)),
         default=op_types(),
         show_default=True,
         help="Take only nodes of these operators. May be repeated.",
     ),
+    accumulate,
 )
 
 bias_start = click.option(

@@ -9,14 +9,18 @@ from lba_onnx.arithmetic.arguments import option_texts, with_defaults
 from lba_onnx.calibration.methods import DEFAULT_METHOD, NUMBERS, LeastBits, Method, make_method
 from lba_onnx.data.execution import Execution, Progress
 from lba_onnx.data.samples import Samples
+from lba_onnx.operators import op_types
 from lba_onnx.rewrite.selection import Selection
 
 _OF_METHOD = ("granularity", "is_tied", *NUMBERS)
 
 
 def take_selection(options: dict[str, Any]) -> Selection:
-    """Return which nodes are selected."""
-    return Selection(**_take(options, Selection))
+    """Return which nodes are selected; the operator types of the default are all that there are to take."""
+    taken = _take(options, Selection)
+    if taken["op_types_to_convert"] == op_types():
+        taken["op_types_to_convert"] = None
+    return Selection(**taken)
 
 
 def take_reading(options: dict[str, Any]) -> dict[str, Any]:

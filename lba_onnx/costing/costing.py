@@ -161,8 +161,9 @@ class _Model:
     ) -> "_Model":
         """Look at a model; see `cost`."""
         opened = open_model(model)
-        candidates = find_candidates(opened.proto, opened.path, lower_model(opened.proto, opened.path))
-        macs, executions = _counted(model, opened.proto, candidates, input_shapes, data)
+        lowering = lower_model(opened.proto, opened.path, selection.accumulate)
+        candidates = find_candidates(opened.proto, opened.path, lowering)
+        macs, executions = _counted(model, opened.proto, candidates, input_shapes, data, selection)
         values = Values(opened.proto, list(walk_sites(opened.proto)), opened.path)
         decisions = _decisions(candidates, spec, selection)
         known = zip(decisions, macs, executions, strict=True)
@@ -179,11 +180,12 @@ def _counted(
     candidates: Sequence[Candidate],
     input_shapes: InputShapes | None,
     data: Any,
+    selection: Selection,
 ) -> tuple[list[int | None], list[list[Execution]]]:
     """Return how many products each candidate multiplies and adds, and with which shapes it executes."""
     if data is None:
         return infer_macs(proto, candidates, input_shapes), infer_executions(proto, candidates, input_shapes)
-    run = count_run(model, data)
+    run = count_run(model, data, selection=selection)
     macs = [run.macs.get(candidate.name) for candidate in candidates]
     try:
         return macs, infer_executions(proto, candidates, run.fed)

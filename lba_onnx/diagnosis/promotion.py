@@ -221,7 +221,7 @@ def _order(variants: Variants, batches: Sequence[Batch], execution: Execution) -
 
 def _write(trial: _Trial, promotion: Promotion, path: "str | os.PathLike[str]") -> None:
     variants = trial.variants
-    settings: dict[str, Any] = {"bias_start": variants.bias_start}
+    settings: dict[str, Any] = {"bias_start": variants.bias_start, "selection": variants.selection}
     said = {"condition": promotion.condition, "promoted": list(promotion.promoted), "wider": promotion.wider}
     settings["provenance"] = {**variants.provenance, "promotion": said}
     if not variants.has_given_reference and any(spec.sums_codes for spec in variants.specs.values()):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -29,6 +30,7 @@ from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
+from lba_onnx.rewrite.selection import requested_groups
 from lba_onnx.rewrite.specs import complete_specs, read_specs, set_spec
 from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced, schema_of
 
@@ -46,6 +48,7 @@ class Variants:
         reference: The model of before: as given, or the converted model with all nodes back in float32, or in int32.
         can_overflow: Of products in the sums of a shipping kernel, whether their weights let these overflow; else None.
         bias_start: Whether sums of the converted model start from biases.
+        selection: Which operators are taken apart on request in it.
         is_corrected: Whether the converted model has other weights than the reference.
         recipe: What `correct` corrected the converted model by, as its metadata say; None where it did not.
         provenance: What the metadata say of the specs.
@@ -57,6 +60,7 @@ class Variants:
         opened = open_model(model)
         self.specs = read_specs(opened.proto)
         self.bias_start = has_bias_starts(opened.proto)
+        self.selection = requested_groups(opened.proto)
         self.op_types = {product.name: _operator(product) for product in converted_products(opened.proto)}
         self.can_overflow = overflowing(opened)
         self.provenance = read_json_entry(opened.proto, PROVENANCE_KEY)
@@ -95,7 +99,8 @@ class Variants:
         opened = open_model(reference)
         path = _external(self._folder) if next(external_tensors(opened.proto), None) is not None else None
         try:
-            proto, report = convert_quietly(reference, self.specs, bias_start=self.bias_start, model_output=path)
+            settings: dict[str, Any] = {"bias_start": self.bias_start, "selection": self.selection}
+            proto, report = convert_quietly(reference, self.specs, model_output=path, **settings)
         except SelectionError as error:
             raise ModelError(f"expected a reference with the nodes of the converted model: {error}") from None
         converted = {entry.node for entry in report.converted}

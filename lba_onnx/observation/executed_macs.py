@@ -29,6 +29,7 @@ from lba_onnx.rewrite.macs import Execution, as_replaced, count, infer_macs
 from lba_onnx.rewrite.model_files import ModelSource, open_model
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.scopes import walk_scopes
+from lba_onnx.rewrite.selection import Selection
 from lba_onnx.session import make_session
 
 if TYPE_CHECKING:
@@ -51,13 +52,16 @@ class CountedRun:
     fed: Mapping[str, tuple[int, ...]]
 
 
-def count_macs(model: ModelSource, data: Any, execution: Running = Running()) -> dict[str, int | None]:
+def count_macs(
+    model: ModelSource, data: Any, execution: Running = Running(), selection: Selection = Selection()
+) -> dict[str, int | None]:
     """Return how many products each product of the ledger multiplies and adds in a run on the first sample.
 
     Args:
         model: Path, bytes or ModelProto; a path for one with external data.
         data: `Samples`, or plain data in any form that they take; the first sample is read.
         execution: How the model runs.
+        selection: Whose `accumulate` says what is counted beside what always is.
 
     Returns:
         By the ledger's names; None where neither the run nor shapes tell.
@@ -65,23 +69,27 @@ def count_macs(model: ModelSource, data: Any, execution: Running = Running()) ->
     Raises:
         DataError, ModelError: As in `count_run`.
     """
-    return dict(count_run(model, data, execution).macs)
+    return dict(count_run(model, data, execution, selection).macs)
 
 
-def count_run(model: ModelSource, data: Any, execution: Running = Running()) -> CountedRun:
+def count_run(
+    model: ModelSource, data: Any, execution: Running = Running(), selection: Selection = Selection()
+) -> CountedRun:
     """Return what is counted in a run on the first sample, and what was fed.
 
     Args:
         model: As in `count_macs`.
         data: Likewise.
         execution: Likewise.
+        selection: Likewise.
 
     Raises:
         DataError: The data cannot be read, do not fit the model's inputs, or the model does not run on them.
         ModelError: The model cannot be read, or onnxruntime rejects it.
     """
     opened = open_model(model)
-    candidates = find_candidates(opened.proto, opened.path, lower_model(opened.proto, opened.path))
+    lowering = lower_model(opened.proto, opened.path, selection.accumulate)
+    candidates = find_candidates(opened.proto, opened.path, lowering)
     names = [candidate.name for candidate in candidates]
     nodes = list({id(candidate.site.node): candidate.site.node for candidate in candidates}.values())
     _number(opened.proto, nodes)

@@ -125,7 +125,7 @@ def convert_with_data(
         converted, report = stages.convert(
             chosen or spec, selection=selection, portable=portable, bias_start=bias_start
         )
-        report = report.with_macs(count_macs(model, samples.to_fit, execution))
+        report = report.with_macs(count_macs(model, samples.to_fit, execution, selection))
         _LOG.info("%s", report.summary())
         warn_of_share(report)
         models, correction = {_CONVERTED: converted}, None

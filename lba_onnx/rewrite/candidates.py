@@ -157,7 +157,8 @@ def find_candidates(
     """
     lowering = lowering or Lowering()
     sites = list(walk_sites(model))
-    found = [(site, lowering.refusal(site.node) or reason) for site, reason in find_accumulating(model, sites)]
+    accumulating = find_accumulating(model, sites, lowering.groups)
+    found = [(site, lowering.refusal(site.node) or reason) for site, reason in accumulating]
     products = [_products(site.node) for site, _ in found]
     names = unique_names([site for site, _ in found], [[product.name for product in own] for own in products])
     sources, values = WeightSources(), Values(model, sites, path)

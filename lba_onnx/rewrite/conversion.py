@@ -125,7 +125,7 @@ def _convert(
     check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
     given = read_given(spec)
     opened = open_model(model)
-    lowering = lower_model(opened.proto, opened.path)
+    lowering = lower_model(opened.proto, opened.path, selection.accumulate)
     candidates = find_candidates(opened.proto, opened.path, lowering)
     decisions = decide(with_bias_obstacles(candidates) if bias_start else candidates, given.specs, selection)
     macs = infer_macs(opened.proto, candidates) if counts_macs else [None] * len(candidates)
@@ -140,12 +140,15 @@ def _convert(
     return deliver(opened, model_output), report
 
 
-def list_candidates(model: ModelSource, input_shapes: InputShapes | None = None) -> ConversionReport:
+def list_candidates(
+    model: ModelSource, input_shapes: InputShapes | None = None, selection: Selection = Selection()
+) -> ConversionReport:
     """Return the ledger of a model without converting it.
 
     Args:
         model: A path, the bytes of a file, or a ModelProto; it is not changed.
         input_shapes: Shapes of inputs that the model leaves open, by name, for the counts of MACs.
+        selection: Whose `accumulate` says what else is looked for; nothing else of it plays a part.
 
     Returns:
         The nodes that multiply and accumulate. `reason` is "" for those that convert would take; `spec` is that of
@@ -158,7 +161,7 @@ def list_candidates(model: ModelSource, input_shapes: InputShapes | None = None)
         ValueError: The model has no input of a name in input_shapes, or it does not take the shape.
     """
     opened = open_model(model)
-    lowering = lower_model(opened.proto, opened.path)
+    lowering = lower_model(opened.proto, opened.path, selection.accumulate)
     candidates = find_candidates(opened.proto, opened.path, lowering)
     macs = infer_macs(opened.proto, candidates, input_shapes)
     decisions = [Decision(candidate, None, candidate.obstacle_to(None) or "") for candidate in candidates]

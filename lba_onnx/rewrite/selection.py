@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+import onnx
+
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import SelectionError
-from lba_onnx.operators import op_types
+from lba_onnx.operators import LOWERED_ON_REQUEST, op_types
 from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
+from lba_onnx.rewrite.provenance import OPTIONS_KEY, read_json_entry
 from lba_onnx.rewrite.specs import complete_specs
 
 _MAX_COMPARED = 500  # names, of which the nearest to one that was not found are looked for; each takes a while
@@ -25,37 +28,46 @@ class Selection:
         nodes_to_exclude: Names of nodes that stay as they are, or regular expressions that match whole names.
         nodes_to_convert: Names or regular expressions of the nodes to take; empty for all. Exclusion wins.
         op_types_to_convert: Some of those that can be converted, such as MatMul, Conv and FusedMatMul; None for all.
+        accumulate: Groups of operators that only accumulate, and are taken apart where they are named: "reductions".
 
     Raises:
         TypeError: A field is no list of strings.
-        SelectionError: An operator type is none that can be converted.
+        SelectionError: An operator type is none that can be converted, or there is no such group.
     """
 
     nodes_to_exclude: Sequence[str] = ()
     nodes_to_convert: Sequence[str] = ()
     op_types_to_convert: Sequence[str] | None = None
+    accumulate: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check the fields."""
         for name, values in vars(self).items():
             if values is not None or name != "op_types_to_convert":
                 object.__setattr__(self, name, _strings(name, values))
-        for op_type in self.op_types_to_convert or ():
-            if op_type not in op_types():
-                raise SelectionError(f"op_types_to_convert: expected some of {', '.join(op_types())}, got {op_type!r}")
+        _known("accumulate", self.accumulate, tuple(LOWERED_ON_REQUEST))
+        _known("op_types_to_convert", self.op_types_to_convert or (), op_types(self.accumulate))
 
     @property
     def op_types(self) -> tuple[str, ...]:
         """The operator types to convert."""
-        return op_types() if self.op_types_to_convert is None else tuple(self.op_types_to_convert)
+        return op_types(self.accumulate) if self.op_types_to_convert is None else tuple(self.op_types_to_convert)
 
     def described(self) -> dict[str, list[str]]:
-        """Return the fields as JSON values, with the operator types by name."""
+        """Return the fields as JSON values, with the operator types by name; groups only where some are named."""
         return {
             "nodes_to_exclude": list(self.nodes_to_exclude),
             "nodes_to_convert": list(self.nodes_to_convert),
             "op_types_to_convert": list(self.op_types),
+            **({"accumulate": list(self.accumulate)} if self.accumulate else {}),
         }
+
+
+def requested_groups(model: onnx.ModelProto) -> Selection:
+    """Return the groups that a converted model was converted with, as a selection of all nodes."""
+    groups = read_json_entry(model, OPTIONS_KEY).get("accumulate")
+    known = groups if isinstance(groups, list) else ()
+    return Selection(accumulate=[group for group in LOWERED_ON_REQUEST if group in known])
 
 
 @dataclass(frozen=True)
@@ -221,6 +233,12 @@ def _refuse_impossible(names: _Names, patterns: Iterable[str], specs: Mapping[st
         obstacles = [candidate.obstacle_to(specs.get(candidate.name)) for candidate in names.named(pattern)]
         if obstacles and all(obstacles):
             raise SelectionError(f"nodes_to_convert: {pattern!r} cannot be converted: {obstacles[0]}")
+
+
+def _known(name: str, values: Iterable[str], known: Sequence[str]) -> None:
+    for value in values:
+        if value not in known:
+            raise SelectionError(f"{name}: expected some of {', '.join(known)}, got {value!r}")
 
 
 def _strings(name: str, values: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ that they are made of stood, and that no other node, input, output or opset chan
 with the reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import onnx
@@ -28,27 +28,28 @@ from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
 from lba_onnx.rewrite.values import Values
 
 
-def lower_model(model: onnx.ModelProto, path: Path | None = None) -> Lowering:
+def lower_model(model: onnx.ModelProto, path: Path | None = None, groups: Collection[str] = ()) -> Lowering:
     """Take apart what has a rule; name nodes without a name.
 
     Args:
         model: The model; it is changed.
         path: The file beside which its external data lies; without one, what constants hold there is not known.
+        groups: Those of `operators.LOWERED_ON_REQUEST` that are asked for.
 
     Returns:
         What has been taken apart, and what refuses to be. It knows the model's nodes by identity.
     """
-    lowering = Lowering()
-    if not any(map(_has_rule, _all_nodes(model))):
+    lowering = Lowering(tuple(groups))
+    if not any(_has_rule(node, groups) for node in _all_nodes(model)):
         return lowering
     sites = list(walk_sites(model))
-    found = [site for site, _ in find_accumulating(model, sites)]
+    found = [site for site, _ in find_accumulating(model, sites, groups)]
     keys = unique_names(found, [[""]] * len(found))
     names = Names(FreshNames(model), {*keys, *(site.node.name for site in sites)})
     values = Values(model, sites, path)
     makers = {}
     for site, key in zip(found, keys, strict=True):
-        if _has_rule(site.node):
+        if _has_rule(site.node, groups):
             made = _take_apart(Source(site, values), Maker(site.node.name, key, names), lowering)
             if made is not None and made.nodes:
                 makers[id(site.node)] = site, made
@@ -56,8 +57,8 @@ def lower_model(model: onnx.ModelProto, path: Path | None = None) -> Lowering:
     return lowering
 
 
-def _has_rule(node: onnx.NodeProto) -> bool:
-    return operators.is_lowered(node.domain, node.op_type)
+def _has_rule(node: onnx.NodeProto, groups: Collection[str]) -> bool:
+    return operators.is_lowered(node.domain, node.op_type, groups)
 
 
 def _take_apart(source: Source, maker: Maker, lowering: Lowering) -> Maker | None:

@@ -39,9 +39,11 @@ class Lowering:
     """What has been taken apart in a model, and what refuses to be.
 
     Attributes:
+        groups: The groups of operators that were asked for (`operators.LOWERED_ON_REQUEST`).
         origins: The nodes that have been taken apart.
     """
 
+    groups: tuple[str, ...] = ()
     origins: list[Origin] = field(default_factory=list)
     _by_node: dict[int, Origin] = field(default_factory=dict)
     _refused: dict[int, tuple[onnx.NodeProto, str]] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from lba_onnx.operators import MICROSOFT
 from lba_onnx.rewrite.lowering import (
+    average_pool,
     block_quantized,
     conv_transpose,
     einsum,
@@ -11,8 +12,10 @@ from lba_onnx.rewrite.lowering import (
     fused_products,
     group_query_attention,
     multi_head_attention,
+    normalizations,
     projected_attention,
     recurrent,
+    reductions,
     standard_attention,
 )
 from lba_onnx.rewrite.lowering.rule import Rule
@@ -33,4 +36,18 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MICROSOFT, "GroupQueryAttention"): Rule(group_query_attention.group_query_attention, first_opset=13),
     (MICROSOFT, "MatMulNBits"): Rule(block_quantized.matmul_nbits, first_opset=7, required_inputs=3),
     (MICROSOFT, "MatMulBnb4"): Rule(four_bit_floats.matmul_bnb4, first_opset=13, required_inputs=3),
+    ("", "ReduceSum"): Rule(reductions.reduce_sum, first_opset=7),
+    ("", "ReduceMean"): Rule(reductions.reduce_mean, first_opset=7),
+    ("", "GlobalAveragePool"): Rule(reductions.global_average_pool, first_opset=7),
+    ("", "AveragePool"): Rule(average_pool.average_pool, first_opset=7),
+    ("", "Softmax"): Rule(reductions.softmax, first_opset=7),
+    ("", "LayerNormalization"): Rule(normalizations.layer_normalization, first_opset=7, required_inputs=2),
+    ("", "RMSNormalization"): Rule(normalizations.rms_normalization, first_opset=23, required_inputs=2),
+    ("", "SimplifiedLayerNormalization"): Rule(normalizations.rms_normalization, first_opset=7, required_inputs=2),
+    (MICROSOFT, "SkipLayerNormalization"): Rule(
+        normalizations.skip_layer_normalization, first_opset=7, required_inputs=3
+    ),
+    (MICROSOFT, "SkipSimplifiedLayerNormalization"): Rule(
+        normalizations.skip_simplified_layer_normalization, first_opset=7, required_inputs=3
+    ),
 }
