@@ -21,7 +21,6 @@ KINDS = [
     "fp16-fma",
     "bf16-fma",
     "kulisch",
-    "M10E5b15,tree=4",
     "M7E4b10,chunk=8x32",
 ]
 FLOATS = [np.float32, np.float16]
@@ -137,7 +136,16 @@ def long_case(**attributes: Any) -> Case:
     return Case("GroupQueryAttention", inputs, {"num_heads": 2, "kv_num_heads": 1, **attributes})
 
 
-@pytest.mark.parametrize("spec", [*KINDS, "splitk4(M7E4b10)", "M5E4b9,round=stochastic8", "M7E4b10,round=nearest"])
+OF_A_DEPTH = [
+    "splitk4(M7E4b10)",
+    "M5E4b9,round=stochastic8",
+    "M10E5b15,tree=4",
+    "M3E4b7,tree=3",
+    "M5E3b4,tree=5,chunk=2",
+]
+
+
+@pytest.mark.parametrize("spec", [*KINDS, *OF_A_DEPTH, "M7E4b10,round=nearest"])
 @pytest.mark.parametrize("window", [-1, 40])
 def test_blocks_of_rows_give_the_references_bits(spec, window):
     case = long_case(local_window_size=window)

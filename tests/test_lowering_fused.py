@@ -86,8 +86,12 @@ def test_factor_of_unknown_type_takes_that_of_the_product():
     node = helper.make_node("FusedMatMul", ["t", "t"], ["y"], "f", domain=MICROSOFT, alpha=0.5)
     model = one_node(node, {"a": a, "b": b})
     model.graph.node.insert(0, helper.make_node("FusedMatMul", ["a", "b"], ["s"], "first", domain=MICROSOFT))
-    model.graph.node.insert(1, helper.make_node("FusedMatMul", ["s", "c"], ["t"], "second", domain=MICROSOFT))
+    model.graph.node.insert(1, helper.make_node("FusedMatMul", ["r", "c"], ["t"], "second", domain=MICROSOFT))
     c = rng.standard_normal((4, 2)).astype(np.float32)
+    # An operator of which no rule tells the type of what it gives.
+    model.graph.node.insert(1, helper.make_node("ExpandDims", ["s", "axis"], ["e"], "expand", domain=MICROSOFT))
+    model.graph.node.insert(2, helper.make_node("Squeeze", ["e"], ["r"], "squeeze"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int32(0), "axis"))
     model.graph.initializer.append(onnx.numpy_helper.from_array(c, "c"))
     magnitudes = np.abs(a) @ np.abs(b) @ np.abs(c)
     apart = check_equal(model, {"a": a, "b": b}, rounding(magnitudes @ magnitudes, 2 * (3 + 4) + 2))

@@ -18,6 +18,8 @@ class ChunkedFloat : public Accumulator {
 
   const AccumulatorSpec& spec() const { return spec_; }
 
+  // An odd product passes up a tree without being rounded to the accumulator; beside a zero it is.
+  bool depends_on_depth() const override { return spec_.tree != 0; }
   // Draws with a seed so much larger.
   SharedAccumulator InSlice(int64_t index) const override {
     if (spec_.rounding != Rounding::kStochastic) return nullptr;
