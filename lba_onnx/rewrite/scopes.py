@@ -70,12 +70,22 @@ class Scope:
     @cached_property
     def _constants(self) -> dict[str, onnx.TensorProto]:
         nodes = (n for n in self.body.node if n.op_type == "Constant" and n.domain in ("", "ai.onnx"))
-        tensors = ((n, a.t) for n in nodes for a in n.attribute if a.name == "value" and a.HasField("t"))
+        tensors = ((n, held) for n in nodes for a in n.attribute if (held := _held(a)) is not None)
         constants = {output: tensor for node, tensor in tensors for output in node.output}
         if isinstance(self.body, onnx.GraphProto):
             inputs = set() if self.has_fixed_initializers else {value.name for value in self.body.input}
             constants.update((t.name, t) for t in self.body.initializer if t.name not in inputs)
         return constants
+
+
+def _held(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
+    """Return what an attribute of a Constant node holds, a tensor or int64; None of others and of what calls give."""
+    if attribute.name == "value" and attribute.HasField("t"):
+        return attribute.t
+    if attribute.ref_attr_name or attribute.name not in ("value_int", "value_ints"):
+        return None
+    shape, values = ([], [attribute.i]) if attribute.name == "value_int" else ([len(attribute.ints)], attribute.ints)
+    return onnx.helper.make_tensor(attribute.name, onnx.TensorProto.INT64, shape, values)
 
 
 def walk_scopes(model: onnx.ModelProto) -> Iterator[Scope]:

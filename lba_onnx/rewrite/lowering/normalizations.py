@@ -11,7 +11,7 @@ import numpy as np
 
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
-from lba_onnx.rewrite.lowering.sums import Sums, expect_float32, known_sizes, positive_axes
+from lba_onnx.rewrite.lowering.sums import Sums, axes_from, expect_float32
 
 _FLOAT32 = 1
 _EPSILON, _SKIP_EPSILON = 1e-5, 1e-12
@@ -74,9 +74,7 @@ class _Norm:
         expect_float32(source)
         if source.attributes.get("stash_type", _FLOAT32) != _FLOAT32:
             raise Refused("sums in another type than float32 (stash_type)")
-        sizes = known_sizes(source)
-        (first,) = positive_axes([axis], len(sizes))
-        sums = Sums(maker, source.site.opset, x, sizes, tuple(range(first, len(sizes))))
+        sums = Sums.of(source, maker, x, axes_from(axis, source))
         number = np.asarray(source.attributes.get("epsilon", epsilon), np.float32)
         return cls(maker, x, sums, maker.constant(number, "epsilon"))
 

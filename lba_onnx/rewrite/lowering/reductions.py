@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
-from lba_onnx.rewrite.lowering.sums import Sums, expect_float32, known_sizes, positive_axes
+from lba_onnx.rewrite.lowering.sums import Sums, axes_from, expect_float32, known_sizes
 
 _PRODUCT = "sum"
 _FIRST_SPATIAL_AXIS = 2
@@ -31,19 +31,18 @@ def reduce_mean(source: Source, maker: Maker) -> None:
 def global_average_pool(source: Source, maker: Maker) -> None:
     """Take apart GlobalAveragePool: the mean over all spatial axes."""
     expect_float32(source)
-    sizes = known_sizes(source)
-    sums = _over(range(_FIRST_SPATIAL_AXIS, len(sizes)), source, maker)
+    axes = range(_FIRST_SPATIAL_AXIS, len(known_sizes(source)))
+    sums = Sums.of(source, maker, source.input(0), axes)
     sums.mean(source.input(0), _PRODUCT, output=source.output(0))
 
 
 def softmax(source: Source, maker: Maker) -> None:
     """Take apart Softmax: over one axis, or below opset 13 over all from one on."""
     expect_float32(source)
-    rank = len(known_sizes(source))
     is_of_one_axis = source.site.opset >= _FIRST_OPSET_WITH_SOFTMAX_OF_ONE_AXIS
-    (axis,) = positive_axes([source.attributes.get("axis", -1 if is_of_one_axis else 1)], rank)
-    sums = _over([axis] if is_of_one_axis else range(axis, rank), source, maker)
-    greatest = _greatest(source, maker, sums.axes)
+    axis = source.attributes.get("axis", -1 if is_of_one_axis else 1)
+    sums = Sums.of(source, maker, source.input(0), [axis] if is_of_one_axis else axes_from(axis, source))
+    greatest = _greatest(source, maker, sums.named_axes)
     powers = maker.add("Exp", [maker.add("Sub", [source.input(0), greatest])])
     maker.add("Div", [powers, sums.total(powers, _PRODUCT)], output=source.output(0))
 
@@ -59,7 +58,7 @@ def _sums(source: Source, maker: Maker) -> Sums:
     axes = _axes(source)
     if not axes and source.attributes.get("noop_with_empty_axes", 0):
         raise Refused("sums nothing: it has no axes, and noop_with_empty_axes")
-    return _over(axes or range(len(known_sizes(source))), source, maker)
+    return Sums.of(source, maker, source.input(0), axes or range(len(known_sizes(source))))
 
 
 def _axes(source: Source) -> list[int]:
@@ -74,8 +73,3 @@ def _axes(source: Source) -> list[int]:
 
 def _keeps_axes(source: Source) -> bool:
     return bool(source.attributes.get("keepdims", 1))
-
-
-def _over(axes: Sequence[int], source: Source, maker: Maker) -> Sums:
-    sizes = known_sizes(source)
-    return Sums(maker, source.site.opset, source.input(0), sizes, positive_axes(axes, len(sizes)))

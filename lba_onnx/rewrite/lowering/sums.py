@@ -20,6 +20,7 @@ from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _FIRST_OPSET_WITH_CONSTANT_OF_SHAPE = 9
 _FIRST_OPSET_WITH_AXES_INPUT = 13
+_FIRST_OPSET_WITH_NEGATIVE_AXES = 11
 
 
 def expect_float32(source: Source) -> None:
@@ -58,6 +59,19 @@ def positive_axes(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     return tuple(sorted({axis % rank for axis in axes}))
 
 
+def axes_from(axis: int, source: Source) -> Sequence[int]:
+    """Return all axes from one on.
+
+    Raises:
+        Refused: It lies outside, or the number of dimensions plays a part and is not known.
+    """
+    if axis == -1:
+        return [axis]
+    rank = len(known_sizes(source))
+    (first,) = positive_axes([axis], rank)
+    return range(first, rank)
+
+
 @dataclass(frozen=True)
 class Sums:
     """Sums over some axes of values of one shape.
@@ -68,6 +82,7 @@ class Sums:
         like: A value of that shape.
         sizes: What is known of the shape.
         axes: The axes, ascending and counted from the first one; at least one.
+        shift: Added to axes in nodes: -1 of a last axis whose number is not known, and that stands for all dimensions.
     """
 
     maker: Maker
@@ -75,6 +90,20 @@ class Sums:
     like: str
     sizes: tuple[int | None, ...]
     axes: tuple[int, ...]
+    shift: int = 0
+
+    @classmethod
+    def of(cls, source: Source, maker: Maker, like: str, axes: Sequence[int]) -> "Sums":
+        """Return the sums over axes of values that have as many dimensions as the node's first input, and its sizes.
+
+        Raises:
+            Refused: There are no such axes, or more must be known of the dimensions.
+        """
+        is_last = list(axes) == [-1] and source.site.opset >= _FIRST_OPSET_WITH_NEGATIVE_AXES
+        if is_last and source.dimensions(0) is None:
+            return cls(maker, source.site.opset, like, (None,), (0,), shift=-1)
+        sizes = known_sizes(source)
+        return cls(maker, source.site.opset, like, sizes, positive_axes(axes, len(sizes)))
 
     def __post_init__(self) -> None:
         """Check that the ones can be had."""
@@ -97,6 +126,11 @@ class Sums:
         mean = self.maker.add("Div", [total, self._divisor], output=output if is_placed else "")
         return mean if is_placed else self._place(mean, keeps_axes, output)
 
+    @property
+    def named_axes(self) -> list[int]:
+        """The axes as nodes take them."""
+        return [axis + self.shift for axis in self.axes]
+
     @cached_property
     def _kept(self) -> tuple[int, ...]:
         return tuple(axis for axis in range(len(self.sizes)) if axis not in self.axes)
@@ -111,7 +145,7 @@ class Sums:
     def _counted(self) -> str:
         """The number as a value of one element, which nodes compute."""
         shape = self.maker.add("Shape", [self.like])
-        sizes = self.maker.add("Gather", [shape, self.maker.integers(self.axes, "axes")])
+        sizes = self.maker.add("Gather", [shape, self.maker.integers(self.named_axes, "axes")])
         return sizes if len(self.axes) == 1 else self.maker.add("ReduceProd", [sizes], keepdims=1)
 
     @cached_property
@@ -145,7 +179,7 @@ class Sums:
         """Return sums with the axes where they belong."""
         last = len(self._kept)
         if not keeps_axes:
-            return self._change("Squeeze", total, [last], output)
+            return self._change("Squeeze", total, [last + self.shift], output)
         if self.axes[0] == last:
             return self._change("Unsqueeze", total, self.axes[1:], output)
         return self._change("Unsqueeze", self._change("Squeeze", total, [last]), self.axes, output)
