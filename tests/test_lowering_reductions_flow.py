@@ -107,6 +107,23 @@ def test_block_is_calibrated_converted_and_diagnosed():
     assert {layer.node for layer in diagnosis.ranking} == SUMS | PRODUCTS
 
 
+def test_variance_stays_positive_where_the_mean_is_large():
+    rng = np.random.default_rng(5)
+    x = rng.normal(10, 1, (64, 2, 16)).astype(np.float32)
+    (y,) = lba_onnx.make_session(convert(norm(), "M7E4b8", selection=ON_REQUEST)[0]).run(None, {"x": x})
+    centred = x - x.mean(-1, keepdims=True)
+    expected = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    assert np.isfinite(y).all() and np.corrcoef(y.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def norm() -> onnx.ModelProto:
+    node = helper.make_node("LayerNormalization", ["x", "scale"], ["y"], name="norm")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2, 16]) for name in "xy")
+    scale = onnx.numpy_helper.from_array(np.ones(16, np.float32), "scale")
+    graph = helper.make_graph([node], "graph", [x], [y], [scale])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def test_portable_block_runs_without_the_library():
     converted, _ = convert(block(), SPEC, selection=ON_REQUEST, portable=True)
     whole, plain = (

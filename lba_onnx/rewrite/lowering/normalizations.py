@@ -1,7 +1,7 @@
-"""Normalizations: their sums as MatMul with ones, the rest as the functions of ONNX compute it.
+"""Normalizations: their sums as MatMul with ones, the rest in float32.
 
-y = LayerNormalization(x)   ->  mean = sum(x) / n; variance = sum(x * x) / n - mean * mean
-                                y = (x - mean) / Sqrt(variance + epsilon) * scale + bias
+y = LayerNormalization(x)   ->  d = x - sum(x) / n; variance = sum(d * d) / n, which rounding never makes negative
+                                y = d / Sqrt(variance + epsilon) * scale + bias
 y = RMSNormalization(x)     ->  y = x / Sqrt(sum(x * x) / n + epsilon) * scale
 """
 
@@ -81,9 +81,9 @@ class _Norm:
     def centred(self, mean_output: str, inverse_output: str) -> str:
         """Return the value less its mean, divided by its deviation; both may be outputs, the latter's inverse."""
         mean = self.sums.mean(self.x, "mean", output=mean_output)
-        squares = self.sums.mean(self.maker.add("Mul", [self.x, self.x]), "variance")
-        variance = self.maker.add("Sub", [squares, self.maker.add("Mul", [mean, mean])])
-        return self._divided(self.maker.add("Sub", [self.x, mean]), variance, inverse_output)
+        centred = self.maker.add("Sub", [self.x, mean])
+        variance = self.sums.mean(self.maker.add("Mul", [centred, centred]), "variance")
+        return self._divided(centred, variance, inverse_output)
 
     def scaled(self, inverse_output: str) -> str:
         """Return the value divided by the root of the mean of its squares, whose inverse may be an output."""
