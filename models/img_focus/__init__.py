@@ -1,0 +1,1 @@
+"""A vision transformer that finds what people look at in an image."""
