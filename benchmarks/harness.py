@@ -21,6 +21,7 @@ from rich.table import Table
 import lba_onnx
 from lba_onnx import native
 from lba_onnx.cli.progress import Standing, display
+from lba_onnx.json_file import write_json
 
 Row = dict[str, Any]
 Item = TypeVar("Item")
@@ -150,6 +151,22 @@ def report(name: str, arguments: argparse.Namespace, rows: Sequence[Row], column
     settings = {key: value for key, value in vars(arguments).items() if key != "json_path"}
     document = {"benchmark": name, "environment": environment, "settings": settings, "results": list(rows)}
     arguments.json_path.write_text(json.dumps(document, indent=1, default=str) + "\n")
+
+
+def add_result(path: Path, benchmark: str, row: Row, keys: Sequence[str], order: Callable[[Row], Any]) -> None:
+    """Add a row to a benchmark's file, whole or not at all; it replaces the one of the same settings.
+
+    Args:
+        path: The file, which need not exist.
+        benchmark: The benchmark's name.
+        row: The row.
+        keys: What settings are called.
+        order: By what rows are sorted.
+    """
+    known: list[Row] = json.loads(path.read_text())["results"] if path.exists() else []
+    kept = [other for other in known if any(other[key] != row[key] for key in keys)]
+    rows = sorted([*kept, row], key=order)
+    write_json(path, {"benchmark": benchmark, "environment": describe_environment(), "results": rows})
 
 
 def describe_environment() -> Row:

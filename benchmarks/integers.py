@@ -20,10 +20,9 @@ import onnx
 from numpy.typing import NDArray
 
 import lba_onnx
-from benchmarks.harness import Column, Row, describe_environment, print_table, progress
+from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.integers_tables import render
 from benchmarks.results import interval, share
-from lba_onnx.json_file import write_json
 from models import zoo
 from models.int8 import zoo as int8
 
@@ -63,7 +62,7 @@ def main() -> None:
                 rows.append(row)
                 print_table("integers", [row], COLUMNS)
                 if arguments.json_path is not None:
-                    _add(arguments.json_path, row)
+                    add_result(arguments.json_path, "integers", row, _KEYS, _order)
     print_table("integers", rows, COLUMNS)
 
 
@@ -130,13 +129,6 @@ def _same_bits(outputs: zoo.Arrays, others: zoo.Arrays, labels: NDArray[np.int64
 
 def _largest_difference(outputs: zoo.Arrays, others: zoo.Arrays) -> float:
     return max(float(np.max(np.abs(outputs[name] - others[name]))) for name in outputs)
-
-
-def _add(path: Path, row: Row) -> None:
-    known: list[Row] = json.loads(path.read_text())["results"] if path.exists() else []
-    kept = [other for other in known if any(other[key] != row[key] for key in _KEYS)]
-    rows = sorted([*kept, row], key=_order)
-    write_json(path, {"benchmark": "integers", "environment": describe_environment(), "results": rows})
 
 
 def _order(row: Row) -> tuple[int | str, ...]:

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import lba_onnx
-from benchmarks.harness import Column, Row, describe_environment, print_table, progress
+from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.kv_cache import compare_parts
 from lba_onnx.evaluation import Perplexity, PerplexityChange
-from lba_onnx.json_file import write_json
 from models.smollm2.checkpoint import calibration_tokens, test_tokens
 from models.smollm2.exports import NAMES, export
 
@@ -32,7 +31,7 @@ WIDE = "M22E7b63"
 FAMILY = "M7E4"
 CORRECTED = f"{FAMILY} corrected"
 ACCUMULATORS = (FLOAT32, WIDE, FAMILY, CORRECTED)
-RECIPE = "scale"  # scales alone: refitting 100 million weights takes hours
+RECIPE = "scale"  # scales alone; refits have not been measured
 _KEYS = ("export", "accumulator")
 COLUMNS = (
     Column("export", "export"),
@@ -57,7 +56,7 @@ def main() -> None:
             rows.append(row)
             print_table("language models", [row], COLUMNS)
             if arguments.json_path is not None:
-                _add(arguments.json_path, row)
+                add_result(arguments.json_path, "language_models", row, _KEYS, _order)
     print_table("language models", rows, COLUMNS)
 
 
@@ -149,11 +148,8 @@ def _cached(found: Row) -> str:
     return f"within {found['largest_difference']:.1g}"
 
 
-def _add(path: Path, row: Row) -> None:
-    known: list[Row] = json.loads(path.read_text())["results"] if path.exists() else []
-    kept = [other for other in known if any(other[key] != row[key] for key in _KEYS)]
-    rows = sorted([*kept, row], key=lambda r: (NAMES.index(r["export"]), ACCUMULATORS.index(r["accumulator"])))
-    write_json(path, {"benchmark": "language_models", "environment": describe_environment(), "results": rows})
+def _order(row: Row) -> tuple[int, int]:
+    return NAMES.index(row["export"]), ACCUMULATORS.index(row["accumulator"])
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lba_onnx
-from benchmarks.harness import Column, Row, describe_environment, print_table, progress
+from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.results_picture import draw
 from lba_onnx.evaluation.intervals import mean_interval, wilson_interval
-from lba_onnx.json_file import write_json
 from models import zoo
 from models.mobilenet_v2.recipe import load_with_photographs
 
@@ -65,7 +64,7 @@ def main() -> None:
             rows.append(row)
             print_table("results", [row], COLUMNS)
             if arguments.json_path is not None:
-                _add(arguments.json_path, row)
+                add_result(arguments.json_path, "results", row, _KEYS, _order)
     print_table("results", rows, COLUMNS)
 
 
@@ -123,13 +122,6 @@ def interval(numbers: NDArray[np.float64]) -> list[float] | None:
 
 def _are_truths(numbers: NDArray[np.float64]) -> bool:
     return bool(np.isin(numbers, (0, 1)).all())
-
-
-def _add(path: Path, row: Row) -> None:
-    known: list[Row] = json.loads(path.read_text())["results"] if path.exists() else []
-    kept = [other for other in known if any(other[key] != row[key] for key in _KEYS)]
-    rows = sorted([*kept, row], key=_order)
-    write_json(path, {"benchmark": "results", "environment": describe_environment(), "results": rows})
 
 
 def _order(row: Row) -> tuple[Any, ...]:
