@@ -1,0 +1,1 @@
+"""Finds the best accumulator for each product of a model: under a budget, or for a loss that is granted."""
