@@ -58,10 +58,11 @@ COMMANDS = {
         "10",
     ],
     "plot": ["-c", "calibration.json", "--node", "NODE", "-o", "plot.svg"],
+    "bundle": ["-i", "converted.onnx", "-o", "bundle"],
     "doctor": [],
     "demo": ["-o", "demo"],
 }
-WITH_NAMES = set(COMMANDS) - {"doctor", "demo", "kinds", "explain"}
+WITH_NAMES = set(COMMANDS) - {"bundle", "doctor", "demo", "kinds", "explain"}
 
 
 def test_every_command_is_listed():

@@ -2,6 +2,7 @@
 
 import click
 
+from lba_onnx.cli.bundle import bundle_command
 from lba_onnx.cli.calibrate import calibrate_command
 from lba_onnx.cli.compare import compare_command
 from lba_onnx.cli.convert import convert_command
@@ -48,6 +49,7 @@ for _command in (
     debug_command,
     sweep_command,
     plot_command,
+    bundle_command,
     kinds_command,
     explain_command,
     doctor_command,

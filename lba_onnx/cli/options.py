@@ -170,7 +170,7 @@ feeding = combine(
     ),
 )
 
-batching = combine(
+reading = combine(
     click.option(
         "--batch_size",
         type=click.IntRange(min=1),
@@ -180,6 +180,10 @@ batching = combine(
     ),
     click.option("--max_samples", type=click.IntRange(min=1), default=None, help="Stop after so many samples."),
     feeding,
+)
+
+batching = combine(
+    reading,
     click.option(
         "--provider",
         "providers",
