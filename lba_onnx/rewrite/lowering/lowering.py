@@ -21,8 +21,8 @@ from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.lowering.maker import Maker, Names
 from lba_onnx.rewrite.lowering.record import Lowering, Origin
-from lba_onnx.rewrite.lowering.registry import RULES
-from lba_onnx.rewrite.lowering.rule import Refused, Source
+from lba_onnx.rewrite.lowering.registry import rules_for
+from lba_onnx.rewrite.lowering.rule import Refused, Rule, Source
 from lba_onnx.rewrite.node_names import unique_names
 from lba_onnx.rewrite.scopes import FIRST_IR_WITH_SEPARATE_INITIALIZERS
 from lba_onnx.rewrite.values import Values
@@ -40,7 +40,8 @@ def lower_model(model: onnx.ModelProto, path: Path | None = None, groups: Collec
         What has been taken apart, and what refuses to be. It knows the model's nodes by identity.
     """
     lowering = Lowering(tuple(groups))
-    if not any(_has_rule(node, groups) for node in _all_nodes(model)):
+    rules = rules_for(_all_nodes(model), groups)
+    if not any(_key(node) in rules for node in _all_nodes(model)):
         return lowering
     sites = list(walk_sites(model))
     found = [site for site, _ in find_accumulating(model, sites, groups)]
@@ -49,20 +50,20 @@ def lower_model(model: onnx.ModelProto, path: Path | None = None, groups: Collec
     values = Values(model, sites, path)
     makers = {}
     for site, key in zip(found, keys, strict=True):
-        if _has_rule(site.node, groups):
-            made = _take_apart(Source(site, values), Maker(site.node.name, key, names), lowering)
+        if _key(site.node) in rules:
+            maker = Maker(site.node.name, key, names)
+            made = _take_apart(rules[_key(site.node)], Source(site, values), maker, lowering)
             if made is not None and made.nodes:
                 makers[id(site.node)] = site, made
     _replace(model, list(makers.values()), lowering)
     return lowering
 
 
-def _has_rule(node: onnx.NodeProto, groups: Collection[str]) -> bool:
-    return operators.is_lowered(node.domain, node.op_type, groups)
+def _key(node: onnx.NodeProto) -> tuple[str, str]:
+    return operators.standard_domain(node.domain), node.op_type
 
 
-def _take_apart(source: Source, maker: Maker, lowering: Lowering) -> Maker | None:
-    rule = RULES[operators.standard_domain(source.node.domain), source.node.op_type]
+def _take_apart(rule: Rule, source: Source, maker: Maker, lowering: Lowering) -> Maker | None:
     try:
         rule.apply(source, maker)
     except Refused as reason:

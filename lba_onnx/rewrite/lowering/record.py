@@ -8,7 +8,9 @@ import onnx
 from lba_onnx.operators import standard_domain
 from lba_onnx.rewrite.analysis import Body
 from lba_onnx.rewrite.insertion import Insertions
-from lba_onnx.rewrite.scopes import walk_scopes
+from lba_onnx.rewrite.scopes import Scope, walk_scopes
+
+_OF_CONSTANTS = "Constant", "DequantizeLinear", "Transpose"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +86,28 @@ class Lowering:
 
 
 def drop_unread_constants(model: onnx.ModelProto, origins: Iterable[Origin]) -> None:
-    """Remove the constants that nodes which have been taken apart read, and nothing reads any more."""
+    """Remove the constants that nodes which have been taken apart read, and nothing reads any more.
+
+    A DequantizeLinear or Transpose of constants goes with them.
+    """
     read = {name for origin in origins for name in origin.original.input if name}
-    for scope in walk_scopes(model) if read else ():
-        unread = {name for name in read if scope.constant(name) is not None and not scope.uses(name)}
-        unread -= _inputs(scope.body)
-        removals = Insertions()
-        for node in scope.body.node if unread else ():
-            if unread.intersection(node.output):
-                removals.remove(node, scope.body)
-        removals.apply()
-        _drop_values(scope.body, unread)
+    while read:
+        read = {name for scope in walk_scopes(model) for name in _drop_unread(scope, read)}
+
+
+def _drop_unread(scope: Scope, names: Collection[str]) -> set[str]:
+    """Remove those of some values that nothing reads, unless they are computed; return what their nodes have read."""
+    unread = {name for name in names if scope.defines(name) and not scope.uses(name)} - _inputs(scope.body)
+    makers = [node for node in scope.body.node if node.op_type in _OF_CONSTANTS and unread.intersection(node.output)]
+    removals = Insertions()
+    for node in makers:
+        removals.remove(node, scope.body)
+    constants = {name for name in unread if scope.constant(name) is not None}
+    made = {name for node in makers for name in node.output}
+    read = {name for node in makers for name in node.input if name}
+    removals.apply()
+    _drop_values(scope.body, constants | made)
+    return read
 
 
 def type_of(node: onnx.NodeProto) -> str:

@@ -1,11 +1,14 @@
 """The operators that are taken apart, and the rule of each."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from lba_onnx.operators import MICROSOFT
+import onnx
+
+from lba_onnx.operators import MICROSOFT, is_lowered
 from lba_onnx.rewrite.lowering import (
     average_pool,
     block_quantized,
+    blocked_weights,
     conv_transpose,
     einsum,
     four_bit_floats,
@@ -51,3 +54,20 @@ RULES: Mapping[tuple[str, str], Rule] = {
         normalizations.skip_simplified_layer_normalization, first_opset=7, required_inputs=3
     ),
 }
+
+BEHIND_BLOCKS: Mapping[tuple[str, str], Rule] = {
+    ("", "MatMul"): Rule(blocked_weights.matmul, first_opset=1),
+    ("", "Gemm"): Rule(blocked_weights.gemm, first_opset=1),
+}
+"""Operators that have a twin, and are taken apart where a DequantizeLinear of blocks makes their weights."""
+
+
+def rules_for(nodes: Iterable[onnx.NodeProto], groups: Collection[str]) -> dict[tuple[str, str], Rule]:
+    """Return the rules that nodes may have.
+
+    Args:
+        nodes: The nodes.
+        groups: Those of `operators.LOWERED_ON_REQUEST` that are asked for.
+    """
+    rules = {key: rule for key, rule in RULES.items() if is_lowered(*key, groups)}
+    return {**rules, **BEHIND_BLOCKS} if any(map(blocked_weights.is_blocked, nodes)) else rules
