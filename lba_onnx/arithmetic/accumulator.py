@@ -15,6 +15,7 @@ from lba_onnx.arithmetic.held_range import HeldRange as HeldRange
 from lba_onnx.arithmetic.levels import Level
 from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
+from lba_onnx.arithmetic.rounding_points import RoundingPoint
 from lba_onnx.arithmetic.special_values import SpecialValues
 from lba_onnx.arithmetic.widths import Width
 
@@ -201,6 +202,14 @@ class Accumulator(ABC):
             int64 [levels, depth]; no level where additions are exact, or the kind does not tell.
         """
         return np.zeros((0, depth), np.int64)
+
+    def rounding_points(self, depth: int) -> tuple[RoundingPoint, ...] | None:
+        """Return where a dot product is rounded, and how often each product's share; None where the kind does not tell.
+
+        Args:
+            depth: How many products there are.
+        """
+        return None
 
     def to_attributes(self, product: str = "") -> dict[str, str]:
         """Return the accumulator as attributes of a node.

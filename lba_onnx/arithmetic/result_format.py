@@ -22,6 +22,7 @@ from lba_onnx.arithmetic.chunked_float.definition import quantize
 from lba_onnx.arithmetic.formats import FloatFormat
 from lba_onnx.arithmetic.grammar import Option, Part, SpecText, nearest
 from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.arithmetic.rounding_points import RoundingPoint
 
 _NAMED = {
     "float32": FloatFormat(23, 8, 127, has_infinity=True, has_subnormals=True),
@@ -102,6 +103,10 @@ class ResultFormat:
     def overflows(self, values: Float64s) -> NDArray[np.bool_]:
         """Return where values of the format have saturated, or are infinite."""
         return self.number_format.overflows(values)
+
+    def rounding_point(self, level: str, times: NDArray[np.int64]) -> RoundingPoint:
+        """Return the point where sums get to the format, whose roundings products go through so many times."""
+        return RoundingPoint(level, self.number_format.mantissa_bits, self.rounding, 0, times)
 
     @property
     def events(self) -> tuple[str, ...]:

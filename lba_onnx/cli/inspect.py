@@ -11,18 +11,25 @@ from lba_onnx.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
     from lba_onnx.rewrite import ConversionReport
+    from lba_onnx.theory import NodeExpectation
 
 _ADVICE = "MACs are not known: --input_shapes or --data_path gives the sizes that the model leaves open"
 
 
 @click.command("inspect")
 @options.model_path
+@click.option(
+    "--spec",
+    metavar="SPEC|FILE",
+    help="Tell how much rounding is expected to take from each node, converted to this spec or to those of a "
+    "calibration; no data needed.",
+)
 @input_shapes
 @data_to_count
 @options.feeding
 @options.accumulate
 @options.common
-def inspect_command(onnx_path: Path, as_json: bool, **given: Any) -> None:
+def inspect_command(onnx_path: Path, spec: str | None, as_json: bool, **given: Any) -> None:
     """List the nodes that multiply and accumulate.
 
     Nothing is converted; a model that was shows its formats and how it was made. MACs are the products multiplied and
@@ -31,13 +38,32 @@ def inspect_command(onnx_path: Path, as_json: bool, **given: Any) -> None:
     from lba_onnx.rewrite import load_model
     from lba_onnx.rewrite.provenance import own_metadata
 
+    expected = None if spec is None else _expected(onnx_path, spec, dict(given))
     ledger = _ledger(onnx_path, given)
     metadata = own_metadata(load_model(onnx_path))
     if as_json:
-        print_json({"onnx_path": str(onnx_path), "metadata": metadata, "ledger": ledger.to_json()})
+        told = {} if expected is None else {"expected": [node.to_json() for node in expected]}
+        print_json({"onnx_path": str(onnx_path), "metadata": metadata, "ledger": ledger.to_json(), **told})
+        return
+    if expected is not None:
+        from lba_onnx.theory import expectation_table
+
+        print_text(ledger.table(_title(ledger)), expectation_table(expected))
         return
     advice = [] if ledger.macs.total or not len(ledger) else [_ADVICE]
     print_text(ledger.table(_title(ledger)), *advice, *(f"{key}: {value}" for key, value in metadata.items()))
+
+
+def _expected(onnx_path: Path, spec: str, given: dict[str, Any]) -> "tuple[NodeExpectation, ...]":
+    from lba_onnx.cli.settings import take_samples
+    from lba_onnx.costing import cost
+    from lba_onnx.rewrite import Selection
+    from lba_onnx.theory import expected_nodes
+
+    data_path, selection = given.pop("data_path"), Selection(accumulate=given.pop("accumulate"))
+    data = None if data_path is None else take_samples(given, data_path)
+    found = cost(onnx_path, spec, selection=selection, input_shapes=given["input_shapes"], data=data)
+    return expected_nodes(found.nodes)
 
 
 def _ledger(onnx_path: Path, given: dict[str, Any]) -> "ConversionReport":

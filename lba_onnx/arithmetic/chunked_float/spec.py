@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound
-from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, hardware, limits, losses
+from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, hardware, limits, losses, points
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.named import NAMED, without_name
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
@@ -24,6 +24,7 @@ from lba_onnx.arithmetic.levels import Level, named_levels
 from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.arithmetic.rounding_points import RoundingPoint
 from lba_onnx.integers import as_integer
 
 _SMALLEST_PRODUCT, _LARGEST_PRODUCT = 2.0**-298, 2.0**256  # of two float32 values
@@ -187,6 +188,10 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         """Return how many additions of each level of chains the sum that holds a product still goes through."""
         additions = self.order(depth).additions(depth)
         return additions[1:] if self.lanes else additions
+
+    def rounding_points(self, depth: int) -> tuple[RoundingPoint, ...]:
+        """Return the roundings of products and of each level of sums."""
+        return points.rounding_points(self, self.levels, depth)
 
     def wide(self) -> "AccumulatorSpec":
         """Return M22E7b63: 23 significant bits, and magnitudes from 2^-63 up to 2^65; the same order and underflow."""

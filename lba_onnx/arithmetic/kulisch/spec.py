@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRange, ProductOrder, Step
 from lba_onnx.arithmetic.bounds import Bound, check_summary
 from lba_onnx.arithmetic.chunked_float.fields import EXACT
@@ -16,6 +18,7 @@ from lba_onnx.arithmetic.levels import Level
 from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.result_format import FLOAT32, ResultFormat
+from lba_onnx.arithmetic.rounding_points import RoundingPoint
 
 _HEAD = re.compile(r"kulisch(?:\((.*)\))?", re.ASCII | re.DOTALL)
 _BEGINNING = "kulisch"
@@ -102,6 +105,10 @@ class KulischSpec(Accumulator):
     ) -> Iterator[Step]:
         """Yield the additions of dot products, told to 53 bits, then the rounding of the exact sums."""
         return definition.steps(products, depth, shape, self.result)
+
+    def rounding_points(self, depth: int) -> tuple[RoundingPoint, ...]:
+        """Return the one rounding of the whole sum."""
+        return (self.result.rounding_point("total", np.ones(depth, np.int64)),)
 
     @property
     def levels(self) -> tuple[Level, ...]:

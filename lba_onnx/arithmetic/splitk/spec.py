@@ -28,6 +28,7 @@ from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.arithmetic.result_format import FLOAT32, ResultFormat
 from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.arithmetic.rounding_points import RoundingPoint
 from lba_onnx.arithmetic.splitk import hardware
 from lba_onnx.arithmetic.splitk.text import SplitKText
 
@@ -149,6 +150,24 @@ class SplitKSpec(Accumulator):
             overflows = self.total.overflows(after)
             yield Step(len(self.inner.levels), 0, begin, end, None, None, part, total, after, overflows)
             total = after
+
+    def rounding_points(self, depth: int) -> tuple[RoundingPoint, ...] | None:
+        """Return the roundings of the slices, and of the chain that combines them; the first one joins a zero."""
+        slices = self.spans(depth)
+        found = [self.inner.rounding_points(end - begin) for begin, end in slices]
+        told = [points for points in found if points is not None]
+        if len(told) < len(found):
+            return None
+        joins = [np.full(end - begin, len(slices) - max(i, 1)) for i, (begin, end) in enumerate(slices)]
+        inner = (
+            replace(same[0], level=self._outer_name(same[0].level), times=np.concatenate([p.times for p in same]))
+            for same in zip(*told, strict=True)
+        )
+        return (*inner, self.total.rounding_point("total", np.concatenate([*joins, np.zeros(0, np.int64)])))
+
+    def _outer_name(self, level: str) -> str:
+        """Return what a level of a slice is called among all."""
+        return self.levels[-2].name if level == "total" else level
 
     @property
     def levels(self) -> tuple[Level, ...]:
