@@ -339,6 +339,7 @@ LOWERED: tuple[tuple[str, str], ...] = (
     ("", "Einsum"),
     (MICROSOFT, "Attention"),
     ("", "LSTM"),
+    (MICROSOFT, "DynamicQuantizeLSTM"),
     ("", "GRU"),
     ("", "RNN"),
     ("", "ConvTranspose"),

@@ -186,17 +186,6 @@ def test_calibration_counts_every_step_and_names_the_products():
     assert outputs == [3 * 4 * 2 * 20] * 2  # batches, steps, sequences, hidden units of four gates
 
 
-def test_dynamic_quantize_lstm_is_left_with_its_reason():
-    names = ["X", "W", "R", "", "", "", "", "", "s", "z", "s", "z"]
-    node = helper.make_node("DynamicQuantizeLSTM", names, ["Y"], "node", domain="com.microsoft", hidden_size=5)
-    graph = helper.make_graph([node], "one_node", [], [])
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    )
-    (entry,) = list_candidates(model)
-    assert entry.op_type == "com.microsoft.DynamicQuantizeLSTM" and "quantize" in entry.reason
-
-
 def in_branches_of_branches(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model's node in a branch of a branch; its weights stay where they are."""
     (y,) = model.graph.output

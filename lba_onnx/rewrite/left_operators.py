@@ -20,7 +20,7 @@ _SPARSE = "which of its products are computed follows from the data or a pattern
 _CACHED = "attention over a cache in a layout of its own; export MultiHeadAttention or GroupQueryAttention"
 _FOR_DEVICES = "onnxruntime makes it for devices other than the CPU; convert the model before it is optimized for one"
 _MICROSOFT = {
-    **dict.fromkeys(("QAttention", "DynamicQuantizeLSTM"), _QUANTIZED_INSIDE),
+    "QAttention": _QUANTIZED_INSIDE,
     **dict.fromkeys(("MoE", "QMoE"), _ROUTED),
     "MatMulFpQ4": _PACKED,
     **dict.fromkeys(("SparseAttention", "LongformerAttention", "SparseToDenseMatMul"), _SPARSE),

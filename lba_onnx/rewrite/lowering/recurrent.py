@@ -4,12 +4,14 @@
                                 y = Scan(0, 0, gates):  h, c, step -> h r transposed   node/recurrent, step after step
                                                         ... activations ...
 
+    DynamicQuantizeLSTM     the same with DynamicQuantizeMatMul in place of MatMul, and the bias added behind both
+
 A second direction has the products input_reverse and recurrent_reverse. Where sequences have lengths, a step behind the
 end of one leaves its state as it is and gives zeros, so that the direction back may simply begin at the last step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -18,10 +20,12 @@ from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.recurrent_activations import activations_of
 from lba_onnx.rewrite.lowering.recurrent_cells import Cell, Step, gru_step, lstm_step, rnn_step
 from lba_onnx.rewrite.lowering.recurrent_steps import REVERSED, Results, run_steps
+from lba_onnx.rewrite.lowering.recurrent_weights import Weights
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 from lba_onnx.rewrite.lowering.tensors import Tensors, Value
 
 _X, _W, _R, _B, _LENGTHS, _STATES, _PEEPHOLES = 0, 1, 2, 3, 4, (5, 6), 7
+_W_SCALE, _R_SCALE = 8, 10  # zero points stand behind
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Kind:
         activations: The names of a direction's where the node has none.
         resets: Whether it has a reset gate, and so two ways to use it.
         zeroes_empty: Whether the last state of a sequence without steps is zero, and not the first one.
+        has_codes: Whether its weights are codes, [depth, columns], and its products quantize the other operand.
     """
 
     gates: int
@@ -43,9 +48,11 @@ class Kind:
     activations: Sequence[str]
     resets: bool
     zeroes_empty: bool
+    has_codes: bool = False
 
 
 LSTM = Kind(4, 2, lstm_step, ("Sigmoid", "Tanh", "Tanh"), False, True)
+LSTM_OF_CODES = replace(LSTM, has_codes=True)
 GRU = Kind(3, 1, gru_step, ("Sigmoid", "Tanh"), True, True)
 RNN = Kind(1, 1, rnn_step, ("Tanh",), False, False)
 
@@ -53,6 +60,15 @@ RNN = Kind(1, 1, rnn_step, ("Tanh",), False, False)
 def lstm(source: Source, maker: Maker) -> None:
     """Make the nodes of an LSTM."""
     _Recurrence(source, maker, LSTM).make()
+
+
+def dynamic_quantize_lstm(source: Source, maker: Maker) -> None:
+    """Make the nodes of a DynamicQuantizeLSTM of com.microsoft."""
+    if source.input(_LENGTHS):
+        raise Refused(
+            "its sequences have lengths (sequence_lens); it would quantize their steps together in another way"
+        )
+    _Recurrence(source, maker, LSTM_OF_CODES).make()
 
 
 def gru(source: Source, maker: Maker) -> None:
@@ -73,9 +89,9 @@ class _Recurrence:
         self._tensors = Tensors(maker, source)
         self._suffixes = _suffixes(source)
         self._activations = activations_of(source, kind.activations, len(self._suffixes))
-        self._hidden = _hidden_size(source)
+        self._hidden = _hidden_size(source, 1 if kind.has_codes else 2)
         self._batch_axis = 0 if source.attributes.get("layout", 0) else 1
-        _check_inputs(source, len(self._suffixes), kind.gates * self._hidden, self._hidden)
+        _check_inputs(source, len(self._suffixes), kind, self._hidden)
 
     def make(self) -> None:
         x = self._source.input(_X)
@@ -113,8 +129,7 @@ class _Recurrence:
 
     def _direction(self, x: str, number: int) -> Results:
         tensors, cell = self._tensors, self._cell(number)
-        weights = tensors.transpose(self._part(_W, number), 1, 0)
-        gates = self._maker.add("MatMul", [x, tensors.name(weights, "input")], product=f"input{cell.suffix}")
+        gates = self._weights(_W, _W_SCALE, number).multiply(tensors, x, "input", cell.suffix)
         if cell.bias is not None:
             gates = self._maker.add("Add", [gates, tensors.name(cell.bias, "bias")])
         first = [self._first_state(x, index, number) for index in range(self._kind.states)]
@@ -131,7 +146,8 @@ class _Recurrence:
             suffix=self._suffixes[number],
             recurrent=recurrent,
             recurrent_hidden=recurrent_hidden,
-            bias=bias,
+            bias=None if self._kind.has_codes else bias,
+            late_bias=bias if self._kind.has_codes else None,
             recurrent_bias=recurrent_bias,
             peepholes=self._part(_PEEPHOLES, number) if self._source.input(_PEEPHOLES) else None,
             activations=self._activations[number],
@@ -139,13 +155,21 @@ class _Recurrence:
             input_forget=bool(attributes.get("input_forget", 0)),
         )
 
-    def _recurrent(self, number: int, is_parted: bool) -> tuple[Value, Value | None]:
-        """Return the recurrent weights, transposed; those of a GRU for the state that it resets apart."""
-        weights = self._tensors.transpose(self._part(_R, number), 1, 0)
+    def _weights(self, index: int, scale: int, number: int) -> Weights:
+        """Return the weights of a direction; `scale` is the input with the scale of codes."""
+        part = self._part(index, number)
+        if not self._kind.has_codes:
+            return Weights(self._tensors.transpose(part, 1, 0))
+        has_zero_point = bool(self._source.input(scale + 1))
+        return Weights(part, self._part(scale, number), self._part(scale + 1, number) if has_zero_point else None)
+
+    def _recurrent(self, number: int, is_parted: bool) -> tuple[Weights, Weights | None]:
+        """Return the recurrent weights; those of a GRU for the state that it resets apart."""
+        weights = self._weights(_R, _R_SCALE, number)
         if not is_parted:
             return weights, None
-        early, late = np.split(np.arange(3 * self._hidden), [2 * self._hidden])
-        return self._tensors.take(weights, early, 1), self._tensors.take(weights, late, 1)
+        late, end = 2 * self._hidden, 3 * self._hidden
+        return weights.columns(self._tensors, 0, late), weights.columns(self._tensors, late, end)
 
     def _biases(self, number: int, is_linear_first: bool) -> tuple[Value | None, Value | None]:
         """Return what is added to the input product, and what of the recurrent bias cannot be added there."""
@@ -183,23 +207,28 @@ def _suffixes(source: Source) -> list[str]:
     return suffixes[direction]
 
 
-def _hidden_size(source: Source) -> int:
+def _hidden_size(source: Source, axis: int) -> int:
+    """Return how many hidden units there are; an axis of the recurrent weights tells it, too."""
     dimensions = source.dimensions(_R)
-    hidden = source.attributes.get("hidden_size") or (dimensions[2] if dimensions and len(dimensions) == 3 else None)
+    held = dimensions[axis] if dimensions and len(dimensions) == 3 else None
+    hidden = source.attributes.get("hidden_size") or held
     if hidden is None:
         raise Refused("its hidden_size is not known")
     return int(hidden)
 
 
-def _check_inputs(source: Source, directions: int, width: int, hidden: int) -> None:
-    if source.element_type(_X, _W, _R) != onnx.TensorProto.FLOAT:
+def _check_inputs(source: Source, directions: int, kind: Kind, hidden: int) -> None:
+    if source.element_type(_X, *(() if kind.has_codes else (_W, _R))) != onnx.TensorProto.FLOAT:
         raise Refused(f"element type {source.dtype(_X)}; expected float32, the one that onnxruntime computes")
-    expected = {
+    width = kind.gates * hidden
+    expected: dict[int, tuple[int | None, ...]] = {
         _W: (directions, width, None),
         _R: (directions, width, hidden),
         _B: (directions, 2 * width),
         _PEEPHOLES: (directions, 3 * hidden),
     }
+    if kind.has_codes:
+        expected |= {_W: (directions, None, width), _R: (directions, hidden, width)}
     for index, wanted in expected.items():
         found = source.dimensions(index)
         if found is not None and not _fit(found, wanted):

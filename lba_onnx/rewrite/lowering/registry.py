@@ -25,6 +25,7 @@ from lba_onnx.rewrite.lowering.rule import Rule
 
 RULES: Mapping[tuple[str, str], Rule] = {
     ("", "LSTM"): Rule(recurrent.lstm, first_opset=9, required_inputs=3),
+    (MICROSOFT, "DynamicQuantizeLSTM"): Rule(recurrent.dynamic_quantize_lstm, first_opset=11, required_inputs=3),
     ("", "GRU"): Rule(recurrent.gru, first_opset=9, required_inputs=3),
     ("", "RNN"): Rule(recurrent.rnn, first_opset=9, required_inputs=3),
     ("", "ConvTranspose"): Rule(conv_transpose.conv_transpose, first_opset=7, required_inputs=2),

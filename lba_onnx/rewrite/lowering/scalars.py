@@ -7,10 +7,16 @@ from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _FIRST_OPSET_WITH_CAST_LIKE = 15
+_FLOATS = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+    onnx.TensorProto.DOUBLE,
+}
 
 
 def scalar(number: float, like: str, source: Source, maker: Maker) -> str:
-    """Return the name of a number of the element type of the first two inputs.
+    """Return the name of a number of the element type of the first two inputs; one of codes does not count.
 
     Args:
         number: Its value.
@@ -21,7 +27,7 @@ def scalar(number: float, like: str, source: Source, maker: Maker) -> str:
     Raises:
         Refused: The type is not known, and the opset has no CastLike.
     """
-    types = source.site.input_types(0) | source.site.input_types(1)
+    types = _FLOATS & (source.site.input_types(0) | source.site.input_types(1))
     if not types and source.site.opset >= _FIRST_OPSET_WITH_CAST_LIKE:
         return maker.add("CastLike", [maker.constant(np.asarray(number, np.float32), "number"), like])
     if len(types) != 1:
