@@ -59,10 +59,11 @@ COMMANDS = {
     ],
     "plot": ["-c", "calibration.json", "--node", "NODE", "-o", "plot.svg"],
     "bundle": ["-i", "converted.onnx", "-o", "bundle"],
+    "export-triton": ["-i", "converted.onnx", "-o", "repository"],
     "doctor": [],
     "demo": ["-o", "demo"],
 }
-WITH_NAMES = set(COMMANDS) - {"bundle", "doctor", "demo", "kinds", "explain"}
+WITH_NAMES = set(COMMANDS) - {"bundle", "export-triton", "doctor", "demo", "kinds", "explain"}
 
 
 def test_every_command_is_listed():

@@ -11,6 +11,7 @@ from lba_onnx.cli.debug import debug_command
 from lba_onnx.cli.demo import demo_command
 from lba_onnx.cli.doctor import doctor_command
 from lba_onnx.cli.evaluate import evaluate_command
+from lba_onnx.cli.export_triton import export_triton_command
 from lba_onnx.cli.group import GuardedGroup
 from lba_onnx.cli.inspect import inspect_command
 from lba_onnx.cli.kinds import explain_command, kinds_command
@@ -50,6 +51,7 @@ for _command in (
     sweep_command,
     plot_command,
     bundle_command,
+    export_triton_command,
     kinds_command,
     explain_command,
     doctor_command,

@@ -12,23 +12,18 @@
 Paths in the manifest are inside the bundle; nothing of a bundle leads out of it.
 """
 
-import importlib.metadata
-import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from lba_onnx import native, operators
-from lba_onnx.errors import ModelError
+from lba_onnx import native
 from lba_onnx.json_file import write_json
 from lba_onnx.packages import package_version
-from lba_onnx.rewrite.model_files import open_model
-from lba_onnx.rewrite.model_inputs import model_inputs
-from lba_onnx.rewrite.provenance import own_metadata
 from lba_onnx.shipping.bundled_session import open_bundled
+from lba_onnx.shipping.contents import check_converted, copy_licenses, copy_model, template
 from lba_onnx.shipping.folders import copy_into, new_folder
 from lba_onnx.shipping.goldens import SampleInputs, write_samples
 from lba_onnx.shipping.libraries import copy_libraries, this_platform
@@ -88,41 +83,6 @@ def bundle(
         manifest = Manifest(model_name, libraries, samples, _made_with(), hashes(folder))
         manifest.save(folder)
     return manifest
-
-
-def check_converted(source: Path) -> dict[str, str]:
-    """Return what a converted model's metadata say of this package.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ModelError: It is no model, or none that was converted.
-    """
-    proto = open_model(source).proto
-    if all(imported.domain != operators.DOMAIN for imported in proto.opset_import):
-        raise ModelError(f"{source}: expected a converted model, got one without operators of {operators.DOMAIN}")
-    return own_metadata(proto)
-
-
-def copy_model(source: Path, folder: Path) -> Path:
-    """Copy a model and its external data, which keeps its place beside it; returns the copy's path."""
-    for read in model_inputs(source):
-        inside = read.path.relative_to(source.parent)
-        copy_into(read.path, (folder / inside).parent)
-    return folder / source.name
-
-
-def copy_licenses(given: tuple[Path, ...], folder: Path) -> None:
-    """Copy this package's licences and those given."""
-    own = importlib.metadata.files("lba-onnx") or []
-    paths = [Path(str(file.locate())) for file in own if "licenses" in PurePosixPath(file).parts]
-    for path in (*paths, *given):
-        copy_into(path, folder)
-
-
-def template(*names: str) -> str:
-    """Return the text of a file that goes into bundles or repositories."""
-    path = importlib.resources.files("lba_onnx.shipping").joinpath("templates", *names)
-    return path.read_text(encoding="utf-8")
 
 
 def _write_provenance(metadata: Mapping[str, str], given: tuple[Path, ...], folder: Path) -> None:

@@ -42,10 +42,16 @@ def copy_libraries(given: Iterable[Path], folder: Path) -> Mapping[str, str]:
         name = platform_of(contents[LIBRARY_NAME], path)
         if name in found:
             raise LibraryError(f"{path}: expected one library for {name}, got a second")
-        found[name] = _write(contents, folder, name)
+        found[name] = f"{name}/{_write(contents, folder / name)}"
     if this_platform() not in found:
-        found[this_platform()] = _write(dict(_installed()), folder, this_platform())
+        name = this_platform()
+        found[name] = f"{name}/{copy_installed(folder / name)}"
     return dict(sorted(found.items()))
+
+
+def copy_installed(folder: Path) -> str:
+    """Copy the installed library, and the CUDA library beside it, into a folder; returns the library's name there."""
+    return _write(dict(_installed()), folder)
 
 
 def platform_of(content: bytes, path: Path) -> str:
@@ -83,10 +89,9 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, wheel.read(members[name])
 
 
-def _write(contents: Mapping[str, bytes], folder: Path, platform_name: str) -> str:
-    target = folder / platform_name
-    target.mkdir(parents=True)
+def _write(contents: Mapping[str, bytes], folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        (target / name).write_bytes(content)
-        (target / name).chmod(0o755)
-    return f"{platform_name}/{LIBRARY_NAME}"
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o755)
+    return LIBRARY_NAME
