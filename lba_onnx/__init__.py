@@ -6,6 +6,7 @@ The names below are imported when first used, so that `import lba_onnx` is quick
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lba_onnx.after_import import after_import
 from lba_onnx.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lba_onnx.evaluation import evaluate as evaluate
     from lba_onnx.kernels import conv as conv
     from lba_onnx.kernels import matmul as matmul
+    from lba_onnx.ops import reference_evaluator as reference_evaluator
     from lba_onnx.post_training import ConvertedModel as ConvertedModel
     from lba_onnx.post_training import convert_with_data as convert_with_data
     from lba_onnx.rewrite import ConversionReport as ConversionReport
@@ -78,6 +80,7 @@ _HOMES = {
     "make_session": "session",
     "matmul": "kernels",
     "promote_until": "diagnosis",
+    "reference_evaluator": "ops",
     "register_custom_ops": "session",
     "sweep": "sweeping",
     "transform": "transformation",
@@ -85,6 +88,14 @@ _HOMES = {
 _MODULES = {"reference"}
 
 __all__ = sorted([*_HOMES, *_MODULES, "__version__"])
+
+
+def _register_schemas() -> None:
+    """Tell onnx of the operators (`lba_onnx.schemas`)."""
+    importlib.import_module("lba_onnx.schemas").register_quietly()
+
+
+after_import("onnx", _register_schemas)
 
 
 def __getattr__(name: str) -> Any:

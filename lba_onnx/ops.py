@@ -1,10 +1,18 @@
-"""The operators of domain `lba_onnx`: their twins for onnx's reference evaluator, and their table."""
+"""The operators of domain `lba_onnx`: their twins for onnx's reference evaluator, and their table.
+
+lba_onnx.reference_evaluator("model_lba.onnx").run(None, {"image": image})
+ReferenceEvaluator(model, new_ops=lba_onnx.ops.TWINS)
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+import onnx.inliner
+from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from lba_onnx import kernels
@@ -34,7 +42,7 @@ _Array = npt.NDArray[Any]
 
 
 class LbaMatMul(OpRun):  # type: ignore[misc]
-    """MatMul for `onnx.reference.ReferenceEvaluator(model, new_ops=[LbaMatMul, LbaGemm, LbaConv])`."""
+    """MatMul for onnx's reference evaluator."""
 
     op_domain = DOMAIN
 
@@ -263,6 +271,34 @@ class LbaQGemm(_OfMatrices, OpRun):  # type: ignore[misc]
         return (dequantized(sums, scales) if y_zero_point is None else quantized(sums, scales, y_zero_point),)
 
 
+TWINS: Sequence[type[OpRun]] = [globals()[op_type] for op_type in OPERATORS]
+"""All of them: what onnx's `ReferenceEvaluator` takes as `new_ops`."""
+
+
+def reference_evaluator(model: str | Path | onnx.ModelProto, **keywords: Any) -> ReferenceEvaluator:
+    """Return onnx's reference evaluator of a converted model, which gives the bits that onnxruntime gives.
+
+    The evaluator knows new operators in no function of a model, so functions are inlined first; the float32 bodies of a
+    portable model are left out.
+
+    Args:
+        model: A path or a model, converted or not.
+        keywords: What `onnx.reference.ReferenceEvaluator` takes besides, such as `verbose=1`.
+    """
+    proto = model if isinstance(model, onnx.ModelProto) else onnx.load(model)
+    return ReferenceEvaluator(
+        _inlined(proto) if proto.functions else proto, new_ops=[*TWINS, *keywords.pop("new_ops", ())], **keywords
+    )
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.functions[:]
+    bare.functions.extend(function for function in model.functions if function.domain != DOMAIN)
+    return onnx.inliner.inline_local_functions(bare)
+
+
 def _window(attributes: Mapping[str, Any], x: _Array, w: _Array) -> dict[str, Any]:
     """Return the arguments of a convolution that its attributes say."""
     kernel_shape = attributes.get("kernel_shape")
@@ -285,7 +321,7 @@ def _point(zero_point: _Codes | None) -> Any:
 
 
 def _starts_from_bias(attributes: Mapping[str, Any]) -> bool:
-    value = attributes.get(BIAS_START.name, BIAS_START.default)
+    value = attributes.get(BIAS_START.name) or BIAS_START.default
     if value not in (0, 1):
         raise ValueError(f"attribute {BIAS_START.name}: expected 0 or 1, got {value}")
     return bool(value)

@@ -1,13 +1,16 @@
 """onnx's reference evaluator, with the OpRun twins, gives the bits that onnxruntime gives with the library."""
 
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 import onnx
-import onnx.inliner
 import pytest
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from operator_models import SPEC, node_model, old_attributes, operand_model, tensor_info
 
+import lba_onnx
 from lba_onnx import ops
 from lba_onnx.ops import LbaConv, LbaGemm, LbaMatMul, conv_pads
 from lba_onnx.session import make_session
@@ -81,8 +84,7 @@ def test_functions_run_once_inlined_since_the_evaluator_hands_new_ops_to_no_func
     }
     direct = operand_model("LbaMatMul", operands, "", SPEC.to_attributes())
     expected = make_session(direct).run(None, operands)[0]
-    inlined = onnx.inliner.inline_local_functions(model)
-    np.testing.assert_array_equal(ReferenceEvaluator(inlined, new_ops=TWINS).run(None, operands)[0], expected)
+    np.testing.assert_array_equal(lba_onnx.reference_evaluator(model).run(None, operands)[0], expected)
     np.testing.assert_array_equal(make_session(model).run(None, operands)[0], expected)
 
 
@@ -101,6 +103,17 @@ def test_wrong_attributes_are_value_errors(op_type, attributes, reason):
     with pytest.raises(ValueError, match=reason):
         operands = {"A": np.ones((1, 3, 8), np.float32), "B": np.ones((4, 3, 3), np.float32)}
         ReferenceEvaluator(model, new_ops=TWINS).run(None, operands)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_one_line_evaluates_a_converted_network(tmp_path, portable):
+    source = Path(str(files("lba_onnx") / "demo_data" / "fashion_cnn.onnx"))
+    lba_onnx.convert(source, SPEC, model_output=tmp_path / "model_lba.onnx", portable=portable)
+    feeds = {"image": np.random.default_rng(6).random((1, 1, 28, 28), np.float32)}
+    expected = make_session(tmp_path / "model_lba.onnx").run(None, feeds)[0]
+    np.testing.assert_array_equal(
+        lba_onnx.reference_evaluator(tmp_path / "model_lba.onnx").run(None, feeds)[0], expected
+    )
 
 
 def test_conv_pads_defaults_to_none():

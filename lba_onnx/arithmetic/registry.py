@@ -148,14 +148,16 @@ def from_attributes(attributes: Mapping[str, Any], product: str = "") -> Accumul
     """Read an accumulator from a node's attributes, leaving those of the operator itself aside.
 
     Args:
-        attributes: Names to values; strings may be bytes, as ONNX stores them. A node with one product has
-            `accumulator` or the four of OLD_ATTRIBUTES, one with several `accumulator_<product>` for each.
+        attributes: Names to values; strings may be bytes, as ONNX stores them, and None is an absent one, as onnx's
+            reference evaluator gives them. A node with one product has `accumulator` or the four of OLD_ATTRIBUTES,
+            one with several `accumulator_<product>` for each.
         product: The name of the product; "" for the only one.
 
     Raises:
         TypeError: An attribute has the wrong type.
         ValueError: An attribute is missing or out of range, or both forms are there.
     """
+    attributes = {name: value for name, value in attributes.items() if value is not None}
     name = accumulator_attribute(product)
     if name not in attributes and not product:
         return AccumulatorSpec.from_attributes(attributes)
