@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite import model_files
 from lba_onnx.rewrite.analysis import Site
+from lba_onnx.rewrite.attribute_checks import check_attributes
 from lba_onnx.rewrite.bias_start import start_from_bias, with_bias_obstacles
 from lba_onnx.rewrite.candidates import converted_products, find_candidates
 from lba_onnx.rewrite.fresh_names import FreshNames
@@ -31,6 +33,22 @@ from lba_onnx.rewrite.selection import Decision, Selection, by_node, decide
 
 _LOG = logging.getLogger(__name__)
 _SPARE_BYTES = 1 << 26  # what a model needs beside its weights
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What a conversion is asked for beside specs, as `convert` explains it."""
+
+    selection: Selection = Selection()
+    portable: bool = False
+    bias_start: bool = False
+    model_output: str | os.PathLike[str] | None = None
+    provenance: Mapping[str, Any] | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return the options as JSON values, for the converted model's metadata."""
+        bias_start = {"bias_start": True} if self.bias_start else {}
+        return {**self.selection.described(), "portable": self.portable, **bias_start}
 
 
 def convert(
@@ -78,16 +96,8 @@ def convert(
         TypeError: An argument has the wrong type.
         ValueError: A text is neither a spec nor a file.
     """
-    proto, report = _convert(
-        model,
-        spec,
-        counts_macs=True,
-        selection=selection,
-        portable=portable,
-        bias_start=bias_start,
-        model_output=model_output,
-        provenance=provenance,
-    )
+    wishes = _Wishes(selection, portable, bias_start, model_output, provenance)
+    proto, report = _convert(model, spec, wishes, counts_macs=True)
     _LOG.info("%s", report.summary())
     warn_of_share(report)
     return proto, report
@@ -101,7 +111,7 @@ def convert_quietly(model: ModelSource, spec: Specs, **settings: Any) -> tuple[o
         spec: As in `convert`.
         **settings: What else `convert` takes.
     """
-    return _convert(model, spec, **settings, counts_macs=False)
+    return _convert(model, spec, _Wishes(**settings), counts_macs=False)
 
 
 def warn_of_share(report: ConversionReport) -> None:
@@ -112,32 +122,23 @@ def warn_of_share(report: ConversionReport) -> None:
 
 
 def _convert(
-    model: ModelSource,
-    spec: Specs,
-    *,
-    counts_macs: bool,
-    selection: Selection = Selection(),
-    portable: bool = False,
-    bias_start: bool = False,
-    model_output: str | os.PathLike[str] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    model: ModelSource, spec: Specs, wishes: _Wishes, *, counts_macs: bool
 ) -> tuple[onnx.ModelProto, ConversionReport]:
-    check_outputs({"converted model": model_output}, chain(model_inputs(model), spec_inputs(spec)))
-    given = read_given(spec)
+    check_outputs({"converted model": wishes.model_output}, chain(model_inputs(model), spec_inputs(spec)))
+    given, selection = read_given(spec), wishes.selection
     opened = open_model(model)
     lowering = lower_model(opened.proto, opened.path, selection.accumulate)
     candidates = find_candidates(opened.proto, opened.path, lowering)
-    decisions = decide(with_bias_obstacles(candidates) if bias_start else candidates, given.specs, selection)
+    decisions = decide(with_bias_obstacles(candidates) if wishes.bias_start else candidates, given.specs, selection)
+    for decision in decisions:
+        if decision.is_selected:
+            check_attributes(decision.candidate)
     macs = infer_macs(opened.proto, candidates) if counts_macs else [None] * len(candidates)
     report = ConversionReport(tuple(_entry(decision, count) for decision, count in zip(decisions, macs, strict=True)))
-    _apply(opened.proto, _settle(opened.proto, lowering, decisions), portable, bias_start)
-    write_metadata(
-        opened.proto,
-        report.specs,
-        _options(selection, portable, bias_start),
-        given.provenance if provenance is None else provenance,
-    )
-    return deliver(opened, model_output), report
+    _apply(opened.proto, _settle(opened.proto, lowering, decisions), wishes)
+    provenance = given.provenance if wishes.provenance is None else wishes.provenance
+    write_metadata(opened.proto, report.specs, wishes.described(), provenance)
+    return deliver(opened, wishes.model_output), report
 
 
 def list_candidates(
@@ -202,7 +203,7 @@ def _settle(model: onnx.ModelProto, lowering: Lowering, decisions: Sequence[Deci
     return [decision for decision in decisions if id(decision.candidate.origin) not in restored]
 
 
-def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool, bias_start: bool) -> None:
+def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], wishes: _Wishes) -> None:
     names, insertions = FreshNames(model), Insertions()
     dequantizers: list[Site] = []
     for own in by_node(decisions):
@@ -216,7 +217,7 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
             dequantizers += form.dequantizers
         else:
             patch_node(candidate, specs, names, insertions)
-        if bias_start:
+        if wishes.bias_start:
             start_from_bias(candidate.site.node)
         if candidate.site.function is not None:
             import_operator_set(candidate.site.function)
@@ -225,12 +226,8 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], portable: bool
     twins = {d.candidate.site.node.op_type for d in decisions if d.candidate.is_converted}
     if twins:
         import_operator_set(model)
-    if portable and twins:
+    if wishes.portable and twins:
         add_function_bodies(model, twins)
-
-
-def _options(selection: Selection, portable: bool, bias_start: bool) -> dict[str, Any]:
-    return {**selection.described(), "portable": portable, **({"bias_start": True} if bias_start else {})}
 
 
 def deliver(opened: OpenModel, model_output: str | os.PathLike[str] | None) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _ZERO_POINTS, _BLOCK_OF_DEPTH, _BIAS = 3, 4, 5
 _PREPACKED = "weight_prepacked"
+_LEVEL, _LEVELS = "accuracy_level", range(5)  # onnxruntime takes others for its default
 _NATIVE_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.UINT8}
 
 
@@ -30,6 +31,8 @@ def matmul_nbits(source: Source, maker: Maker) -> None:
         inputs[_ZERO_POINTS] = maker.constant(_middle_codes(source), "zero_points")
     while not inputs[-1]:
         inputs.pop()
+    if attributes.get(_LEVEL, 0) not in _LEVELS:
+        del attributes[_LEVEL]
     bias = source.input(_BIAS)
     if not bias and not lacks_zero_points and len(attributes) == len(source.attributes):
         return

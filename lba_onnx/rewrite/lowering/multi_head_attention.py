@@ -7,6 +7,7 @@ Packed queries, keys and values are split. A bias of scores gets an empty past i
 holes among its inputs. Requires opset 13.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,11 +98,12 @@ def add_multi_head_attention(source: Source, maker: Maker, inputs: MultiHeadInpu
 
 
 def _differ(source: Source) -> bool:
-    """Return whether joined keys are known to be more or fewer than queries."""
+    """Return whether keys are known to be more or fewer than queries."""
     query, key = source.dimensions(_QUERY) or (), source.dimensions(_KEY) or ()
-    if not len(query) == len(key) == _JOINED:
+    if len(query) != _JOINED or len(key) not in (_JOINED, _SPLIT):
         return False
-    return None not in (query[1], key[1]) and query[1] != key[1]
+    rows, keys = query[1], key[1 if len(key) == _JOINED else 2]
+    return None not in (rows, keys) and rows != keys
 
 
 def _given(source: Source, maker: Maker) -> MultiHeadInputs:
@@ -124,7 +126,7 @@ def _unpacked(source: Source, maker: Maker) -> tuple[str, str, str]:
     packed, parts = (_KEY, 2) if key else (_QUERY, 3)
     if source.rank(packed) != _PACKED:
         raise Refused("has packed queries, keys or values whose number of dimensions is not known to be 5")
-    joined = maker.integers([0, 0, -1], "joined")
+    joined = _joined_shape(maker, source.dimensions(packed), 2, 4)
     found = [maker.add("Reshape", [part, joined]) for part in split(maker, source.input(packed), [1] * parts, 3)]
     return (query, found[0], found[1]) if key else (found[0], found[1], found[2])
 
@@ -178,13 +180,24 @@ def _with_empty_past(source: Source, maker: Maker, inputs: MultiHeadInputs, head
         raise Refused("has a bias of scores, and values of another size than keys, which take no past")
     key, value = inputs.key, inputs.value
     if not inputs.is_joined:
-        joined = maker.integers([0, 0, -1], "joined")
         key, value = (
-            maker.add("Reshape", [maker.add("Transpose", [heads_first], perm=[0, 2, 1, 3]), joined])
-            for heads_first in (key, value)
+            maker.add(
+                "Reshape",
+                [
+                    maker.add("Transpose", [heads_first], perm=[0, 2, 1, 3]),
+                    _joined_shape(maker, source.dimensions(index), 1, 3),
+                ],
+            )
+            for heads_first, index in ((key, _KEY), (value, _VALUE))
         )
     past = empty_cache(maker, key, heads, dtype), empty_cache(maker, value, heads, dtype)
     return replace(inputs, key=key, value=value, is_joined=True, past=past)
+
+
+def _joined_shape(maker: Maker, dimensions: Sequence[int | None] | None, heads_axis: int, size_axis: int) -> str:
+    """Return the shape of rows whose heads are joined; a size that is known serves an empty batch, too."""
+    heads, size = (dimensions[axis] if dimensions else None for axis in (heads_axis, size_axis))
+    return maker.integers([0, 0, heads * size if heads and size else -1], "joined")
 
 
 def _has_other_values(source: Source) -> bool:

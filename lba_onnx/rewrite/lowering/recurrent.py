@@ -220,6 +220,9 @@ def _hidden_size(source: Source, axis: int) -> int:
 def _check_inputs(source: Source, directions: int, kind: Kind, hidden: int) -> None:
     if source.element_type(_X, *(() if kind.has_codes else (_W, _R))) != onnx.TensorProto.FLOAT:
         raise Refused(f"element type {source.dtype(_X)}; expected float32, the one that onnxruntime computes")
+    steps = (source.dimensions(_X) or (None,))[1 if source.attributes.get("layout", 0) else 0]
+    if steps == 0:
+        raise Refused("its sequences have no steps, which onnxruntime's Scan does not take")
     width = kind.gates * hidden
     expected: dict[int, tuple[int | None, ...]] = {
         _W: (directions, width, None),
