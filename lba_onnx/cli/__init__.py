@@ -16,6 +16,7 @@ from lba_onnx.cli.group import GuardedGroup
 from lba_onnx.cli.inspect import inspect_command
 from lba_onnx.cli.kinds import explain_command, kinds_command
 from lba_onnx.cli.plot import plot_command
+from lba_onnx.cli.report import report_command
 from lba_onnx.cli.sweep import sweep_command
 from lba_onnx.cli.transform import transform_command
 
@@ -50,6 +51,7 @@ for _command in (
     debug_command,
     sweep_command,
     plot_command,
+    report_command,
     bundle_command,
     export_triton_command,
     kinds_command,

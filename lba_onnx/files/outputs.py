@@ -25,6 +25,7 @@ _ENDINGS = {
     "sweep": "_sweep.json",
     "table": "_table.csv",
     "plot": "_plot.svg",
+    "page": "_report.html",
     "journal": ".journal",
 }
 """What an output's name may end in, for the advice of error messages."""

@@ -1,0 +1,120 @@
+"""Cost against loss, out of what `search` or `sweep` has written."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lba_onnx.arithmetic import parse_family
+from lba_onnx.reporting.from_comparison import accuracy_of_comparison, estimate
+from lba_onnx.reporting.from_cost import mean_float32_gates, mean_gates
+from lba_onnx.reporting.sections import Accuracy, Cost, Estimate, Front, FrontPoint
+
+
+def front_of_search(value: Mapping[str, Any]) -> Front:
+    """Return the points of a search, mixed and uniform."""
+    points = [_search_point(point) for name in ("points", "uniform") for point in value[name]]
+    known = [point for point in points if point is not None]
+    checked = value["samples"].get("checked")
+    return Front(
+        "search",
+        str(value["unit"]),
+        str(value["loss"]),
+        float(value["float32"]["cost"]),
+        None if checked is None else int(checked),
+        tuple(sorted(known, key=lambda point: point.cost)),
+    )
+
+
+def _search_point(value: Mapping[str, Any]) -> FrontPoint | None:
+    loss = estimate(value["loss"])
+    if loss is None:
+        return None
+    uniform, specs = value["uniform"], {str(node): spec for node, spec in value["specs"].items()}
+    label = str(uniform) if uniform is not None else _mixture(value["choices"])
+    return FrontPoint(label, float(value["cost"]), loss, uniform is not None, bool(value["is_on_front"]), specs)
+
+
+def _mixture(choices: Mapping[str, str]) -> str:
+    """Return how often each choice is taken, such as "12 of M7E4, 3 of M4E4"."""
+    counts: dict[str, int] = {}
+    for choice in choices.values():
+        counts[str(choice)] = counts.get(str(choice), 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count} of {choice}" for choice, count in ranked)
+
+
+def front_of_sweep(value: Mapping[str, Any], cost: Cost | None) -> Front | None:
+    """Return the points of a sweep whose cost is known; None where there is none, or no figure to compare by.
+
+    Args:
+        value: What `sweep` has written.
+        cost: What the model costs, which tells how many products of which depth there are; None where it is not known.
+    """
+    if cost is None:
+        return None
+    found = [(point, accuracy_of_comparison(point["comparison"])) for point in value["points"]]
+    name = _loss_name(accuracy for _, accuracy in found)
+    if name is None:
+        return None
+    points = []
+    for point, accuracy in found:
+        gates, loss = mean_gates(cost, _accumulator(point)), _loss(name, accuracy)
+        if gates is not None and loss is not None:
+            points.append(FrontPoint(_label(point), gates, loss, True, False, {}))
+    ranked = _marked(sorted(points, key=lambda point: (point.cost, point.loss.value)))
+    return Front("sweep", "gates per MAC", name, mean_float32_gates(cost), int(value["samples"]), ranked)
+
+
+def _label(point: Mapping[str, Any]) -> str:
+    return str(point["text"]) if point["bias"] is None else f"{point['text']}, bias {point['bias']}"
+
+
+def _accumulator(point: Mapping[str, Any]) -> str:
+    """Return the accumulator of a point; where calibration chooses biases, which cost nothing, one of its family."""
+    if point["accumulator"] is not None:
+        return str(point["accumulator"])
+    family = parse_family(str(point["text"]))
+    return family.with_exponents(family.default)
+
+
+_TOP1, _DIFFERENT, _METRIC, _NOISE = (
+    "top-1 lost, percentage points",
+    "samples with another top-1, %",
+    "metric lost",
+    "energy of the output's error",
+)
+
+
+def _loss_name(accuracies: Iterable[Accuracy]) -> str | None:
+    """Return what all points can be compared by, the figure that says most first."""
+    every = list(accuracies)
+    return next((n for n in (_TOP1, _METRIC, _DIFFERENT, _NOISE) if every and all(_loss(n, a) for a in every)), None)
+
+
+def _loss(name: str, accuracy: Accuracy) -> Estimate | None:
+    """Return a loss, in which less is better."""
+    if name == _DIFFERENT:
+        return None if accuracy.agreement is None else _minus(accuracy.agreement, 100.0)
+    if name == _NOISE:
+        sqnr = next((output.sqnr_db for output in accuracy.outputs), None)
+        return None if sqnr is None else Estimate(10 ** (-sqnr.value / 10))
+    is_top1 = name == _TOP1
+    figure = next((f for f in accuracy.figures if (f.name == "top-1") == is_top1 and f.name != "top-5"), None)
+    if figure is None or figure.difference is None:
+        return None
+    return _minus(figure.difference, 0.0) if figure.larger_is_better else figure.difference
+
+
+def _minus(value: Estimate, whole: float) -> Estimate:
+    low = None if value.high is None else whole - value.high
+    high = None if value.low is None else whole - value.low
+    return Estimate(whole - value.value, low, high)
+
+
+def _marked(points: list[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """Return points by rising cost, those marked that lose less than every cheaper one."""
+    marked, least = [], float("inf")
+    for point in points:
+        marked.append(replace(point, is_on_front=point.loss.value < least))
+        least = min(least, point.loss.value)
+    return tuple(marked)

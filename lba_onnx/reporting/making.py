@@ -1,0 +1,179 @@
+"""Makes the data of a report out of models, data, and results of other commands."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from lba_onnx.calibration.ranges import NodeRange
+from lba_onnx.costing import cost
+from lba_onnx.costing.costing import DEFAULT_OPERANDS
+from lba_onnx.data.execution import Execution
+from lba_onnx.data.samples import Samples
+from lba_onnx.packages import package_version
+from lba_onnx.reporting.from_comparison import accuracy_of_comparison, accuracy_of_evaluation
+from lba_onnx.reporting.from_cost import cost_section
+from lba_onnx.reporting.from_debug import layers_section
+from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
+from lba_onnx.reporting.from_ranges import node_spreads, nonzero_share, spreads_of_calibration
+from lba_onnx.reporting.measuring import measure
+from lba_onnx.reporting.results import Results
+from lba_onnx.reporting.sections import Cost, Ledger, LedgerRow, ModelFile, NodeSpreads, Report
+from lba_onnx.rewrite import convert, list_candidates, load_model
+from lba_onnx.rewrite.provenance import SPEC_KEY, own_metadata
+from lba_onnx.session import get_library_path
+
+if TYPE_CHECKING:
+    from lba_onnx.rewrite import ConversionReport, Specs
+    from lba_onnx.rewrite.macs import InputShapes
+
+_VERSIONS = ("lba-onnx", "onnxruntime", "onnx", "numpy")
+_ADVICE = {
+    "accuracy": "--data_path measures it, --compare or --evaluate FILE feeds it",
+    "cost": "--input_shapes gives the sizes that the model leaves open, --cost FILE feeds it",
+    "layers": "--reference_path with --data_path measures them, --debug FILE feeds them",
+    "spreads": "--data_path counts them, --calibration FILE feeds them",
+    "front": "--search or --sweep FILE feeds it",
+}
+"""Sections to what would fill them."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about.
+
+    Attributes:
+        path: The model's file.
+        reference: The float32 model's; None without.
+        spec: What to convert the model to first, as in `convert`; None for one that is converted.
+        input_shapes: Shapes of inputs that the model leaves open, by name.
+        operand_format: What is multiplied where the model does not say.
+    """
+
+    path: Path
+    reference: Path | None = None
+    spec: "Specs | None" = None
+    input_shapes: "InputShapes | None" = None
+    operand_format: str = DEFAULT_OPERANDS
+
+
+def make_report(
+    subject: Subject,
+    results: Results = Results(),  # noqa: B008
+    data: Any = None,
+    metric: Any = None,
+    execution: Execution = Execution(),
+) -> Report:
+    """Return what there is to tell of a converted model.
+
+    Args:
+        subject: The model, and what is known of it.
+        results: Results of other commands; what is among them is not measured again.
+        data: `Samples`, or plain data in any form that they take, to measure on; None to measure nothing.
+        metric: As in `compare`.
+        execution: How models run.
+
+    Raises:
+        DataError: A result or the data cannot be read.
+        ModelError: A model cannot be read.
+        ValueError: A text is wrong, or input_shapes do not fit the model.
+    """
+    model, reference = _model(subject)
+    settings = own_metadata(load_model(subject.path) if isinstance(model, Path) else model)
+    settings.pop(SPEC_KEY, None)  # the ledger tells it
+    ranges: dict[str, NodeRange] = results.section("calibration", spreads_of_calibration) or {}
+    if data is not None:
+        samples = Samples.of(data)
+        measured = measure(model, reference, samples, metric, execution)
+        source = f"measured on {samples.data if isinstance(samples.data, (str, Path)) else 'the data given'}"
+        results = results.with_measured(measured.results, source)
+        ranges = {**ranges, **measured.ranges}
+        settings |= {"data": source.removeprefix("measured on "), "data_sha256": measured.data_sha256}
+    ledger = list_candidates(model, subject.input_shapes)
+    priced = results.with_measured({"cost": _cost(model, subject)}, "the model's shapes")
+    return _assembled(subject, reference, ledger, priced, ranges, settings)
+
+
+def _model(subject: Subject) -> tuple[Path | onnx.ModelProto, Path | None]:
+    """Return the converted model, and the float32 one, which is the model itself where it is converted here."""
+    if subject.spec is None:
+        return subject.path, subject.reference
+    return convert(subject.path, subject.spec)[0], subject.reference or subject.path
+
+
+def _cost(model: Path | onnx.ModelProto, subject: Subject) -> dict[str, Any]:
+    return cost(model, operand_format=subject.operand_format, input_shapes=subject.input_shapes).to_json()
+
+
+def _assembled(
+    subject: Subject,
+    reference: Path | None,
+    ledger: "ConversionReport",
+    results: Results,
+    ranges: Mapping[str, NodeRange],
+    settings: Mapping[str, str],
+) -> Report:
+    accuracy = results.section("compare", accuracy_of_comparison) or results.section("evaluate", accuracy_of_evaluation)
+    priced = results.section("cost", cost_section)
+    nonzero = {node: share for node, seen in ranges.items() if (share := nonzero_share(seen)) is not None}
+    products = _products(ledger, priced, ranges)
+    layers = results.section("debug", lambda value: layers_section(products, value, nonzero))
+    front = results.section("search", front_of_search)
+    front = front or results.section("sweep", lambda value: front_of_sweep(value, priced))
+    layers = layers or layers_section(products, None, nonzero)
+    spreads = _spreads({layer.node: layer.spec for layer in layers.rows}, ranges)
+    found: dict[str, Any] = {"accuracy": accuracy, "cost": priced, "layers": layers.is_measured or None, "front": front}
+    found |= {"spreads": spreads or None}
+    return Report(
+        subject.path.stem,
+        _file(subject.path),
+        None if reference is None else _file(reference),
+        _ledger(ledger),
+        accuracy,
+        priced,
+        layers,
+        spreads,
+        front,
+        {**settings, "library_sha256": _sha256(Path(get_library_path()))},
+        {name: package_version(name) for name in _VERSIONS},
+        dict(results.sources),
+        {name: advice for name, advice in _ADVICE.items() if found[name] is None},
+    )
+
+
+def _products(
+    ledger: "ConversionReport", priced: Cost | None, ranges: Mapping[str, NodeRange]
+) -> list[tuple[str, str, int | None]]:
+    """Return the converted products with their accumulators and depths."""
+    depths = {node: seen.depth or None for node, seen in ranges.items()}
+    depths |= {} if priced is None else {row.node: row.depth for row in priced.rows if row.depth}
+    return [(node, str(spec), depths.get(node)) for node, spec in ledger.specs.items()]
+
+
+def _spreads(specs: Mapping[str, str], ranges: Mapping[str, NodeRange]) -> tuple[NodeSpreads, ...]:
+    found = (node_spreads(node, spec, ranges[node]) for node, spec in specs.items() if node in ranges)
+    return tuple(spreads for spreads in found if spreads is not None)
+
+
+def _ledger(ledger: "ConversionReport") -> Ledger:
+    rows = tuple(
+        LedgerRow(e.node, e.op_type, e.location, str(e.spec) if e.spec else None, "" if e.is_done else e.reason, e.macs)
+        for e in ledger
+    )
+    return Ledger(rows, ledger.macs.total, ledger.macs.converted)
+
+
+def _file(path: Path) -> ModelFile:
+    return ModelFile(str(path), _sha256(path), os.path.getsize(path))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

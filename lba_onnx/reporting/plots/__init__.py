@@ -1,0 +1,1 @@
+"""Plots of a report, a module each: data in, inline SVG out."""

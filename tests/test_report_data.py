@@ -1,0 +1,174 @@
+"""The data of a report: what is measured and what is fed gives the same sections; without data it says "expected"."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+
+import lba_onnx
+from lba_onnx.cli import main
+from lba_onnx.demo import demo_data_path
+from lba_onnx.errors import DataError
+from lba_onnx.reporting import Report, Results, Subject, make_report
+from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
+from lba_onnx.reporting.sections import Cost, CostRow
+
+SPEC = "M7E4b10,chunk=16"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the demo's network, converted and not, and its data."""
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copy(demo_data_path() / "fashion_cnn.onnx", folder / "model.onnx")
+    shutil.copy(demo_data_path() / "fashion_test_1000.npz", folder / "test.npz")
+    lba_onnx.convert(folder / "model.onnx", SPEC, model_output=folder / "lba.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def samples(folder: Path) -> lba_onnx.Samples:
+    return lba_onnx.Samples(folder / "test.npz", max_samples=16)
+
+
+@pytest.fixture(scope="module")
+def measured(folder: Path, samples: lba_onnx.Samples) -> Report:
+    return make_report(Subject(folder / "lba.onnx", folder / "model.onnx"), data=samples)
+
+
+def test_what_is_measured_fills_all_sections_but_the_front(measured: Report) -> None:
+    assert set(measured.absent) == {"front"}
+    assert measured.ledger.converted_macs == measured.ledger.macs > 0
+    assert measured.accuracy is not None and measured.accuracy.samples == 16
+    assert [figure.name for figure in measured.accuracy.figures] == ["top-1", "top-5"]
+    assert measured.cost is not None and measured.cost.over_float32 == pytest.approx(0.388, abs=0.001)
+    assert len(measured.settings["data_sha256"]) == len(measured.settings["library_sha256"]) == 64
+    assert len(measured.spreads) == len(measured.layers.rows) == 10
+    for layer in measured.layers.rows:
+        assert layer.nonzero is not None and 0 < layer.nonzero <= 1
+        assert abs(layer.expected_sqnr_db - layer.own_sqnr_db) < 6, layer
+
+
+def test_layers_come_worst_first_as_debug_ranks_them(measured: Report) -> None:
+    alone = [layer.output_sqnr_db for layer in measured.layers.rows]
+    assert alone == sorted(alone) and measured.layers.rows[0].cause
+
+
+def test_what_is_fed_is_what_is_measured(folder: Path, samples: lba_onnx.Samples, measured: Report) -> None:
+    values = {
+        "compare": lba_onnx.compare(folder / "model.onnx", folder / "lba.onnx", samples).to_json(),
+        "debug": lba_onnx.debug(folder / "lba.onnx", samples, folder / "model.onnx").to_json(),
+        "cost": lba_onnx.cost(folder / "lba.onnx").to_json(),
+    }
+    for name, value in values.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    results = Results.read({name: folder / f"{name}.json" for name in values})
+    fed = make_report(Subject(folder / "lba.onnx", folder / "model.onnx"), results)
+    assert (fed.accuracy, fed.cost, fed.layers.sentences) == (
+        measured.accuracy,
+        measured.cost,
+        measured.layers.sentences,
+    )
+    assert [layer.own_sqnr_db for layer in fed.layers.rows] == [layer.own_sqnr_db for layer in measured.layers.rows]
+    assert fed.sources["compare"] == str(folder / "compare.json")
+
+
+def test_without_data_it_tells_what_is_expected(folder: Path) -> None:
+    report = make_report(Subject(folder / "model.onnx", spec=SPEC))
+    assert report.accuracy is None and not report.layers.is_measured and not report.spreads
+    assert {"accuracy", "layers", "spreads", "front"} == set(report.absent)
+    assert all(layer.expected_sqnr_db and layer.own_sqnr_db is None for layer in report.layers.rows)
+    assert report.reference is not None and report.ledger.converted_macs == report.ledger.macs
+
+
+def test_a_calibration_tells_how_values_are_spread(folder: Path) -> None:
+    calibration = lba_onnx.calibrate(
+        folder / "model.onnx", lba_onnx.Samples(folder / "test.npz", max_samples=16), "M7E4"
+    )
+    calibration.save(folder / "calibration.json")
+    report = make_report(
+        Subject(folder / "model.onnx", spec=calibration), Results.read({"calibration": folder / "calibration.json"})
+    )
+    assert [found.node for found in report.spreads] == list(calibration.nodes)
+    products, sums = report.spreads[0].spreads
+    seen = calibration.nodes[report.spreads[0].node].range
+    assert (products.largest, sums.largest) == (seen.max_abs_product, seen.max_abs_sum)
+    assert sum(share for _, share in products.bins) == pytest.approx(1)
+    assert products.most - products.least == 15
+    assert {layer.nonzero for layer in report.layers.rows} != {None}
+
+
+def estimate(percent: float) -> dict:
+    return {"percent": percent, "interval": [percent - 1, percent + 1], "hits": 1, "samples": 2}
+
+
+def point(text: str, agreement: float) -> dict:
+    alone = {"samples": 9, "top1": None, "top5": None, "metric": None, "metric_name": None}
+    nothing = dict.fromkeys(("top1_difference", "top5_difference", "metric_difference"))
+    comparison = {"reference": alone, "candidate": alone, **nothing, "agreement": estimate(agreement), "outputs": []}
+    return {"text": text, "bias": 10, "accumulator": f"{text}b10/{text}b10", "comparison": comparison}
+
+
+def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
+    row = CostRow("a", "M7E4b10/M7E4b10", "M4E3", 1000, 64, 1000.0, 2688.0)
+    cost = Cost("M4E3", "table", 0.4, 0.9, 0.4, None, {}, (row,))
+    points = [point("M7E4", 99.0), point("M4E4", 90.0), point("M5E4", 80.0)]
+    front = front_of_sweep({"samples": 9, "points": points}, cost)
+    assert [found.label for found in front.points] == ["M4E4, bias 10", "M5E4, bias 10", "M7E4, bias 10"]
+    assert [found.is_on_front for found in front.points] == [True, False, True]
+    assert (front.points[0].loss.value, front.points[0].loss.low, front.points[0].loss.high) == (10, 9, 11)
+    assert front.float32_cost == 2688
+    assert front_of_sweep({"samples": 9, "points": points}, None) is None
+
+
+def test_points_of_a_search_are_mixed_and_uniform() -> None:
+    shared = {"loss": {"samples": 9, "mean": 0.5, "interval": [0.4, 0.6]}, "is_on_front": True}
+    mixed = {**shared, "cost": 900.0, "uniform": None, "choices": {"a": "M4E4", "b": "M7E4", "c": "M4E4"}}
+    uniform = {**shared, "cost": 800.0, "uniform": "M4E4", "choices": {}, "is_on_front": False}
+    value = {"unit": "gates per MAC", "loss": "KL divergence", "float32": {"cost": 2688.0}, "samples": {"checked": 64}}
+    value |= {"points": [{**mixed, "specs": {}}], "uniform": [{**uniform, "specs": {}}]}
+    front = front_of_search(value)
+    assert [(found.label, found.is_uniform) for found in front.points] == [
+        ("M4E4", True),
+        ("2 of M4E4, 1 of M7E4", False),
+    ]
+    assert (front.samples, front.loss_name) == (64, "KL divergence")
+
+
+@pytest.mark.parametrize("name", ["compare", "evaluate", "debug", "cost", "calibration", "sweep", "search"])
+def test_a_result_of_something_else_is_named(folder: Path, name: str) -> None:
+    path = folder / "other.json"
+    path.write_text('{"reference": 3, "nodes": [], "points": 7, "layers": {}, "totals": {"macs": 1}}')
+    with pytest.raises(DataError, match=r"other\.json: expected what `lba-onnx .*got something else"):
+        make_report(Subject(folder / "lba.onnx"), Results.read({name: path}))
+
+
+def test_the_command_writes_a_page_and_prints_the_data(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run = CliRunner().invoke(main, ["report", "-i", str(folder / "lba.onnx"), "-o", str(page), "--json"])
+    assert run.exit_code == 0, run.output
+    told = json.loads(run.stdout)
+    assert told["kind"] == "lba_onnx.report" and told["layers"]["samples"] is None
+    assert "Layers, as expected" in page.read_text() and "Nothing was measured" in page.read_text()
+
+
+def test_a_page_does_not_take_the_place_of_a_result(folder: Path) -> None:
+    path = folder / "compare.json"
+    path.write_text("{}")
+    arguments = ["report", "-i", str(folder / "lba.onnx"), "--compare", str(path), "-o", str(path)]
+    run = CliRunner().invoke(main, arguments)
+    assert run.exit_code == 1 and "compare.json" in run.stderr and path.read_text() == "{}"
+
+
+def test_names_of_a_model_are_text_in_the_page(folder: Path, tmp_path: Path) -> None:
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].name = "</script><script>alert(1)</script>$x_1$\x1b"
+    path = tmp_path / "hostile.onnx"
+    onnx.save(model, path)
+    page = tmp_path / "page.html"
+    run = CliRunner().invoke(main, ["report", "-i", str(path), "--spec", SPEC, "-o", str(page)])
+    assert run.exit_code == 0, run.output
+    assert "<script>alert" not in page.read_text() and "\x1b" not in page.read_text()
