@@ -52,6 +52,7 @@ OPTIONS = {
     "compare": ["-r", "model.onnx", "--data_path", "data.npz"],
     "cost": [],
     "debug": ["--reference_path", "model.onnx", "--data_path", "data.npz"],
+    "report": ["-o", "out"],
     "sweep": ["-o", "out", "--data_path", "data.npz", "--biases", "10"],
 }
 """What each command that takes a model needs beside it."""

@@ -57,6 +57,7 @@ COMMANDS = {
         "--biases",
         "10",
     ],
+    "report": ["-i", "converted.onnx", "-r", "model.onnx", "-o", "report.html"],
     "plot": ["-c", "calibration.json", "--node", "NODE", "-o", "plot.svg"],
     "bundle": ["-i", "converted.onnx", "-o", "bundle"],
     "export-triton": ["-i", "converted.onnx", "-o", "repository"],
