@@ -53,6 +53,8 @@ OPTIONS = {
     "cost": [],
     "debug": ["--reference_path", "model.onnx", "--data_path", "data.npz"],
     "report": ["-o", "out"],
+    "bundle": ["-o", "out"],
+    "export-triton": ["-o", "out", "--name", "model"],
     "sweep": ["-o", "out", "--data_path", "data.npz", "--biases", "10"],
 }
 """What each command that takes a model needs beside it."""
