@@ -338,6 +338,7 @@ _DYNAMIC_MATMUL_TWIN = "LbaMatMulIntegerToFloat"
 LOWERED: tuple[tuple[str, str], ...] = (
     ("", "Einsum"),
     (MICROSOFT, "Attention"),
+    (MICROSOFT, "QAttention"),
     ("", "LSTM"),
     (MICROSOFT, "DynamicQuantizeLSTM"),
     ("", "GRU"),

@@ -203,3 +203,33 @@ def test_inspect_says_how_to_learn_what_is_unknown(files) -> None:
     nodes = [helper.make_node("MatMul", ["x", "x"], ["y"], "one")]
     onnx.save_model(model(nodes, [tensor("x", "a", "b")], [tensor("y", "a", "b")]), files / "nothing.onnx")
     assert "--input_shapes" in run("inspect", "-i", files / "nothing.onnx").splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "weights", "attributes"),
+    [
+        ("MoE", {"up": np.zeros((4, 16, 8), np.float32), "down": np.zeros((4, 8, 16), np.float32)}, {}),
+        (
+            "QMoE",
+            {
+                **{"up": np.zeros((4, 16, 4), np.uint8), "up_scales": np.ones((4, 16), np.float32)},
+                **{"down": np.zeros((4, 8, 8), np.uint8), "down_scales": np.ones((4, 8), np.float32)},
+            },
+            {"expert_weight_bits": 4},
+        ),
+    ],
+)
+def test_experts_that_data_choose_have_a_share(op_type, weights, attributes) -> None:
+    """Two experts of four are chosen for each of six rows; a MatMul of 8 x 8 is behind them."""
+    names = ["up", "", "down"] if op_type == "MoE" else ["up", "up_scales", "", "down", "down_scales"]
+    nodes = [
+        helper.make_node(op_type, ["x", "r", *names], ["y"], "experts", domain="com.microsoft", k=2, **attributes),
+        helper.make_node("MatMul", ["y", "w"], ["z"], "head"),
+    ]
+    inputs, outputs = [tensor("x", 6, 8), tensor("r", 6, 4)], [tensor("z", 6, 8)]
+    tensors = [onnx.numpy_helper.from_array(v, n) for n, v in {**weights, "w": np.eye(8, dtype=np.float32)}.items()]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    proto = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, tensors), opset_imports=opsets)
+    _, report = convert(proto, "M7E4b10")
+    assert {entry.node: entry.macs for entry in report.entries} == {"experts": 6 * 2 * 2 * 8 * 16, "head": 6 * 64}
+    assert report.macs.share == 6 * 64 / (6 * 2 * 2 * 8 * 16 + 6 * 64) and "experts" in report.warning()

@@ -241,7 +241,6 @@ def test_other_accumulating_operators_are_listed_with_a_reason(domain: str, op_t
 @pytest.mark.parametrize(
     ("op_type", "expected"),
     [
-        ("QAttention", "quantizes itself what it multiplies"),
         ("MoE", "multiplies by the weights of the experts that the data choose"),
         ("MatMulFpQ4", "its weights are packed"),
         ("SparseAttention", "which of its products are computed follows from"),

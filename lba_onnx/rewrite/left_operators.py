@@ -13,14 +13,12 @@ _STANDARD = {
     "DeformConv": "reads its input between its elements, at places that the data give; its products have no twin",
     **dict.fromkeys(("LinearAttention", "FlexAttention", "CausalConvWithState"), _OTHER),
 }
-_QUANTIZED_INSIDE = "quantizes itself what it multiplies; its products of integers have no twin"
 _ROUTED = "multiplies by the weights of the experts that the data choose; its products have no twin"
 _PACKED = "its weights are packed in a form that has no twin; store them as float32 or for MatMulNBits"
 _SPARSE = "which of its products are computed follows from the data or a pattern; they have no twin"
 _CACHED = "attention over a cache in a layout of its own; export MultiHeadAttention or GroupQueryAttention"
 _FOR_DEVICES = "onnxruntime makes it for devices other than the CPU; convert the model before it is optimized for one"
 _MICROSOFT = {
-    "QAttention": _QUANTIZED_INSIDE,
     **dict.fromkeys(("MoE", "QMoE"), _ROUTED),
     "MatMulFpQ4": _PACKED,
     **dict.fromkeys(("SparseAttention", "LongformerAttention", "SparseToDenseMatMul"), _SPARSE),

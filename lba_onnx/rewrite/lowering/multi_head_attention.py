@@ -44,6 +44,7 @@ class MultiHeadInputs:
         mask_rank: Its number of dimensions.
         bias: What is added to scores, or "".
         past: Past keys and past values, or "" each.
+        typed: An input of the node whose element type they have.
     """
 
     query: str
@@ -54,6 +55,7 @@ class MultiHeadInputs:
     mask_rank: int | None
     bias: str
     past: tuple[str, str]
+    typed: int = _QUERY
 
     @property
     def is_plain(self) -> bool:
@@ -145,7 +147,7 @@ def _biased(source: Source, maker: Maker, values: tuple[str, str, str], is_joine
 def _with_mask(source: Source, maker: Maker, inputs: MultiHeadInputs) -> str:
     """Return the name of the bias of scores, [batch, 1, rows, keys], that does what the mask does, and the bias."""
     rows = size_of(maker, inputs.query, 1)
-    hidden, dtype = source.attributes.get("mask_filter_value", _MASKED), source.dtype(_QUERY)
+    hidden, dtype = source.attributes.get("mask_filter_value", _MASKED), source.dtype(inputs.typed)
     if abs(hidden) > float(np.finfo(dtype).max):
         raise Refused(f"masks by {hidden:g} (mask_filter_value), which is no number of {dtype}")
     bias = where_else(maker, _seen(maker, inputs), hidden, dtype)
@@ -175,7 +177,7 @@ def _keys(maker: Maker, inputs: MultiHeadInputs) -> str:
 
 def _with_empty_past(source: Source, maker: Maker, inputs: MultiHeadInputs, heads: int) -> MultiHeadInputs:
     """Return inputs with a past, beside which keys and values come joined."""
-    dtype: np.dtype[np.generic] = source.dtype(_QUERY)
+    dtype: np.dtype[np.generic] = source.dtype(inputs.typed)
     if _has_other_values(source):
         raise Refused("has a bias of scores, and values of another size than keys, which take no past")
     key, value = inputs.key, inputs.value

@@ -31,6 +31,7 @@ RULES: Mapping[tuple[str, str], Rule] = {
     ("", "ConvTranspose"): Rule(conv_transpose.conv_transpose, first_opset=7, required_inputs=2),
     ("", "Einsum"): Rule(einsum.einsum, first_opset=12, required_inputs=1),
     (MICROSOFT, "Attention"): Rule(projected_attention.attention, first_opset=13, required_inputs=2),
+    (MICROSOFT, "QAttention"): Rule(projected_attention.quantized_attention, first_opset=13, required_inputs=5),
     (MICROSOFT, "FusedMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
     (MICROSOFT, "TransposeMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7, required_inputs=2),
