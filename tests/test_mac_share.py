@@ -220,11 +220,11 @@ def test_inspect_says_how_to_learn_what_is_unknown(files) -> None:
     ],
 )
 def test_experts_that_data_choose_have_a_share(op_type, weights, attributes) -> None:
-    """Two experts of four are chosen for each of six rows; a MatMul of 8 x 8 is behind them."""
+    """Two experts of four are chosen for each of six rows; a MatMul of 8 x 8 is beside them."""
     names = ["up", "", "down"] if op_type == "MoE" else ["up", "up_scales", "", "down", "down_scales"]
     nodes = [
         helper.make_node(op_type, ["x", "r", *names], ["y"], "experts", domain="com.microsoft", k=2, **attributes),
-        helper.make_node("MatMul", ["y", "w"], ["z"], "head"),
+        helper.make_node("MatMul", ["x", "w"], ["z"], "head"),
     ]
     inputs, outputs = [tensor("x", 6, 8), tensor("r", 6, 4)], [tensor("z", 6, 8)]
     tensors = [onnx.numpy_helper.from_array(v, n) for n, v in {**weights, "w": np.eye(8, dtype=np.float32)}.items()]
