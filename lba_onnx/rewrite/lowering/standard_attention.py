@@ -3,8 +3,8 @@
 y = Attention(q, k, v, mask)  ->  y, _, _ = Attention(q, k, v, mask as a bias, empty past, empty past)
 
 A mask of truth values becomes 0 and -inf. The lengths of a cache that is kept outside (nonpad_kv_seqlen) become part of
-the mask, with what is causal about them. A mask gets an empty past in front of it, since the twin has no holes among
-its inputs.
+the mask, with what is causal about them; so do windows of keys around each query's position. A mask gets an empty past
+in front of it, since the twin has no holes among its inputs.
 """
 
 import numpy as np
@@ -27,7 +27,8 @@ _SPLIT = 4
 _SCORES = 3  # the output
 _BEFORE_MASKS = 0, 1
 _OWN = frozenset(attribute.name for attribute in OPERATORS["LbaAttention"].own_attributes)
-_REFUSED = {"left_window_size": -1, "right_window_size": -1}
+_WINDOWS = "left_window_size", "right_window_size"
+_OPEN = -1  # a side that is not bounded
 _DOUBLE = onnx.TensorProto.DOUBLE
 
 
@@ -38,6 +39,8 @@ def attention(source: Source, maker: Maker) -> None:
     mask = _mask(source, maker)
     if source.input(_LENGTHS):
         mask = _with_lengths(source, maker, mask, bool(attributes.pop("is_causal", 0)))
+    if any(source.attributes.get(name, _OPEN) != _OPEN for name in _WINDOWS):
+        mask = _with_windows(source, maker, mask)
     past = [source.input(_PAST_KEY), source.input(_PAST_VALUE)]
     has_all = not mask or bool(past[0])
     if has_all and mask == source.input(_MASK) and len(attributes) == len(source.attributes):
@@ -51,9 +54,9 @@ def attention(source: Source, maker: Maker) -> None:
 
 
 def _check(source: Source) -> None:
-    for name, neutral in _REFUSED.items():
-        if source.attributes.get(name, neutral) != neutral:
-            raise Refused(f"has a window ({name}={source.attributes[name]})")
+    for name in _WINDOWS:
+        if source.attributes.get(name, _OPEN) < _OPEN:
+            raise Refused(f"has a window of {source.attributes[name]} keys ({name})")
     if source.attributes.get("softmax_precision") == _DOUBLE:
         raise Refused("has a softmax of float64; its twin's is of float32")
     if source.attributes.get("scale", 1.0) == 0:
@@ -74,9 +77,7 @@ def _mask(source: Source, maker: Maker) -> str:
 
 def _with_lengths(source: Source, maker: Maker, mask: str, is_causal: bool) -> str:
     """Return the name of a mask, [batch, 1, rows, keys], that hides what is behind each batch entry's keys."""
-    if source.rank(_Q) is None or source.rank(_K) is None:
-        raise Refused("the numbers of dimensions of its inputs are not known")
-    rows, keys = (size_of(maker, source.input(i), 2 if source.rank(i) == _SPLIT else 1) for i in (_Q, _K))
+    rows, keys = (_count(source, maker, index) for index in (_Q, _K))
     lengths = unsqueezed(maker, source.input(_LENGTHS), [1, 2, 3])
     row = unsqueezed(maker, counting(maker, rows), [1])
     if is_causal:
@@ -86,6 +87,33 @@ def _with_lengths(source: Source, maker: Maker, mask: str, is_causal: bool) -> s
     seen = maker.add("LessOrEqual", [counting(maker, keys), last])
     bias = where_else(maker, seen, -np.inf, source.dtype(_Q))
     return maker.add("Add", [bias, _padded(source, maker, mask, keys)]) if mask else bias
+
+
+def _with_windows(source: Source, maker: Maker, mask: str) -> str:
+    """Return the name of a mask that hides keys too far from a query's position on either side."""
+    left, right = (source.attributes.get(name, _OPEN) for name in _WINDOWS)
+    rows, keys = (_count(source, maker, index) for index in (_Q, _K))
+    position = unsqueezed(maker, counting(maker, rows), [1])
+    if source.input(_LENGTHS):
+        lengths = unsqueezed(maker, source.input(_LENGTHS), [1, 2, 3])
+        position = maker.add("Add", [position, maker.add("Sub", [lengths, rows])])
+    elif source.input(_PAST_KEY):
+        past = size_of(maker, source.input(_PAST_KEY), 2)
+        position, keys = maker.add("Add", [position, past]), maker.add("Add", [keys, past])
+    distance = maker.add("Sub", [counting(maker, keys), position])
+    sides = [("GreaterOrEqual", -left)] * (left >= 0) + [("LessOrEqual", right)] * (right >= 0)
+    seen = [maker.add(op_type, [distance, maker.index(bound)]) for op_type, bound in sides]
+    both = maker.add("And", seen) if len(seen) > 1 else seen[0]
+    bias = where_else(maker, both, -np.inf, source.dtype(_Q))
+    return maker.add("Add", [mask, bias]) if mask else bias
+
+
+def _count(source: Source, maker: Maker, index: int) -> str:
+    """Return the name of the number of rows of queries, or of new keys."""
+    rank = source.rank(index)
+    if rank is None:
+        raise Refused("the numbers of dimensions of its inputs are not known")
+    return size_of(maker, source.input(index), 2 if rank == _SPLIT else 1)
 
 
 def _padded(source: Source, maker: Maker, mask: str, keys: str) -> str:
