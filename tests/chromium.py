@@ -134,7 +134,11 @@ def open_page(folder: Path) -> Iterator[Page]:
     try:
         yield Page(to_browser, from_browser)
     finally:
-        process.kill()
-        process.wait()
+        os.write(to_browser, b'{"id": 0, "method": "Browser.close"}\0')
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         os.close(to_browser)
         os.close(from_browser)

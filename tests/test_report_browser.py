@@ -26,7 +26,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(demo_data_path() / "fashion_cnn.onnx", model)
     samples = lba_onnx.Samples(demo_data_path() / "fashion_test_1000.npz", max_samples=8)
     loss = {"samples": 9, "mean": 0.5, "interval": [0.4, 0.6]}
-    shared = {"loss": loss, "is_on_front": True, "specs": {}, "choices": {LONG: "M7E4b12/M7E4b10,round=nearest"}}
+    shared = {
+        "loss": loss,
+        "is_on_front": True,
+        "specs": {},
+        "against": None,
+        "choices": {LONG: "M7E4b12/M7E4b10,round=nearest"},
+    }
     points = [{**shared, "cost": 900.0, "uniform": None}, {**shared, "cost": 990.0, "uniform": "M7E4"}]
     search = {"unit": "gates per MAC", "loss": "KL divergence", "float32": {"cost": 2688.0}, "samples": {"checked": 64}}
     results = Results({"search": {**search, "points": points, "uniform": []}}, {"search": "search.json"})

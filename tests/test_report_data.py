@@ -12,9 +12,12 @@ import lba_onnx
 from lba_onnx.cli import main
 from lba_onnx.demo import demo_data_path
 from lba_onnx.errors import DataError
+from lba_onnx.evaluation import MeanEstimate
 from lba_onnx.reporting import Report, Results, Subject, make_report
 from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
+from lba_onnx.reporting.highlights import front_sentence
 from lba_onnx.reporting.sections import Cost, CostRow
+from lba_onnx.searching.search_result import Against, Passes, Search, SearchPoint, Settings
 
 SPEC = "M7E4b10,chunk=16"
 
@@ -82,6 +85,8 @@ def test_without_data_it_tells_what_is_expected(folder: Path) -> None:
     assert {"accuracy", "layers", "spreads", "front"} == set(report.absent)
     assert all(layer.expected_sqnr_db and layer.own_sqnr_db is None for layer in report.layers.rows)
     assert report.reference is not None and report.ledger.converted_macs == report.ledger.macs
+    assert {row.op_type for row in report.ledger.rows} == {"Conv", "Gemm"}
+    assert report.settings["converted for this report to"] == SPEC
 
 
 def test_a_calibration_tells_how_values_are_spread(folder: Path) -> None:
@@ -124,18 +129,27 @@ def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
     assert front_of_sweep({"samples": 9, "points": points}, None) is None
 
 
-def test_points_of_a_search_are_mixed_and_uniform() -> None:
-    shared = {"loss": {"samples": 9, "mean": 0.5, "interval": [0.4, 0.6]}, "is_on_front": True}
-    mixed = {**shared, "cost": 900.0, "uniform": None, "choices": {"a": "M4E4", "b": "M7E4", "c": "M4E4"}}
-    uniform = {**shared, "cost": 800.0, "uniform": "M4E4", "choices": {}, "is_on_front": False}
-    value = {"unit": "gates per MAC", "loss": "KL divergence", "float32": {"cost": 2688.0}, "samples": {"checked": 64}}
-    value |= {"points": [{**mixed, "specs": {}}], "uniform": [{**uniform, "specs": {}}]}
-    front = front_of_search(value)
-    assert [(found.label, found.is_uniform) for found in front.points] == [
-        ("M4E4", True),
-        ("2 of M4E4, 1 of M7E4", False),
+def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path, samples: lba_onnx.Samples) -> None:
+    comparison = lba_onnx.compare(folder / "model.onnx", folder / "lba.onnx", samples)
+    loss = MeanEstimate(9, 0.5, (0.4, 0.6))
+    shared = {"over_float32": 0.4, "specs": {"a": "M4E4b8"}, "predicted_loss": 0.1, "sensitivity_loss": 0.1, "tried": 1}
+    shared |= {"recipe": None, "loss": loss, "comparison": comparison}
+    mixture, against = (
+        {"a": "M4E4", "b": "M7E4", "c": "M4E4"},
+        Against("M4E4", 800.0, MeanEstimate(9, -1.0, (-2, -0.5))),
+    )
+    mixed = SearchPoint(budget=900.0, cost=900.0, choices=mixture, against=against, **shared)
+    uniform = SearchPoint(None, 800.0, choices={"a": "M4E4"}, uniform="M4E4", is_on_front=False, **shared)
+    settings = Settings("gates", "gates per MAC", "M4E3", "table", "KL divergence", None, "dynamic", ("M4E4", "M7E4"))
+    counts = {"sensitivity": 32, "fit": 192, "checked": 64}
+    told = (settings, (), (mixed,), (uniform,), comparison.reference, 2688.0, counts, Passes(1.0, 2.0, 3), "", "", {})
+    front = front_of_search(json.loads(json.dumps(Search(*told).to_json())))
+    assert [(found.label, found.is_uniform, found.is_on_front, found.against) for found in front.points] == [
+        ("M4E4", True, False, ""),
+        ("2 of M4E4, 1 of M7E4", False, True, "wins"),
     ]
-    assert (front.samples, front.loss_name) == (64, "KL divergence")
+    assert (front.samples, front.loss_name, front.float32_cost) == (64, "KL divergence", 2688)
+    assert "Mixtures beside the best uniform choice within their budget: 1 wins." in front_sentence(front)
 
 
 @pytest.mark.parametrize("name", ["compare", "evaluate", "debug", "cost", "calibration", "sweep", "search"])

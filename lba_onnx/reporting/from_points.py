@@ -31,7 +31,9 @@ def _search_point(value: Mapping[str, Any]) -> FrontPoint | None:
         return None
     uniform, specs = value["uniform"], {str(node): spec for node, spec in value["specs"].items()}
     label = str(uniform) if uniform is not None else _mixture(value["choices"])
-    return FrontPoint(label, float(value["cost"]), loss, uniform is not None, bool(value["is_on_front"]), specs)
+    against = "" if value["against"] is None else str(value["against"]["verdict"])
+    flags = uniform is not None, bool(value["is_on_front"])
+    return FrontPoint(label, float(value["cost"]), loss, *flags, specs, against)
 
 
 def _mixture(choices: Mapping[str, str]) -> str:

@@ -27,7 +27,12 @@ class Highlight:
 
 def highlights(report: Report) -> list[Highlight]:
     """Return the figures that stand above all sections."""
-    found = [_converted(report), _saved(report.cost), _accuracy(report.accuracy), _worst(report.layers)]
+    found = [
+        _converted(report),
+        _saved(report.cost),
+        _accuracy(report.accuracy, report.reference_name),
+        _worst(report.layers),
+    ]
     return [highlight for highlight in found if highlight is not None]
 
 
@@ -47,7 +52,7 @@ def _saved(cost: Cost | None) -> Highlight | None:
     return Highlight("Gates saved", f"{saved:.0f} %".replace("-", "\N{MINUS SIGN}"), note, "cost")
 
 
-def _accuracy(accuracy: Accuracy | None) -> Highlight | None:
+def _accuracy(accuracy: Accuracy | None, reference: str) -> Highlight | None:
     if accuracy is None:
         return None
     first = next(iter(accuracy.figures), None)
@@ -55,10 +60,10 @@ def _accuracy(accuracy: Accuracy | None) -> Highlight | None:
         change = f"{first.difference.value:+.3g}".replace("-", "\N{MINUS SIGN}")
         shown = "beyond chance" if first.is_significant else "no difference shown"
         note = f"percentage points, {shown}" if first.unit == "%" else shown
-        return Highlight(f"{first.name.capitalize()} against float32", change, note, "accuracy")
+        return Highlight(f"{first.name.capitalize()} against {reference}", change, note, "accuracy")
     if accuracy.agreement is not None:
         note = f"of {accuracy.samples} samples"
-        return Highlight("Same top-1 as float32", f"{accuracy.agreement.value:.1f} %", note, "accuracy")
+        return Highlight(f"Same top-1 as {reference}", f"{accuracy.agreement.value:.1f} %", note, "accuracy")
     if first is not None and first.candidate is not None:
         note = f"on {accuracy.samples} samples"
         return Highlight(first.name.capitalize(), f"{first.candidate.value:.4g} {first.unit}".strip(), note, "accuracy")
@@ -77,7 +82,9 @@ def _worst(layers: Layers) -> Highlight | None:
         worst = min(layers.rows, key=lambda row: row.expected_sqnr_db or float("inf"), default=None)
         value = worst and worst.expected_sqnr_db
         heading = "Layer expected to lose most"
-    return None if worst is None or value is None else Highlight(heading, f"{value:.1f} dB", worst.node, "layers")
+    if worst is None or value is None:
+        return None
+    return Highlight(heading, f"{value:.1f} dB".replace("-", "\N{MINUS SIGN}"), worst.node, "layers")
 
 
 def accuracy_sentence(accuracy: Accuracy) -> str:
@@ -113,6 +120,8 @@ def layers_sentence(layers: Layers) -> str:
         "Expected is what rounding alone takes, from bits, rounding and the order of sums; overflow and underflow have "
         "no part in it."
     )
+    if all(row.expected_sqnr_db is None for row in layers.rows):
+        expected = "Nothing is expected of rounding: depths are not known, or sums do not round."
     if not layers.is_measured:
         return f"Nothing was measured here. {expected}"
     counted = any(row.nonzero is not None for row in layers.rows)
@@ -123,11 +132,14 @@ def layers_sentence(layers: Layers) -> str:
 def front_sentence(front: Front) -> str:
     """Return what the points are."""
     best = sum(point.is_on_front for point in front.points)
+    verdicts = [point.against for point in front.points if point.against]
+    counted = ", ".join(f"{verdicts.count(word)} {word}" for word in ("wins", "ties", "loses") if word in verdicts)
+    beside = f" Mixtures beside the best uniform choice within their budget: {counted}." if counted else ""
     on = "" if front.samples is None else f" on {front.samples} samples"
     return (
         f"{len(front.points)} ways to convert the model; no other one beats {best} of them. Less cost is to the left, "
         f"less loss below. Measured{on}; bars are 95 % intervals. Squares have one accumulator for all, circles a "
-        "mixture."
+        f"mixture.{beside}"
     )
 
 

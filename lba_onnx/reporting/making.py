@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.costing import cost
 from lba_onnx.costing.costing import DEFAULT_OPERANDS
@@ -25,6 +26,7 @@ from lba_onnx.reporting.results import Results
 from lba_onnx.reporting.sections import Cost, Ledger, LedgerRow, ModelFile, NodeSpreads, Report
 from lba_onnx.rewrite import convert, list_candidates, load_model
 from lba_onnx.rewrite.provenance import SPEC_KEY, own_metadata
+from lba_onnx.rewrite.report import LedgerEntry
 from lba_onnx.session import get_library_path
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def make_report(
         ModelError: A model cannot be read.
         ValueError: A text is wrong, or input_shapes do not fit the model.
     """
-    model, reference = _model(subject)
+    model, converted = _model(subject)
+    reference = subject.reference or (None if converted is None else subject.path)
     settings = own_metadata(load_model(subject.path) if isinstance(model, Path) else model)
     settings.pop(SPEC_KEY, None)  # the ledger tells it
     ranges: dict[str, NodeRange] = results.section("calibration", spreads_of_calibration) or {}
@@ -94,15 +97,17 @@ def make_report(
         ranges = {**ranges, **measured.ranges}
         settings |= {"data": source.removeprefix("measured on "), "data_sha256": measured.data_sha256}
     ledger = list_candidates(model, subject.input_shapes)
+    if converted is not None:
+        ledger = converted.with_macs({entry.node: entry.macs for entry in ledger})
+        is_named = isinstance(subject.spec, (str, os.PathLike, Accumulator))
+        settings |= {"converted for this report to": str(subject.spec) if is_named else "specs of each node"}
     priced = results.with_measured({"cost": _cost(model, subject)}, "the model's shapes")
     return _assembled(subject, reference, ledger, priced, ranges, settings)
 
 
-def _model(subject: Subject) -> tuple[Path | onnx.ModelProto, Path | None]:
-    """Return the converted model, and the float32 one, which is the model itself where it is converted here."""
-    if subject.spec is None:
-        return subject.path, subject.reference
-    return convert(subject.path, subject.spec)[0], subject.reference or subject.path
+def _model(subject: Subject) -> "tuple[Path | onnx.ModelProto, ConversionReport | None]":
+    """Return the converted model, and the ledger of its conversion where it is converted here."""
+    return (subject.path, None) if subject.spec is None else convert(subject.path, subject.spec)
 
 
 def _cost(model: Path | onnx.ModelProto, subject: Subject) -> dict[str, Any]:
@@ -132,6 +137,7 @@ def _assembled(
         subject.path.stem,
         _file(subject.path),
         None if reference is None else _file(reference),
+        "reference" if any(spec.sums_codes for spec in ledger.specs.values()) else "float32",
         _ledger(ledger),
         accuracy,
         priced,
@@ -161,10 +167,15 @@ def _spreads(specs: Mapping[str, str], ranges: Mapping[str, NodeRange]) -> tuple
 
 def _ledger(ledger: "ConversionReport") -> Ledger:
     rows = tuple(
-        LedgerRow(e.node, e.op_type, e.location, str(e.spec) if e.spec else None, "" if e.is_done else e.reason, e.macs)
-        for e in ledger
+        LedgerRow(e.node, e.op_type, e.location, str(e.spec) if e.spec else None, _remark(e), e.macs) for e in ledger
     )
     return Ledger(rows, ledger.macs.total, ledger.macs.converted)
+
+
+def _remark(entry: LedgerEntry) -> str:
+    if entry.is_done:
+        return ""
+    return entry.reason or "can be converted"
 
 
 def _file(path: Path) -> ModelFile:

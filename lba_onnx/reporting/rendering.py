@@ -109,9 +109,9 @@ def _accuracy(report: Report) -> dict[str, Any]:
         return {}
     return {
         "accuracy_sentence": highlights.accuracy_sentence(accuracy),
-        "accuracy_plot": plot_accuracy(accuracy),
-        "figures": tables.figures_table(accuracy),
-        "outputs": tables.outputs_table(accuracy),
+        "accuracy_plot": plot_accuracy(accuracy, report.reference_name),
+        "figures": tables.figures_table(accuracy, report.reference_name),
+        "outputs": tables.outputs_table(accuracy, report.reference_name),
     }
 
 
@@ -141,7 +141,7 @@ def _ledger_sentence(report: Report) -> str:
 
 
 def _files(report: Report) -> tables.PageTable:
-    files = {"Model": report.model, "Float32 model": report.reference}
+    files = {"Model": report.model, "Made from": report.reference}
     rows = [
         (name, f"{file.path}, {file.size_bytes:,} bytes, SHA-256 {file.sha256}") for name, file in files.items() if file
     ]

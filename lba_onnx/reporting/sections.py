@@ -221,7 +221,18 @@ class NodeSpreads:
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """One way to convert the model: what it costs, and what it loses."""
+    """One way to convert the model: what it costs, and what it loses.
+
+    Attributes:
+        label: What it is.
+        cost: What it costs.
+        loss: What it loses.
+        is_uniform: Whether all products have the same accumulator.
+        is_on_front: Whether no other point beats it.
+        specs: The accumulator of each product, of a search; None for float32.
+        against: Of a search's mixed point, how it fares beside the best uniform choice within its budget: "wins",
+            "ties" or "loses"; else "".
+    """
 
     label: str
     cost: float
@@ -229,6 +240,7 @@ class FrontPoint:
     is_uniform: bool
     is_on_front: bool
     specs: Mapping[str, str | None]
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,7 +271,8 @@ class Report:
     Attributes:
         title: The model's name.
         model: The converted model, or the one that is looked at as if it were converted.
-        reference: The float32 model; None where none was given.
+        reference: The model that it was made from; None where none was given.
+        reference_name: What that is called: "float32", or "reference" of a model of integers.
         ledger: What is converted.
         accuracy: What it is worth.
         cost: What it takes in hardware.
@@ -275,6 +288,7 @@ class Report:
     title: str
     model: ModelFile
     reference: ModelFile | None
+    reference_name: str
     ledger: Ledger
     accuracy: Accuracy | None
     cost: Cost | None

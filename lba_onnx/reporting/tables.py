@@ -7,6 +7,7 @@ from lba_onnx.reporting.sections import Accuracy, Cost, Estimate, Front, Layers,
 from lba_onnx.rewrite.mac_share import mac_text, percent_text
 from lba_onnx.text import visible
 
+_WITHOUT_REMARK = 5  # columns of a ledger in which nothing is left
 NOTHING = "–"  # noqa: RUF001
 
 
@@ -59,7 +60,7 @@ def ledger_table(ledger: Ledger) -> PageTable:
         Column("Accumulator", "code"),
         Column("MACs"),
         Column("Share"),
-        Column("Remark", "sentence"),
+        *((Column("Remark", "sentence"),) if any(row.reason for row in ledger.rows) else ()),
     )
     rows = [
         (
@@ -68,7 +69,7 @@ def ledger_table(ledger: Ledger) -> PageTable:
             _text(row.spec or "left"),
             Cell("unknown") if row.macs is None else Cell(mac_text(row.macs).removesuffix("MAC").strip(), row.macs),
             Cell(percent_text(row.macs, ledger.macs), row.macs) if row.macs and ledger.macs else Cell(NOTHING),
-            _text(row.reason),
+            *((_text(row.reason),) if len(columns) > _WITHOUT_REMARK else ()),
         )
         for row in ledger.rows
     ]
@@ -120,13 +121,15 @@ def cost_table(cost: Cost) -> PageTable:
     return PageTable("Gates of each product", columns, rows)
 
 
-def figures_table(accuracy: Accuracy) -> PageTable | None:
-    """Return the figures with their intervals; None without any."""
+def figures_table(accuracy: Accuracy, reference: str) -> PageTable | None:
+    """Return the figures with their intervals, beside those of what is called the reference; None without any."""
     if not accuracy.figures:
         return None
     has_reference = any(figure.reference for figure in accuracy.figures)
     columns = [Column("Figure", "name"), Column("Converted")]
-    columns += [Column("Float32"), Column("Difference"), Column("Finding", "text")] if has_reference else []
+    columns += (
+        [Column(reference.capitalize()), Column("Difference"), Column("Finding", "text")] if has_reference else []
+    )
     rows = []
     for figure in accuracy.figures:
         cells = [_text(f"{figure.name} {figure.unit}".strip()), with_interval(figure.candidate)]
@@ -138,8 +141,8 @@ def figures_table(accuracy: Accuracy) -> PageTable | None:
     return PageTable("Accuracy, with 95 % intervals", columns, rows)
 
 
-def outputs_table(accuracy: Accuracy) -> PageTable | None:
-    """Return how close each output is to float32; None without."""
+def outputs_table(accuracy: Accuracy, reference: str) -> PageTable | None:
+    """Return how close each output is to the reference's; None without."""
     if not accuracy.outputs:
         return None
     columns = (Column("Output", "name"), Column("Mean cosine"), Column("SQNR dB"), Column("Largest difference"))
@@ -152,11 +155,12 @@ def outputs_table(accuracy: Accuracy) -> PageTable | None:
         )
         for output in accuracy.outputs
     ]
-    return PageTable("Outputs beside those of float32", columns, rows)
+    return PageTable(f"Outputs beside those of {reference}", columns, rows)
 
 
 def front_table(front: Front) -> PageTable:
     """Return every point."""
+    has_verdicts = any(point.against for point in front.points)
     columns = (Column("Choice", "name"), Column(front.cost_name), Column("Of float32 sums"), Column(front.loss_name))
     rows = [
         (
@@ -165,10 +169,12 @@ def front_table(front: Front) -> PageTable:
             _share(point.cost / front.float32_cost if front.float32_cost else None),
             with_interval(point.loss),
             Cell("on the front" if point.is_on_front else "", float(point.is_on_front)),
+            *((Cell(point.against),) if has_verdicts else ()),
         )
         for point in front.points
     ]
-    return PageTable("Every point", (*columns, Column("Front", "text")), rows)
+    flags = [Column("Front", "text"), *([Column("Against the best uniform", "text")] if has_verdicts else [])]
+    return PageTable("Every point", (*columns, *flags), rows)
 
 
 def with_interval(estimate: Estimate | None, sign: str = "") -> Cell:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _ROW = 96
 
 
-def plot_accuracy(accuracy: Accuracy) -> str:
+def plot_accuracy(accuracy: Accuracy, reference: str) -> str:
     """Return the figures that both models have; "" where there is none."""
     figures = [figure for figure in accuracy.figures if figure.reference and figure.candidate]
     if not figures:
@@ -22,18 +22,18 @@ def plot_accuracy(accuracy: Accuracy) -> str:
     def draw(canvas: "Figure", width: int) -> None:
         rows = canvas.subplots(len(figures), squeeze=False)
         for axes, figure in zip(rows[:, 0], figures, strict=True):
-            _draw(axes, figure)
+            _draw(axes, figure, reference)
 
     names = ", ".join(figure.name for figure in figures)
-    return both_widths(draw, _ROW * len(figures), f"{names} of float32 and of the converted model, with intervals")
+    return both_widths(draw, _ROW * len(figures), f"{names} of {reference} and of the converted model, with intervals")
 
 
-def _draw(axes: "Axes", figure: AccuracyFigure) -> None:
+def _draw(axes: "Axes", figure: AccuracyFigure, reference: str) -> None:
     for place, (found, colour) in enumerate(((figure.candidate, ACCENT), (figure.reference, BASE))):
         if found is not None:
             draw_interval(axes, found, place, colour)
     axes.set_ylim(-0.6, 1.6)
-    axes.set_yticks([0, 1], ["converted", "float32"], color=INK)
+    axes.set_yticks([0, 1], ["converted", reference], color=INK)
     axes.set_xlabel(plot_label(f"{figure.name} {figure.unit}".strip()))
     axes.margins(x=0.12)
     plain(axes, "x")
