@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lba_onnx.rewrite import ModelFile as ModelFile
     from lba_onnx.rewrite import Selection as Selection
     from lba_onnx.rewrite import convert as convert
+    from lba_onnx.searching import Search as Search
+    from lba_onnx.searching import search as search
     from lba_onnx.session import get_library_path as get_library_path
     from lba_onnx.session import make_session as make_session
     from lba_onnx.session import register_custom_ops as register_custom_ops
@@ -63,6 +65,7 @@ _HOMES = {
     "ModelCost": "costing",
     "ModelFile": "rewrite",
     "Samples": "data.samples",
+    "Search": "searching",
     "Selection": "rewrite",
     "Sweep": "sweeping",
     "TransformationReport": "transformation",
@@ -82,6 +85,7 @@ _HOMES = {
     "promote_until": "diagnosis",
     "reference_evaluator": "ops",
     "register_custom_ops": "session",
+    "search": "searching",
     "sweep": "sweeping",
     "transform": "transformation",
 }

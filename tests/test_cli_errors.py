@@ -55,6 +55,7 @@ OPTIONS = {
     "report": ["-o", "out"],
     "bundle": ["-o", "out"],
     "export-triton": ["-o", "out", "--name", "model"],
+    "search": ["-o", "out", "--data_path", "data.npz", "--choices", "M7E4"],
     "sweep": ["-o", "out", "--data_path", "data.npz", "--biases", "10"],
 }
 """What each command that takes a model needs beside it."""
@@ -101,6 +102,7 @@ def test_wrong_data_key_is_one_line(folder):
         ["convert", "-o", folder / "c.onnx", "--calibration_data_path", data],
         ["evaluate", "--data_path", data],
         ["compare", "-r", model, "--data_path", data],
+        ["search", "-o", folder / "f.json", "--data_path", data, "--choices", "M7E4"],
         ["sweep", "-o", folder / "s.json", "--data_path", data, "--biases", "10"],
     ):
         result = run(command[0], "-i", model, *command[1:])

@@ -45,6 +45,7 @@ COMMANDS = {
         *("-i", "converted.onnx", "--reference_path", "model.onnx", "--data_path", "data.npz"),
         *("--promote_until", "sqnr>=20"),
     ],
+    "search": ["-i", "model.onnx", "-o", "f.json", "--data_path", "data.npz", "--choices", "M7E4", "--effort", "quick"],
     "sweep": [
         "-i",
         "model.onnx",

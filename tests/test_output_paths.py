@@ -49,6 +49,7 @@ COMMANDS = {
         **MODEL, **TEST_DATA, "--reference_path": "reference.onnx", "--calibration_data_path": "more.npz",
         "-o": "new/s.json", "--csv_path": "new/s.csv", "--plot_path": "new/s.svg",
     },
+    "search": {**MODEL, "--data_path": "data.npz", **FUNCTIONS, "-o": "new/f.json", "--choices": "M7E4"},
     "plot": {"--calibration": "biases.json", "--node": "conv1", "-o": "new/p.svg"},
 }  # fmt: skip
 """What each command reads and writes, by its options."""
@@ -56,7 +57,7 @@ WRITTEN = {
     "-o": "output_path", "--report_path": "report_path", "--resume_path": "resume_path", "--csv_path": "csv_path",
     "--plot_path": "plot_path",
 }  # fmt: skip
-NO_FILES = {"--node", "--promote_until"}
+NO_FILES = {"--node", "--promote_until", "--choices"}
 BESIDES = {"-i": ["model_data/w1.bin", "model_data/w3.bin"], "--reference_path": ["reference.onnx.weights"]}
 """The external data of the models."""
 EXISTING = "new/old.txt"
@@ -245,6 +246,8 @@ def calls():
         yield victim, lambda v=victim: lba_onnx.correct("model.onnx", data, resume_path=v)
         yield victim, lambda v=victim: lba_onnx.calibrate("model.onnx", data, resume_path=v)
         yield victim, lambda v=victim: lba_onnx.sweep("model.onnx", data, **grid, work=lba_onnx.Work(journal_path=v))
+        yield victim, lambda v=victim: lba_onnx.search("model.onnx", data, ["M7E4"], resume_path=v)
+        yield victim, lambda v=victim: lba_onnx.search("model.onnx", data, ["M7E4"], write=1, model_output=v)
         yield victim, lambda v=victim: lba_onnx.promote_until(converted, data, "sqnr>=1", "model.onnx", model_output=v)
         yield victim, lambda v=victim: calibration.save(v)
         yield victim, lambda v=victim: convert_with_data("model.onnx", data, model_output=v)

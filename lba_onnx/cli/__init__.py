@@ -17,6 +17,7 @@ from lba_onnx.cli.inspect import inspect_command
 from lba_onnx.cli.kinds import explain_command, kinds_command
 from lba_onnx.cli.plot import plot_command
 from lba_onnx.cli.report import report_command
+from lba_onnx.cli.search import search_command
 from lba_onnx.cli.sweep import sweep_command
 from lba_onnx.cli.transform import transform_command
 
@@ -49,6 +50,7 @@ for _command in (
     compare_command,
     cost_command,
     debug_command,
+    search_command,
     sweep_command,
     plot_command,
     report_command,

@@ -32,6 +32,17 @@ def parse_chunk_size(value: str | int | None) -> int | None:
     return int(value)
 
 
+def read_texts(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """Read texts with commas between them; what has a "=" is an option of the text before it."""
+    texts: list[str] = []
+    for part in text.split(","):
+        if "=" in part and texts:
+            texts[-1] += f",{part.strip()}"
+        else:
+            texts.append(part.strip())
+    return tuple(texts)
+
+
 def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """Return a decorator that adds several options to a command, in this order."""
 

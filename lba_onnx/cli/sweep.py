@@ -28,17 +28,6 @@ def _listed(parse: _Parse) -> Callable[[click.Context, click.Parameter, str], tu
     return lambda context, parameter, text: tuple(parse(part.strip()) for part in text.split(","))
 
 
-def _texts(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    """Read texts with commas between them; what has a "=" is an option of the text before it."""
-    texts: list[str] = []
-    for part in text.split(","):
-        if "=" in part and texts:
-            texts[-1] += f",{part.strip()}"
-        else:
-            texts.append(part.strip())
-    return tuple(texts)
-
-
 def _bias(text: str) -> int | str:
     """Read a number, or the name of a method."""
     return int(text) if text.removeprefix("-").isdecimal() else text
@@ -53,7 +42,7 @@ def _switch(text: str) -> bool:
 _grid = (
     click.option(
         "--families",
-        callback=_texts,
+        callback=options.read_texts,
         default="M7E4",
         show_default=True,
         metavar="LIST",

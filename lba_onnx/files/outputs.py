@@ -22,6 +22,8 @@ _ENDINGS = {
     "specs": "_specs.json",
     "report": "_report.json",
     "progress file": "_progress.json",
+    "search": "_search.json",
+    "searched model": "_searched.onnx",
     "sweep": "_sweep.json",
     "table": "_table.csv",
     "plot": "_plot.svg",

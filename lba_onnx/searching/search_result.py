@@ -3,13 +3,13 @@
 {"kind": "lba_onnx.search", "schema": 1,
  "quantity": "gates" | "energy" | "bits", "unit": "gates per MAC", "operand_format": "M4E3", "cost_table": "...",
  "loss": "KL divergence" | "relative squared error", "effort": "default" | null, "solver": "dynamic" | "highs",
- "samples": {"sensitivity": 32, "fit": 192, "checked": 64},
+ "samples": {"seen": 64, "checked": 64},
  "choices": ["M4E4", "M7E4", ...],
  "float32": {"cost": 2265.0, "evaluation": {as in Evaluation.to_json}},
  "products": [{"node": "conv1", "macs": 112896, "group": 0, "is_fixed": false,
                "specs": ["M4E4b12/M4E4b11", ...], "costs": [701.0, ...], "losses": [0.031, ...]}],
- "points": [{"budget": 800.0 | null, "cost": 792.1, "over_float32": 0.35, "uniform": null | "M7E4",
-             "choices": {"conv1": "M7E4", ...}, "specs": {"conv1": "M7E4b12/M7E4b10", ...},
+ "points": [{"budget": 800.0 | null, "granted_loss": 0.02 | null, "cost": 792.1, "over_float32": 0.35,
+             "uniform": null | "M7E4", "choices": {"conv1": "M7E4", ...}, "specs": {"conv1": "M7E4b12/M7E4b10", ...},
              "predicted_loss": 0.02, "sensitivity_loss": 0.018, "tried": 3, "recipe": "refit" | null,
              "is_on_front": true, "loss": {as in MeanEstimate.to_json},
              "comparison": {as in Comparison.to_json}, "against": {...} | null, "model_path": "..." | null}],
@@ -17,7 +17,8 @@
  "passes": {"sensitivity": 120.5, "bound": 378.0, "models": 14},
  "model_sha256": "...", "data_sha256": "...", "versions": {...}}
 
-`against` is the best uniform choice that costs no more than the point's budget:
+`against` is the best uniform choice that costs no more than the budget, or the cheapest of no more than the granted
+loss:
 {"choice": "M7E4", "cost": 801.0, "loss_difference": {MeanEstimate, "is_significant": true}, "verdict": "wins"}
 """
 
@@ -66,7 +67,7 @@ class ProductSensitivity:
 
 @dataclass(frozen=True)
 class Against:
-    """A point beside the best uniform choice within the same budget, on the same samples.
+    """A point beside the best uniform choice within the same budget, or the same loss, on the same samples.
 
     Attributes:
         choice: The uniform choice.
@@ -96,11 +97,12 @@ class SearchPoint:
     """A choice for each product, and how the model computes with it.
 
     Attributes:
-        budget: What it may cost; None where it follows from a loss.
+        budget: What it may cost; None where a loss is granted.
+        granted_loss: The loss that is granted, on the samples that the search has seen; None where there is a budget.
         cost: What it costs for each product of the model, in the unit of the search.
         over_float32: That over the cost of float32 sums.
         choices: Product keys to the texts of choices.
-        specs: Product keys to accumulators; None for float32.
+        specs: Product keys to accumulators; products in float32 are left out. So `convert` takes a point for its specs.
         predicted_loss: The sum of the products' losses.
         sensitivity_loss: The loss that was measured, on the samples that the search has seen.
         tried: How many models were tried for it: the predicted best one and neighbours.
@@ -109,15 +111,16 @@ class SearchPoint:
         comparison: All figures on these samples, beside float32.
         uniform: The choice that all products have; None for a mixed point.
         is_on_front: Whether no other point costs as little and has less loss, on the samples the search has seen.
-        against: The best uniform choice within the budget; None for a uniform one, or where none fits.
+        against: The best uniform choice within the budget, or the cheapest within the loss; None where there is none.
         model_path: The model that was written; None for none.
     """
 
     budget: float | None
+    granted_loss: float | None
     cost: float
     over_float32: float
     choices: Mapping[str, str]
-    specs: Mapping[str, str | None]
+    specs: Mapping[str, str]
     predicted_loss: float
     sensitivity_loss: float
     tried: int
@@ -193,7 +196,7 @@ class Search:
         uniform: One choice for all products, for each that there is.
         float32: The model itself on the samples kept apart.
         float32_cost: What float32 sums cost.
-        samples: How many samples served for "sensitivity" and to "fit", and how many were "checked".
+        samples: How many samples were "seen", for sensitivities and corrections, and how many "checked".
         passes: How much was run.
         model_sha256: Hash of the model.
         data_sha256: Hash of what the model was fed for sensitivities.

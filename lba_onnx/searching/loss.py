@@ -1,0 +1,126 @@
+"""How far a model's output is from float32's, sample by sample.
+
+class scores        the Kullback-Leibler divergence of the class distributions, in nats; of logits, of their softmax
+anything else       the squared difference over the mean square of float32's output, averaged over outputs: the
+                    reciprocal of the SQNR, as a ratio
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from lba_onnx.data.batches import Batch
+from lba_onnx.data.watching import passing
+from lba_onnx.errors import ModelError
+from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
+from lba_onnx.evaluation.likeness import comparable
+from lba_onnx.evaluation.outputs import Outputs, as_rows, run_by_name, tensor_outputs
+from lba_onnx.session import make_session
+
+Losses = NDArray[np.float64]
+
+KL, SQUARED = "KL divergence", "relative squared error"
+LARGEST = 1e4
+"""What a loss is at most: also that of an output that is infinite or NaN."""
+_SMALLEST_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What float32 gives for some samples.
+
+    Attributes:
+        batches: The samples.
+        expected: By batch all outputs that are tensors.
+        classes: Which of them may be scores of classes.
+        name: What losses are.
+        energies: By output the mean square of its values, a sample's sum.
+    """
+
+    batches: tuple[Batch, ...]
+    expected: tuple[Outputs, ...]
+    classes: ClassOutputs
+    name: str
+    energies: dict[str, float] = field(repr=False)
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto, batches: Sequence[Batch], providers: Sequence[str]) -> "Reference":
+        """Run float32 once over some samples."""
+        session = make_session(model, providers=providers)
+        names, classes = tensor_outputs(session), find_class_outputs(model)
+        expected = tuple(run_by_name(session, batch, names, "the model") for batch in passing(batches))
+        name = KL if classes.find(expected[0], batches[0]) else SQUARED
+        return cls(tuple(batches), expected, classes, name, _energies(expected, batches))
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return sum(batch.samples for batch in self.batches)
+
+    def losses(self, number: int, given: Outputs) -> Losses:
+        """Return the loss of each sample of a batch, float64 [samples].
+
+        Args:
+            number: Of the batch.
+            given: What another model gives; outputs that are missing are float32's.
+
+        Raises:
+            ModelError: An output has another shape.
+        """
+        expected, batch = self.expected[number], self.batches[number]
+        outputs = {**expected, **given}
+        wanted = self.classes.find(expected, batch) if self.name == KL else {}
+        if wanted:
+            scores = self.classes.find(outputs, batch)
+            found = [self._divergences(name, wanted[name], scores[name]) for name in wanted if name in scores]
+        else:
+            found = [self._squared(name, values, outputs[name], batch) for name, values in comparable(expected).items()]
+        if len({len(losses) for losses in found}) != 1:
+            raise ModelError(f"{batch.origin}: expected as many samples in each output, got {[len(f) for f in found]}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.mean(found, axis=0)
+        limited: Losses = np.minimum(np.nan_to_num(mean, nan=LARGEST, posinf=LARGEST), LARGEST)
+        return limited
+
+    def _divergences(self, name: str, wanted: NDArray[np.floating], given: NDArray[np.floating]) -> Losses:
+        is_distribution = name in self.classes.probabilities and _sums_to_one(wanted)
+        logs = _log_of_probabilities if is_distribution else _log_softmax
+        p, q = logs(wanted), logs(given)
+        with np.errstate(invalid="ignore", over="ignore"):
+            divergences: Losses = (np.exp(p) * (p - q)).sum(axis=1)
+        return np.where(divergences < 0, 0.0, divergences)
+
+    def _squared(self, name: str, wanted: NDArray[np.floating], given: NDArray[np.floating], batch: Batch) -> Losses:
+        rows, others = as_rows(name, wanted, given, batch)
+        energy = self.energies[name]
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares: Losses = np.square(rows.astype(np.float64) - others.astype(np.float64)).sum(axis=1)
+        return squares / energy if energy > 0 else np.where(squares > 0, LARGEST, 0.0)
+
+
+def _energies(expected: Sequence[Outputs], batches: Sequence[Batch]) -> dict[str, float]:
+    sums: dict[str, list[float]] = {}
+    for outputs, batch in zip(expected, batches, strict=True):
+        for name, values in comparable(outputs).items():
+            rows, _ = as_rows(name, values, values, batch)
+            sums.setdefault(name, []).extend(np.square(rows.astype(np.float64)).sum(axis=1).tolist())
+    return {name: float(np.mean(values)) for name, values in sums.items()}
+
+
+def _sums_to_one(values: NDArray[np.floating]) -> bool:
+    return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3))
+
+
+def _log_of_probabilities(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    logs: NDArray[np.float64] = np.log(np.maximum(values.astype(np.float64), _SMALLEST_PROBABILITY))
+    return logs
+
+
+def _log_softmax(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        shifted = values.astype(np.float64) - values.max(axis=1, keepdims=True)
+        logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs

@@ -1,0 +1,60 @@
+"""How models are made from a float32 model: converted as chosen, and corrected."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from lba_onnx.arithmetic import Accumulator
+from lba_onnx.correction import correct
+from lba_onnx.correction.correction_report import NONE
+from lba_onnx.data.execution import Execution
+from lba_onnx.data.samples import Samples
+from lba_onnx.data.watching import watched_by
+from lba_onnx.evaluation.user_metric import Metric
+from lba_onnx.rewrite.conversion import convert_quietly
+from lba_onnx.rewrite.selection import Selection
+
+Specs = Mapping[str, Accumulator | None]
+"""By product its accumulator; None for float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Making:
+    """A model, and what is done with it.
+
+    Attributes:
+        model: The float32 model.
+        to_fit: What calibrations and corrections go by.
+        effort: How much a correction tries; None for none.
+        metric: The user's metric, which it goes by, too.
+        selection: Which products are converted.
+        bias_start: Whether sums start from biases.
+        execution: How models run.
+    """
+
+    model: onnx.ModelProto
+    to_fit: Samples
+    effort: str | None
+    metric: Metric | None
+    selection: Selection
+    bias_start: bool
+    execution: Execution
+
+    def make(self, specs: Specs, path: Path) -> str | None:
+        """Write the model with some accumulators, corrected; return the recipe that it was corrected by, or None."""
+        given = {name: spec for name, spec in specs.items() if spec is not None}
+        provenance = {"method": "search", "effort": self.effort}
+        settings: dict[str, Any] = {"selection": self.selection, "bias_start": self.bias_start}
+        proto, report = convert_quietly(self.model, given, provenance=provenance, **settings)
+        if self.effort is None or not report.converted or report.sums_codes:
+            onnx.save(proto, path)
+            return None
+        with watched_by(None):  # its phases are those of one model
+            execution = Execution(self.execution.providers)
+            _, found = correct(
+                proto, self.to_fit, effort=self.effort, metric=self.metric, execution=execution, model_output=path
+            )
+        return None if found.recipe == NONE else found.recipe

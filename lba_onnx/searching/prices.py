@@ -1,0 +1,150 @@
+"""What each choice costs each product, as its part of the cost of a mean product of the model.
+
+gates   gates of one multiply-accumulate         energy   picojoules         bits   bits of the register of a sum
+
+The parts of all products add up to what one of the model's multiplications and additions costs in the mean.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from lba_onnx.costing import CostTable, ModelCost, NodeCost, UnitCost, UnpricedError, cost, load_table
+from lba_onnx.errors import ModelError
+from lba_onnx.rewrite.selection import Selection
+from lba_onnx.searching.choices import Choice
+
+UNITS = {"gates": "gates per MAC", "energy": "pJ per MAC", "bits": "bits of a sum, mean over MACs"}
+_FLOAT32_BITS = 32.0
+
+_OF_UNIT: Mapping[str, Callable[[UnitCost, int], float]] = {
+    "gates": lambda unit, levels: unit.gates,
+    "energy": lambda unit, levels: unit.pj,
+    "bits": lambda unit, levels: unit.register_bits / max(levels, 1),
+}
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """How costs are counted.
+
+    Attributes:
+        quantity: "gates", "energy" or "bits".
+        operand_format: As `cost` takes it.
+        table: The table of costs.
+        selection: Which products there are.
+    """
+
+    quantity: str
+    operand_format: str
+    table: CostTable
+    selection: Selection
+
+    @classmethod
+    def of(
+        cls,
+        quantity: str,
+        operand_format: str,
+        table: "CostTable | str | os.PathLike[str] | None",
+        selection: Selection,
+    ) -> "Pricing":
+        """Return what was asked for.
+
+        Raises:
+            DataError: The table cannot be read.
+            ValueError: There is no such quantity.
+        """
+        if quantity not in UNITS:
+            raise ValueError(f"expected a quantity out of {', '.join(UNITS)}, got {quantity!r}")
+        return cls(quantity, operand_format, table if isinstance(table, CostTable) else load_table(table), selection)
+
+    @property
+    def unit(self) -> str:
+        """The unit of costs."""
+        return UNITS[self.quantity]
+
+    def of_node(self, node: NodeCost) -> float:
+        """Return what one product of a node costs.
+
+        Raises:
+            UnpricedError: Its accumulator has no price.
+        """
+        if node.unit is None or (self.quantity == "bits" and not node.unit.register_bits):
+            raise UnpricedError(f"node {node.node!r}: {node.reason or 'its accumulator tells no registers'}")
+        return _OF_UNIT[self.quantity](node.unit, node.levels)
+
+    def of_float32(self, node: NodeCost) -> float:
+        """Return what one of its products costs with float32 sums."""
+        return _FLOAT32_BITS if self.quantity == "bits" else _OF_UNIT[self.quantity](node.float32, 1)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What the products cost.
+
+    Attributes:
+        macs: By product, how many products it multiplies and adds for a sample.
+        costs: By product and choice; None where the product does not take the choice.
+        left: What the products that have no choice cost.
+        float32: What all cost with float32 sums.
+    """
+
+    macs: Mapping[str, int]
+    costs: Mapping[str, tuple[float | None, ...]]
+    left: float
+    float32: float
+
+
+def price_choices(model: onnx.ModelProto, choices: Sequence[Choice], sample: Any, pricing: Pricing) -> Prices:
+    """Return what each choice costs each product.
+
+    Args:
+        model: The model.
+        choices: The choices.
+        sample: A sample, which is run to count products.
+        pricing: How costs are counted.
+
+    Raises:
+        ModelError: No product ran.
+        UnpricedError: A choice has no price.
+    """
+    names = {name for choice in choices for name in choice.specs}
+    plain, *found = (_cost(model, choice, sample, pricing) for choice in (Choice("", {}), *choices))
+    macs = {node.node: node.macs or 0 for node in plain.nodes}  # of a branch that the sample does not take, none
+    total = sum(macs.values())
+    if not total:
+        raise ModelError("expected a sample that runs at least one product, got one that runs none")
+    costs = {
+        name: tuple(
+            _part(costs, choice, name, macs[name] / total, pricing)
+            for costs, choice in zip(found, choices, strict=True)
+        )
+        for name in macs
+        if name in names
+    }
+    left = sum(node.macs * pricing.of_node(node) for node in plain.nodes if node.node not in names and node.macs)
+    float32 = sum(macs[node.node] * pricing.of_float32(node) for node in plain.nodes)
+    return Prices({name: macs[name] for name in costs}, costs, left / total, float32 / total)
+
+
+def _cost(model: onnx.ModelProto, choice: Choice, sample: Any, pricing: Pricing) -> ModelCost:
+    specs = {name: spec for name, spec in choice.specs.items() if spec is not None}
+    return cost(
+        model,
+        specs or None,
+        operand_format=pricing.operand_format,
+        selection=pricing.selection,
+        data=sample,
+        cost_table=pricing.table,
+    )
+
+
+def _part(found: ModelCost, choice: Choice, name: str, share: float, pricing: Pricing) -> float | None:
+    if name not in choice.specs:
+        return None
+    if not share:
+        return 0.0
+    return share * pricing.of_node(next(node for node in found.nodes if node.node == name))

@@ -1,0 +1,93 @@
+"""The file by which an interrupted search goes on: a JSON object a line.
+
+    {"kind": "lba_onnx.search_progress", "schema": 1, "settings": {...}}
+    {"key": "calibration M7E4", "value": {...}}
+    {"key": "sensitivity conv1", "value": {...}}
+    {"key": "model M7E4 M7E4 M5E4", "value": {...}}
+
+What is found is added at once; a last line that was cut off does not count. When the search is done, the file is
+removed.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lba_onnx.errors import DataError
+from lba_onnx.files.atomic import append
+from lba_onnx.files.regular import check_regular
+from lba_onnx.json_file import parse_json
+
+KIND = "lba_onnx.search_progress"
+SCHEMA = 1
+
+
+class ProgressFile:
+    """Where progress is kept, if anywhere."""
+
+    def __init__(self, path: str | os.PathLike[str] | None, settings: Mapping[str, Any]) -> None:
+        """Read the file if there is one.
+
+        Args:
+            path: The file; None to keep nothing.
+            settings: What the progress depends on, as JSON values.
+
+        Raises:
+            DataError: The file is something else, or belongs to a search with other settings.
+        """
+        self._path = None if path is None else Path(path)
+        self._settings: dict[str, Any] = dict(settings)
+        self._known: dict[str, Any] = {}
+        if self._path is None:
+            return
+        if self._path.exists():
+            self._read(self._path)
+        else:
+            append(self._path, json.dumps({"kind": KIND, "schema": SCHEMA, "settings": self._settings}) + "\n")
+
+    def find(self, key: str) -> Any:
+        """Return what was noted; None where it was not."""
+        return self._known.get(key)
+
+    def add(self, key: str, value: Any) -> None:
+        """Note a value.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self._known[key] = value
+        if self._path is not None:
+            append(self._path, json.dumps({"key": key, "value": value}) + "\n")
+
+    def remove(self) -> None:
+        """Remove the file: nothing is left to do."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> None:
+        check_regular(path, DataError)
+        text = path.read_bytes()
+        end = text.rfind(b"\n") + 1
+        try:
+            head, *entries = [parse_json(line) for line in text[:end].splitlines()]
+            self._check_head(head)
+            self._known = {str(entry["key"]): entry["value"] for entry in entries}
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DataError(
+                f"{path}: expected what an unfinished search has left; remove the file: {error!r}"
+            ) from None
+        os.truncate(path, end)  # only now that it is known to be one of ours
+
+    def _check_head(self, head: Any) -> None:
+        if not isinstance(head, dict) or (head.get("kind"), head.get("schema")) != (KIND, SCHEMA):
+            raise DataError(f"{self._path}: expected the progress of a search (kind {KIND!r}, schema {SCHEMA})")
+        settings, found = self._settings, head.get("settings")
+        if found != json.loads(json.dumps(settings)):
+            old = found if isinstance(found, dict) else {}
+            names = ", ".join(name for name, value in settings.items() if old.get(name) != value)
+            raise DataError(
+                f"{self._path}: expected the settings of the interrupted run, got another {names or 'set of them'}; "
+                "remove the file to start anew"
+            )

@@ -1,0 +1,231 @@
+"""A whole search on a small network: points within their budgets, groups, fixed products, resuming, written models."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from integer_models import operator_case
+from small_models import images, network
+
+import lba_onnx
+from lba_onnx.cli import main
+from lba_onnx.costing import UnpricedError, unit_cost
+from lba_onnx.data.execution import Execution
+from lba_onnx.errors import DataError, SelectionError
+from lba_onnx.searching import BudgetError
+from lba_onnx.searching.search_result import TIES
+
+CHOICES = ("M4E4", "M5E4", "M7E4")
+DATA = {"x": images(48)}
+QUICK = {"effort": "quick", "sensitivity_samples": 12, "solver": "dynamic"}
+
+
+def search(choices=CHOICES, model=None, data=DATA, **settings):
+    return lba_onnx.search(network() if model is None else model, data, choices, **{**QUICK, **settings})
+
+
+@pytest.fixture(scope="module")
+def found():
+    return search(budgets=["M5E4", "35%"], losses=["M5E4"])
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return search(budgets=["M5E4"])
+
+
+def test_points_are_within_their_budgets_and_cost_what_cost_says(found):
+    assert [point.budget is None for point in found.points].count(True) == 1
+    for point in found.points:
+        assert point.budget is None or point.cost <= point.budget * (1 + 1e-9)
+        priced = lba_onnx.cost(network(), point.specs, data={"x": images(1)}).totals
+        assert point.cost == pytest.approx(priced.gate_macs / priced.macs)
+        assert point.over_float32 == pytest.approx(priced.over_float32)
+
+
+def test_a_point_is_no_worse_than_its_rival_on_what_was_seen(found):
+    uniform = {point.uniform: point for point in found.uniform}
+    assert list(uniform) == list(CHOICES)
+    for point in found.points:
+        rival = uniform[point.against.choice]
+        if point.budget is not None:
+            assert rival.cost <= point.budget * (1 + 1e-9) and point.sensitivity_loss <= rival.sensitivity_loss
+        else:
+            assert point.granted_loss == uniform["M5E4"].sensitivity_loss >= point.sensitivity_loss
+            assert point.cost <= rival.cost <= uniform["M5E4"].cost
+        difference = point.against.loss_difference
+        assert difference.mean == pytest.approx(point.loss.mean - rival.loss.mean)
+        assert point.specs != rival.specs or (difference.mean == 0 and point.against.verdict == TIES)
+
+
+def test_the_result_is_json_that_tells_all(found, tmp_path):
+    found.save(tmp_path / "search.json")
+    value = json.loads((tmp_path / "search.json").read_text())
+    assert (value["kind"], value["schema"], value["choices"]) == ("lba_onnx.search", 1, list(CHOICES))
+    assert value["samples"] == {"seen": 12, "checked": 12} and value["loss"] == "KL divergence"
+    assert [product["node"] for product in value["products"]] == ["conv1", "depthwise", "classifier"]
+    for product in value["products"]:
+        assert len(product["losses"]) == len(product["costs"]) == len(product["specs"]) == 3
+        assert product["costs"] == sorted(product["costs"])
+    assert value["float32"]["evaluation"]["samples"] == 12
+    point = value["points"][0]
+    assert point["against"]["verdict"] in ("wins", "ties", "loses") and point["comparison"]["outputs"]
+    assert value["passes"]["bound"] == (3 + 10) * 3 + 30 * 3 > value["passes"]["sensitivity"]
+
+
+def test_a_front_without_budgets_runs_from_the_cheapest_on():
+    found = search(points=4)
+    costs = [point.cost for point in found.points]
+    assert costs == sorted(costs) and costs[0] == found.uniform[0].cost and 2 <= len(costs) <= 4
+    losses = [point.sensitivity_loss for point in found.front]
+    assert losses == sorted(losses, reverse=True) and len(losses) >= 2
+
+
+def test_products_that_share_and_products_that_are_fixed():
+    found = search(budgets=["60%"], share=["conv1|depthwise"], fix={"classifier": "M10E5"})
+    (point,) = found.points
+    assert point.choices["conv1"] == point.choices["depthwise"] and point.choices["classifier"] == "M10E5"
+    assert [product.group for product in found.products] == [0, 0, 1]
+    assert [product.is_fixed for product in found.products] == [False, False, True]
+    assert all(other.choices["classifier"] == "M10E5" for other in found.uniform)
+
+
+def test_float32_is_a_choice_and_what_is_not_selected_is_paid_for():
+    selection = lba_onnx.Selection(nodes_to_exclude=["conv1"])
+    found = search(("M4E4", "float32"), budgets=["100%"], selection=selection, quantity="bits")
+    (point,) = found.points
+    assert point.choices == {"depthwise": "float32", "classifier": "float32"} and point.cost == 32
+    assert point.specs == {} and point.loss.mean == 0
+    (cheapest,) = found.uniform
+    assert cheapest.cost == pytest.approx((32 * 4608 + 9 * (1152 + 1280)) / 7040)
+
+
+def test_integers_are_not_corrected():
+    case = operator_case("QLinearConv", "uint8", "int8")
+    data = [{name: np.roll(codes, i, -1) for name, codes in case.feeds.items()} for i in range(12)]
+    found = search(("int10-wrap", "int20-wrap"), case.model, data, effort="default", budgets=["int20-wrap"])
+    (point,) = found.points
+    assert point.recipe is None and set(point.choices.values()) == {"int20-wrap"} and point.loss.mean == 0
+
+
+def test_written_models_are_the_points(tmp_path):
+    found = search(budgets=["M5E4"], losses=["M4E4"], write=3, model_output=tmp_path / "best.onnx")
+    paths = [point.model_path for point in found.points]
+    assert sorted(tmp_path.iterdir()) == sorted(tmp_path / f"best_{n + 1}.onnx" for n, p in enumerate(paths) if p)
+    for point in found.front:
+        written = onnx.load(point.model_path)
+        compared = lba_onnx.compare(network(), written, DATA)
+        assert compared.samples == 48
+        specs = {node.node: node.spec for node in lba_onnx.cost(written).nodes}
+        assert specs == dict(point.specs)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("calls", [2, 5])
+def test_an_interrupted_search_goes_on_to_the_same_result(tmp_path, whole, calls):
+    path, count = tmp_path / "progress", [0]
+
+    def interrupt(done, total):
+        if total == 3 or total is None:  # products, then models
+            count[0] += 1
+            if count[0] == calls:
+                raise Stop
+
+    settings = {"budgets": ["M5E4"], "resume_path": path}
+    with pytest.raises(Stop):
+        search(**settings, execution=Execution(progress=interrupt))
+    with path.open("a") as file:
+        file.write('{"key": "sensitivity cla')  # cut short
+    found = search(**settings)
+    assert not path.exists()
+    told, wanted = found.to_json(), whole.to_json()
+    assert told.pop("passes")["models"] == wanted.pop("passes")["models"]  # the rest of a pass runs again
+    assert told == wanted
+
+
+def test_progress_of_another_search_is_refused(tmp_path):
+    path = tmp_path / "progress"
+    path.write_text('{"kind": "lba_onnx.search_progress", "schema": 1, "settings": {"choices": ["M9E4"]}}\n')
+    with pytest.raises(DataError, match="expected the settings of the interrupted run, got another .*choices"):
+        search(resume_path=path)
+    path.write_text("{}\n")
+    with pytest.raises(DataError, match="expected the progress of a search"):
+        search(resume_path=path)
+
+
+REFUSED = [
+    (
+        {"budgets": [10]},
+        BudgetError,
+        r"expected a budget of at least 8[0-9.]+ gates per MAC \(3[0-9.]+% of float32\), got",
+    ),
+    ({"losses": [0]}, BudgetError, "expected a loss of at least .* to be granted, got 0"),
+    ({"budgets": ["many"]}, ValueError, "budget: expected a number above 0, a share such as 40%, or one of M4E4"),
+    ({"losses": ["few"]}, ValueError, "loss: expected a number from 0 on, or one of M4E4, M5E4, M7E4, got 'few'"),
+    ({"quantity": "area"}, ValueError, "expected a quantity out of gates, energy, bits, got 'area'"),
+    ({"effort": "much"}, ValueError, "expected an effort out of"),
+    ({"write": 2}, ValueError, "expected a model_output"),
+    ({"choices": ["M7E4", "M7E4"]}, ValueError, "expected each choice once, got 'M7E4' again"),
+    ({"choices": ["float32"]}, lba_onnx.LbaError, "expected a product that takes one of float32"),
+    ({"choices": ["nonsense"]}, ValueError, "nonsense"),
+    ({"fix": {"conv9": "M7E4"}}, SelectionError, "fix: no product matches 'conv9'; there are conv1, depthwise"),
+    ({"share": ["("]}, SelectionError, r"share: '\(' is no product and no regular expression"),
+    (
+        {"share": [".*"], "fix": {"conv1": "M7E4", "classifier": "M4E4"}},
+        SelectionError,
+        "share a choice, but M4E4 and M7E4 are fixed",
+    ),
+    ({"data": {"x": images(6)}}, DataError, "expected at least 8 samples"),
+]
+
+
+@pytest.mark.parametrize(("settings", "error", "message"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_is_one_clear_error(settings, error, message):
+    with pytest.raises(error, match=message):
+        search(**settings)
+
+
+def test_a_choice_without_a_price_is_named(monkeypatch):
+    def price(spec, *rest):
+        if "M7" in str(spec):
+            raise UnpricedError(f"{spec}: its kind tells no datapath")
+        return unit_cost(spec, *rest)
+
+    monkeypatch.setattr("lba_onnx.costing.costing.unit_cost", price)
+    with pytest.raises(UnpricedError, match="node 'conv1': M7E4.* its kind tells no datapath"):
+        search(["M7E4"])
+
+
+def test_command_prints_points_and_writes_json_and_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(network(), "model.onnx")
+    np.savez("data.npz", x=images(40))
+    arguments = [
+        *(
+            "search",
+            "-i",
+            "model.onnx",
+            "-o",
+            "found.json",
+            "--data_path",
+            "data.npz",
+            "--choices",
+            "M4E4,M7E4,chunk=8",
+        ),
+        *("--budget", "60%", "--fix", "conv1=M7E4,chunk=8", "--effort", "quick", "--write", "1"),
+    ]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "found.json", "found_1.onnx", "model.onnx"]
+    assert "3 products, gates per MAC" in done.stdout and "wrote found.json" in done.stdout
+    value = json.loads((tmp_path / "found.json").read_text())
+    assert value["choices"] == ["M4E4", "M7E4,chunk=8"] and value["points"][0]["choices"]["conv1"] == "M7E4,chunk=8"
+    printed = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert printed["points"] == value["points"]
+    wrong = CliRunner().invoke(main, [*arguments, "--fix", "conv1"])
+    assert wrong.exit_code == 1 and "expected NODE=CHOICE, got 'conv1'" in wrong.stderr
