@@ -2,6 +2,7 @@ import signal
 
 import pytest
 from hypothesis import settings
+from processor import force_path
 
 from lba_onnx import native
 
@@ -29,9 +30,4 @@ def signals_are_heard() -> None:
 @pytest.fixture(params=native.CPU_PATHS)
 def forced_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Forces each CPU path in turn; skips the ones that this CPU lacks."""
-    monkeypatch.setenv("LBA_ONNX_CPU_PATH", request.param)
-    try:
-        native.cpu_path()
-    except ValueError as error:
-        pytest.skip(str(error))
-    return str(request.param)
+    return force_path(monkeypatch, request.param)

@@ -257,6 +257,16 @@ def test_without_the_variable_the_library_lies_beside_the_native_one(monkeypatch
     assert cuda.cuda_library_path() == tmp_path / "liblba_ops_cuda.so"
 
 
+def test_without_one_beside_it_the_package_of_the_library_is_looked_into(monkeypatch, tmp_path):
+    monkeypatch.delenv(cuda.CUDA_LIBRARY_VARIABLE, raising=False)
+    monkeypatch.setattr(library, "library_path", lambda: tmp_path / "lba_onnx" / "liblba_ops.so")
+    (tmp_path / "lba_onnx_cuda").mkdir()
+    assert cuda.find_cuda_library() is None
+    packaged = tmp_path / "lba_onnx_cuda" / "liblba_ops_cuda.so"
+    packaged.touch()
+    assert cuda.cuda_library_path() == packaged
+
+
 def test_a_file_that_is_no_library_is_refused(monkeypatch, tmp_path):
     path = tmp_path / "text.so"
     path.write_text("no library")

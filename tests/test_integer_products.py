@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from processor import force_path
 
 import lba_onnx
 from lba_onnx import native, reference
@@ -62,12 +63,7 @@ CONVOLUTIONS = {
 
 @pytest.fixture(params=native.CPU_PATHS)
 def path(request, monkeypatch):
-    monkeypatch.setenv("LBA_ONNX_CPU_PATH", request.param)
-    try:
-        native.cpu_path()
-    except ValueError as error:
-        pytest.skip(str(error))
-    return request.param
+    return force_path(monkeypatch, request.param)
 
 
 def codes(rng, dtype, shape, is_extreme):

@@ -7,17 +7,16 @@ import ctypes
 import ctypes.util
 import os
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+from processor import paths
 from same_bits import assert_same_bits
 
-from lba_onnx import kernels, native, reference
+from lba_onnx import kernels, reference
 from lba_onnx.arithmetic import FloatFormat
 
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -75,17 +74,6 @@ def chain(a: np.ndarray, b: np.ndarray, step: Step, dtype: type) -> np.ndarray:
         for k in range(a.shape[1]):
             total = step(np.broadcast_to(a[:, k, None], total.shape), np.broadcast_to(b[None, k], total.shape), total)
     return total.astype(np.float32)
-
-
-@cache
-def paths() -> list[str]:
-    """Return the CPU paths that this machine has."""
-    found = []
-    for path in native.CPU_PATHS:
-        with mock.patch.dict(os.environ, LBA_ONNX_CPU_PATH=path), suppress(ValueError):
-            found.append(native.cpu_path())
-    assert found
-    return found
 
 
 def check(a: np.ndarray, b: np.ndarray, text: str, expected: np.ndarray) -> None:

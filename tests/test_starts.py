@@ -10,6 +10,7 @@ import pytest
 from hostile import KINDS, operand
 from hypothesis import given
 from hypothesis import strategies as st
+from processor import force_path
 from same_bits import assert_same_bits
 from strategies import all_specs, specs
 
@@ -50,11 +51,7 @@ OPERANDS = ("normal", "cancellation", "few_bits", "underflow", "overflow", "spec
 
 @pytest.fixture(params=native.CPU_PATHS)
 def path(request, monkeypatch):
-    monkeypatch.setenv("LBA_ONNX_CPU_PATH", request.param)
-    try:
-        native.cpu_path()
-    except ValueError as error:
-        pytest.skip(str(error))
+    force_path(monkeypatch, request.param)
 
 
 def initial_for(text: str, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

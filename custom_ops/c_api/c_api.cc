@@ -11,6 +11,7 @@
 #include "common/arguments.h"
 #include "common/sizes.h"
 #include "kernels/cpu/cpu_path.h"
+#include "kernels/cpu/integers/path.h"
 #include "lba/conv.h"
 #include "lba/gradients.h"
 #include "lba/integer_product.h"
@@ -184,6 +185,12 @@ const char* lba_accumulator_levels(const LbaAccumulator* accumulator) {
 const char* lba_cpu_path(void) {
   const char* name = nullptr;
   Guarded([&] { name = lba::CpuPathName(lba::SelectedCpuPath()); });
+  return name;
+}
+
+const char* lba_integer_path(void) {
+  const char* name = nullptr;
+  Guarded([&] { name = lba::SelectedIntegerPathName(); });
   return name;
 }
 

@@ -1,48 +1,57 @@
 #include "onnxruntime/cuda_library.h"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 #include <string>
 
+#include "onnxruntime/shared_library.h"
+
 namespace lba::ort {
 namespace {
 
+#if defined(_WIN32)
+constexpr char kFileName[] = "liblba_ops_cuda.dll";
+#else
 constexpr char kFileName[] = "liblba_ops_cuda.so";
+#endif
+constexpr char kFolderOfPackage[] = "../lba_onnx_cuda/";
 constexpr char kPathVariable[] = "LBA_ONNX_CUDA_LIBRARY";
 
-std::string FolderOfThisLibrary() {
-  Dl_info here{};
-  if (dladdr(reinterpret_cast<const void*>(&OpenCudaLibrary), &here) == 0 || here.dli_fname == nullptr) return "";
-  const std::string path = here.dli_fname;
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
-}
-
 std::string LibraryPath() {
-  const char* path = std::getenv(kPathVariable);
-  return path != nullptr && *path != '\0' ? path : FolderOfThisLibrary() + kFileName;
+  const char* named = std::getenv(kPathVariable);
+  if (named != nullptr && *named != '\0') return named;
+  const std::string beside = FolderOfThisLibrary() + kFileName;
+  const std::string of_package = FolderOfThisLibrary() + kFolderOfPackage + kFileName;
+  return !std::ifstream(beside) && std::ifstream(of_package) ? of_package : beside;
 }
 
 [[noreturn]] void Fail(const std::string& reason) {
   throw std::runtime_error("CUDA needs the library lba_ops_cuda: " + reason +
-                           "; build it with -C cmake.define.LBA_CUDA=ON, or set " + kPathVariable + " to its path");
+                           "; install lba-onnx-cuda, build it with -C cmake.define.LBA_CUDA=ON, or set " +
+                           kPathVariable + " to its path");
 }
 
 template <typename Function>
 void Find(void* handle, const std::string& path, const char* name, Function* out) {
-  void* symbol = dlsym(handle, name);
+  void* symbol = FindFunction(handle, name);
   if (symbol == nullptr) Fail(path + ": expected a function " + name + ", got none");
   *out = reinterpret_cast<Function>(symbol);
 }
 
+void* Open(const std::string& path) {
+  try {
+    return OpenLibrary(path);
+  } catch (const std::runtime_error& error) {
+    Fail(error.what());
+  }
+}
+
 CudaLibrary Load(const std::string& path) {
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) Fail(dlerror());
+  void* handle = Open(path);
   CudaLibrary cuda;
   Find(handle, path, "lba_cuda_version", &cuda.version);
   const std::string version = cuda.version();

@@ -42,8 +42,9 @@ struct CudaLibrary {
   void Check(int code) const;
 };
 
-// The library at the path in the environment variable LBA_ONNX_CUDA_LIBRARY, or else beside this one. Throws
-// std::runtime_error, which says what was looked for and what to do, when it is missing or does not fit.
+// The library at the path in the environment variable LBA_ONNX_CUDA_LIBRARY, or else beside this one, or in the package
+// lba_onnx_cuda beside this one's. Throws std::runtime_error, which says what was looked for and what to do, when it is
+// missing or does not fit.
 const CudaLibrary& OpenCudaLibrary();
 
 // An accumulator of that library, released with the last who holds it.

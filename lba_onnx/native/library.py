@@ -4,13 +4,14 @@ import ctypes
 import functools
 import importlib.resources
 import os
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lba_onnx.errors import LibraryError
 from lba_onnx.version import __version__
 
-LIBRARY_NAME = "liblba_ops.so"
+LIBRARY_NAME = {"darwin": "liblba_ops.dylib", "win32": "liblba_ops.dll"}.get(sys.platform, "liblba_ops.so")
 LIBRARY_VARIABLE = "LBA_ONNX_LIBRARY"
 LOG2_BINS = 704
 LOG2_OFFSET = 352
@@ -132,7 +133,8 @@ def library_path() -> Path:
     if not path.is_file():
         raise LibraryError(
             f"expected the native library at {path}, but there is none; install the package with "
-            "`pip install .` or `pip install -e .`, which builds it (a C++17 compiler is needed)"
+            "`pip install lba-onnx`, or from its source with `pip install .` or `pip install -e .`, which builds it "
+            "(a C++17 compiler is needed)"
         )
     return path
 
@@ -167,6 +169,7 @@ def _declare(library: ctypes.CDLL) -> None:
     """Say what the entry points take and return."""
     library.lba_last_error.restype = ctypes.c_char_p
     library.lba_cpu_path.restype = ctypes.c_char_p
+    library.lba_integer_path.restype = ctypes.c_char_p
     library.lba_kinds.restype = ctypes.c_char_p
     accumulator = ctypes.c_void_p
     library.lba_accumulator_create.argtypes = (ctypes.c_char_p, ctypes.POINTER(accumulator))
@@ -234,10 +237,22 @@ def cpu_path() -> str:
     Raises:
         ValueError: LBA_ONNX_CPU_PATH names no path, or one that this CPU lacks.
     """
-    name = load_library().lba_cpu_path()
+    return _path_name(load_library().lba_cpu_path())
+
+
+def integer_path() -> str:
+    """The path that products of integer codes take: "avx512_vnni", "avx2", "portable" or "exact".
+
+    Raises:
+        ValueError: LBA_ONNX_CPU_PATH names no path, or one that this CPU lacks.
+    """
+    return _path_name(load_library().lba_integer_path())
+
+
+def _path_name(name: bytes | None) -> str:
     if name is None:
         raise ValueError(load_library().lba_last_error().decode())
-    return str(name.decode())
+    return name.decode()
 
 
 def path_counts() -> dict[str, int]:

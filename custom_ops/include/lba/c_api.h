@@ -76,6 +76,10 @@ LBA_EXPORT const char* lba_accumulator_levels(const LbaAccumulator* accumulator)
    LBA_ONNX_CPU_PATH forces one of them (an error if this CPU lacks it). */
 LBA_EXPORT const char* lba_cpu_path(void);
 
+/* The same for products of integer codes: "avx512_vnni", "avx2" (also for "avx512" without VNNI), "portable" or
+   "exact". */
+LBA_EXPORT const char* lba_integer_path(void);
+
 /* Which paths tiles have taken since the process started: counts in the order avx512, avx2, portable, exact. */
 LBA_EXPORT int lba_path_counts(int64_t counts[4]);
 

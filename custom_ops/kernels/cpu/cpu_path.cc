@@ -1,39 +1,26 @@
 #include "kernels/cpu/cpu_path.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+
+#include "kernels/cpu/cpu_features.h"
 
 namespace lba {
 namespace {
 
 std::atomic<int64_t> tiles_counted[kCpuPaths];
 
-#if defined(__x86_64__)
-// __builtin_cpu_supports knows it from some compilers' newer versions on only.
-bool HasFloat16Conversions() {
-  unsigned a, b, c, d;
-  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
-}
-#endif
-
 bool IsSupported(CpuPath path) {
-#if defined(__x86_64__)
-  if (path == CpuPath::kAvx512) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  switch (path) {
+    case CpuPath::kAvx512:
+      return ThisCpu().avx512;
+    case CpuPath::kAvx2:
+      return ThisCpu().avx2;
+    default:
+      return true;
   }
-  if (path == CpuPath::kAvx2)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasFloat16Conversions();
-#else
-  if (path == CpuPath::kAvx512 || path == CpuPath::kAvx2) return false;
-#endif
-  return true;
 }
 
 CpuPath FastestPath() {

@@ -3,21 +3,23 @@
 import ctypes
 import functools
 import os
+import sys
 from pathlib import Path
 
 from lba_onnx.errors import LibraryError
 from lba_onnx.native.accumulators import MOST_KEPT, Handle
 from lba_onnx.native.library import CONV_FIELDS, StatisticsStruct, library_path, raise_for, version
 
-CUDA_LIBRARY_NAME = "liblba_ops_cuda.so"
+CUDA_LIBRARY_NAME = {"win32": "liblba_ops_cuda.dll"}.get(sys.platform, "liblba_ops_cuda.so")
 CUDA_LIBRARY_VARIABLE = "LBA_ONNX_CUDA_LIBRARY"
 BATCH_RANK = 8
 MAX_SIZE = 2**31 - 1  # of one dimension
 ELEMENT_TYPES = ("float32", "float16")
 KERNELS = ("fused", "fused_saturate", "exact_products", "truncate", "truncate_saturate", "saturate", "exact")
 
+_PACKAGE = "lba_onnx_cuda"
 _BUILD = (
-    "`pip install -C cmake.define.LBA_CUDA=ON .` builds it where nvcc is, and "
+    "`pip install lba-onnx-cuda` brings it, `pip install -C cmake.define.LBA_CUDA=ON .` builds it where nvcc is, and "
     f"{CUDA_LIBRARY_VARIABLE} names one built elsewhere"
 )
 
@@ -65,19 +67,24 @@ class CudaConvArgs(ctypes.Structure):
 
 
 def find_cuda_library() -> Path | None:
-    """Return the path of the CUDA library; None where there is none beside the native library.
+    """Return the path of the CUDA library, beside the native library or in the package lba_onnx_cuda beside its own.
+
+    None where there is none.
 
     Raises:
         LibraryError: The environment variable LBA_ONNX_CUDA_LIBRARY names no file, or the native library is missing.
     """
     named = os.environ.get(CUDA_LIBRARY_VARIABLE)
-    path = Path(named) if named else library_path().with_name(CUDA_LIBRARY_NAME)
-    if named and not path.is_file():
+    if named and not Path(named).is_file():
         raise LibraryError(
-            f"expected the CUDA library where {CUDA_LIBRARY_VARIABLE} says, but {path} is no file; set it to the "
+            f"expected the CUDA library where {CUDA_LIBRARY_VARIABLE} says, but {named} is no file; set it to the "
             "library's path, or unset it"
         )
-    return path if path.is_file() else None
+    if named:
+        return Path(named)
+    beside = library_path().with_name(CUDA_LIBRARY_NAME)
+    places = (beside, beside.parents[1] / _PACKAGE / CUDA_LIBRARY_NAME)
+    return next((path for path in places if path.is_file()), None)
 
 
 def cuda_library_path() -> Path:

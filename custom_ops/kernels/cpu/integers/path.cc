@@ -1,8 +1,6 @@
 #include "kernels/cpu/integers/path.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
+#include "kernels/cpu/cpu_features.h"
 
 namespace lba {
 
@@ -12,27 +10,11 @@ const IntegerKernels& Avx2IntegerKernels();
 #endif
 const IntegerKernels& PortableIntegerKernels();
 
-namespace {
-
-#if defined(__x86_64__)
-// __builtin_cpu_supports knows it from some compilers' newer versions on only.
-bool HasVnni512() {
-  constexpr unsigned kVnni = 1u << 11;
-  static const bool has = [] {
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & kVnni) != 0;
-  }();
-  return has;
-}
-#endif
-
-}  // namespace
-
 const IntegerKernels* SelectedIntegerKernels() {
   switch (SelectedCpuPath()) {
 #if defined(__x86_64__)
     case CpuPath::kAvx512:
-      return HasVnni512() ? &Vnni512IntegerKernels() : &Avx2IntegerKernels();
+      return ThisCpu().vnni512 ? &Vnni512IntegerKernels() : &Avx2IntegerKernels();
     case CpuPath::kAvx2:
       return &Avx2IntegerKernels();
 #endif
@@ -41,6 +23,12 @@ const IntegerKernels* SelectedIntegerKernels() {
     default:
       return &PortableIntegerKernels();
   }
+}
+
+const char* SelectedIntegerPathName() {
+  const IntegerKernels* kernels = SelectedIntegerKernels();
+  if (kernels == nullptr) return CpuPathName(CpuPath::kExact);
+  return kernels->path == CpuPath::kAvx512 ? "avx512_vnni" : CpuPathName(kernels->path);
 }
 
 }  // namespace lba

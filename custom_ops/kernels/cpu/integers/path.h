@@ -26,6 +26,9 @@ struct IntegerKernels {
 // computes as "avx2" does.
 const IntegerKernels* SelectedIntegerKernels();
 
+// "avx512_vnni", "avx2", "portable" or "exact".
+const char* SelectedIntegerPathName();
+
 }  // namespace lba
 
 #endif  // LBA_KERNELS_CPU_INTEGERS_PATH_H_
