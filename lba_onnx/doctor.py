@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.errors import LbaError
+from lba_onnx.installed_files import check_recorded, wheel_tags
 from lba_onnx.packages import find_package
 
 _PACKAGES = ("lba-onnx", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon")
@@ -68,7 +70,9 @@ def diagnose() -> InstallationReport:
         ("platform", _platform, ""),
         *((package, lambda package=package: _version(package), f"pip install {package}")
           for package in _PACKAGES),
+        ("wheel", _wheel, _REINSTALL),
         ("native library", _library, _REINSTALL),
+        ("library of this package", _library_record, _REINSTALL),
         ("CPU path", _cpu_path, "unset LBA_ONNX_CPU_PATH, or set it to a path that this CPU has"),
         ("onnxruntime providers", _providers, "pip install --force-reinstall onnxruntime"),
         ("bits of the kernels", _check_kernels, f"{_REINSTALL}; if that does not help, report it"),
@@ -99,7 +103,12 @@ def _version(package: str) -> str:
 
 
 def _platform() -> str:
-    return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    names = (platform.system(), platform.machine(), " ".join(platform.libc_ver()))
+    return f"Python {platform.python_version()}, {' '.join(filter(None, names))}, {os.cpu_count()} CPUs"
+
+
+def _wheel() -> str:
+    return ", ".join(wheel_tags("lba-onnx")) or "not told by what installed the package"
 
 
 def _library() -> str:
@@ -109,11 +118,23 @@ def _library() -> str:
     return f"{native.version()}, {path}"
 
 
+def _library_record() -> str:
+    from lba_onnx import native
+
+    return _record(native.library_path(), "lba-onnx")
+
+
+def _record(path: Path, package: str) -> str:
+    is_recorded = check_recorded(path, package)
+    return f"as installed with {package}" if is_recorded else f"not one that was installed with {package}"
+
+
 def _cpu_path() -> str:
     from lba_onnx import native
 
     forced = os.environ.get("LBA_ONNX_CPU_PATH")
-    return native.cpu_path() + (f" (forced by LBA_ONNX_CPU_PATH={forced})" if forced else "")
+    paths = f"{native.cpu_path()}; integer codes: {native.integer_path()}"
+    return paths + (f" (forced by LBA_ONNX_CPU_PATH={forced})" if forced else "")
 
 
 def _providers() -> str:
@@ -126,7 +147,10 @@ def _cuda_library() -> str:
     from lba_onnx.native import cuda
 
     path = cuda.find_cuda_library()
-    return "not built: the CPU library is all there is" if path is None else f"{cuda.cuda_version()}, {path}"
+    if path is None:
+        return "not there: the CPU library is all there is"
+    record = f", {_record(path, 'lba-onnx-cuda')}" if path.parent.name == "lba_onnx_cuda" else ""
+    return f"{cuda.cuda_version()}, {path}{record}"
 
 
 def _cuda_devices() -> str:

@@ -48,7 +48,7 @@ def test_a_machine_without_the_library_is_healthy(monkeypatch, tmp_path):
     monkeypatch.setattr(library, "CUDA_LIBRARY_NAME", "absent.so")
     checks = run()
     assert [check["is_right"] for check in checks.values()] == [True] * 3
-    assert checks["CUDA library"]["finding"] == "not built: the CPU library is all there is"
+    assert checks["CUDA library"]["finding"] == "not there: the CPU library is all there is"
 
 
 def test_a_machine_without_a_device_is_healthy(emulated, monkeypatch):

@@ -1,13 +1,18 @@
 """The doctor finds what is broken and says what to do."""
 
 import json
+import platform
+import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lba_onnx import doctor, kernels
+from lba_onnx import doctor, kernels, native
 from lba_onnx.cli import main
+from lba_onnx.errors import LibraryError
+from lba_onnx.installed_files import check_recorded
+from lba_onnx.native.library import LIBRARY_VARIABLE
 
 
 def run(*arguments):
@@ -42,6 +47,45 @@ def test_missing_library_is_found_with_advice(monkeypatch, tmp_path):
     check = next(c for c in doctor.diagnose().checks if c.name == "native library")
     assert not check.is_right
     assert "install" in check.advice
+
+
+def findings():
+    return {check.name: check for check in doctor.diagnose().checks}
+
+
+def test_what_runs_is_told(monkeypatch):
+    monkeypatch.setenv("LBA_ONNX_CPU_PATH", "portable")
+    checks = findings()
+    assert checks["wheel"].finding.startswith("py3-none-")
+    assert checks["library of this package"].finding == "as installed with lba-onnx"
+    assert checks["CPU path"].finding == ("portable; integer codes: portable (forced by LBA_ONNX_CPU_PATH=portable)")
+    name, version = platform.libc_ver()
+    assert f"{name} {version}".strip() in checks["platform"].finding
+
+
+def test_another_library_than_the_installed_one_is_found(monkeypatch, tmp_path):
+    installed = native.library_path()
+    other = tmp_path / "lba_onnx" / installed.name
+    other.parent.mkdir()
+    shutil.copy(installed, other)
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(other))
+    assert findings()["library of this package"].finding == "not one that was installed with lba-onnx"
+
+
+def test_a_library_that_changed_since_it_was_installed_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "some-1.0.dist-info").mkdir()
+    (tmp_path / "some-1.0.dist-info" / "RECORD").write_text(
+        "lib.so,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n"
+    )
+    (tmp_path / "some-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: some\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    library = tmp_path / "lib.so"
+    library.touch()
+    assert check_recorded(library, "some")
+    library.write_text("changed")
+    with pytest.raises(LibraryError, match=r"lib.so as some was installed, with sha256 47DEQ.*, got .*reinstall"):
+        check_recorded(library, "some")
+    assert not check_recorded(tmp_path / "none.so", "some")
 
 
 def test_hostile_operands_hold_every_kind_of_value():
