@@ -1,6 +1,7 @@
 """Benchmarks run and check bits before they time; layers of real networks, made small, give the reference's bits."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -13,11 +14,13 @@ import pytest
 from language_models import decoder, token_ids
 from residual_models import pre_norm
 
+import lba_onnx
 from benchmarks import (
     conv,
     harness,
     language_models,
     layer_shapes,
+    library,
     lowered,
     matmul,
     models,
@@ -126,6 +129,18 @@ def test_conv_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch, grou
     monkeypatch.setattr(conv, "run_node", run_with_another_spec(conv.run_node))
     with pytest.raises(CheckFailed, match="values differ from the reference"):
         conv.run_layer(ConvLayer(1, 8, 9, 9, 8, 3, 1, 1, group), SPEC, 1, EFFORT, seed=1)
+
+
+def test_library_benchmark_compares_two_libraries(tmp_path: Path) -> None:
+    copy = tmp_path / "library.so"
+    shutil.copy(lba_onnx.get_library_path(), copy)
+    row = library.compare(library.cases()[-1], (copy, Path(lba_onnx.get_library_path())), EFFORT)
+    assert row["low"] <= row["ratio"] <= row["high"]
+
+
+def test_the_interval_of_a_median_is_made_of_the_sample() -> None:
+    assert library.median_interval([float(i) for i in range(100)]) == (40.0, 60.0)
+    assert library.median_interval([1.0, 2.0]) == (1.0, 2.0)
 
 
 def test_models_benchmark_measures_the_demo_model() -> None:

@@ -1,0 +1,24 @@
+"""The wheel lba-onnx-cuda, which carries the CUDA library alone."""
+
+import shutil
+from pathlib import Path
+
+from tools.release.linker import write_linker
+from tools.release.targets import TARGETS
+from tools.release.wheel_build import build_wheel, repair
+
+
+def build_cuda_wheel(source: Path, work: Path, output: Path) -> Path:
+    """Build and return the wheel in the folder `output`.
+
+    Raises:
+        SystemExit: There is no nvcc.
+    """
+    if shutil.which("nvcc") is None:
+        raise SystemExit("expected nvcc on PATH for the wheel lba-onnx-cuda, got none")
+    project = source / "cuda_wheel"
+    (project / "licenses").mkdir()
+    for licence in (source / "LICENSE", *(source / "licenses").iterdir()):
+        shutil.copy(licence, project / "licenses")
+    wheel = build_wheel(project, work, {"CMAKE_CXX_LINKER_LAUNCHER": write_linker(work)})
+    return repair(wheel, TARGETS["x86_64"].policy, output)
