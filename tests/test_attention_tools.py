@@ -63,7 +63,6 @@ def test_one_product_alone_leaves_the_other_to_stand_for_float32():
     ("case", "expected"),
     [
         (group_case(sliding_window_cache=1), "has a cache of the window alone (sliding_window_cache=1)"),
-        (heads_case(outputs=4), "gives its scores (qk)"),
         (group_case(causal=0, local_window_size=2), "has a window without being causal"),
         (
             standard_case(softmax_precision=onnx.TensorProto.DOUBLE),

@@ -3,8 +3,9 @@
 y = MultiHeadAttention(q, k, v, bias, mask)  ->  q, k, v = q + bias[...], k + bias[...], v + bias[...]
                                                  y = MultiHeadAttention(q, k, v, , , mask as a bias of scores)
 
-Packed queries, keys and values are split. A bias of scores gets an empty past in front of it, since the twin has no
-holes among its inputs. Requires opset 13.
+One that gives its scores becomes a MatMul for each product (`scored_attention`). Packed queries, keys and values are
+split. A bias of scores gets an empty past in front of it, since the twin has no holes among its inputs. Requires opset
+13.
 """
 
 from collections.abc import Sequence
@@ -24,9 +25,11 @@ from lba_onnx.rewrite.lowering.attention_values import (
 )
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
+from lba_onnx.rewrite.lowering.scored_attention import Operands, add_scored_attention
 
 _QUERY, _KEY, _VALUE, _BIAS, _MASK, _SCORE_BIAS, _PAST_KEY, _PAST_VALUE, _PAST_LENGTH, _BEAMS = range(10)
 _JOINED, _SPLIT, _PACKED = 3, 4, 5
+_SCORES = 3  # the output
 _MASKED = -10000.0
 _OWN = frozenset(attribute.name for attribute in OPERATORS["LbaMultiHeadAttention"].own_attributes)
 
@@ -67,11 +70,14 @@ def multi_head_attention(source: Source, maker: Maker) -> None:
     """Give MultiHeadAttention inputs without holes; one that has such stays as it is."""
     if source.input(_PAST_LENGTH) or source.input(_BEAMS):
         raise Refused("reads its cache by the beams of a search (cache_indirection, past_sequence_length)")
-    if source.output(3):
-        raise Refused("gives its scores (qk)")
     if source.attributes.get("unidirectional") and _differ(source):
         raise Refused("is unidirectional with other numbers of queries and keys")
     inputs = _given(source, maker)
+    if source.output(_SCORES):
+        bias = _with_mask(source, maker, inputs) if inputs.mask else inputs.bias
+        operands = Operands(inputs.query, inputs.key, inputs.value, inputs.is_joined, inputs.past, bias)
+        add_scored_attention(source, maker, operands)
+        return
     attributes = {name: value for name, value in source.attributes.items() if name in _OWN}
     is_same = not maker.nodes and len(attributes) == len(source.attributes)
     if is_same and inputs.is_plain:

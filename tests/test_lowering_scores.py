@@ -1,0 +1,84 @@
+"""MultiHeadAttention that also gives its scores: a MatMul for each product, with softmax and scores of float32."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from lowered_models import MICROSOFT, check_equal, one_node, refusal
+from numpy.typing import NDArray
+from onnx import helper
+
+import lba_onnx
+
+BATCH, ROWS, KEYS, HEADS, SIZE, PAST = 2, 3, 5, 2, 4, 2
+INPUTS = ("q", "k", "v", "bias", "mask", "scores_bias", "past_k", "past_v")
+BOUND = 2.0**-18  # scores of 4 products below 16 and outputs of 7 below 5, each within gamma; a softmax between
+
+
+def draw(*extra: str, has_presents: bool = False, dtype: type = np.float32, keys: int = KEYS, **attributes: Any):
+    rng = np.random.default_rng(len(extra))
+    total = keys + (PAST if "past_k" in extra else 0)
+    shapes = {
+        **{"q": (BATCH, ROWS, HEADS * SIZE), "k": (BATCH, keys, HEADS * SIZE), "v": (BATCH, keys, HEADS * SIZE)},
+        **{"bias": (3 * HEADS * SIZE,), "scores_bias": (1, HEADS, ROWS, total)},
+        **dict.fromkeys(("past_k", "past_v"), (BATCH, HEADS, PAST, SIZE)),
+    }
+    feeds: dict[str, NDArray[Any]] = {
+        name: rng.standard_normal(shape).astype(dtype)
+        for name, shape in shapes.items()
+        if name in ("q", "k", "v", *extra)
+    }
+    if "mask" in extra:
+        feeds["mask"] = rng.integers(0, 2, (BATCH, total)).astype(np.int32)
+    names = [name if name in feeds else "" for name in INPUTS]
+    while not names[-1]:
+        names.pop()
+    outputs = ["y", "present_k", "present_v", "qk"] if has_presents else ["y", "", "", "qk"]
+    node = helper.make_node("MultiHeadAttention", names, outputs, "attention", domain=MICROSOFT, num_heads=HEADS)
+    node.attribute.extend(helper.make_attribute(*item) for item in attributes.items())
+    return one_node(node, feeds), feeds
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [(), ("bias",), ("scores_bias",), ("mask",), ("bias", "mask", "scores_bias"), ("past_k", "past_v", "scores_bias")],
+)
+@pytest.mark.parametrize("attributes", [{}, {"scale": 0.3, "mask_filter_value": -500.0}])
+def test_parts_give_what_onnxruntime_gives(extra, attributes):
+    model, feeds = draw(*extra, has_presents="past_k" in extra, **attributes)
+    bound = BOUND if "mask" not in extra else 2.0**-9  # beside 10000, which a score is added to
+    apart = check_equal(model, feeds, bound)
+    products = [node.name for node in apart.graph.node if node.op_type == "MatMul"]
+    assert products == ["attention/qk", "attention/pv"]
+
+
+def test_low_bits_are_those_of_the_reference():
+    model, feeds = draw("scores_bias")
+    converted, _ = lba_onnx.convert(model, "M7E4b10")
+    y, scores = lba_onnx.make_session(converted).run(None, feeds)
+    q, k = (feeds[n].reshape(BATCH, -1, HEADS, SIZE).transpose(0, 2, 1, 3) for n in ("q", "k"))
+    product = lba_onnx.reference.matmul(q, np.ascontiguousarray(k.swapaxes(2, 3)), "M7E4b10")
+    np.testing.assert_array_equal(scores, product * np.float32(0.5) + feeds["scores_bias"])
+    assert y.shape == (BATCH, ROWS, HEADS * SIZE)
+
+
+def test_presents_without_a_past_are_the_keys_and_values():
+    model, feeds = draw(has_presents=True)
+    check_equal(model, feeds, BOUND)
+
+
+def test_products_are_calibrated_under_the_names_of_the_twin():
+    model, feeds = draw()
+    assert set(lba_onnx.calibrate(model, [feeds], family="M7E4").specs) == {"attention/qk", "attention/pv"}
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (draw(dtype=np.float16)[0], "gives its scores (qk) of float16; expected float32"),
+        (draw(keys=ROWS, unidirectional=1)[0], "gives its scores (qk), and is unidirectional"),
+    ],
+)
+def test_what_is_left_says_why(model: onnx.ModelProto, reason: str):
+    assert refusal(model) == reason
