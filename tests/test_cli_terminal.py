@@ -65,7 +65,7 @@ COMMANDS = {
     "doctor": [],
     "demo": ["-o", "demo"],
 }
-WITH_NAMES = set(COMMANDS) - {"bundle", "export-triton", "doctor", "demo", "kinds", "explain"}
+WITH_NAMES = set(COMMANDS) - {"bundle", "export-triton", "doctor", "demo", "kinds", "explain", "report"}
 
 
 def test_every_command_is_listed():

@@ -11,6 +11,9 @@ import lba_onnx
 from lba_onnx.demo import demo_data_path
 from lba_onnx.reporting import Results, Subject, make_report, render
 
+for package in ("jinja2", "matplotlib"):
+    pytest.importorskip(package, reason=f"no {package}: pip install 'lba-onnx[report]'")
+
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason="no Chromium; Debian's is installed by: apt-get install chromium"
 )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import onnx
@@ -18,6 +19,9 @@ from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.highlights import front_sentence
 from lba_onnx.reporting.sections import Cost, CostRow
 from lba_onnx.searching.search_result import Against, Passes, Search, SearchPoint, Settings
+
+for package in ("jinja2", "matplotlib"):
+    pytest.importorskip(package, reason=f"no {package}: pip install 'lba-onnx[report]'")
 
 SPEC = "M7E4b10,chunk=16"
 
@@ -186,3 +190,10 @@ def test_names_of_a_model_are_text_in_the_page(folder: Path, tmp_path: Path) -> 
     run = CliRunner().invoke(main, ["report", "-i", str(path), "--spec", SPEC, "-o", str(page)])
     assert run.exit_code == 0, run.output
     assert "<script>alert" not in page.read_text() and "\x1b" not in page.read_text()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_what_is_not_installed_is_told_before_any_work(folder: Path, monkeypatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    run = CliRunner().invoke(main, ["report", "-i", str(folder / "missing.onnx"), "-o", str(folder / "page.html")])
+    assert run.exit_code == 1 and "pip install 'lba-onnx[report]'" in run.stderr

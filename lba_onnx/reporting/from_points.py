@@ -12,7 +12,8 @@ from lba_onnx.reporting.sections import Accuracy, Cost, Estimate, Front, FrontPo
 
 def front_of_search(value: Mapping[str, Any]) -> Front:
     """Return the points of a search, mixed and uniform."""
-    points = [_search_point(point) for name in ("points", "uniform") for point in value[name]]
+    points = [_search_point(point, number) for number, point in enumerate(value["points"], 1)]
+    points += [_search_point(point, None) for point in value["uniform"]]
     known = [point for point in points if point is not None]
     checked = value["samples"].get("checked")
     return Front(
@@ -25,7 +26,7 @@ def front_of_search(value: Mapping[str, Any]) -> Front:
     )
 
 
-def _search_point(value: Mapping[str, Any]) -> FrontPoint | None:
+def _search_point(value: Mapping[str, Any], number: int | None) -> FrontPoint | None:
     loss = estimate(value["loss"])
     if loss is None:
         return None
@@ -33,7 +34,7 @@ def _search_point(value: Mapping[str, Any]) -> FrontPoint | None:
     label = str(uniform) if uniform is not None else _mixture(value["choices"])
     against = "" if value["against"] is None else str(value["against"]["verdict"])
     flags = uniform is not None, bool(value["is_on_front"])
-    return FrontPoint(label, float(value["cost"]), loss, *flags, specs, against)
+    return FrontPoint(label, float(value["cost"]), loss, *flags, specs, against, number)
 
 
 def _mixture(choices: Mapping[str, str]) -> str:

@@ -232,6 +232,7 @@ class FrontPoint:
         specs: The accumulator of each product, of a search; None for float32.
         against: Of a search's mixed point, how it fares beside the best uniform choice within its budget: "wins",
             "ties" or "loses"; else "".
+        number: Which of the search's points it is, from 1 on; None for others.
     """
 
     label: str
@@ -241,6 +242,7 @@ class FrontPoint:
     is_on_front: bool
     specs: Mapping[str, str | None]
     against: str = ""
+    number: int | None = None
 
 
 @dataclass(frozen=True)

@@ -161,9 +161,18 @@ def outputs_table(accuracy: Accuracy, reference: str) -> PageTable | None:
 def front_table(front: Front) -> PageTable:
     """Return every point."""
     has_verdicts = any(point.against for point in front.points)
-    columns = (Column("Choice", "name"), Column(front.cost_name), Column("Of float32 sums"), Column(front.loss_name))
+    has_numbers = any(point.number is not None for point in front.points)
+    numbers = [Column("Point")] if has_numbers else []
+    columns = (
+        *numbers,
+        Column("Choice", "name"),
+        Column(front.cost_name),
+        Column("Of float32 sums"),
+        Column(front.loss_name),
+    )
     rows = [
         (
+            *([_number(point.number, "d")] if has_numbers else []),
             _text(point.label),
             _number(point.cost, ".4g"),
             _share(point.cost / front.float32_cost if front.float32_cost else None),

@@ -22,12 +22,13 @@ def plot_front(front: Front) -> str:
         axes.plot([p.cost for p in best], [p.loss.value for p in best], color=ACCENT, linewidth=1.5, zorder=1)
         for point in front.points:
             _draw(axes, point)
-        for point in best if width == WIDE else best[:: max(len(best) - 1, 1)]:
-            label = plot_label(shortened(point.label, 26 if width == WIDE else 16))
-            place = (point.cost, point.loss.value)
-            axes.annotate(label, place, (8, 8), textcoords="offset points", color=INK, fontsize=11)
+        for point in front.points:
+            label = plot_label(shortened(_name(point), 24 if width == WIDE else 14))
+            place, colour = (point.cost, point.loss.value), INK if point.is_on_front else MUTED
+            axes.annotate(label, place, (8, 7), textcoords="offset points", color=colour, fontsize=11)
         if _is_logarithmic(front):
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(plot_label(front.cost_name))
         axes.set_ylabel(plot_label(front.loss_name))
         _make_room(axes, front, 0.2 if width == WIDE else 0.5)
@@ -35,6 +36,11 @@ def plot_front(front: Front) -> str:
         axes.spines["left"].set_visible(True)
 
     return both_widths(draw, 380, f"{front.loss_name} against {front.cost_name}", 320)
+
+
+def _name(point: FrontPoint) -> str:
+    """Return what stands beside a point: the number of a mixture, which the table explains."""
+    return point.label if point.number is None else str(point.number)
 
 
 def _make_room(axes: "Axes", front: Front, share: float) -> None:
