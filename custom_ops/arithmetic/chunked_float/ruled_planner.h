@@ -1,5 +1,5 @@
-// Plans for chunked floats by ruled_definition.h alone, one value at a time; planners with kernels for some operands
-// derive from it.
+// Plans for chunked floats by ruled_definition.h alone: on vectors of double where operands are finite, else one value
+// at a time. Planners with faster kernels for some operands derive from it.
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_PLANNER_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_PLANNER_H_
 
@@ -8,6 +8,7 @@
 
 #include "arithmetic/chunked_float/ruled_chains.h"
 #include "arithmetic/chunked_float/ruled_definition.h"
+#include "arithmetic/chunked_float/ruled_kernels.h"
 #include "kernels/cpu/definition_planner.h"
 
 namespace lba {
@@ -17,7 +18,22 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
   RuledPlanner(const AccumulatorSpec& spec, int64_t depth)
       : DefinitionPlanner(RuledConstants::Of(spec), spec.Order(depth), spec.Groups(depth),
                           spec.rounding == Rounding::kStochastic),
+        kind_{spec.rounding, spec.exact_products, spec.tree != 0},
+        has_vectors_(spec.lanes == 0 && !spec.carries && !(spec.tree != 0 && spec.rounding == Rounding::kStochastic)),
         chains_(spec) {}
+
+  PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
+    return OnDoubles(moving, fixed);
+  }
+  CpuPath GatePath(const PanelPlan&) const override { return CpuPath::kExact; }
+  // kPortable stands for vectors of double here: AVX2's on a path that has them.
+  const TileKernels& KernelsOf(CpuPath path) const override {
+    if (path == CpuPath::kExact) return DefinitionPlanner::KernelsOf(path);
+#if defined(__x86_64__)
+    if (this->path() != CpuPath::kPortable) return RuledAvx2Kernels(kind_);
+#endif
+    return RuledPortableKernels(kind_);
+  }
 
   float RoundedStart(float value, const Place& place, int64_t depth) const override {
     const RuledOutput output(definition_constants(), place);
@@ -27,7 +43,16 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
     return std::make_unique<ChainFollowerOf<RuledChains>>(chains_, groups(), started_sum());
   }
 
+ protected:
+  // Where vectors of double give the definition's bits, else the definition.
+  PanelPlan OnDoubles(const ValueRange& moving, const ValueRange& fixed) const {
+    const bool can = path() != CpuPath::kExact && has_vectors_ && moving.is_finite() && fixed.is_finite();
+    return {can ? CpuPath::kPortable : CpuPath::kExact, false};
+  }
+
  private:
+  const RuledKind kind_;
+  const bool has_vectors_;
   const RuledChains chains_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 
 #include "arithmetic/chunked_float/ruled_planner.h"
 #include "arithmetic/chunked_float/short_cuts.h"
@@ -64,12 +65,11 @@ class ExactProductsPlanner : public RuledPlanner {
   float fused_scale() const override { return std::ldexp(1.0f, -above_); }
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int fixed_scale_log2) const override {
-    if (path() == CpuPath::kExact || !moving.is_finite() || !fixed.is_finite()) return {CpuPath::kExact, false};
-    if (IsVector(path()) && KeepsOperands(moving, fixed, fixed_scale_log2)) {
-      const PanelPlan plan = PlanVectors(moving, fixed);
-      if (plan.path != CpuPath::kExact) return plan;
+    const PanelPlan slower = OnDoubles(moving, fixed);
+    if (slower.path == CpuPath::kExact || !IsVector(path()) || !KeepsOperands(moving, fixed, fixed_scale_log2)) {
+      return slower;
     }
-    return {IsPortable(moving, fixed) ? CpuPath::kPortable : CpuPath::kExact, false};
+    return PlanFloats(moving, fixed).value_or(slower);
   }
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
     return StartedVariant(moving, fixed, is_fused, 0);
@@ -81,16 +81,14 @@ class ExactProductsPlanner : public RuledPlanner {
     return variant.index();
   }
   double StartScale(CpuPath path) const override { return IsVector(path) ? constants_.start_scale() : 1; }
-  CpuPath GatePath(const PanelPlan&) const override { return CpuPath::kExact; }
 
   const void* constants(CpuPath path) const override {
-    return path == CpuPath::kExact ? RuledPlanner::constants(path) : &constants_;
+    return IsVector(path) ? &constants_ : RuledPlanner::constants(path);
   }
 
  protected:
-  // Of operands that the hardware keeps: kExact where no kernel for vectors gives the definition's bits.
-  virtual PanelPlan PlanVectors(const ValueRange& moving, const ValueRange& fixed) const = 0;
-  virtual bool IsPortable(const ValueRange& moving, const ValueRange& fixed) const = 0;
+  // Of operands that the hardware keeps, where a kernel in scaled float32 gives the definition's bits.
+  virtual std::optional<PanelPlan> PlanFloats(const ValueRange& moving, const ValueRange& fixed) const = 0;
 
   // Whether all products are multiples of the last mantissa bit of the smallest value that is kept: then no sum below
   // that value rounds up to it.
@@ -135,10 +133,14 @@ class ExactTruncatePlanner : public ExactProductsPlanner {
   const TileKernels& KernelsOf(CpuPath path) const override {
     return path == CpuPath::kExact ? ExactProductsPlanner::KernelsOf(path) : TruncatingKernels(path, short_cuts());
   }
+  const void* constants(CpuPath path) const override {
+    return path == CpuPath::kPortable ? &tile_constants() : ExactProductsPlanner::constants(path);
+  }
 
  private:
-  PanelPlan PlanVectors(const ValueRange&, const ValueRange&) const override { return {path(), true}; }
-  bool IsPortable(const ValueRange&, const ValueRange&) const override { return true; }
+  std::optional<PanelPlan> PlanFloats(const ValueRange&, const ValueRange&) const override {
+    return PanelPlan{path(), true};
+  }
 };
 
 class ExactNearestPlanner : public ExactProductsPlanner {
@@ -152,7 +154,7 @@ class ExactNearestPlanner : public ExactProductsPlanner {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return ExactNearestAvx512Kernels(short_cuts());
 #endif
-    return path == CpuPath::kExact ? ExactProductsPlanner::KernelsOf(path) : NearestKernels(path, short_cuts());
+    return IsVector(path) ? NearestKernels(path, short_cuts()) : ExactProductsPlanner::KernelsOf(path);
   }
 
  private:
@@ -160,14 +162,11 @@ class ExactNearestPlanner : public ExactProductsPlanner {
   static constexpr int kMostOddBits = 21;        // odd keeps two bits more, behind the leading one
   static constexpr int kMostFusedExponent = 96;  // with it, no power of two that rounds a sum leaves float32
 
-  PanelPlan PlanVectors(const ValueRange& moving, const ValueRange& fixed) const override {
-    if (!has_room_) return {CpuPath::kExact, false};
-    if (CanFuse(moving, fixed)) return {path(), true};
-    const bool has_odd = path() == CpuPath::kAvx512 && mantissa_bits() <= kMostOddBits;
-    return {has_odd ? path() : CpuPath::kExact, false};
-  }
-  bool IsPortable(const ValueRange& moving, const ValueRange& fixed) const override {
-    return HasShortProducts(moving, fixed);
+  std::optional<PanelPlan> PlanFloats(const ValueRange& moving, const ValueRange& fixed) const override {
+    if (!has_room_) return std::nullopt;
+    if (CanFuse(moving, fixed)) return PanelPlan{path(), true};
+    if (path() != CpuPath::kAvx512 || mantissa_bits() > kMostOddBits) return std::nullopt;
+    return PanelPlan{path(), false};
   }
 
   // Products with no more bits than sums.
@@ -191,20 +190,19 @@ class ExactStochasticPlanner : public ExactProductsPlanner {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return StochasticAvx512Kernels();
 #endif
-    return ExactProductsPlanner::KernelsOf(CpuPath::kExact);
+    return ExactProductsPlanner::KernelsOf(path);
   }
   const void* constants(CpuPath path) const override {
-    return path == CpuPath::kAvx512 ? &constants_ : ExactProductsPlanner::constants(CpuPath::kExact);
+    return path == CpuPath::kAvx512 ? &constants_ : RuledPlanner::constants(path);
   }
 
  private:
   // The sum before its draw is cut to random_bits more than are kept, and is not flushed where it may round up.
-  PanelPlan PlanVectors(const ValueRange& moving, const ValueRange& fixed) const override {
+  std::optional<PanelPlan> PlanFloats(const ValueRange& moving, const ValueRange& fixed) const override {
     const bool has_kernel = path() == CpuPath::kAvx512 && mantissa_bits() + constants_.random_bits <= kMantissaBits &&
                             HasCoarseProducts(moving, fixed);
-    return {has_kernel ? path() : CpuPath::kExact, false};
+    return has_kernel ? std::optional(PanelPlan{path(), false}) : std::nullopt;
   }
-  bool IsPortable(const ValueRange&, const ValueRange&) const override { return false; }
 
   const StochasticConstants constants_;
 };

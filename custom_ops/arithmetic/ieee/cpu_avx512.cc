@@ -31,7 +31,7 @@ const TileKernels& IeeeAvx512Kernels(IeeeChain chain) {
       MakeChainKernels<FusedFloat32<Avx512>>(CpuPath::kAvx512),
       MakeChainKernels<FusedNarrow<Avx512, Float16x16>>(CpuPath::kAvx512),
       MakeChainKernels<FusedNarrow<Avx512, Bfloat16x16>>(CpuPath::kAvx512),
-      MakeRoundedKernels<RoundedNarrow<Avx512, Float16x16, true>, RoundedNarrow<Avx512, Float16x16, false>>(
+      MakeNarrowKernels<RoundedNarrow<Avx512, Float16x16, true>, RoundedNarrow<Avx512, Float16x16, false>>(
           CpuPath::kAvx512)};
   return kernels[static_cast<int>(chain)];
 }

@@ -18,7 +18,6 @@ constexpr int kIeeeChains = 4;
 
 #if defined(__x86_64__)
 const TileKernels& IeeeAvx512Kernels(IeeeChain chain);
-// Of narrow formats: for products that float32 holds.
 const TileKernels& IeeeAvx2Kernels(IeeeChain chain);
 #endif
 const TileKernels& IeeePortableKernels();  // of kFusedFloat32

@@ -27,19 +27,18 @@ class IeeePlanner : public RuledPlanner {
   IeeePlanner(const AccumulatorSpec& spec, int64_t depth, IeeeChain chain) : RuledPlanner(spec, depth), chain_(chain) {}
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
-    return {Computes(moving, fixed) ? path() : CpuPath::kExact, false};
+    return Computes(moving, fixed) ? PanelPlan{path(), false} : OnDoubles(moving, fixed);
   }
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool) const override {
     return moving.significant_bits + fixed.significant_bits <= kFloat32Bits ? 0 : 1;
   }
-  CpuPath GatePath(const PanelPlan&) const override { return CpuPath::kExact; }
-
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return IeeeAvx512Kernels(chain_);
     if (path == CpuPath::kAvx2) return IeeeAvx2Kernels(chain_);
 #endif
-    return path == CpuPath::kPortable ? IeeePortableKernels() : RuledPlanner::KernelsOf(path);
+    const bool is_fused32 = chain_ == IeeeChain::kFusedFloat32 && path == CpuPath::kPortable;
+    return is_fused32 ? IeeePortableKernels() : RuledPlanner::KernelsOf(path);
   }
 
  private:
@@ -49,19 +48,20 @@ class IeeePlanner : public RuledPlanner {
   bool Computes(const ValueRange& moving, const ValueRange& fixed) const {
     if (chain_ == IeeeChain::kFusedFloat32) return true;
     if (path() == CpuPath::kPortable) return false;
-    if (path() == CpuPath::kAvx2) return HoldsProducts(moving, fixed);
+    if (path() == CpuPath::kAvx2) return HasErrors(moving, fixed);
     // The bits of other NaN than the processor's may round to infinity.
     return chain_ != IeeeChain::kFusedBfloat16 || (moving.is_finite() && fixed.is_finite());
   }
 
-  // Whether float32 holds every product.
-  static bool HoldsProducts(const ValueRange& moving, const ValueRange& fixed) {
+  // Whether float32 holds what it drops of a product, or else float16 drops the product.
+  bool HasErrors(const ValueRange& moving, const ValueRange& fixed) const {
     if (!moving.is_finite() || !fixed.is_finite()) return false;
     if (moving.is_zero() || fixed.is_zero()) return true;
+    if (moving.max_exponent() + fixed.max_exponent() + 2 > 127) return false;
+    if (chain_ != IeeeChain::kFusedBfloat16) return true;
     const int bits = moving.significant_bits() + fixed.significant_bits();
-    return bits <= kFloat32Bits && !moving.has_subnormal() && !fixed.has_subnormal() &&
-           moving.min_exponent() + fixed.min_exponent() - (bits - 2) >= -149 &&
-           moving.max_exponent() + fixed.max_exponent() + 1 <= 127;
+    return !moving.has_subnormal() && !fixed.has_subnormal() &&
+           moving.min_exponent() + fixed.min_exponent() - (bits - 2) >= -149;
   }
 
   const IeeeChain chain_;

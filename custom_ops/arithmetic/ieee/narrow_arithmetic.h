@@ -69,7 +69,7 @@ class RoundedNarrow : public NarrowChain<Isa, Narrow> {
 
 // The first variant is for products that float32 holds.
 template <class Short, class Long>
-TileKernels MakeRoundedKernels(CpuPath path) {
+TileKernels MakeNarrowKernels(CpuPath path) {
   TileKernels kernels = MakeChainKernels<Long>(path);
   kernels.tile[0] = RunTile<Short>;
   kernels.direct[0] = RunDirect<Short>;
