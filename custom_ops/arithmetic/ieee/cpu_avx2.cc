@@ -22,10 +22,10 @@ __m256 ErrorOfSum(__m256 a, __m256 b, __m256 sum) {
   return _mm256_add_ps(_mm256_sub_ps(a, _mm256_sub_ps(sum, part)), _mm256_sub_ps(b, part));
 }
 
-// Where float32 holds the product.
+// Where float32 holds the product, or it is so small that no more than its sign matters.
 struct Avx2WithShortOdd : Avx2 {
   static V OddMultiplyAdd(V a, V b, V c) {
-    const V product = Multiply(a, b), sum = Add(product, c);
+    const V product = Multiply(a, b), sum = MultiplyAdd(a, b, c);
     return OddOf(sum, ErrorOfSum(product, c, sum));
   }
 };
