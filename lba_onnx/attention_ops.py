@@ -1,6 +1,6 @@
 """The operators of attention for onnx's reference evaluator."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,52 @@ from onnx.reference.op_run import OpRun
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
-from lba_onnx.operators import DOMAIN
+from lba_onnx.operators import DOMAIN, OPERATORS
 from lba_onnx.reference_attention import Attended, Softmax, attention
 
 Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What a node is given.
+
+    Attributes:
+        inputs: By the names of the operator's table; None for those that are absent.
+        attributes: Its attributes.
+    """
+
+    inputs: Mapping[str, Array | None]
+    attributes: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, operator: OpRun, operands: Sequence[Array | None], attributes: Mapping[str, Any]) -> "_Given":
+        """Name the operands of an operator."""
+        return cls(dict(zip(OPERATORS[type(operator).__name__].inputs, operands, strict=False)), attributes)
+
+    def __getitem__(self, name: str) -> Array:
+        """Return an input that is there."""
+        found = self.inputs.get(name)
+        if found is None:
+            raise ValueError(f"expected an input {name}, got none")
+        return found
+
+    def floats(self, name: str) -> Floats | None:
+        """Return an input as float32, or None."""
+        found = self.inputs.get(name)
+        return None if found is None else _float32(found)
+
+    def joined(self, past: str, fresh: str, heads: int | None) -> Array:
+        """Return keys or values in heads, behind those of before."""
+        new, before = _in_heads(self[fresh], heads), self.inputs.get(past)
+        return new if before is None else np.concatenate([before, new], axis=2)
+
+    @property
+    def past_rows(self) -> int:
+        """How many rows are past."""
+        past = self.inputs.get("past_key")
+        return 0 if past is None else past.shape[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,25 +67,27 @@ class _Call:
         k: [batch, kv heads, keys, size].
         v: Likewise.
         seen: Which keys a row sees; broadcasts to [batch, heads, rows, keys].
+        bias: What is added to scores, or None.
+        sinks: A score of each head that no key has, or None.
     """
 
     q: Array
     k: Array
     v: Array
     seen: npt.NDArray[np.bool_]
+    bias: Floats | None = None
+    sinks: Floats | None = None
 
-    def run(
-        self, attributes: Mapping[str, Any], bias: Array | None, sinks: Array | None = None, softcap: float = 0.0
-    ) -> Attended:
+    def run(self, attributes: Mapping[str, Any]) -> Attended:
         """Compute it in the accumulators that the attributes say."""
         scale = attributes.get("scale") or np.float32(1) / np.sqrt(np.float32(self.q.shape[-1]))
         return attention(
             (_float32(self.q), _float32(self.k), _float32(self.v)),
             (from_attributes(attributes, "qk"), from_attributes(attributes, "pv")),
-            Softmax(float(scale), softcap),
+            Softmax(float(scale), attributes.get("softcap", 0.0)),
             self.seen,
-            None if bias is None else _float32(bias),
-            None if sinks is None else _float32(sinks),
+            self.bias,
+            self.sinks,
             kernels.matmul,
         )
 
@@ -53,20 +97,12 @@ class LbaMultiHeadAttention(OpRun):  # type: ignore[misc]
 
     op_domain = DOMAIN
 
-    def _run(
-        self,
-        query: Array,
-        key: Array,
-        value: Array,
-        past_key: Array | None = None,
-        past_value: Array | None = None,
-        attention_bias: Array | None = None,
-        **attributes: Any,
-    ) -> tuple[Array, ...]:
-        heads = attributes["num_heads"]
-        k, v = _joined(past_key, _in_heads(key, heads)), _joined(past_value, _in_heads(value, heads))
-        seen = _seen(query.shape[1], k, 0 if past_key is None else past_key.shape[2], attributes.get("unidirectional"))
-        attended = _Call(_in_heads(query, heads), k, v, seen).run(attributes, attention_bias)
+    def _run(self, *operands: Array | None, **attributes: Any) -> tuple[Array, ...]:
+        given, heads = _Given.of(self, operands, attributes), attributes["num_heads"]
+        query = given["query"]
+        k, v = given.joined("past_key", "key", heads), given.joined("past_value", "value", heads)
+        seen = _seen(query.shape[1], k, given.past_rows, attributes.get("unidirectional"))
+        attended = _Call(_in_heads(query, heads), k, v, seen, given.floats("attention_bias")).run(attributes)
         return _outputs(self, _rows(attended.y), k, v, dtype=query.dtype)
 
 
@@ -75,37 +111,25 @@ class LbaGroupQueryAttention(OpRun):  # type: ignore[misc]
 
     op_domain = DOMAIN
 
-    def _run(
-        self,
-        query: Array,
-        key: Array,
-        value: Array,
-        past_key: Array,
-        past_value: Array,
-        seqlens_k: Array,
-        total_sequence_length: Array,
-        head_sink: Array | None = None,
-        attention_bias: Array | None = None,
-        **attributes: Any,
-    ) -> tuple[Array, ...]:
-        rows, total = query.shape[1], int(np.asarray(total_sequence_length).reshape(()))
-        keys = np.asarray(seqlens_k, np.int64).reshape(-1) + 1
+    def _run(self, *operands: Array | None, **attributes: Any) -> tuple[Array, ...]:
+        given = _Given.of(self, operands, attributes)
+        query, total = given["query"], int(np.asarray(given["total_sequence_length"]).reshape(()))
+        rows, keys = query.shape[1], np.asarray(given["seqlens_k"], np.int64).reshape(-1) + 1
         past = np.zeros_like(keys) if rows == total else keys - rows
         k, v = (
             _cached(before, _in_heads(fresh, attributes["kv_num_heads"]), past, max(before.shape[2], total))
-            for before, fresh in ((past_key, key), (past_value, value))
+            for before, fresh in ((given["past_key"], given["key"]), (given["past_value"], given["value"]))
         )
-        position = (past[:, np.newaxis] + np.arange(rows))[:, np.newaxis, :, np.newaxis]
-        each = np.arange(keys.max())
-        seen = each < keys.reshape(-1, 1, 1, 1)
-        if attributes.get("causal", 1):
-            seen = seen & (each <= position)
-        if attributes.get("local_window_size", -1) > 0:
-            seen = seen & (each > position - attributes["local_window_size"])
-        call = _Call(_in_heads(query, attributes["num_heads"]), k[:, :, : len(each)], v[:, :, : len(each)], seen)
-        bias = None if attention_bias is None else attention_bias[..., : len(each)]
-        attended = call.run(attributes, bias, head_sink, attributes.get("softcap", 0.0))
-        return _outputs(self, _rows(attended.y), k, v, dtype=query.dtype)
+        count, bias = keys.max(), given.floats("attention_bias")
+        call = _Call(
+            _in_heads(query, attributes["num_heads"]),
+            k[:, :, :count],
+            v[:, :, :count],
+            _seen_in_cache(rows, keys, past, attributes),
+            None if bias is None else bias[..., :count],
+            given.floats("head_sink"),
+        )
+        return _outputs(self, _rows(call.run(attributes).y), k, v, dtype=query.dtype)
 
 
 class LbaAttention(OpRun):  # type: ignore[misc]
@@ -113,22 +137,12 @@ class LbaAttention(OpRun):  # type: ignore[misc]
 
     op_domain = DOMAIN
 
-    def _run(
-        self,
-        q: Array,
-        k: Array,
-        v: Array,
-        past_key: Array | None = None,
-        past_value: Array | None = None,
-        attn_mask: Array | None = None,
-        **attributes: Any,
-    ) -> tuple[Array, ...]:
-        kv_heads = attributes.get("kv_num_heads")
-        keys, values = _joined(past_key, _in_heads(k, kv_heads)), _joined(past_value, _in_heads(v, kv_heads))
+    def _run(self, *operands: Array | None, **attributes: Any) -> tuple[Array, ...]:
+        given, kv_heads = _Given.of(self, operands, attributes), attributes.get("kv_num_heads")
+        q, keys, values = given["Q"], given.joined("past_key", "K", kv_heads), given.joined("past_value", "V", kv_heads)
         queries = _in_heads(q, attributes.get("q_num_heads"))
-        past = 0 if past_key is None else past_key.shape[2]
-        seen = _seen(queries.shape[2], keys, past, attributes.get("is_causal"))
-        attended = _Call(queries, keys, values, seen).run(attributes, attn_mask, None, attributes.get("softcap", 0.0))
+        seen = _seen(queries.shape[2], keys, given.past_rows, attributes.get("is_causal"))
+        attended = _Call(queries, keys, values, seen, given.floats("attn_mask")).run(attributes)
         stages = attended.scaled, attended.capped, attended.biased, attended.probabilities
         mode = attributes.get("qk_matmul_output_mode", 0)
         scores = stages[mode] if mode == len(stages) - 1 else np.where(seen, stages[mode], np.float32(-np.inf))
@@ -151,10 +165,6 @@ def _rows(y: Array) -> Array:
     return joined
 
 
-def _joined(past: Array | None, fresh: Array) -> Array:
-    return fresh if past is None else np.concatenate([past, fresh], axis=2)
-
-
 def _cached(past: Array, fresh: Array, counts: npt.NDArray[np.int64], rows: int) -> Array:
     """Return a cache: of each batch entry as many past rows as count, the new ones, and zeros."""
     cache = np.zeros((*fresh.shape[:2], rows, fresh.shape[3]), fresh.dtype)
@@ -170,13 +180,27 @@ def _seen(rows: int, keys: Array, past: int, is_causal: Any) -> npt.NDArray[np.b
     return np.tri(rows, keys.shape[2], past, dtype=np.bool_)
 
 
+def _seen_in_cache(
+    rows: int, keys: npt.NDArray[np.int64], past: npt.NDArray[np.int64], attributes: Mapping[str, Any]
+) -> npt.NDArray[np.bool_]:
+    """Return which keys of a cache a row sees, [batch, 1, rows, keys]."""
+    position = (past[:, np.newaxis] + np.arange(rows))[:, np.newaxis, :, np.newaxis]
+    each = np.arange(keys.max())
+    seen = each < keys.reshape(-1, 1, 1, 1)
+    if attributes.get("causal", 1):
+        seen = seen & (each <= position)
+    if attributes.get("local_window_size", -1) > 0:
+        seen = seen & (each > position - attributes["local_window_size"])
+    return seen
+
+
 def _outputs(operator: OpRun, *outputs: Array, dtype: npt.DTypeLike) -> tuple[Array, ...]:
     """Return as many outputs as the node has, of its type."""
     with np.errstate(over="ignore"):  # beyond float16 lies infinity
         return tuple(output.astype(dtype) for output in outputs[: len(operator.onnx_node.output)])
 
 
-def _float32(values: Array) -> npt.NDArray[np.float32]:
+def _float32(values: Array) -> Floats:
     if values.dtype not in (np.float32, np.float16):
         raise TypeError(f"expected float32 or float16, got {values.dtype}")
     return np.ascontiguousarray(values, np.float32)
