@@ -68,6 +68,15 @@ def test_presents_without_a_past_are_the_keys_and_values():
     check_equal(model, feeds, BOUND)
 
 
+def test_an_empty_batch_runs():
+    model, feeds = draw()
+    for value in model.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 0
+    converted, _ = lba_onnx.convert(model, "M7E4b10")
+    y, scores = lba_onnx.make_session(converted).run(None, {name: given[:0] for name, given in feeds.items()})
+    assert (y.shape, scores.shape) == ((0, ROWS, HEADS * SIZE), (0, HEADS, ROWS, KEYS))
+
+
 def test_products_are_calibrated_under_the_names_of_the_twin():
     model, feeds = draw()
     assert set(lba_onnx.calibrate(model, [feeds], family="M7E4").specs) == {"attention/qk", "attention/pv"}

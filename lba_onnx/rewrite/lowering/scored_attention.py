@@ -15,7 +15,8 @@ import numpy as np
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 
-_QUERY, _QUERY_RANK = 0, 3
+_QUERY, _QUERY_RANK, _VALUE = 0, 3, 2
+_ANY = -1
 _OUTPUT, _PRESENT, _SCORES = 0, (1, 2), 3
 
 
@@ -46,11 +47,14 @@ def add_scored_attention(source: Source, maker: Maker, operands: Operands) -> No
         raise Refused(f"gives its scores (qk) of {source.dtype(_QUERY)}; expected float32")
     if source.attributes.get("unidirectional"):
         raise Refused("gives its scores (qk), and is unidirectional")
-    heads, size = source.required("num_heads"), _head_size(source)
-    query = _in_heads(maker, operands.query, heads)
+    heads, size, value_size = source.required("num_heads"), _head_size(source), _value_size(source, operands)
+    query = _in_heads(maker, operands.query, heads, size)
+    key, value = operands.key, operands.value
+    if operands.is_joined:
+        key, value = _in_heads(maker, key, heads, size), _in_heads(maker, value, heads, value_size)
     key, value = (
-        _with_past(source, maker, _in_heads(maker, fresh, heads) if operands.is_joined else fresh, past, place)
-        for fresh, past, place in zip((operands.key, operands.value), operands.past, _PRESENT, strict=True)
+        _with_past(source, maker, fresh, past, place)
+        for fresh, past, place in zip((key, value), operands.past, _PRESENT, strict=True)
     )
     across = maker.add("Transpose", [key], perm=[0, 1, 3, 2])
     scale = source.attributes.get("scale") or 1 / math.sqrt(size)
@@ -61,7 +65,7 @@ def add_scored_attention(source: Source, maker: Maker, operands: Operands) -> No
         scores = maker.add("Add", [scores, operands.bias], output=name)
     weighted = maker.add("MatMul", [maker.add("Softmax", [scores], axis=-1), value], product="pv")
     rows = maker.add("Transpose", [weighted], perm=[0, 2, 1, 3])
-    joined = maker.integers([0, 0, -1], "joined")
+    joined = maker.integers([0, 0, heads * value_size if value_size > 0 else _ANY], "joined")
     maker.add("Reshape", [rows, joined], output=source.output(_OUTPUT))
 
 
@@ -72,8 +76,16 @@ def _head_size(source: Source) -> int:
     return dimensions[-1] // int(source.required("num_heads"))
 
 
-def _in_heads(maker: Maker, values: str, heads: int) -> str:
-    split = maker.add("Reshape", [values, maker.integers([0, 0, heads, -1], "in_heads")])
+def _value_size(source: Source, operands: Operands) -> int:
+    """Return the size of a head's values; where it is not known, what says that to a Reshape."""
+    dimensions = source.dimensions(_VALUE)
+    if not dimensions or not dimensions[-1]:
+        return _ANY
+    return dimensions[-1] // int(source.required("num_heads")) if operands.is_joined else dimensions[-1]
+
+
+def _in_heads(maker: Maker, values: str, heads: int, size: int) -> str:
+    split = maker.add("Reshape", [values, maker.integers([0, 0, heads, size], "in_heads")])
     return maker.add("Transpose", [split], perm=[0, 2, 1, 3])
 
 
