@@ -136,16 +136,23 @@ def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
 def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path, samples: lba_onnx.Samples) -> None:
     comparison = lba_onnx.compare(folder / "model.onnx", folder / "lba.onnx", samples)
     loss = MeanEstimate(9, 0.5, (0.4, 0.6))
-    shared = {"over_float32": 0.4, "specs": {"a": "M4E4b8"}, "predicted_loss": 0.1, "sensitivity_loss": 0.1, "tried": 1}
+    shared = {
+        "granted_loss": None,
+        "over_float32": 0.4,
+        "specs": {"a": "M4E4b8"},
+        "predicted_loss": 0.1,
+        "sensitivity_loss": 0.1,
+        "tried": 1,
+    }
     shared |= {"recipe": None, "loss": loss, "comparison": comparison}
     mixture, against = (
         {"a": "M4E4", "b": "M7E4", "c": "M4E4"},
         Against("M4E4", 800.0, MeanEstimate(9, -1.0, (-2, -0.5))),
     )
     mixed = SearchPoint(budget=900.0, cost=900.0, choices=mixture, against=against, **shared)
-    uniform = SearchPoint(None, 800.0, choices={"a": "M4E4"}, uniform="M4E4", is_on_front=False, **shared)
+    uniform = SearchPoint(budget=None, cost=800.0, choices={"a": "M4E4"}, uniform="M4E4", is_on_front=False, **shared)
     settings = Settings("gates", "gates per MAC", "M4E3", "table", "KL divergence", None, "dynamic", ("M4E4", "M7E4"))
-    counts = {"sensitivity": 32, "fit": 192, "checked": 64}
+    counts = {"seen": 64, "checked": 64}
     told = (settings, (), (mixed,), (uniform,), comparison.reference, 2688.0, counts, Passes(1.0, 2.0, 3), "", "", {})
     front = front_of_search(json.loads(json.dumps(Search(*told).to_json())))
     assert [(found.label, found.is_uniform, found.is_on_front, found.against) for found in front.points] == [
@@ -153,7 +160,7 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
         ("2 of M4E4, 1 of M7E4", False, True, "wins"),
     ]
     assert (front.samples, front.loss_name, front.float32_cost) == (64, "KL divergence", 2688)
-    assert "Mixtures beside the best uniform choice within their budget: 1 wins." in front_sentence(front)
+    assert "Beside the best accumulator for all at the same budget or loss: 1 wins." in front_sentence(front)
 
 
 @pytest.mark.parametrize("name", ["compare", "evaluate", "debug", "cost", "calibration", "sweep", "search"])

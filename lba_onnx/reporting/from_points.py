@@ -13,7 +13,8 @@ from lba_onnx.reporting.sections import Accuracy, Cost, Estimate, Front, FrontPo
 def front_of_search(value: Mapping[str, Any]) -> Front:
     """Return the points of a search, mixed and uniform."""
     points = [_search_point(point, number) for number, point in enumerate(value["points"], 1)]
-    points += [_search_point(point, None) for point in value["uniform"]]
+    chosen = {point["uniform"] for point in value["points"]}
+    points += [_search_point(point, None) for point in value["uniform"] if point["uniform"] not in chosen]
     known = [point for point in points if point is not None]
     checked = value["samples"].get("checked")
     return Front(
@@ -30,18 +31,18 @@ def _search_point(value: Mapping[str, Any], number: int | None) -> FrontPoint | 
     loss = estimate(value["loss"])
     if loss is None:
         return None
-    uniform, specs = value["uniform"], {str(node): spec for node, spec in value["specs"].items()}
-    label = str(uniform) if uniform is not None else _mixture(value["choices"])
+    uniform, choices = value["uniform"], {str(node): str(choice) for node, choice in value["choices"].items()}
+    label = str(uniform) if uniform is not None else _mixture(choices)
     against = "" if value["against"] is None else str(value["against"]["verdict"])
     flags = uniform is not None, bool(value["is_on_front"])
-    return FrontPoint(label, float(value["cost"]), loss, *flags, specs, against, number)
+    return FrontPoint(label, float(value["cost"]), loss, *flags, choices, against, number)
 
 
 def _mixture(choices: Mapping[str, str]) -> str:
     """Return how often each choice is taken, such as "12 of M7E4, 3 of M4E4"."""
     counts: dict[str, int] = {}
     for choice in choices.values():
-        counts[str(choice)] = counts.get(str(choice), 0) + 1
+        counts[choice] = counts.get(choice, 0) + 1
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     return ", ".join(f"{count} of {choice}" for choice, count in ranked)
 

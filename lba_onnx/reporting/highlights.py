@@ -134,7 +134,7 @@ def front_sentence(front: Front) -> str:
     best = sum(point.is_on_front for point in front.points)
     verdicts = [point.against for point in front.points if point.against]
     counted = ", ".join(f"{verdicts.count(word)} {word}" for word in ("wins", "ties", "loses") if word in verdicts)
-    beside = f" Mixtures beside the best uniform choice within their budget: {counted}." if counted else ""
+    beside = f" Beside the best accumulator for all at the same budget or loss: {counted}." if counted else ""
     on = "" if front.samples is None else f" on {front.samples} samples"
     return (
         f"{len(front.points)} ways to convert the model; no other one beats {best} of them. Less cost is to the left, "

@@ -128,7 +128,8 @@ def _front(report: Report) -> dict[str, Any]:
     if front is None:
         return {}
     plot, sentence = plot_front(front), highlights.front_sentence(front)
-    return {"front_sentence": sentence, "front_plot": plot, "points": tables.front_table(front)}
+    told = {"points": tables.front_table(front), "choices": tables.choices_table(front)}
+    return {"front_sentence": sentence, "front_plot": plot, **told}
 
 
 def _ledger_sentence(report: Report) -> str:

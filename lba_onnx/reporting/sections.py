@@ -229,8 +229,8 @@ class FrontPoint:
         loss: What it loses.
         is_uniform: Whether all products have the same accumulator.
         is_on_front: Whether no other point beats it.
-        specs: The accumulator of each product, of a search; None for float32.
-        against: Of a search's mixed point, how it fares beside the best uniform choice within its budget: "wins",
+        choices: Of a search, what each product computes with; empty for others.
+        against: Of a search, how it fares beside the best accumulator for all at the same budget or loss: "wins",
             "ties" or "loses"; else "".
         number: Which of the search's points it is, from 1 on; None for others.
     """
@@ -240,7 +240,7 @@ class FrontPoint:
     loss: Estimate
     is_uniform: bool
     is_on_front: bool
-    specs: Mapping[str, str | None]
+    choices: Mapping[str, str]
     against: str = ""
     number: int | None = None
 

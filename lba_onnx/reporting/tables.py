@@ -186,6 +186,17 @@ def front_table(front: Front) -> PageTable:
     return PageTable("Every point", (*columns, *flags), rows)
 
 
+def choices_table(front: Front) -> PageTable | None:
+    """Return what each product computes with in each point of a search; None of others."""
+    points = sorted((point for point in front.points if point.number), key=lambda point: point.number or 0)
+    if not points:
+        return None
+    columns = (Column("Node", "name"), *(Column(f"Point {point.number}", "code") for point in points))
+    nodes = dict.fromkeys(node for point in points for node in point.choices)
+    rows = [(_text(node), *(_text(point.choices.get(node, NOTHING)) for point in points)) for node in nodes]
+    return PageTable("What each product computes with", columns, rows)
+
+
 def with_interval(estimate: Estimate | None, sign: str = "") -> Cell:
     """Return a figure with its interval in brackets."""
     if estimate is None:

@@ -40,7 +40,7 @@ def plot_front(front: Front) -> str:
 
 def _name(point: FrontPoint) -> str:
     """Return what stands beside a point: the number of a mixture, which the table explains."""
-    return point.label if point.number is None else str(point.number)
+    return point.label if point.is_uniform or point.number is None else str(point.number)
 
 
 def _make_room(axes: "Axes", front: Front, share: float) -> None:
