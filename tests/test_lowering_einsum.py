@@ -167,3 +167,17 @@ def test_weights_on_the_left_become_the_operand_on_the_right():
     converted, _ = convert(model, "M7E4b10")
     (node,) = (node for node in converted.graph.node if node.op_type == "LbaMatMul")
     assert list(node.input) == ["x1", "x0"]
+
+
+@pytest.mark.parametrize("equation", ["ab,bcd->acd", "ab,bcd->cda", "ab,ab->a", "abc,bc->a", "abc,abc->a"])
+def test_an_empty_axis_beside_sizes_that_are_known_stays_empty(equation: str):
+    given = [
+        x[:0] if term.startswith("a") else x for x, term in zip(operands(equation), equation.split(","), strict=True)
+    ]
+    model, feeds = model_of(equation, given)
+    for value in model.graph.input:
+        if value.type.tensor_type.shape.dim[0].dim_value == 0:
+            value.type.tensor_type.shape.dim[0].dim_param = "a"
+    converted, _ = convert(model, "M7E4b10")
+    (found,) = lba_onnx.make_session(converted).run(None, feeds)
+    assert found.shape == np.einsum(equation, *given).shape

@@ -8,6 +8,7 @@ axes as one]; MatMul repeats the right one over the left one's own axes. Axes th
 equation's first operand.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,24 +78,24 @@ class Contraction:
         name = self._transpose(side.name, side.labels, [*kept, *summed])
         if has_row and len(summed) == 1:
             return name
-        return self._reshape(name, [*self._copied(kept), *([] if has_row else [1]), -1])
+        return self._reshape(name, [*self._copied(kept), *([] if has_row else [1]), _joined(side, summed)])
 
     def _right(self, side: Operand, shared: Sequence[str], summed: Sequence[str], columns: Sequence[str]) -> str:
         name, labels = side.name, list(side.labels)
         depth = list(summed)
         if len(summed) > 1:
             name = self._transpose(name, labels, [*shared, *columns, *summed])
-            name = self._reshape(name, [*self._copied([*shared, *columns]), -1])
+            name = self._reshape(name, [*self._copied([*shared, *columns]), _joined(side, summed)])
             depth, labels = ["sum"], [*shared, *columns, "sum"]
         name = self._transpose(name, labels, [*shared, *depth, *columns])
         if len(columns) == 1:
             return name
-        return self._reshape(name, [*self._copied([*shared, *depth]), -1 if columns else 1])
+        return self._reshape(name, [*self._copied([*shared, *depth]), _joined(side, columns)])
 
     def _sizes(self, side: Operand, columns: Sequence[str]) -> list[int | str]:
         """Return the sizes of axes, as numbers or as names of values; -1 for one of them."""
         if len(columns) < 2:
-            return [-1] * len(columns)
+            return [_joined(side, [column]) for column in columns]
         unknown = [label for label in columns if side.sizes.get(label) is None]
         free = unknown[0] if unknown else None
         return [-1 if label == free else self._size(side, label) for label in columns]
@@ -146,3 +147,9 @@ class Contraction:
     def _copied(labels: Sequence[str]) -> list[int]:
         """Return sizes that Reshape takes from the same places of what it reshapes."""
         return [0] * len(labels)
+
+
+def _joined(side: Operand, labels: Sequence[str]) -> int:
+    """Return the size of axes that become one; -1 where it is not known, or zero: Reshape takes 0 for a copy."""
+    sizes = [side.sizes.get(label) for label in labels]
+    return math.prod(size for size in sizes if size) if all(sizes) else -1
