@@ -189,18 +189,19 @@ class ExactStochasticPlanner : public ExactProductsPlanner {
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return StochasticAvx512Kernels();
+    if (path == CpuPath::kAvx2) return StochasticAvx2Kernels();
 #endif
     return ExactProductsPlanner::KernelsOf(path);
   }
   const void* constants(CpuPath path) const override {
-    return path == CpuPath::kAvx512 ? &constants_ : RuledPlanner::constants(path);
+    return IsVector(path) ? &constants_ : RuledPlanner::constants(path);
   }
 
  private:
   // The sum before its draw is cut to random_bits more than are kept, and is not flushed where it may round up.
   std::optional<PanelPlan> PlanFloats(const ValueRange& moving, const ValueRange& fixed) const override {
-    const bool has_kernel = path() == CpuPath::kAvx512 && mantissa_bits() + constants_.random_bits <= kMantissaBits &&
-                            HasCoarseProducts(moving, fixed);
+    const bool has_kernel =
+        mantissa_bits() + constants_.random_bits <= kMantissaBits && HasCoarseProducts(moving, fixed);
     return has_kernel ? std::optional(PanelPlan{path(), false}) : std::nullopt;
   }
 

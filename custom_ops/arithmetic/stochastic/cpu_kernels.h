@@ -17,6 +17,7 @@ struct StochasticConstants {
 
 #if defined(__x86_64__)
 const TileKernels& StochasticAvx512Kernels();
+const TileKernels& StochasticAvx2Kernels();
 #endif
 
 }  // namespace lba
