@@ -107,6 +107,7 @@ def test_a_calibration_tells_how_values_are_spread(folder: Path) -> None:
     assert (products.largest, sums.largest) == (seen.max_abs_product, seen.max_abs_sum)
     assert sum(share for _, share in products.bins) == pytest.approx(1)
     assert products.most - products.least == 15
+    assert report.settings["calibration: data_sha256"] == calibration.data_sha256
     assert {layer.nonzero for layer in report.layers.rows} != {None}
 
 
@@ -130,6 +131,7 @@ def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
     assert [found.is_on_front for found in front.points] == [True, False, True]
     assert (front.points[0].loss.value, front.points[0].loss.low, front.points[0].loss.high) == (10, 9, 11)
     assert front.float32_cost == 2688
+    assert front_of_sweep({"samples": 9, "points": []}, cost) is None
     assert front_of_sweep({"samples": 9, "points": points}, None) is None
 
 

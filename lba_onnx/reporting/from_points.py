@@ -10,13 +10,15 @@ from lba_onnx.reporting.from_cost import mean_float32_gates, mean_gates
 from lba_onnx.reporting.sections import Accuracy, Cost, Estimate, Front, FrontPoint
 
 
-def front_of_search(value: Mapping[str, Any]) -> Front:
-    """Return the points of a search, mixed and uniform."""
+def front_of_search(value: Mapping[str, Any]) -> Front | None:
+    """Return the points of a search, mixed and uniform; None where none has a loss."""
     points = [_search_point(point, number) for number, point in enumerate(value["points"], 1)]
     chosen = {point["uniform"] for point in value["points"]}
     points += [_search_point(point, None) for point in value["uniform"] if point["uniform"] not in chosen]
     known = [point for point in points if point is not None]
     checked = value["samples"].get("checked")
+    if not known:
+        return None
     return Front(
         "search",
         str(value["unit"]),
@@ -65,6 +67,8 @@ def front_of_sweep(value: Mapping[str, Any], cost: Cost | None) -> Front | None:
         gates, loss = mean_gates(cost, _accumulator(point)), _loss(name, accuracy)
         if gates is not None and loss is not None:
             points.append(FrontPoint(_label(point), gates, loss, True, False, {}))
+    if not points:
+        return None
     ranked = _marked(sorted(points, key=lambda point: (point.cost, point.loss.value)))
     return Front("sweep", "gates per MAC", name, mean_float32_gates(cost), int(value["samples"]), ranked)
 

@@ -88,6 +88,7 @@ def make_report(
     reference = subject.reference or (None if converted is None else subject.path)
     settings = own_metadata(load_model(subject.path) if isinstance(model, Path) else model)
     settings.pop(SPEC_KEY, None)  # the ledger tells it
+    settings |= results.hashes
     ranges: dict[str, NodeRange] = results.section("calibration", spreads_of_calibration) or {}
     if data is not None:
         samples = Samples.of(data)

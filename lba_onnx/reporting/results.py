@@ -20,6 +20,7 @@ COMMANDS = {
 }
 """Names of results to what they are, in words."""
 
+_HASHES = ("model_sha256", "reference_sha256", "data_sha256", "calibration_data_sha256")
 _WRONG = (AttributeError, LookupError, TypeError, ValueError)
 Section = TypeVar("Section")
 
@@ -53,6 +54,12 @@ class Results:
         given = {name: Path(path) for name, path in paths.items() if path is not None}
         values = {name: read_json(path, DataError) for name, path in given.items()}
         return cls(values, {name: str(path) for name, path in given.items()})
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The hashes of data and models that results tell of, by command and name."""
+        found = ((name, key, value[key]) for name, value in self.values.items() for key in _HASHES if key in value)
+        return {f"{name}: {key}": text for name, key, text in found if isinstance(text, str)}
 
     def with_measured(self, measured: Mapping[str, Mapping[str, Any] | None], source: str) -> "Results":
         """Return the results with those besides that were measured; what was given counts more."""

@@ -25,7 +25,8 @@ def plot_front(front: Front) -> str:
         for point in front.points:
             label = plot_label(shortened(_name(point), 24 if width == WIDE else 14))
             place, colour = (point.cost, point.loss.value), INK if point.is_on_front else MUTED
-            axes.annotate(label, place, (8, 7), textcoords="offset points", color=colour, fontsize=11)
+            beside, side = ((8, 7), "left") if point.is_uniform else ((-7, -14), "right")  # of points that coincide
+            axes.annotate(label, place, beside, textcoords="offset points", color=colour, fontsize=11, ha=side)
         if _is_logarithmic(front):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
