@@ -8,6 +8,10 @@ are read in two parts and one by one, and the logits compared with those of one 
 are added to --json_path one by one, replacing older ones of the same settings; --render prints the table of
 docs/results.md from that file and measures nothing.
 
+An accumulator is a format with its options, or float32 for the export as it is. Words around it say what else is done:
+"rotated M7E4,chunk=32 refitted" is of the export rotated first (docs/transformations.md), and corrected by one of the
+recipes that the default effort tries; "scaled" corrects by scales alone, "corrected" by the default effort.
+
 Ranges are 95 % intervals over windows.
 """
 
@@ -16,22 +20,31 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lba_onnx
 from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.kv_cache import compare_parts
+from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS
 from lba_onnx.evaluation import Perplexity, PerplexityChange
 from models.smollm2.checkpoint import calibration_tokens, test_tokens
 from models.smollm2.exports import NAMES, export
 
 FLOAT32 = "float32"
 WIDE = "M22E7b63"
-FAMILY = "M7E4"
-CORRECTED = f"{FAMILY} corrected"
-ACCUMULATORS = (FLOAT32, WIDE, FAMILY, CORRECTED)
-RECIPE = "scale"  # scales alone; refits have not been measured
+ROTATED, ROTATION = "rotated", "rotation"
+RECIPES = {"scaled": ("scale",), "refitted": ("refit_rows",), "corrected": EFFORTS[DEFAULT_EFFORT]}
+ACCUMULATORS = (
+    FLOAT32,
+    WIDE,
+    "M7E4",
+    "M7E4 scaled",
+    "rotated M7E4,chunk=32",
+    "rotated M7E4,chunk=32 refitted",
+)
+ROTATION_WINDOWS = 4  # that verify it
 _KEYS = ("export", "accumulator")
 COLUMNS = (
     Column("export", "export"),
@@ -63,20 +76,95 @@ def main() -> None:
 def measure_export(name: str, accumulators: list[str]) -> Iterator[Row]:
     """Yield a row of the export as it is, and one of each accumulator."""
     source = export(name)
-    specs: dict[str, Any] = {WIDE: WIDE}
-    if not {FAMILY, CORRECTED}.isdisjoint(accumulators):
-        specs[FAMILY] = specs[CORRECTED] = lba_onnx.calibrate(source, _calibration_samples(), FAMILY)
     with tempfile.TemporaryDirectory() as folder:
-        converted = Path(folder, "converted.onnx")
+        conversions = Conversions(source, Path(folder))
         for text in progress(accumulators, lambda text: f"{name} {text}"):
             start = time.perf_counter()
             row: Row = {"export": name, "accumulator": text}
             if text == FLOAT32:
-                row |= _alone(source)
+                row |= measure(source, source)
             else:
-                row |= _convert(source, text, specs[text], converted) | _beside(source, converted)
-            row["cache"] = compare_parts(source if text == FLOAT32 else converted, test_tokens()[0])
+                converted, found = conversions.make(Way.parse(text))
+                row |= found | measure(source, converted)
             yield row | {"seconds": time.perf_counter() - start}
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is done to an export.
+
+    Attributes:
+        is_rotated: Whether it is rotated first.
+        format: The accumulator's format with its options; one with biases is taken as it is.
+        recipes: Those that correct it, of which the best is taken; none for no correction.
+    """
+
+    is_rotated: bool
+    format: str
+    recipes: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Way":
+        """Return what a text such as "rotated M7E4,chunk=32 refitted" says.
+
+        Raises:
+            ValueError: It says something else.
+        """
+        words = text.split()
+        rotated = words[:1] == [ROTATED]
+        formats, corrections = words[rotated : rotated + 1], words[rotated + 1 :]
+        if not formats or corrections not in ([], *([name] for name in RECIPES)):
+            raise ValueError(f"expected [{ROTATED}] FORMAT [{' | '.join(RECIPES)}], got {text!r}")
+        return cls(rotated, formats[0], RECIPES[corrections[0]] if corrections else ())
+
+
+class Conversions:
+    """Models converted in several ways; what ways share is done once."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self._source = source
+        self._folder = folder
+        self._rotated: Path | None = None
+        self._specs: dict[Way, Any] = {}
+
+    def make(self, way: Way) -> tuple[Path, Row]:
+        """Return the converted model, which stays until the next one, and what was done to its nodes."""
+        output, uncorrected = (self._folder / f"{name}.onnx" for name in ("converted", "uncorrected"))
+        _, report = lba_onnx.convert(
+            self._base(way), self._specs_of(way), model_output=_file(uncorrected if way.recipes else output)
+        )
+        left = {entry.node: entry.reason for entry in report.left}
+        row: Row = {"converted": len(report.converted), "left": len(left), "left_reasons": left}
+        if way.recipes:
+            _, correction = lba_onnx.correct(
+                uncorrected, _calibration_samples(), recipes=way.recipes, model_output=_file(output)
+            )
+            row["recipe"] = correction.recipe
+        return output, row
+
+    def _base(self, way: Way) -> Path:
+        if not way.is_rotated:
+            return self._source
+        if self._rotated is None:
+            self._rotated = self._folder / "rotated.onnx"
+            samples = lba_onnx.Samples({"input_ids": calibration_tokens()[:ROTATION_WINDOWS]}, batch_size=1)
+            _, report = lba_onnx.transform(self._source, samples, [ROTATION], model_output=_file(self._rotated))
+            assert report.done == (ROTATION,), f"{self._source}: cannot be rotated: {report.summary()}"
+        return self._rotated
+
+    def _specs_of(self, way: Way) -> Any:
+        if way.format == WIDE:
+            return WIDE
+        key = replace(way, recipes=())
+        if key not in self._specs:
+            self._specs[key] = lba_onnx.calibrate(self._base(way), _calibration_samples(), way.format)
+        return self._specs[key]
+
+
+def measure(source: Path, model: Path) -> Row:
+    """Return a model's perplexity, beside that of its source where it is another, and what its cache does."""
+    found = _alone(source) if model == source else _beside(source, model)
+    return found | {"cache": compare_parts(model, test_tokens()[0])}
 
 
 def _calibration_samples() -> lba_onnx.Samples:
@@ -85,18 +173,6 @@ def _calibration_samples() -> lba_onnx.Samples:
 
 def _test_samples() -> lba_onnx.Samples:
     return lba_onnx.Samples({"input_ids": test_tokens()}, batch_size=1)
-
-
-def _convert(source: Path, text: str, specs: Any, output: Path) -> Row:
-    """Write the converted model; return what was done to its nodes."""
-    made = output.with_name("uncorrected.onnx") if text == CORRECTED else output
-    _, report = lba_onnx.convert(source, specs, model_output=_file(made))
-    left = {entry.node: entry.reason for entry in report.left}
-    row: Row = {"converted": len(report.converted), "left": len(left), "left_reasons": left}
-    if text == CORRECTED:
-        options = {"recipes": [RECIPE], "model_output": _file(output)}
-        row["recipe"] = lba_onnx.correct(made, _calibration_samples(), **options)[1].recipe
-    return row
 
 
 def _file(path: Path) -> lba_onnx.ModelFile:
@@ -148,17 +224,24 @@ def _cached(found: Row) -> str:
     return f"within {found['largest_difference']:.1g}"
 
 
-def _order(row: Row) -> tuple[int, int]:
-    return NAMES.index(row["export"]), ACCUMULATORS.index(row["accumulator"])
+def _order(row: Row) -> tuple[Any, ...]:
+    text = row["accumulator"]
+    first = (FLOAT32, WIDE)
+    place = first.index(text) if text in first else len(first)
+    return NAMES.index(row["export"]), place, text.startswith(ROTATED), "M7" not in text, "M6" not in text, text
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exports", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--accumulators", nargs="+", choices=ACCUMULATORS, default=list(ACCUMULATORS))
+    parser.add_argument("--accumulators", nargs="+", default=list(ACCUMULATORS))
     parser.add_argument("--json_path", type=Path, help="where to add the results")
     parser.add_argument("--render", action="store_true", help="print the table of --json_path as Markdown")
     arguments = parser.parse_args()
+    try:
+        [Way.parse(text) for text in arguments.accumulators]
+    except ValueError as error:
+        parser.error(str(error))
     if arguments.render and arguments.json_path is None:
         parser.error("--render takes --json_path")
     return arguments

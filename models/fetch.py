@@ -5,6 +5,7 @@ The cache is $LBA_ONNX_CACHE, or ~/.cache/lba_onnx. Only whole, verified files e
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -98,6 +99,24 @@ def write_to_cache(name: str, content: bytes) -> Path:
     if not path.exists():
         _write_atomically(path, content)
     return path
+
+
+def build_folder(name: str, build: Callable[[Path], object]) -> Path:
+    """Returns a folder of the cache, built if need be; it appears under its name when it is whole.
+
+    Args:
+        name: of the folder.
+        build: called with an empty folder, which it fills.
+    """
+    folder = get_cache_dir() / "built" / name
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch, name)
+            made.mkdir()
+            build(made)
+            shutil.move(made, folder)
+    return folder
 
 
 def _download(package: str, version: str, sha256: str, built_for: BuiltFor | None) -> bytes:

