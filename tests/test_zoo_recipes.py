@@ -13,7 +13,8 @@ from models.magika.recipe import extract_features
 from models.minilm.recipe import cosine_of_embeddings
 from models.minilm.word_piece import WordPieceTokenizer, split_words
 from models.rapidocr.images import draw_line, normalize, style
-from models.rapidocr.recipe import decode, edit_distance, overlap
+from models.rapidocr.recipe import decode, overlap
+from models.reading import Reading, edit_distance
 from models.zoo import Run, agreement, distance, top1
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able", "a", "affable", ",", "cafe", "!"]
@@ -74,6 +75,14 @@ def test_decoding_joins_repeated_classes_and_drops_blanks():
 )
 def test_edit_distance(a, b, distance):
     assert edit_distance(a, b) == edit_distance(b, a) == distance
+
+
+def test_characters_that_are_read_wrong_are_counted_with_those_that_there_are():
+    reading = Reading(lambda outputs: [chr(number) * 3 for number in outputs["y"]], ["aaa", "ab", "cccc"])
+    outputs, labels = {"y": np.array([97, 97, 98])}, np.array([0, 1, 2])
+    np.testing.assert_array_equal(reading.errors(outputs, labels), [[0, 3], [2, 2], [4, 4]])
+    np.testing.assert_array_equal(reading.is_right(outputs, labels), [1, 0, 0])
+    np.testing.assert_array_equal(reading.is_same(outputs, {"y": np.array([97, 98, 98])}), [1, 0, 1])
 
 
 def test_overlap_is_the_shared_area_over_that_of_either():

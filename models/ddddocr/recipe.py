@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.fetch import fetch, write_to_cache
 from models.rapidocr.images import draw_line, style
 from models.rapidocr.recipe import decode
+from models.reading import Reading
 from models.vader_texts import read_vader_texts
 from models.zoo import Likeness, Metric, ZooModel
 
@@ -51,13 +52,15 @@ def _load(name: str, file: str, charset: str, test_words: int) -> ZooModel:
     feeds: list[Feed] = [{INPUT: _pixels(_draw(word, number))} for number, word in enumerate(words)]
     test = [feed | {"label": np.array([number])} for number, feed in enumerate(feeds)]
     characters = _read_characters(charset)
+    reading = Reading(partial(_read, characters), words)
     return ZooModel(
         name=name,
         model_path=_fetch_model(file),
         calibration=feeds[:CALIBRATION_WORDS],
         test=test[CALIBRATION_WORDS:],
-        metric=Metric("words right", partial(_is_right, characters, words)),
-        likeness=Likeness("same text", partial(_same_text, characters), is_larger_better=True),
+        metric=Metric("words right", reading.is_right),
+        likeness=Likeness("same text", reading.is_same, is_larger_better=True),
+        reading=reading,
     )
 
 
@@ -108,14 +111,5 @@ def _read_characters(name: str) -> list[str]:
 
 
 def _read(characters: list[str], outputs: Feed) -> list[str]:
-    return decode(outputs[OUTPUT].transpose(1, 0, 2), characters)
-
-
-def _is_right(characters: list[str], words: list[str], outputs: Feed, labels: NDArray[Any]) -> NDArray[np.float64]:
-    pairs = zip(_read(characters, outputs), labels, strict=True)
-    return np.array([text.lower() == words[label] for text, label in pairs], dtype=np.float64)
-
-
-def _same_text(characters: list[str], outputs: Feed, other: Feed) -> NDArray[np.float64]:
-    texts = (_read(characters, values) for values in (outputs, other))
-    return np.array([text == expected for text, expected in zip(*texts, strict=True)], dtype=np.float64)
+    """Returns what each image says, in lower case, as the words are."""
+    return [text.lower() for text in decode(outputs[OUTPUT].transpose(1, 0, 2), characters)]

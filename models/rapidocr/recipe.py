@@ -3,7 +3,6 @@
 The shapes of all three are dynamic; the detector and the recognizer get images of differing sizes, one at a time.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.fetch import fetch
 from models.rapidocr.images import draw_line, draw_page, normalize, read_lines, style
+from models.reading import Reading
 from models.skimage_data import fetch_skimage_data
 from models.zoo import Likeness, Metric, ZooModel, agreement, top1
 
@@ -35,7 +35,7 @@ SCANS = ("page.png", "text.png")  # real ones, for the test alone
 TEXT_THRESHOLD = 0.3  # a pixel above it counts as text
 
 CALIBRATION_LINES = 16
-TEST_LINES = 48
+TURNED_LINES, TEST_LINES = 48, 200  # of the classifier's test, of the recognizer's
 LINE_HEIGHT = 48
 CLASSIFIED_WIDTH = 192
 BLANK = 0
@@ -64,7 +64,7 @@ def load_detector() -> ZooModel:
 def load_classifier() -> ZooModel:
     """Returns the network that tells upright lines (0) from those upside down (1): [batch, 3, 48, 192]."""
     output = "save_infer_model/scale_0.tmp_1"
-    lines = read_lines(CALIBRATION_LINES + TEST_LINES)
+    lines = read_lines(CALIBRATION_LINES + TURNED_LINES)
     images = [draw_line(line, style(number)) for number, line in enumerate(lines)]
     labels = np.arange(len(lines)) % 2
     turned = [image.rotate(180) if label else image for image, label in zip(images, labels, strict=True)]
@@ -92,13 +92,15 @@ def load_recognizer() -> ZooModel:
         if number >= CALIBRATION_LINES:
             feeds[-1]["label"] = np.array([number])
     characters = read_characters(model_path)
+    reading = Reading(lambda outputs: decode(next(iter(outputs.values())), characters), lines)
     return ZooModel(
         name="rapidocr_rec",
         model_path=model_path,
         calibration=feeds[:CALIBRATION_LINES],
         test=feeds[CALIBRATION_LINES:],
-        metric=Metric("characters right", partial(_characters_right, characters, lines)),
-        likeness=Likeness("same text", partial(_same_text, characters), is_larger_better=True),
+        metric=Metric("lines right", reading.is_right),
+        likeness=Likeness("same text", reading.is_same, is_larger_better=True),
+        reading=reading,
     )
 
 
@@ -130,31 +132,6 @@ def overlap(outputs: Feed, float32: Feed) -> NDArray[np.float64]:
     a, b = (mask.reshape(len(mask), -1) for mask in masks)
     union = np.sum(a | b, axis=1)
     return np.where(union == 0, 1.0, np.sum(a & b, axis=1) / np.maximum(union, 1))
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Returns how many characters have to be inserted, removed or replaced to make b of a."""
-    row = list(range(len(b) + 1))
-    for i, character in enumerate(a, 1):
-        previous, row[0] = row[0], i
-        for j, other in enumerate(b, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (character != other))
-    return row[-1]
-
-
-def _characters_right(
-    characters: list[str], lines: list[str], outputs: Feed, labels: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Per line, 1 less the edit distance to what it says, over its length; at least 0."""
-    texts = decode(next(iter(outputs.values())), characters)
-    wanted = [lines[label] for label in labels]
-    shares = [1 - edit_distance(text, line) / len(line) for text, line in zip(texts, wanted, strict=True)]
-    return np.maximum(np.array(shares), 0.0)
-
-
-def _same_text(characters: list[str], outputs: Feed, float32: Feed) -> NDArray[np.float64]:
-    texts = [decode(next(iter(values.values())), characters) for values in (outputs, float32)]
-    return np.array([text == expected for text, expected in zip(*texts, strict=True)], dtype=np.float64)
 
 
 def _fetch_model(name: str) -> Path:
