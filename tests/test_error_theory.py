@@ -81,7 +81,7 @@ def demo_nonzero(model, batches) -> dict[str, float]:
 
 @pytest.mark.parametrize("text", ["M7{0}/M7{0}", "M5{0}/M5{0},chunk=9x8", "M7{0}/M7{0},round=nearest"])
 def test_layers_of_the_demo_lose_what_is_expected(text: str) -> None:
-    """Factor 2 for the shrink and 4 for the error, at the share of products that are not zero.
+    """Factor 1.6 for the shrink and 4 for the error, at the share of products that are not zero.
 
     At the share that nobody knows without data, 1, the expectation is above what is measured: never below two thirds of
     it, and up to six times as much.
@@ -108,7 +108,7 @@ def test_layers_of_the_demo_lose_what_is_expected(text: str) -> None:
         assert is_within(error, expected.error, 4), (node, error, expected)
         assert blind.error / 6 < error < blind.error * 1.5, (node, error, blind)
         if spec.rounding is Rounding.TRUNCATE:
-            assert is_within(shrink, expected.shrink, 2), (node, shrink, expected)
+            assert is_within(shrink, expected.shrink, 1.6), (node, shrink, expected)
 
 
 COUNTED = [
