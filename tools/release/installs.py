@@ -60,8 +60,8 @@ def install(wheels: Sequence[Path], python: Path, environment: Path, others: Seq
     doctor = json.loads(run(command, "doctor", "--json", environment=without_compiler))
     findings = {check["name"]: check["finding"] for check in doctor["checks"]}
     demo = run(command, "demo", "--output_path", environment / "demo", environment=without_compiler)
-    print(f"Python {findings['platform']}, onnxruntime {findings['onnxruntime']}: installed in {seconds:.1f} s")
+    print(f"{findings['platform']}, onnxruntime {findings['onnxruntime']}: installed in {seconds:.1f} s")
     for name in ("wheel", "native library", "CPU path", "CUDA library"):
         print(f"  {name}: {findings[name]}")
-    print("  " + demo.strip().splitlines()[-1])
+    print(*(f"  {line}" for line in demo.splitlines() if "top-1" in line), sep="\n")
     return environment
