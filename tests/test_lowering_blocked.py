@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import lba_onnx
-from lba_onnx.rewrite import list_candidates
+from lba_onnx.rewrite import list_candidates, model_files
 from lba_onnx.rewrite.folding import ChannelAffine, fold
 
 SPEC = "M7E4b10"
@@ -284,3 +284,13 @@ def test_a_model_is_calibrated_and_corrected():
     assert op_types(converted) == ["LbaMatMulNBits"]
     corrected, told = lba_onnx.correct(converted, samples)
     assert told.gain > 0 and corrected.graph.initializer[0] == converted.graph.initializer[0]
+
+
+def test_codes_beyond_what_one_file_holds_go_beside_the_model(tmp_path, monkeypatch):
+    """The packed codes are new initializers: where there are more than protobuf takes, they become external data."""
+    case = blocked("uint8", depth=256, columns=16)
+    monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", (1 << 26) + 4096)
+    lba_onnx.convert(case.model, SPEC, model_output=tmp_path / "low.onnx")
+    assert len(list(tmp_path.glob("low.onnx.lba-*.data"))) == 1
+    (found,) = lba_onnx.make_session(tmp_path / "low.onnx").run(None, {"a": case.a})
+    np.testing.assert_array_equal(found, lba_onnx.matmul(case.a, case.weights, SPEC))

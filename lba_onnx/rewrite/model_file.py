@@ -12,7 +12,7 @@ class ModelFile(os.PathLike[str]):
         path: The file.
         use_external_data_format: True: initializers of 1024 bytes and more become external data. False: everything
             goes into the one file. None: tensors stay as they are; external data in the same folder is referred to
-            where it lies, external data elsewhere is copied.
+            where it lies, external data elsewhere is copied. More initializers than fit into one file are as with True.
     """
 
     path: str | os.PathLike[str]

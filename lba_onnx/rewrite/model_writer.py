@@ -27,6 +27,7 @@ from lba_onnx.rewrite.model_files import OpenModel, external_tensors, locate
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.outline import copy_outline, describe
 
+_SPARE_BYTES = 1 << 26  # what a model needs beside its weights
 EXTERNAL_MIN_BYTES = 1024
 """Initializers of fewer bytes stay in the model, as they do with onnx.save_model."""
 
@@ -51,11 +52,12 @@ def save_model(
 
     Raises:
         FileNotFoundError: The target's folder does not exist.
-        ModelError: The file would exceed protobuf's 2 GB, or external data is missing or unsafe.
+        ModelError: One file is asked for that would exceed protobuf's 2 GB, or external data is missing or unsafe.
         OSError: A file cannot be written; the message names it.
         OutputError: The file holds external data of the model, or the name of its weights is taken.
     """
     target, with_data = Path(path), ModelFile.of(path).use_external_data_format
+    with_data = True if with_data is None and not _fits_one_file(model) else with_data
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {target}: expected the folder {target.parent} to exist")
     if target.exists() and not target.is_file():  # a device, too, would be replaced by a file
@@ -82,6 +84,12 @@ def runnable(opened: OpenModel) -> Iterator[onnx.ModelProto | Path]:
         path = folder / "model.onnx"
         save_model(opened.proto, ModelFile(path, use_external_data_format=True), source_path=opened.path)
         yield path
+
+
+def _fits_one_file(model: onnx.ModelProto) -> bool:
+    """Tell whether initializers that the model itself holds leave room for the rest; packed weights may be new ones."""
+    held = (external_data.expected_bytes(tensor) or 0 for tensor in model.graph.initializer if not is_external(tensor))
+    return sum(held) + _SPARE_BYTES < model_files.MAX_PROTOBUF_BYTES
 
 
 def _lie_elsewhere(sources: list[tuple[onnx.TensorProto, DataRange]], target: Path) -> bool:
