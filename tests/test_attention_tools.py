@@ -68,10 +68,6 @@ def test_one_product_alone_leaves_the_other_to_stand_for_float32():
             standard_case(softmax_precision=onnx.TensorProto.DOUBLE),
             "has a softmax of float64; its twin's is of float32",
         ),
-        (
-            heads_case(value=draw(BATCH, 7, HEADS * 5), attention_bias=draw(BATCH, HEADS, ROWS, 7)),
-            "has a bias of scores, and values of another size than keys, which take no past",
-        ),
     ],
 )
 def test_forms_that_stay_say_why(case: Case, expected: str):

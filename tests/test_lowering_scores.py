@@ -1,4 +1,4 @@
-"""MultiHeadAttention that also gives its scores: a MatMul for each product, with softmax and scores of float32."""
+"""MultiHeadAttention that its twin cannot stand for: a MatMul for each product, with softmax and scores of float32."""
 
 from typing import Any
 
@@ -68,6 +68,16 @@ def test_presents_without_a_past_are_the_keys_and_values():
     check_equal(model, feeds, BOUND)
 
 
+@pytest.mark.parametrize("extra", [("mask",), ("scores_bias",), ("mask", "scores_bias")])
+def test_values_of_another_size_beside_a_bias_are_parts_too(extra):
+    model, feeds = draw(*extra, mask_filter_value=-500.0)
+    del model.graph.node[0].output[1:], model.graph.output[1:]
+    feeds["v"] = np.random.default_rng(5).standard_normal((BATCH, KEYS, HEADS * 3)).astype(np.float32)
+    next(value for value in model.graph.input if value.name == "v").type.tensor_type.shape.dim[2].dim_value = HEADS * 3
+    apart = check_equal(model, feeds, BOUND if "mask" not in extra else 2.0**-12)  # beside 500, which scores join
+    assert [node.name for node in apart.graph.node if node.op_type == "MatMul"] == ["attention/qk", "attention/pv"]
+
+
 def test_an_empty_batch_runs():
     model, feeds = draw()
     for value in model.graph.input:
@@ -85,7 +95,7 @@ def test_products_are_calibrated_under_the_names_of_the_twin():
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (draw(dtype=np.float16)[0], "gives its scores (qk) of float16; expected float32"),
+        (draw(dtype=np.float16)[0], "gives its scores (qk): expected float32, got float16"),
         (draw(keys=ROWS, unidirectional=1)[0], "gives its scores (qk), and is unidirectional"),
     ],
 )

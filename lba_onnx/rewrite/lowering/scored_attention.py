@@ -1,4 +1,6 @@
-"""MultiHeadAttention of com.microsoft that also gives its scores, which its twin does not: a product for each step.
+"""MultiHeadAttention of com.microsoft that its twin cannot stand for: a product for each step.
+
+Such a one gives its scores, too, or has values of another size than keys, beside a bias and without a past.
 
 y, k, v, qk = MultiHeadAttention(q, k, v, bias of scores, past)
 
@@ -41,12 +43,19 @@ class Operands:
     bias: str
 
 
-def add_scored_attention(source: Source, maker: Maker, operands: Operands) -> None:
-    """Add nodes that write the outputs of a MultiHeadAttention, its scores among them."""
+def add_scored_attention(source: Source, maker: Maker, operands: Operands, why: str) -> None:
+    """Add nodes that write the outputs of a MultiHeadAttention, its scores among them.
+
+    Args:
+        source: The node.
+        maker: Makes the nodes.
+        operands: What it multiplies.
+        why: Why it becomes such nodes.
+    """
     if source.dtype(_QUERY) != np.float32:
-        raise Refused(f"gives its scores (qk) of {source.dtype(_QUERY)}; expected float32")
+        raise Refused(f"{why}: expected float32, got {source.dtype(_QUERY)}")
     if source.attributes.get("unidirectional"):
-        raise Refused("gives its scores (qk), and is unidirectional")
+        raise Refused(f"{why}, and is unidirectional")
     heads, size, value_size = source.required("num_heads"), _head_size(source), _value_size(source, operands)
     query = _in_heads(maker, operands.query, heads, size)
     key, value = operands.key, operands.value
@@ -72,7 +81,7 @@ def add_scored_attention(source: Source, maker: Maker, operands: Operands) -> No
 def _head_size(source: Source) -> int:
     dimensions = source.dimensions(_QUERY)
     if not dimensions or len(dimensions) != _QUERY_RANK or not dimensions[-1]:
-        raise Refused("gives its scores (qk), and the size of its queries is not known")
+        raise Refused("its scores are nodes of their own, and the size of its queries is not known")
     return dimensions[-1] // int(source.required("num_heads"))
 
 
