@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -21,17 +22,26 @@ pytestmark = [
 ]
 
 QUIET = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}
-SESSION = """
+SESSIONS = """
 import sys, warnings
 warnings.simplefilter("ignore")
 import numpy as np
-from lba_onnx.olive import LbaOnnxModelHandler
-model = LbaOnnxModelHandler(sys.argv[1], inference_settings={"session_options": {
+from olive.hardware import DEFAULT_CPU_ACCELERATOR
+from olive.model import ONNXModelHandler
+from olive.passes.olive_pass import create_pass_from_dict
+from lba_onnx.olive import LbaConversion, LbaOnnxModelHandler
+settings = {"session_options": {
     "intra_op_num_threads": 1, "execution_mode": 0, "graph_optimization_level": 99,
     "extra_session_config": {"session.intra_op.allow_spinning": "0"},
-}})
+}}
+plain, converted, output = sys.argv[1:]
 x = np.frombuffer(sys.stdin.buffer.read(), np.float32).reshape(-1, 1, 8, 8)
-sys.stdout.buffer.write(model.run_session(model.prepare_session(), {"x": x})[0].tobytes())
+given = {"spec": "M7E4b10", "use_external_data_format": True}
+made = create_pass_from_dict(LbaConversion, given, True, DEFAULT_CPU_ACCELERATOR).run(ONNXModelHandler(plain), output)
+models = LbaOnnxModelHandler(converted, inference_settings=settings), made
+outputs = [model.run_session(model.prepare_session(), {"x": x})[0].tobytes() for model in models]
+sys.stdout.flush()
+sys.stdout.buffer.write(b"".join(outputs))
 """
 
 
@@ -53,8 +63,9 @@ def folder(tmp_path_factory):
 
 def test_the_pass_writes_what_convert_does(folder):
     lba_onnx.convert(folder / "model.onnx", "M7E4b10", model_output=folder / "ours.onnx")
-    assert (folder / "output/model/model.onnx").read_bytes() == (folder / "ours.onnx").read_bytes()
-    assert json.loads((folder / "output/model_config.json").read_text())["type"].lower() == "lbaonnxmodel"
+    written = json.loads((folder / "output/model_config.json").read_text())
+    assert written["type"].lower() == "lbaonnxmodel"
+    assert Path(written["config"]["model_path"]).read_bytes() == (folder / "ours.onnx").read_bytes()
 
 
 def test_olive_evaluates_both_models(folder):
@@ -68,10 +79,13 @@ def test_olive_evaluates_both_models(folder):
     assert accuracy("metrics.json") == pytest.approx(expected, abs=1e-6)
 
 
-def test_olives_sessions_give_pythons_bits(folder):
+def test_olives_sessions_give_pythons_bits_with_weights_in_the_model_and_beside_it(folder):
     x = images(8)
     [y] = lba_onnx.make_session(folder / "ours.onnx").run(None, {"x": x})
-    assert run(sys.executable, "-c", SESSION, folder / "ours.onnx", input=x.tobytes(), env=QUIET).stdout == y.tobytes()
+    paths = (folder / "model.onnx", folder / "ours.onnx", folder / "beside")
+    output = run(sys.executable, "-c", SESSIONS, *paths, input=x.tobytes(), env=QUIET, cwd=folder).stdout
+    assert output.endswith(2 * y.tobytes())  # behind what Olive logs
+    assert list((folder / "beside").glob("*.data"))
 
 
 def test_olives_own_passes_stay_in_the_configuration(folder):

@@ -19,6 +19,7 @@ from olive.passes import Pass
 from olive.passes.pass_config import BasePassConfig, PassConfigParam
 
 from lba_onnx.rewrite import ModelFile, Selection, convert
+from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.session import make_session
 
 __all__ = ["LbaConversion", "LbaOnnxModelHandler"]
@@ -69,9 +70,10 @@ class LbaConversion(Pass):
         selection = Selection(nodes_to_exclude=config.nodes_to_exclude)
         output = ModelFile(target, use_external_data_format=config.use_external_data_format or None)
         convert(source, config.spec, selection=selection, model_output=output)
-        return LbaOnnxModelHandler(
-            model_path=target.parent, onnx_file_name=target.name, inference_settings=model.inference_settings
-        )
+        # Without a file's name: Olive would take one that there is in the working directory, too, for that one.
+        has_weights_beside = len(list(model_inputs(target))) > 1
+        path = str(target.parent if has_weights_beside else target)
+        return LbaOnnxModelHandler(path, inference_settings=model.inference_settings)
 
 
 def _session_options(given: dict[str, Any]) -> onnxruntime.SessionOptions:
