@@ -61,7 +61,7 @@ def measure_model(name: str, arguments: argparse.Namespace) -> list[Row]:
             model.model_path,
             _samples(model, arguments.samples),
             arguments.choices,
-            budgets=arguments.choices[1:],
+            budgets=arguments.equal_costs or arguments.choices[1:],
             losses=arguments.equal_losses,
             sensitivity_samples=arguments.sensitivity_samples,
             effort=arguments.effort,
@@ -127,7 +127,7 @@ def _row(name: str, found: Search, point: SearchPoint, passes: float) -> Row:
         "difference": [difference.mean, *(difference.interval or (None, None))],
         "verdict": against.verdict,
         "predicted_loss": point.predicted_loss,
-        "sensitivity_loss": point.sensitivity_loss,
+        "measured_loss": point.measured_loss,
         "saved_percent": 100 * (1 - point.cost / against.cost),
         "is_mixed": point.uniform is None,
         "samples": dict(found.samples),
@@ -183,6 +183,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=["demo"], help=f"of the zoo, or {PHOTOGRAPHS}")
     parser.add_argument("--photographs", type=Path, help=f"the folder of {PHOTOGRAPHS}")
     parser.add_argument("--choices", nargs="+", default=list(CHOICES), help="the cheapest first")
+    parser.add_argument("--equal_costs", nargs="*", help="choices whose cost is the budget; default: all but the first")
     parser.add_argument("--equal_losses", nargs="*", default=list(CHOICES[1:]), help="choices whose loss is granted")
     parser.add_argument("--samples", type=int, default=256, help="in all")
     parser.add_argument("--sensitivity_samples", type=int, default=64)

@@ -143,7 +143,7 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
         "over_float32": 0.4,
         "specs": {"a": "M4E4b8"},
         "predicted_loss": 0.1,
-        "sensitivity_loss": 0.1,
+        "measured_loss": 0.1,
         "tried": 1,
     }
     shared |= {"recipe": None, "loss": loss, "comparison": comparison}
@@ -154,7 +154,7 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
     mixed = SearchPoint(budget=900.0, cost=900.0, choices=mixture, against=against, **shared)
     uniform = SearchPoint(budget=None, cost=800.0, choices={"a": "M4E4"}, uniform="M4E4", is_on_front=False, **shared)
     settings = Settings("gates", "gates per MAC", "M4E3", "table", "KL divergence", None, "dynamic", ("M4E4", "M7E4"))
-    counts = {"seen": 64, "checked": 64}
+    counts = {"seen": 64, "chosen_by": 64, "checked": 64}
     told = (settings, (), (mixed,), (uniform,), comparison.reference, 2688.0, counts, Passes(1.0, 2.0, 3), "", "", {})
     front = front_of_search(json.loads(json.dumps(Search(*told).to_json())))
     assert [(found.label, found.is_uniform, found.is_on_front, found.against) for found in front.points] == [

@@ -51,9 +51,9 @@ def test_a_point_is_no_worse_than_its_rival_on_what_was_seen(found):
     for point in found.points:
         rival = uniform[point.against.choice]
         if point.budget is not None:
-            assert rival.cost <= point.budget * (1 + 1e-9) and point.sensitivity_loss <= rival.sensitivity_loss
+            assert rival.cost <= point.budget * (1 + 1e-9) and point.measured_loss <= rival.measured_loss
         else:
-            assert point.granted_loss == uniform["M5E4"].sensitivity_loss >= point.sensitivity_loss
+            assert point.granted_loss == uniform["M5E4"].measured_loss >= point.measured_loss
             assert point.cost <= rival.cost <= uniform["M5E4"].cost
         difference = point.against.loss_difference
         assert difference.mean == pytest.approx(point.loss.mean - rival.loss.mean)
@@ -64,7 +64,7 @@ def test_the_result_is_json_that_tells_all(found, tmp_path):
     found.save(tmp_path / "search.json")
     value = json.loads((tmp_path / "search.json").read_text())
     assert (value["kind"], value["schema"], value["choices"]) == ("lba_onnx.search", 1, list(CHOICES))
-    assert value["samples"] == {"seen": 12, "checked": 12} and value["loss"] == "KL divergence"
+    assert value["samples"] == {"seen": 12, "chosen_by": 12, "checked": 12} and value["loss"] == "KL divergence"
     assert [product["node"] for product in value["products"]] == ["conv1", "depthwise", "classifier"]
     for product in value["products"]:
         assert len(product["losses"]) == len(product["costs"]) == len(product["specs"]) == 3
@@ -79,7 +79,7 @@ def test_a_front_without_budgets_runs_from_the_cheapest_on():
     found = search(points=4)
     costs = [point.cost for point in found.points]
     assert costs == sorted(costs) and costs[0] == found.uniform[0].cost and 2 <= len(costs) <= 4
-    losses = [point.sensitivity_loss for point in found.front]
+    losses = [point.measured_loss for point in found.front]
     assert losses == sorted(losses, reverse=True) and len(losses) >= 2
 
 

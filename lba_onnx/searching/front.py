@@ -2,7 +2,7 @@
 
 the solver's solution                        its loss, measured, against the sum of its products' losses
 additivity fails, or a uniform choice of no more cost is better      ->   neighbours of the better one are tried
-the least measured loss is the point
+the least measured loss is the point, unless a uniform choice is about as good: of that, paired losses tell
 """
 
 import math
@@ -114,7 +114,7 @@ class Explorer:
         return value
 
     def trial(self, solution: Solution) -> Trial:
-        """Return how a solution fares on the samples that the search sees."""
+        """Return how a solution fares on the samples to choose by."""
         return self._trials.run(self.plan.specs(solution))
 
     def check(self, solution: Solution) -> Checked:
@@ -137,7 +137,10 @@ class Explorer:
         best = min(tried, key=self._loss)
         if best != first or self._exceeds_prediction(first):
             tried += neighbours(self.plan.problem, best, room, NEIGHBOURS)
-        return Found(min(tried, key=self._loss), budget, None, len(dict.fromkeys(tried)), rival)
+        best = min(tried, key=self._loss)
+        if rival is not None and not self._is_better(best, rivals[rival]):
+            best = rivals[rival]
+        return Found(best, budget, None, len(dict.fromkeys(tried)), rival)
 
     def within_loss(self, granted: float) -> Found:
         """Return the cheapest choice whose measured loss is within what is granted.
@@ -173,6 +176,12 @@ class Explorer:
 
     def _loss(self, solution: Solution) -> float:
         return self.trial(solution).loss
+
+    def _is_better(self, solution: Solution, other: Solution) -> bool:
+        """Return whether losses are lower in the mean, sample by sample, by a standard error of that at least."""
+        differences = self.trial(solution).losses - self.trial(other).losses
+        error = differences.std(ddof=1) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
+        return bool(differences.mean() + error < 0)
 
     def _exceeds_prediction(self, solution: Solution) -> bool:
         return self._loss(solution) > MOST_OVER_PREDICTED * self.plan.problem.loss(solution)
@@ -217,7 +226,7 @@ def describe(explorer: Explorer, found: Found, checked: Mapping[Solution, Checke
         choices=plan.texts(solution),
         specs={name: str(spec) for name, spec in plan.specs(solution).items() if spec is not None},
         predicted_loss=plan.problem.loss(solution),
-        sensitivity_loss=trial.loss,
+        measured_loss=trial.loss,
         tried=found.tried,
         recipe=trial.recipe,
         loss=_mean(own.losses),
@@ -228,13 +237,13 @@ def describe(explorer: Explorer, found: Found, checked: Mapping[Solution, Checke
 
 
 def mark_front(points: list[SearchPoint], others: list[SearchPoint]) -> list[SearchPoint]:
-    """Return points that say whether they are on the front of all, by the samples that the search has seen."""
+    """Return points that say whether they are on the front of all, by the samples to choose by."""
 
     def is_beaten(point: SearchPoint) -> bool:
         return any(
             other.cost <= point.cost
-            and other.sensitivity_loss <= point.sensitivity_loss
-            and (other.cost, other.sensitivity_loss) != (point.cost, point.sensitivity_loss)
+            and other.measured_loss <= point.measured_loss
+            and (other.cost, other.measured_loss) != (point.cost, point.measured_loss)
             for other in [*points, *others]
         )
 

@@ -5,7 +5,8 @@ kept apart          1     4         9 ...      of every four, one: intervals are
 to fit            0   2 3   5 6 7 8            calibration; the first of them for sensitivities and corrections
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -27,15 +28,17 @@ class Parts:
     """The samples.
 
     Attributes:
-        to_fit: What calibrations and corrections read.
+        to_fit: What calibrations and corrections read: the samples that are seen.
         first: One sample.
-        seen: What sensitivities are measured on: the same that corrections go by.
+        seen: What sensitivities are measured on.
+        chosen_by: What models that are tried are measured on.
         kept_apart: What models are checked with.
     """
 
     to_fit: Part
     first: Part
     seen: tuple[Batch, ...]
+    chosen_by: tuple[Batch, ...]
     kept_apart: tuple[Batch, ...]
 
     @classmethod
@@ -50,22 +53,26 @@ class Parts:
         data = stack.enter_context(repeatable(samples.data, inputs, samples.max_samples))
         samples = replace(samples, data=data)
         to_fit, to_check = (Part.of_samples(samples, is_to_check) for is_to_check in (False, True))
-        seen = tuple(read_samples(to_fit.up_to(max_samples), inputs))
         kept_apart = tuple(read_samples(to_check.up_to(MAX_CHECKED_SAMPLES), inputs))
-        count = _count(seen) + _count(kept_apart)
-        if count < _LEAST_SAMPLES or not kept_apart:
-            raise DataError(
-                f"expected at least {_LEAST_SAMPLES} samples, one in four of them to keep apart, got {count}"
-            )
-        return cls(to_fit.up_to(max_samples), to_fit.up_to(1), seen, kept_apart)
+        total = _count(read_samples(to_fit.up_to(2 * max_samples), inputs))
+        if total + _count(kept_apart) < _LEAST_SAMPLES or not kept_apart:
+            found = total + _count(kept_apart)
+            raise DataError(f"expected at least {_LEAST_SAMPLES} samples, one in four to be kept apart, got {found}")
+        half = total // 2
+        to_fit = replace(to_fit, batch_size=min(to_fit.batch_size, half))
+        batches = tuple(read_samples(to_fit.up_to(total), inputs))
+        begins = itertools.accumulate((batch.samples for batch in batches), initial=0)
+        seen = tuple(batch for batch, begin in zip(batches, begins, strict=False) if begin < half)
+        to_fit = to_fit.up_to(_count(seen))
+        return cls(to_fit, replace(to_fit, max_in_part=1), seen, batches[len(seen) :], kept_apart)
 
     def hexdigest(self) -> str:
         """Return the hash of all samples."""
         digest = DataHash()
-        for batch in (*self.seen, *self.kept_apart):
+        for batch in (*self.seen, *self.chosen_by, *self.kept_apart):
             digest.update(batch)
         return digest.hexdigest()
 
 
-def _count(batches: Sequence[Batch]) -> int:
+def _count(batches: Iterable[Batch]) -> int:
     return sum(batch.samples for batch in batches)

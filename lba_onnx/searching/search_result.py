@@ -3,14 +3,14 @@
 {"kind": "lba_onnx.search", "schema": 1,
  "quantity": "gates" | "energy" | "bits", "unit": "gates per MAC", "operand_format": "M4E3", "cost_table": "...",
  "loss": "KL divergence" | "relative squared error", "effort": "default" | null, "solver": "dynamic" | "highs",
- "samples": {"seen": 64, "checked": 64},
+ "samples": {"seen": 64, "chosen_by": 64, "checked": 64},
  "choices": ["M4E4", "M7E4", ...],
  "float32": {"cost": 2265.0, "evaluation": {as in Evaluation.to_json}},
  "products": [{"node": "conv1", "macs": 112896, "group": 0, "is_fixed": false,
                "specs": ["M4E4b12/M4E4b11", ...], "costs": [701.0, ...], "losses": [0.031, ...]}],
  "points": [{"budget": 800.0 | null, "granted_loss": 0.02 | null, "cost": 792.1, "over_float32": 0.35,
              "uniform": null | "M7E4", "choices": {"conv1": "M7E4", ...}, "specs": {"conv1": "M7E4b12/M7E4b10", ...},
-             "predicted_loss": 0.02, "sensitivity_loss": 0.018, "tried": 3, "recipe": "refit" | null,
+             "predicted_loss": 0.02, "measured_loss": 0.018, "tried": 3, "recipe": "refit" | null,
              "is_on_front": true, "loss": {as in MeanEstimate.to_json},
              "comparison": {as in Comparison.to_json}, "against": {...} | null, "model_path": "..." | null}],
  "uniform": [points of one choice for all products],
@@ -98,19 +98,19 @@ class SearchPoint:
 
     Attributes:
         budget: What it may cost; None where a loss is granted.
-        granted_loss: The loss that is granted, on the samples that the search has seen; None where there is a budget.
+        granted_loss: The loss that is granted, on the samples to choose by; None where there is a budget.
         cost: What it costs for each product of the model, in the unit of the search.
         over_float32: That over the cost of float32 sums.
         choices: Product keys to the texts of choices.
         specs: Product keys to accumulators; products in float32 are left out. So `convert` takes a point for its specs.
         predicted_loss: The sum of the products' losses.
-        sensitivity_loss: The loss that was measured, on the samples that the search has seen.
+        measured_loss: The loss that was measured, on the samples that models are chosen by.
         tried: How many models were tried for it: the predicted best one and neighbours.
         recipe: What it is corrected by; None for nothing.
         loss: The loss on samples kept apart.
         comparison: All figures on these samples, beside float32.
         uniform: The choice that all products have; None for a mixed point.
-        is_on_front: Whether no other point costs as little and has less loss, on the samples the search has seen.
+        is_on_front: Whether no other point costs as little and has less loss, on the samples to choose by.
         against: The best uniform choice within the budget, or the cheapest within the loss; None where there is none.
         model_path: The model that was written; None for none.
     """
@@ -122,7 +122,7 @@ class SearchPoint:
     choices: Mapping[str, str]
     specs: Mapping[str, str]
     predicted_loss: float
-    sensitivity_loss: float
+    measured_loss: float
     tried: int
     recipe: str | None
     loss: MeanEstimate
@@ -196,7 +196,7 @@ class Search:
         uniform: One choice for all products, for each that there is.
         float32: The model itself on the samples kept apart.
         float32_cost: What float32 sums cost.
-        samples: How many samples were "seen", for sensitivities and corrections, and how many "checked".
+        samples: How many samples were "seen", for sensitivities and corrections, "chosen_by", and "checked".
         passes: How much was run.
         model_sha256: Hash of the model.
         data_sha256: Hash of what the model was fed for sensitivities.

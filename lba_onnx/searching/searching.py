@@ -1,8 +1,8 @@
 """Finds the best accumulators for the products of a model: what users call.
 
-data --+-- three samples of four --> calibrate each choice -> sensitivities -> solve -> models, corrected and run
-|                                                                                        |
-+-- one of four, up to 512 --------------------------------------------------> checked beside float32
+data --+-- three samples of four --+-- seen ----> calibrate each choice -> sensitivities -> solve -> models, corrected
+|                           +-- chosen by -----------------------------------------> the best of them
++-- one of four, up to 512 ----------------------------------------------------> checked beside float32
 """
 
 import os
@@ -102,7 +102,8 @@ def search(
         solver: "dynamic" or "highs"; None for highs where scipy is installed.
         selection: Which products there are to choose for.
         bias_start: As in `convert`.
-        sensitivity_samples: How many samples serve for sensitivities and correction.
+        sensitivity_samples: How many samples serve for sensitivities and correction; as many others to choose by among
+            models that are tried. Half and half, where there are fewer.
         write: How many points of the front to write as models, evenly spread over it.
         model_output: Their file; the number of the point goes before its ending.
         resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
@@ -135,10 +136,12 @@ def search(
         found = derive_choices(texts, making, method, notes)
         prices = price_choices(proto, found, parts.first, pricing)
         groups = make_groups(list(prices.costs), found, len(choices), share, fixed)
-        seen, kept_apart = (Reference.of(proto, part, execution.providers) for part in (parts.seen, parts.kept_apart))
+        seen, chosen_by, kept_apart = (
+            Reference.of(proto, part, execution.providers) for part in (parts.seen, parts.chosen_by, parts.kept_apart)
+        )
         measured = measure_sensitivities(making, seen, found, prices.macs, notes)
         plan = Plan(found, len(choices), groups, prices, measured.losses, pricing.unit)
-        trials = Trials(making, seen, kept_apart, stack.enter_context(scratch_folder()), notes)
+        trials = Trials(making, chosen_by, kept_apart, stack.enter_context(scratch_folder()), notes)
         explored = Explorer(plan, trials, solve).explore(budgets, losses, points)
         front = _write(explored.points, plan, trials, write, model_output)
         notes.remove()
@@ -151,7 +154,7 @@ def search(
         uniform=explored.uniform,
         float32=front[0].comparison.reference,
         float32_cost=prices.float32,
-        samples={"seen": seen.samples, "checked": kept_apart.samples},
+        samples={"seen": seen.samples, "chosen_by": chosen_by.samples, "checked": kept_apart.samples},
         passes=Passes(measured.passes, bound, trials.count),
         model_sha256=model_hash(proto),
         data_sha256=parts.hexdigest(),

@@ -1,6 +1,6 @@
 """Whole models, made and measured: converted as chosen, corrected, and run beside float32.
 
-choices -> convert -> correct (on the samples to fit) --+--> loss on the samples of sensitivities
+choices -> convert -> correct (on the samples to fit) --+--> loss on the samples to choose by
                                                         +--> loss and figures on samples kept apart
 """
 
@@ -31,7 +31,7 @@ class Trial:
     """A model that was tried.
 
     Attributes:
-        losses: Of each sample of the sensitivities, float64 [samples].
+        losses: Of each sample to choose by, float64 [samples].
         recipe: What it is corrected by; None for nothing.
     """
 
@@ -65,18 +65,18 @@ class Trials:
     """
 
     def __init__(
-        self, making: Making, seen: Reference, kept_apart: Reference, folder: Path, notes: ProgressFile
+        self, making: Making, chosen_by: Reference, kept_apart: Reference, folder: Path, notes: ProgressFile
     ) -> None:
         """Start with none.
 
         Args:
             making: How models are made.
-            seen: The samples of the sensitivities.
+            chosen_by: The samples to choose by.
             kept_apart: Those to check with.
             folder: Where models are kept, as long as the trials are used.
             notes: Where trials that were done are found, and noted.
         """
-        self._making, self._seen, self._kept_apart = making, seen, kept_apart
+        self._making, self._chosen_by, self._kept_apart = making, chosen_by, kept_apart
         self._folder, self._notes = folder, notes
         self._trials: dict[str, Trial] = {}
 
@@ -86,7 +86,7 @@ class Trials:
         return len(self._trials)
 
     def run(self, specs: Specs) -> Trial:
-        """Return how a model fares on the samples of the sensitivities."""
+        """Return how a model fares on the samples to choose by."""
         key = _key(specs)
         if key not in self._trials:
             known = self._notes.find(f"model {key}")
@@ -127,7 +127,7 @@ class Trials:
         path = self._folder / f"{key}.onnx"
         recipe = self._making.make(specs, path)
         losses: list[NDArray[np.float64]] = []
-        self._run(path, self._seen, lambda number, outputs: losses.append(self._seen.losses(number, outputs)))
+        self._run(path, self._chosen_by, lambda number, outputs: losses.append(self._chosen_by.losses(number, outputs)))
         return {"losses": np.concatenate(losses).tolist(), "recipe": recipe}
 
     def _run(self, path: Path, reference: Reference, see: Callable[[int, Outputs], None]) -> None:
