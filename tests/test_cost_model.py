@@ -8,6 +8,7 @@ import pytest
 from attention_models import CASES
 from click.testing import CliRunner
 from integer_models import operator_case
+from nbits_models import draw
 from onnx import TensorProto, helper
 from small_models import images, loop_model, matmul_model, model, network, tensor
 
@@ -96,6 +97,15 @@ def test_zero_points_of_columns_are_told_from_those_of_rows():
     inputs, outputs = [tensor("x", 1, 2, kind=TensorProto.UINT8)], [tensor("y", 1, 2, kind=TensorProto.INT32)]
     made = model([node], inputs, outputs, {"w": codes, "zx": np.uint8(3), "zw": points})
     assert lba_onnx.cost(made).totals.zero_weight_macs == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"zero_points": "codes"}, {"zero_points": "floats"}, {"has_g_idx": True}])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_zero_weights_of_few_bits_are_counted(bits, options):
+    case = draw(1, bits=bits, **options)
+    (node,) = lba_onnx.cost(case.model(dimensions=case.a.shape)).nodes
+    zeros, rows = np.count_nonzero(case.weights == 0), case.a.size // case.attributes["K"]
+    assert node.zero_weight_macs == rows * zeros
 
 
 def test_zero_weights_are_counted():

@@ -3,6 +3,7 @@
 weights                                  elements that are 0
 DequantizeLinear(codes, scale, zero)     codes that are the zero point
 Transpose, Reshape and so on of these    the same
+codes of MatMulNBits                     codes that are the zero point of their block
 """
 
 from fractions import Fraction
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.block_quantization import dequantized_weights
+from lba_onnx.operators import OPERATORS
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.candidates import Candidate
 from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of
@@ -19,6 +22,8 @@ from lba_onnx.rewrite.values import Values
 _SAME_ELEMENTS = ("Transpose", "Reshape", "Identity", "Cast", "Squeeze", "Unsqueeze", "Flatten")
 _DEQUANTIZE = "DequantizeLinear"
 _PACKED = "MatMulNBits"  # its weights are codes of few bits, several in a byte
+_PACKED_INPUTS = OPERATORS["LbaMatMulNBits"].inputs
+_ZERO_AT = "zero_points", "g_idx"
 
 
 def zero_share(candidate: Candidate, values: Values) -> Fraction | None:
@@ -29,9 +34,12 @@ def zero_share(candidate: Candidate, values: Values) -> Fraction | None:
         values: What is known of the model's values.
     """
     site, index = candidate.site, candidate.constant_operand
-    if index is None or site.node.op_type.endswith(_PACKED):
+    if index is None:
         return None
-    found = _zeros(site, site.node.input[index], _zero_point_name(site, index), values)
+    if site.node.op_type.endswith(_PACKED):
+        found = _packed_zeros(site, values)
+    else:
+        found = _zeros(site, site.node.input[index], _zero_point_name(site, index), values)
     return None if found is None or not found.size else Fraction(int(np.count_nonzero(found)), found.size)
 
 
@@ -58,6 +66,23 @@ def _zeros(site: Site, name: str, zero_point: str, values: Values) -> NDArray[np
         codes, point = values.constant(producer, inputs[0]), inputs[2] if len(inputs) > 2 else ""
         return None if codes is None else _equal(codes, _constant(producer, point, values), _axis(producer))
     return _zeros(producer, inputs[0], "", values) if producer.node.op_type in _SAME_ELEMENTS else None
+
+
+def _packed_zeros(site: Site, values: Values) -> NDArray[np.bool_] | None:
+    """Return where weights of few bits are zero, whatever their scales."""
+    given = dict(zip(_PACKED_INPUTS, [*site.node.input, "", ""], strict=False))
+    names = {name: given[name] for name in ("B", *_ZERO_AT)}
+    held = {name: values.constant(site, found) if found else None for name, found in names.items()}
+    attributes = site.attributes()
+    depth, block_size, bits = attributes.get("K"), attributes.get("block_size"), attributes.get("bits", 4)
+    codes = held["B"]
+    is_known = all(held[name] is not None for name, found in names.items() if found)
+    if codes is None or not is_known or not (depth and block_size and bits):
+        return None
+    ones = np.ones((len(codes), -(-depth // block_size)), np.float32)
+    points, blocks = (held[name] for name in _ZERO_AT)
+    weights = dequantized_weights(codes, ones, points, blocks, depth=depth, bits=bits, block_size=block_size)
+    return np.asarray(weights == 0)
 
 
 def _constant(site: Site, name: str, values: Values) -> NDArray[Any] | None:
