@@ -69,6 +69,7 @@ class Explorer:
     def __init__(self, plan: Plan, trials: Trials, solver: Solver) -> None:
         self.plan, self.uniform = plan, plan.uniform()
         self._trials, self._solver = trials, solver
+        self._tried: dict[Solution, None] = {}
 
     def explore(self, budgets: Sequence[float | str], losses: Sequence[float | str], points: int) -> Explored:
         """Return a point for each budget and each loss; where there are neither, a front of so many points.
@@ -81,7 +82,8 @@ class Explorer:
         if not budgets and not losses:
             limits = spread_budgets(self.plan, tuple(self.uniform.values()), points)
         enter_phase("models", "models")
-        found = [*map(self.within_budget, limits), *(self.within_loss(self._granted(loss)) for loss in losses)]
+        for _ in range(2):  # the second time from all models that were tried, whatever for
+            found = [*map(self.within_budget, limits), *(self.within_loss(self._granted(loss)) for loss in losses)]
         if not budgets and not losses:
             found = list({each.solution: each for each in reversed(found)}.values())
         uniform = [Found(solution, None, None, 1, None) for solution in self.uniform.values()]
@@ -115,6 +117,7 @@ class Explorer:
 
     def trial(self, solution: Solution) -> Trial:
         """Return how a solution fares on the samples to choose by."""
+        self._tried[solution] = None
         return self._trials.run(self.plan.specs(solution))
 
     def check(self, solution: Solution) -> Checked:
@@ -137,7 +140,7 @@ class Explorer:
         best = min(tried, key=self._loss)
         if best != first or self._exceeds_prediction(first):
             tried += neighbours(self.plan.problem, best, room, NEIGHBOURS)
-        best = min(tried, key=self._loss)
+        best = min([*tried, *(other for other in self._tried if self.plan.fits(other, budget))], key=self._loss)
         if rival is not None and not self._is_better(best, rivals[rival]):
             best = rivals[rival]
         return Found(best, budget, None, len(dict.fromkeys(tried)), rival)
@@ -167,7 +170,7 @@ class Explorer:
         return self._cheapest(tried, granted, rival)
 
     def _cheapest(self, tried: list[Solution], granted: float, rival: str | None) -> Found:
-        fitting = [solution for solution in tried if self._loss(solution) <= granted]
+        fitting = [solution for solution in dict.fromkeys([*tried, *self._tried]) if self._loss(solution) <= granted]
         if not fitting:
             least = min(map(self._loss, [*tried, *self.uniform.values()]), default=math.nan)
             raise BudgetError(f"expected a loss of at least {least:.4g} to be granted, got {granted:.4g}")
