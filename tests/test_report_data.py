@@ -93,6 +93,13 @@ def test_without_data_it_tells_what_is_expected(folder: Path) -> None:
     assert report.settings["converted for this report to"] == SPEC
 
 
+def test_of_a_model_that_is_not_converted_it_says_so(folder: Path) -> None:
+    report = make_report(Subject(folder / "model.onnx"))
+    assert report.layers.rows == () and report.ledger.converted_macs == 0
+    assert report.absent["layers"] == "nothing is converted; --spec converts the model for the report"
+    assert {row.reason for row in report.ledger.rows} == {"can be converted"}
+
+
 def test_a_calibration_tells_how_values_are_spread(folder: Path) -> None:
     calibration = lba_onnx.calibrate(
         folder / "model.onnx", lba_onnx.Samples(folder / "test.npz", max_samples=16), "M7E4"

@@ -42,6 +42,7 @@ _ADVICE = {
     "front": "--search or --sweep FILE feeds it",
 }
 """Sections to what would fill them."""
+_UNCONVERTED = "nothing is converted; --spec converts the model for the report"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def _assembled(
     spreads = _spreads({layer.node: layer.spec for layer in layers.rows}, ranges)
     found: dict[str, Any] = {"accuracy": accuracy, "cost": priced, "layers": layers.is_measured or None, "front": front}
     found |= {"spreads": spreads or None}
+    advice = _ADVICE if products else {**_ADVICE, "layers": _UNCONVERTED, "spreads": _UNCONVERTED}
     return Report(
         subject.path.stem,
         _file(subject.path),
@@ -148,7 +150,7 @@ def _assembled(
         {**settings, "library_sha256": _sha256(Path(get_library_path()))},
         {name: package_version(name) for name in _VERSIONS},
         dict(results.sources),
-        {name: advice for name, advice in _ADVICE.items() if found[name] is None},
+        {name: words for name, words in advice.items() if found[name] is None},
     )
 
 
