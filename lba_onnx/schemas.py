@@ -5,8 +5,8 @@
     onnx.checker.check_model(converted)                knows its attributes
     onnx.defs.get_schema("LbaConv", domain="lba_onnx").doc
 
-Made from `operators.OPERATORS`. onnx before 1.19 takes no inference functions: it checks nodes, and infers nothing
-behind them.
+Made from `operators.OPERATORS`. onnx before 1.19 takes no inference functions, and is told nothing: a schema without
+one would hide the functions of portable models from its inference.
 """
 
 import atexit
@@ -17,6 +17,7 @@ from dataclasses import replace
 from onnx import defs, helper
 
 from lba_onnx.operators import DOMAIN, OPERATORS, TYPE_VARIABLES, VERSION, AttributeSchema, OperatorSchema
+from lba_onnx.schema_inference import inference_of
 
 HAS_INFERENCE = hasattr(defs.OpSchema, "set_type_and_shape_inference_function")
 _TENSORS = {name: f"tensor({'float' if name == 'float32' else name})" for name in ("float32", "uint8", "int8", "int32")}
@@ -74,7 +75,8 @@ def register() -> list[str]:
 
     What another copy of this package registered stays.
     """
-    fresh = [schema for schema in OPERATORS.values() if not defs.has(schema.op_type, domain=DOMAIN)]
+    known = OPERATORS.values() if HAS_INFERENCE else ()
+    fresh = [schema for schema in known if not defs.has(schema.op_type, domain=DOMAIN)]
     for schema in fresh:
         defs.register_schema(op_schema(schema))
     names = [schema.op_type for schema in fresh]
@@ -105,10 +107,7 @@ def op_schema(schema: OperatorSchema) -> defs.OpSchema:
         ],
         attributes=[*map(_attribute, schema.own_attributes), *map(_without_default, schema.arithmetic_attributes)],
     )
-    if HAS_INFERENCE:
-        from lba_onnx.schema_inference import inference_of
-
-        made.set_type_and_shape_inference_function(inference_of(schema))
+    made.set_type_and_shape_inference_function(inference_of(schema))
     return made
 
 

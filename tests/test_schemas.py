@@ -20,7 +20,7 @@ from lba_onnx import schemas
 from lba_onnx.operators import DOMAIN, OPERATORS, VERSION
 from lba_onnx.session import make_session
 
-infers = pytest.mark.skipif(not schemas.HAS_INFERENCE, reason="onnx takes functions that infer shapes since 1.19")
+pytestmark = pytest.mark.skipif(not schemas.HAS_INFERENCE, reason="onnx is told of operators since 1.19")
 DEMO = Path(str(files("lba_onnx") / "demo_data" / "fashion_cnn.onnx"))
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, VERSION)]
 
@@ -107,7 +107,6 @@ NODES = {
 }
 
 
-@infers
 @pytest.mark.parametrize("op_type", NODES)
 def test_onnx_infers_what_the_node_gives(op_type: str):
     operands, attributes = NODES[op_type]
@@ -120,7 +119,6 @@ def test_onnx_infers_what_the_node_gives(op_type: str):
         assert inferred(one_node(op_type, operands, attributes, "batch"))[0][1] == ["batch", *expected[1][1:]]
 
 
-@infers
 @pytest.mark.parametrize("case", CASES)
 def test_onnx_infers_what_attention_gives(case: str):
     model = lba_onnx.convert(CASES[case].model, "M7E4b10")[0]
@@ -134,7 +132,6 @@ def test_onnx_infers_what_attention_gives(case: str):
             assert all(isinstance(size, str) or size == is_ for size, is_ in zip(shape, result.shape, strict=True))
 
 
-@infers
 def test_onnx_infers_what_weights_of_few_bits_give():
     case = draw(3)
     model = case.model("lba_onnx", accumulator="M7E4b10", dimensions=case.a.shape)
@@ -143,7 +140,6 @@ def test_onnx_infers_what_weights_of_few_bits_give():
     assert inferred(model) == [(helper.np_dtype_to_tensor_dtype(result.dtype), list(result.shape))]
 
 
-@infers
 @pytest.mark.parametrize("op_type", ["LbaConv", "LbaQGemm", "LbaMatMul"])
 def test_shapes_that_do_not_fit_leave_the_output_open(op_type: str):
     operands, attributes = NODES[op_type]
@@ -195,9 +191,9 @@ def test_an_onnx_that_takes_no_schemas_is_told_and_breaks_nothing(monkeypatch, c
     assert caplog.messages == ["onnx gets no schemas of domain lba_onnx: has() takes no domain"]
 
 
-@infers
-def test_a_converted_network_is_inferred_through():
-    model = lba_onnx.convert(DEMO, "M7E4b10")[0]
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_converted_network_is_inferred_through(portable: bool):
+    model = lba_onnx.convert(DEMO, "M7E4b10", portable=portable)[0]
     del model.graph.value_info[:]
     plain = onnx.load(DEMO)
     del plain.graph.value_info[:]
