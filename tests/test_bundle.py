@@ -208,6 +208,11 @@ def test_a_manifest_that_leads_outside_is_refused(folder, path):
         verify(folder)
 
 
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"expected a bundle, got a folder without MANIFEST.json"):
+        verify(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": 1}', '{"format": 2}'])
 def test_what_is_no_manifest_is_refused(folder, text):
     (folder / "MANIFEST.json").write_text(text)

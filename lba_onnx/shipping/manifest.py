@@ -44,6 +44,8 @@ class Manifest:
             ModelError: There is none, it is of another format, or names a path outside the bundle.
         """
         path = folder / MANIFEST_NAME
+        if not path.is_file():
+            raise ModelError(f"{folder}: expected a bundle, got a folder without {MANIFEST_NAME}")
         value = read_json(path, ModelError)
         if value.get("format") != FORMAT:
             raise ModelError(f"{path}: expected a manifest of format {FORMAT}, got {value.get('format')!r}")
