@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import results_picture
 from benchmarks.integers_tables import render as render_integers
 from benchmarks.results import METHODS, PHOTOGRAPHS, render, render_rules
+from benchmarks.search import render as render_search
 
 DOCS = Path(__file__).parent.parent / "docs"
 PICTURE = results_picture.PICTURE_PATH
@@ -153,3 +154,16 @@ def test_integer_models_equal_onnxruntime_at_32_bits_where_it_multiplies_integer
             assert r["same_bits"] < r["samples"]
         else:
             assert r["same_bits"] == r["samples"], (r["model"], r["form"])
+
+
+def test_page_shows_what_searches_found():
+    rows = json.loads((DOCS / "results_search.json").read_text())["results"]
+    text = (DOCS / "results.md").read_text()
+    assert render_search(rows) in text
+    cost, loss = ([r for r in rows if r["kind"] == kind] for kind in ("equal gates", "equal loss"))
+    wins, ties, loses = (sum(r["verdict"] == verdict for r in cost) for verdict in ("wins", "ties", "loses"))
+    assert f"wins {wins} of {len(cost)} points, ties {ties} and loses {loses}" in text
+    assert f"{sum(not r['is_mixed'] for r in cost)} of the ties are the uniform choice itself" in text
+    saved = [r["saved_percent"] for r in loss]
+    assert f"saves {min(saved):.1f} to {max(saved):.1f} %" in text
+    assert all(r["passes"]["all"] <= r["passes"]["bound"] for r in rows)

@@ -13,7 +13,7 @@ import lba_onnx
 from lba_onnx.cli import main
 from lba_onnx.costing import UnpricedError, unit_cost
 from lba_onnx.data.execution import Execution
-from lba_onnx.errors import DataError, SelectionError
+from lba_onnx.errors import DataError, OutputError, SelectionError
 from lba_onnx.searching import BudgetError
 from lba_onnx.searching.search_result import TIES
 
@@ -120,6 +120,12 @@ def test_written_models_are_the_points(tmp_path):
         assert compared.samples == 48
         specs = {node.node: node.spec for node in lba_onnx.cost(written).nodes}
         assert specs == dict(point.specs)
+
+
+def test_models_are_not_written_over_what_is_read(tmp_path):
+    onnx.save(network(), tmp_path / "best_2.onnx")
+    with pytest.raises(OutputError, match=r"best_2.onnx: expected a file for the searched model alone"):
+        search(model=tmp_path / "best_2.onnx", points=2, write=1, model_output=tmp_path / "best.onnx")
 
 
 class Stop(Exception):

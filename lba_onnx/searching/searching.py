@@ -125,6 +125,9 @@ def search(
         raise ValueError(f"expected an effort out of {', '.join(EFFORTS)}, or none, got {effort!r}")
     if write and model_output is None:
         raise ValueError("write: expected a model_output to write to, got none")
+    if write and model_output is not None:
+        for number in range(len(budgets) + len(losses) or points):
+            check_outputs({"searched model": _numbered(model_output, number)}, read)
     pricing, (solver_name, solve) = Pricing.of(quantity, operand_format, cost_table, selection), find_solver(solver)
     proto, fixed = load_model(model, load_external_data=True), dict(fix or {})
     making = Making(proto, Samples.of(data), effort, load_metric(metric), selection, bias_start, execution)
@@ -190,15 +193,15 @@ def _write(
     if not count or model_output is None:
         return points
     chosen = {front[round(place)] for place in np.linspace(0, len(front) - 1, min(count, len(front)))}
-    return tuple(
-        replace(point, model_path=str(_write_one(number, plan, trials, point, Path(model_output))))
-        if number in chosen
-        else point
-        for number, point in enumerate(points)
-    )
+    written = list(points)
+    for number in sorted(chosen):
+        path = _numbered(model_output, number)
+        trials.write(plan.specs_of(points[number].choices), path)
+        written[number] = replace(points[number], model_path=str(path))
+    return tuple(written)
 
 
-def _write_one(number: int, plan: Plan, trials: Trials, point: SearchPoint, path: Path) -> Path:
-    numbered = path.with_name(f"{path.stem}_{number + 1}{path.suffix}")
-    trials.write(plan.specs_of(point.choices), numbered)
-    return numbered
+def _numbered(model_output: str | os.PathLike[str], number: int) -> Path:
+    """Return the file of a point: its number, from 1 on, goes before the ending."""
+    path = Path(model_output)
+    return path.with_name(f"{path.stem}_{number + 1}{path.suffix}")
