@@ -33,6 +33,10 @@ def test_page_shows_the_measured_tables():
     assert render(ROWS) in (DOCS / "results.md").read_text()
 
 
+def test_page_shows_the_measured_tables_of_texts_molecules_and_speech():
+    assert render(json.loads((DOCS / "results_text.json").read_text())["results"]) in (DOCS / "results.md").read_text()
+
+
 def test_page_shows_the_measured_tables_of_rules():
     text = (DOCS / "results.md").read_text()
     assert render_rules(RULE_ROWS) in text

@@ -12,6 +12,7 @@ from models.graph_builder import GraphBuilder
 from models.magika.recipe import extract_features
 from models.minilm.recipe import cosine_of_embeddings
 from models.minilm.word_piece import WordPieceTokenizer, split_words
+from models.piper_joe.recipe import signal_to_noise
 from models.rapidocr.images import draw_line, normalize, style
 from models.rapidocr.recipe import decode, overlap
 from models.reading import Reading, edit_distance
@@ -83,6 +84,13 @@ def test_characters_that_are_read_wrong_are_counted_with_those_that_there_are():
     np.testing.assert_array_equal(reading.errors(outputs, labels), [[0, 3], [2, 2], [4, 4]])
     np.testing.assert_array_equal(reading.is_right(outputs, labels), [1, 0, 0])
     np.testing.assert_array_equal(reading.is_same(outputs, {"y": np.array([97, 98, 98])}), [1, 0, 1])
+
+
+def test_noise_of_spectra_does_not_see_the_sign_of_a_wave():
+    sound = np.random.default_rng(0).standard_normal((2, 1, 1, 5000)).astype(np.float32)
+    found = [signal_to_noise({"output": other}, {"output": sound}) for other in (sound * np.float32(1.01), -sound)]
+    np.testing.assert_allclose(found[0], 40, atol=1e-4)
+    assert found[1].min() > 150
 
 
 def test_overlap_is_the_shared_area_over_that_of_either():

@@ -30,6 +30,7 @@ PHRASES = Path(__file__).with_name("phrases.tsv")
 CALIBRATION_SENTENCES = 4
 NO_NOISE = (0.0, 1.0, 0.0)  # of the sound, speed, of the lengths
 SOUND, FRAMES, PREDICTED = "output", "frames", "predicted_frames"
+WINDOW = 1024  # sounds of a spectrum
 PAD, START, END = "_", "^", "$"
 
 Feed = dict[str, NDArray[Any]]
@@ -55,17 +56,29 @@ def load() -> ZooModel:
         calibration=feeds[:CALIBRATION_SENTENCES],
         test=test[CALIBRATION_SENTENCES:],
         metric=Metric("phonemes as long as in float32", partial(_share_as_long, [feed[FRAMES] for feed in feeds])),
-        likeness=Likeness("mean signal to noise in dB", signal_to_noise, is_larger_better=True),
+        likeness=Likeness("mean signal to noise of spectra in dB", signal_to_noise, is_larger_better=True),
     )
 
 
 def signal_to_noise(outputs: Feed, float32: Feed) -> NDArray[np.float64]:
-    """Returns the power of float32's sound over that of the difference to it, in dB, [sentences]."""
-    sounds = (values[SOUND].astype(np.float64) for values in (outputs, float32))
-    sound, expected = (values.reshape(len(values), -1) for values in sounds)
-    noise = np.maximum(np.square(sound - expected).sum(axis=1), np.finfo(np.float64).tiny)
-    ratios: NDArray[np.float64] = 10 * np.log10(np.square(expected).sum(axis=1) / noise)
-    return ratios
+    """Returns the power of float32's spectra over that of the difference to them, in dB, [sentences].
+
+    Spectra are magnitudes: where in a wave a sound begins is not heard.
+    """
+    pairs = zip(outputs[SOUND], float32[SOUND], strict=True)
+    return np.array([_ratio(_spectra(sound.ravel()), _spectra(expected.ravel())) for sound, expected in pairs])
+
+
+def _ratio(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    noise = max(float(np.square(actual - expected).sum()), np.finfo(np.float64).eps)
+    return float(10 * np.log10(np.square(expected).sum() / noise))
+
+
+def _spectra(sound: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns magnitudes, [windows, frequencies]."""
+    windows = np.lib.stride_tricks.sliding_window_view(sound.astype(np.float64), WINDOW)[:: WINDOW // 4]
+    magnitudes: NDArray[np.float64] = np.abs(np.fft.rfft(windows * np.hanning(WINDOW), axis=1))
+    return magnitudes
 
 
 def _share_as_long(frames: list[NDArray[np.float32]], outputs: Feed, labels: NDArray[Any]) -> NDArray[np.float64]:
