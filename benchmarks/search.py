@@ -64,7 +64,7 @@ def measure_model(name: str, arguments: argparse.Namespace) -> list[Row]:
             budgets=arguments.equal_costs or arguments.choices[1:],
             losses=arguments.equal_losses,
             sensitivity_samples=arguments.sensitivity_samples,
-            effort=arguments.effort,
+            effort=None if arguments.effort == "none" else arguments.effort,
             resume_path=arguments.progress_folder / f"search_{name}.progress",
         )
     whole = passes.runs(found)
