@@ -13,15 +13,17 @@
 
 namespace {
 
-// The flags of the first processor; none where the file or the line is missing, as off x86.
+// The flags of the first processor; none off x86, where an emulator may tell of the processor that it runs on.
 std::set<std::string> Flags() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
   std::set<std::string> flags;
+#if defined(__x86_64__)
+  std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; flags.empty() && std::getline(cpuinfo, line);) {
     if (line.compare(0, 5, "flags") != 0) continue;
     std::istringstream words(line.substr(line.find(':') + 1));
     for (std::string word; words >> word;) flags.insert(word);
   }
+#endif
   return flags;
 }
 
