@@ -4,7 +4,9 @@
 
 namespace lba {
 
-const TileKernels& RuledAvx2Kernels(const RuledKind& kind) { return TableOf<4>(kind); }
+const TileKernels& RuledAvx2Kernels(Rounding rounding, bool exact_products) {
+  return TableOf<4>(rounding, exact_products);
+}
 
 }  // namespace lba
 

@@ -2,6 +2,8 @@
 
 namespace lba {
 
-const TileKernels& RuledPortableKernels(const RuledKind& kind) { return TableOf<2>(kind); }
+const TileKernels& RuledPortableKernels(Rounding rounding, bool exact_products) {
+  return TableOf<2>(rounding, exact_products);
+}
 
 }  // namespace lba

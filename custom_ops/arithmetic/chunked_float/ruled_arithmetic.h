@@ -3,31 +3,46 @@
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_ARITHMETIC_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_ARITHMETIC_H_
 
-#include <type_traits>
-
 #include "arithmetic/chunked_float/ruled_vectors.h"
-#include "kernels/cpu/tree_kernel.h"
+#include "kernels/cpu/tile_kernel.h"
 
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-template <Rounding kRounding, int kLanes>
-typename DoublesOf<kLanes>::V RuledMultiple(typename DoublesOf<kLanes>::V magnitude,
-                                            typename DoublesOf<kLanes>::V unit) {
+// To multiples of a unit, by every rule but that of the nearest with ties to even.
+template <int kLanes>
+class OtherRounding {
+ public:
   using D = DoublesOf<kLanes>;
   using V = typename D::V;
-  if constexpr (kRounding == Rounding::kNearest) return NearestMultiple(magnitude, unit);
-  if constexpr (kRounding == Rounding::kTruncate) return LowerMultiple<kLanes>(magnitude, unit);
-  if constexpr (kRounding == Rounding::kNearestAway) {
-    const V lower = LowerMultiple<kLanes>(magnitude, unit);
-    return lower + D::Where(magnitude - lower >= unit * 0.5, unit, V{});
-  }
-  // Of values that are not exact the odd one lies between two even ones.
-  const V even = LowerMultiple<kLanes>(magnitude, unit * 2), lower = LowerMultiple<kLanes>(magnitude, unit);
-  return D::Where(lower == magnitude, magnitude, even + unit);
-}
+  using Bits = typename D::Bits;
 
-template <Rounding kRounding, bool kExactProducts, int kVectorLanes>
+  explicit OtherRounding(Rounding rounding)
+      : least_part_(D::Set(rounding == Rounding::kNearestAway ? 0.5 : kNever)),
+        is_odd_(Bits{} - (rounding == Rounding::kOdd ? 1 : 0)) {}
+
+  V operator()(V magnitude, V unit) const {
+    const V lower = LowerMultiple<kLanes>(magnitude, unit), even = LowerMultiple<kLanes>(magnitude, unit * 2);
+    const Bits is_even = (lower == even) & (lower != magnitude);
+    const Bits rises = (magnitude - lower >= unit * least_part_) | (is_odd_ & is_even);
+    return lower + reinterpret_cast<V>(D::BitsOf(unit) & rises);
+  }
+
+ private:
+  static constexpr double kNever = 2;  // what is dropped is less than one unit
+
+  V least_part_;
+  Bits is_odd_;
+};
+
+template <int kLanes>
+struct NearestRounding {
+  using V = typename DoublesOf<kLanes>::V;
+  explicit NearestRounding(Rounding) {}
+  V operator()(V magnitude, V unit) const { return NearestMultiple(magnitude, unit); }
+};
+
+template <template <int> class RoundingOf, bool kExactProducts, int kVectorLanes>
 class RuledArithmetic {
  public:
   using Constants = RuledConstants;
@@ -38,42 +53,29 @@ class RuledArithmetic {
   static constexpr bool kHasSignedZeros = true;
 
   explicit RuledArithmetic(const Constants& c)
-      : product_(kExactProducts ? c.accumulator : c.product), accumulator_(c.accumulator) {}
+      : rounding_(c.rounding), product_(kExactProducts ? c.accumulator : c.product), accumulator_(c.accumulator) {}
 
   static V Zero() { return V{}; }
   static V Load(const float* p) { return D::Load(p); }
   template <int kCount>
   void Step(V (&sums)[kCount], const float* x, const V (&w)[kCount]) const {
-    V products[kCount];
-    Products(x, w, products);
-    ForEach<kCount>([&](int v) { sums[v] = Join(sums[v], products[v]); });
-  }
-  template <int kCount>
-  void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
     const V row = D::Set(*x);
+    V products[kCount];
     ForEach<kCount>([&](int v) { products[v] = row * w[v]; });
     if constexpr (!kExactProducts) ForEach<kCount>([&](int v) { products[v] = Rounded(products[v], product_); });
+    ForEach<kCount>([&](int v) { sums[v] = Join(sums[v], products[v]); });
   }
   V Join(V total, V sum) const { return Rounded(D::AddToOdd(sum, total), accumulator_); }
-  V AddProducts(V a, V b) const { return Join(a, b); }
-  V AddProduct(V sum, V product) const { return Join(sum, product); }
-  V AddSums(V a, V b) const { return Join(a, b); }
   void Store(float* out, V total) const { D::Store(out, total); }
 
  private:
-  static V Rounded(V value, const RuledLimits<kLanes>& limits) {
+  V Rounded(V value, const RuledLimits<kLanes>& limits) const {
     const V magnitude = limits.Bounded(D::Magnitude(value));
-    return limits.Limited(RuledMultiple<kRounding, kLanes>(magnitude, limits.Unit(magnitude)), D::SignOf(value));
+    return limits.Limited(rounding_(magnitude, limits.Unit(magnitude)), D::SignOf(value));
   }
 
+  const RoundingOf<kLanes> rounding_;
   const RuledLimits<kLanes> product_, accumulator_;
-};
-
-// Trees in fewer vectors, which keep eight products each.
-template <Rounding kRounding, bool kExactProducts, int kVectorLanes>
-struct RuledTree : RuledArithmetic<kRounding, kExactProducts, kVectorLanes> {
-  using RuledArithmetic<kRounding, kExactProducts, kVectorLanes>::RuledArithmetic;
-  static constexpr int kVectors = 1, kDirectVectors = 1;
 };
 
 template <class Arithmetic>

@@ -8,16 +8,10 @@
 
 namespace lba {
 
-// What a table is made for.
-struct RuledKind {
-  Rounding rounding = Rounding::kNearest;
-  bool exact_products = false, is_tree = false;
-};
-
 #if defined(__x86_64__)
-const TileKernels& RuledAvx2Kernels(const RuledKind& kind);
+const TileKernels& RuledAvx2Kernels(Rounding rounding, bool exact_products);
 #endif
-const TileKernels& RuledPortableKernels(const RuledKind& kind);
+const TileKernels& RuledPortableKernels(Rounding rounding, bool exact_products);
 
 }  // namespace lba
 

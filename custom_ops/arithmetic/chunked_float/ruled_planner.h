@@ -18,8 +18,9 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
   RuledPlanner(const AccumulatorSpec& spec, int64_t depth)
       : DefinitionPlanner(RuledConstants::Of(spec), spec.Order(depth), spec.Groups(depth),
                           spec.rounding == Rounding::kStochastic),
-        kind_{spec.rounding, spec.exact_products, spec.tree != 0},
-        has_vectors_(spec.lanes == 0 && !spec.carries && !(spec.tree != 0 && spec.rounding == Rounding::kStochastic)),
+        rounding_(spec.rounding),
+        exact_products_(spec.exact_products),
+        has_vectors_(spec.lanes == 0 && spec.tree == 0),
         chains_(spec) {}
 
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
@@ -30,9 +31,9 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
   const TileKernels& KernelsOf(CpuPath path) const override {
     if (path == CpuPath::kExact) return DefinitionPlanner::KernelsOf(path);
 #if defined(__x86_64__)
-    if (this->path() != CpuPath::kPortable) return RuledAvx2Kernels(kind_);
+    if (this->path() != CpuPath::kPortable) return RuledAvx2Kernels(rounding_, exact_products_);
 #endif
-    return RuledPortableKernels(kind_);
+    return RuledPortableKernels(rounding_, exact_products_);
   }
 
   float RoundedStart(float value, const Place& place, int64_t depth) const override {
@@ -51,8 +52,8 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
   }
 
  private:
-  const RuledKind kind_;
-  const bool has_vectors_;
+  const Rounding rounding_;
+  const bool exact_products_, has_vectors_;
   const RuledChains chains_;
 };
 

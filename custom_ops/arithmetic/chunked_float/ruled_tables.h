@@ -9,15 +9,6 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-template <Rounding kRounding, bool kExactProducts, int kLanes>
-const TileKernels& TableOf(bool is_tree) {
-  using Arithmetic = RuledArithmetic<kRounding, kExactProducts, kLanes>;
-  static const TileKernels chains = MakeRuledChains<Arithmetic>();
-  using Tree = RuledTree<kRounding, kExactProducts, kLanes>;
-  static const TileKernels trees = MakeTreeKernels<Tree, Tree>(CpuPath::kPortable, FpMode::kNearest);
-  return is_tree ? trees : chains;
-}
-
 template <bool kExactProducts, int kLanes>
 const TileKernels& StochasticTable() {
   static const TileKernels kernels = [] {
@@ -28,26 +19,22 @@ const TileKernels& StochasticTable() {
   return kernels;
 }
 
+template <template <int> class RoundingOf, bool kExactProducts, int kLanes>
+const TileKernels& ChainTable() {
+  static const TileKernels kernels = MakeRuledChains<RuledArithmetic<RoundingOf, kExactProducts, kLanes>>();
+  return kernels;
+}
+
 template <bool kExactProducts, int kLanes>
-const TileKernels& TableOf(const RuledKind& kind) {
-  switch (kind.rounding) {
-    case Rounding::kTruncate:
-      return TableOf<Rounding::kTruncate, kExactProducts, kLanes>(kind.is_tree);
-    case Rounding::kNearest:
-      return TableOf<Rounding::kNearest, kExactProducts, kLanes>(kind.is_tree);
-    case Rounding::kNearestAway:
-      return TableOf<Rounding::kNearestAway, kExactProducts, kLanes>(kind.is_tree);
-    case Rounding::kOdd:
-      return TableOf<Rounding::kOdd, kExactProducts, kLanes>(kind.is_tree);
-    case Rounding::kStochastic:
-      break;
-  }
-  return StochasticTable<kExactProducts, kLanes>();
+const TileKernels& TableOf(Rounding rounding) {
+  if (rounding == Rounding::kStochastic) return StochasticTable<kExactProducts, kLanes>();
+  if (rounding == Rounding::kNearest) return ChainTable<NearestRounding, kExactProducts, kLanes>();
+  return ChainTable<OtherRounding, kExactProducts, kLanes>();
 }
 
 template <int kLanes>
-const TileKernels& TableOf(const RuledKind& kind) {
-  return kind.exact_products ? TableOf<true, kLanes>(kind) : TableOf<false, kLanes>(kind);
+const TileKernels& TableOf(Rounding rounding, bool exact_products) {
+  return exact_products ? TableOf<true, kLanes>(rounding) : TableOf<false, kLanes>(rounding);
 }
 
 }  // namespace
