@@ -203,9 +203,10 @@ def test_what_the_work_raises_is_raised():
 
 
 def test_sessions_run_in_one_place():
-    # A run elsewhere would neither end nor be seen to move.
+    # A run elsewhere would neither end nor be seen to move. Templates run in other programs.
     found = []
-    for path in Path(lba_onnx.__file__).parent.rglob("*.py"):
+    paths = (path for path in Path(lba_onnx.__file__).parent.rglob("*.py") if "templates" not in path.parts)
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "run":
                 receiver = ast.unparse(node.func.value)

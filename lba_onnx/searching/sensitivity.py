@@ -115,13 +115,13 @@ def _losses(
 ) -> dict[Accumulator | None, float | None]:
     feeds = frontier.move_to(name, specs[0])
     found: dict[Accumulator, list[NDArray[np.float64]]] = {spec: [] for spec in specs}
-    with frontier.listening(name) as (session, ear):
+    with frontier.listening(name) as (rest, ear):
         for number, batch in enumerate(probe.reference.batches):
             ear.begin_batch()
             fed = replace(batch, feeds=feeds[number], shared=frozenset())
             for spec, losses in found.items():
                 ear.begin(spec)
-                outputs = session.run(fed, list(frontier.suffix.outputs)) if frontier.suffix.outputs else []
+                outputs = rest.run(fed, list(frontier.suffix.outputs)) if frontier.suffix.outputs else []
                 given = dict(zip(frontier.suffix.outputs, outputs, strict=True))
                 losses.append(probe.reference.losses(number, given))
     return {spec: float(np.concatenate(losses).mean()) for spec, losses in found.items()}
