@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 
 #include "arithmetic/ieee/chain_arithmetic.h"
 #include "arithmetic/ieee/cpu_kernels.h"
@@ -19,7 +20,7 @@ struct FourFloats {
     for (int i = 0; i < kLanes; ++i) c[i] = std::fma(*x, w[i], c[i]);
     return c;
   }
-  static void Store(float* p, V value) { std::copy(&value[0], &value[0] + kLanes, p); }
+  static void Store(float* p, V value) { std::memcpy(p, &value, sizeof value); }
 };
 
 }  // namespace
