@@ -1,6 +1,7 @@
 """A wheel built by scikit-build-core from a source tree, with the tag that auditwheel grants."""
 
 import os
+import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +22,14 @@ def build_wheel(
 
 
 def repair(wheel: Path, policy: str, output: Path) -> Path:
-    """Return the wheel with a tag of the policy, which auditwheel refuses where the library needs more."""
+    """Return the wheel with a tag of the policy, which auditwheel refuses where the library needs more.
+
+    Of other processors auditwheel takes no policy by name: it finds the oldest one.
+    """
     folder = wheel.parent / "repaired"
-    run(sys.executable, "-m", "auditwheel", "repair", "--plat", policy, "--wheel-dir", folder, wheel)
+    asked = policy if policy.endswith(platform.machine()) else "auto"
+    run(sys.executable, "-m", "auditwheel", "repair", "--plat", asked, "--wheel-dir", folder, wheel)
     (repaired,) = folder.iterdir()
+    if policy not in repaired.name:
+        raise SystemExit(f"expected a wheel of {policy}, got {repaired.name}")
     return repaired.rename(output / repaired.name)
