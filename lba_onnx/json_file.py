@@ -61,6 +61,12 @@ def parse_json(text: str | bytes) -> Any:
     return json.loads(text, object_pairs_hook=_unique, **hooks)
 
 
+def differing_names(expected: Mapping[str, Any], found: Any) -> str:
+    """Return the names whose values a file has otherwise, or not at all; empty where it only has more."""
+    old = found if isinstance(found, Mapping) else {}
+    return ", ".join(name for name, value in expected.items() if old.get(name) != value)
+
+
 def _refuse_number(text: str) -> NoReturn:
     raise ValueError(f"expected a number of 64 bits, got {text:.40}")
 

@@ -18,7 +18,7 @@ from typing import Any
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError
-from lba_onnx.json_file import read_json, write_json
+from lba_onnx.json_file import differing_names, read_json, write_json
 
 KIND = "lba_onnx.calibration_progress"
 SCHEMA = 2
@@ -117,8 +117,7 @@ def _read(path: Path, settings: Mapping[str, Any]) -> Counted:
         raise DataError(f"{path}: expected the progress of a calibration (kind {KIND!r}, schema {SCHEMA})")
     found = value.get("settings")
     if found != settings:
-        old = found if isinstance(found, Mapping) else {}
-        names = ", ".join(name for name in settings if old.get(name) != settings[name])
+        names = differing_names(settings, found)
         raise DataError(f"{path}: expected the settings of the interrupted run, got another {names or 'set of them'}")
     try:
         nodes = {name: None if seen is None else NodeRange.from_json(seen) for name, seen in value["nodes"].items()}

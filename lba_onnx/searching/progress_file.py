@@ -18,7 +18,7 @@ from typing import Any
 from lba_onnx.errors import DataError
 from lba_onnx.files.atomic import append
 from lba_onnx.files.regular import check_regular
-from lba_onnx.json_file import parse_json
+from lba_onnx.json_file import differing_names, parse_json
 
 KIND = "lba_onnx.search_progress"
 SCHEMA = 1
@@ -85,8 +85,7 @@ class ProgressFile:
             raise DataError(f"{self._path}: expected the progress of a search (kind {KIND!r}, schema {SCHEMA})")
         settings, found = self._settings, head.get("settings")
         if found != json.loads(json.dumps(settings)):
-            old = found if isinstance(found, dict) else {}
-            names = ", ".join(name for name, value in settings.items() if old.get(name) != value)
+            names = differing_names(settings, found)
             raise DataError(
                 f"{self._path}: expected the settings of the interrupted run, got another {names or 'set of them'}; "
                 "remove the file to start anew"
