@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from attention_models import CASES
 from integer_models import operator_case
-from small_models import branching_model, function_model, images, loop_model, network
+from language_models import decoder, token_ids
+from onnx import helper
+from small_models import branching_model, function_model, images, loop_model, network, tensor
+from small_models import model as small_model
 
 import lba_onnx
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.inputs import describe_inputs
+from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.outputs import run_by_name, tensor_outputs
 from lba_onnx.rewrite import Selection
 from lba_onnx.rewrite.conversion import convert_quietly
@@ -143,6 +147,50 @@ def test_losses_are_divergences_of_classes_or_squared_errors():
     energy = np.mean([np.square(expected["y"]).sum() for expected in values.expected])
     expected = values.expected[1]["y"]
     np.testing.assert_allclose(values.losses(1, {"y": expected * 1.1}), 0.01 * np.square(expected).sum() / energy, 1e-4)
+
+
+def divergences(wanted, given):
+    p, q = (np.exp(v.astype(float)) / np.exp(v.astype(float)).sum(-1, keepdims=True) for v in (wanted, given))
+    return (p * np.log(p / q)).sum(-1)
+
+
+def test_losses_of_a_language_model_are_divergences_at_the_tokens_that_the_mask_shows():
+    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
+    _, reference = prepared(decoder(), {"input_ids": token_ids(4, 6), "attention_mask": mask})
+    assert reference.name == KL
+    logits = reference.expected[0]["logits"]
+    given = logits + RANDOM.standard_normal(logits.shape).astype(np.float32)
+    every = divergences(logits, given)
+    wanted = [every[row][mask[row] == 1].mean() if mask[row].any() else 0 for row in range(4)]
+    np.testing.assert_allclose(reference.losses(0, {"logits": given}), wanted, rtol=1e-5)
+    other = {"present.0.key": reference.expected[0]["present.0.key"] * 2}
+    assert reference.losses(0, other).tolist() == [0, 0, 0, 0]
+    assert reference.losses(0, {"logits": given * np.nan}).tolist() == [LARGEST, LARGEST, LARGEST, 0]
+
+
+def scores_of_places(*last):
+    """Returns x [samples, 5, 4] times a matrix [4, 3], and what follows."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["scores" if last else "y"], "product")]
+    nodes += [helper.make_node(op_type, ["scores"], ["y"], axis=-1) for op_type in last]
+    weights = {"w": RANDOM.standard_normal((4, 3)).astype(np.float32)}
+    return small_model(nodes, [tensor("x", "n", 5, 4)], [tensor("y", "n", 5, 3)], weights)
+
+
+@pytest.mark.parametrize(("last", "name"), [(["Softmax"], KL), (["LogSoftmax"], KL), ([], SQUARED)])
+def test_distributions_of_places_are_told_from_values(last, name):
+    _, reference = prepared(scores_of_places(*last), {"x": RANDOM.standard_normal((4, 5, 4)).astype(np.float32)})
+    assert reference.name == name
+    if last == ["Softmax"]:
+        wanted = reference.expected[0]["y"]
+        given = wanted[..., ::-1].copy()
+        expected = divergences(np.log(wanted), np.log(given)).mean(axis=1)
+        np.testing.assert_allclose(reference.losses(0, {"y": given}), expected, rtol=1e-4)
+
+
+def test_another_shape_is_refused():
+    _, reference = prepared(network(), {"x": images(4)})
+    with pytest.raises(ModelError, match=r"output y: expected the reference's shape \[4, .\d*\], got \[4, 1\]"):
+        reference.losses(0, {"y": reference.expected[0]["y"][:, :1]})
 
 
 def test_every_sample_of_a_short_last_batch_has_a_loss():

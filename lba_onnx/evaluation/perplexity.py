@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.batch import Batch
-from lba_onnx.data.language_inputs import MASK, TOKEN_IDS
+from lba_onnx.data.language_inputs import TOKEN_IDS
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation.estimates import Perplexity, PerplexityChange
 from lba_onnx.evaluation.intervals import Interval, ratio_interval
 from lba_onnx.evaluation.outputs import Outputs
 from lba_onnx.evaluation.sums import Moments
+from lba_onnx.evaluation.token_scores import shown_tokens
 
 IGNORED_LABEL = -100
 _LOGITS_RANK = 3
@@ -67,10 +68,7 @@ def _labels(batch: Batch) -> NDArray[np.int64]:
             f"{batch.origin}: perplexity: expected labels {[batch.samples, ids.shape[1]]}, one per token, "
             f"got {list(labels.shape)}"
         )
-    mask = batch.feeds.get(MASK)
-    if mask is None or mask.ndim != 2:
-        return labels.astype(np.int64)
-    shown = mask[: batch.samples, -ids.shape[1] :] != 0
+    shown = shown_tokens(batch, ids.shape[1])
     shown[:, 1:] &= shown[:, :-1].copy()
     return np.where(shown, labels, IGNORED_LABEL).astype(np.int64)
 

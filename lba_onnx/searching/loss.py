@@ -1,11 +1,12 @@
 """How far a model's output is from float32's, sample by sample.
 
 class scores        the Kullback-Leibler divergence of the class distributions, in nats; of logits, of their softmax
+token scores        the same at each place of a sequence that the mask shows, averaged over these
 anything else       the squared difference over the mean square of float32's output, averaged over outputs: the
                     reciprocal of the SQNR, as a ratio
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.likeness import comparable
 from lba_onnx.evaluation.outputs import Outputs, as_rows, run_by_name, tensor_outputs
+from lba_onnx.evaluation.token_scores import find_token_scores, shown_places
 from lba_onnx.session import make_session
 
 Losses = NDArray[np.float64]
@@ -35,7 +37,7 @@ class Reference:
     Attributes:
         batches: The samples.
         expected: By batch all outputs that are tensors.
-        classes: Which of them may be scores of classes.
+        classes: Which of them may be scores of classes, of samples or of the places of a sequence.
         name: What losses are.
         energies: By output the mean square of its values, a sample's sum.
     """
@@ -52,7 +54,8 @@ class Reference:
         session = make_session(model, providers=providers)
         names, classes = tensor_outputs(session), find_class_outputs(model)
         expected = tuple(run_by_name(session, batch, names, "the model") for batch in passing(batches))
-        name = KL if classes.find(expected[0], batches[0]) else SQUARED
+        is_scored = classes.find(expected[0], batches[0]) or find_token_scores(classes, expected[0], batches[0])
+        name = KL if is_scored else SQUARED
         return cls(tuple(batches), expected, classes, name, _energies(expected, batches))
 
     @property
@@ -72,18 +75,28 @@ class Reference:
         """
         expected, batch = self.expected[number], self.batches[number]
         outputs = {**expected, **given}
-        wanted = self.classes.find(expected, batch) if self.name == KL else {}
-        if wanted:
-            scores = self.classes.find(outputs, batch)
-            found = [self._divergences(name, wanted[name], scores[name]) for name in wanted if name in scores]
+        rows = {name: as_rows(name, values, outputs[name], batch) for name, values in comparable(expected).items()}
+        if self.name == KL:
+            found = [*self._of_samples(expected, outputs, batch), *self._of_places(expected, outputs, batch)]
         else:
-            found = [self._squared(name, values, outputs[name], batch) for name, values in comparable(expected).items()]
+            found = [self._squared(self.energies[name], *own) for name, own in rows.items()]
         if len({len(losses) for losses in found}) != 1:
             raise ModelError(f"{batch.origin}: expected as many samples in each output, got {[len(f) for f in found]}")
         with np.errstate(over="ignore", invalid="ignore"):
             mean = np.mean(found, axis=0)
         limited: Losses = np.minimum(np.nan_to_num(mean, nan=LARGEST, posinf=LARGEST), LARGEST)
         return limited
+
+    def _of_samples(self, expected: Outputs, outputs: Outputs, batch: Batch) -> Iterator[Losses]:
+        scores = self.classes.find(outputs, batch)
+        for name, wanted in self.classes.find(expected, batch).items():
+            yield self._divergences(name, wanted, scores[name])
+
+    def _of_places(self, expected: Outputs, outputs: Outputs, batch: Batch) -> Iterator[Losses]:
+        for name, wanted in find_token_scores(self.classes, expected, batch).items():
+            pairs = zip(wanted, outputs[name], shown_places(wanted, batch), strict=True)  # a sequence at a time
+            found = [self._divergences(name, own[shown], other[shown]) for own, other, shown in pairs]
+            yield np.array([losses.mean() if len(losses) else 0.0 for losses in found])
 
     def _divergences(self, name: str, wanted: NDArray[np.floating], given: NDArray[np.floating]) -> Losses:
         is_distribution = name in self.classes.probabilities and _sums_to_one(wanted)
@@ -93,11 +106,9 @@ class Reference:
             divergences: Losses = (np.exp(p) * (p - q)).sum(axis=1)
         return np.where(divergences < 0, 0.0, divergences)
 
-    def _squared(self, name: str, wanted: NDArray[np.floating], given: NDArray[np.floating], batch: Batch) -> Losses:
-        rows, others = as_rows(name, wanted, given, batch)
-        energy = self.energies[name]
+    def _squared(self, energy: float, wanted: NDArray[np.floating], given: NDArray[np.floating]) -> Losses:
         with np.errstate(invalid="ignore", over="ignore"):
-            squares: Losses = np.square(rows.astype(np.float64) - others.astype(np.float64)).sum(axis=1)
+            squares: Losses = np.square(wanted.astype(np.float64) - given.astype(np.float64)).sum(axis=1)
         return squares / energy if energy > 0 else np.where(squares > 0, LARGEST, 0.0)
 
 
