@@ -4,8 +4,7 @@ onnxruntime-genai's builder gives the last axis of past_key_values.N.key a name 
 all the same: attention has `num_heads`, and its output the width of all of them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,28 +12,28 @@ if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
-    from lba_onnx.data.inputs import ModelInput
-
 _TOKENS_AXIS, _RANK = 2, 4
 _HEADS = ("num_heads", "q_num_heads")
 
 
-def is_cache(model_input: "ModelInput") -> bool:
+def is_cache(name: str, shape: tuple[int | None, ...] | None) -> bool:
     """Return whether an input is keys or values [samples, heads, past tokens, head size]."""
-    shape = model_input.shape
     is_open = shape is not None and len(shape) == _RANK and shape[_TOKENS_AXIS] in (None, 0)
-    return is_open and model_input.name.startswith("past")
+    return is_open and name.startswith("past")
 
 
-def with_head_sizes(
-    inputs: "Sequence[ModelInput]", session: "onnxruntime.InferenceSession"
-) -> "tuple[ModelInput, ...]":
-    """Return inputs with the head size that the graph of the session tells."""
-    unknown = {i.name for i in inputs if is_cache(i) and i.shape is not None and i.shape[-1] is None}
-    size = _head_size(_graph_of(session)) if unknown else None
-    return tuple(
-        replace(i, shape=(*i.shape[:-1], size)) if i.name in unknown and i.shape is not None else i for i in inputs
-    )
+def head_size(session: "onnxruntime.InferenceSession") -> int | None:
+    """Return the head size of all attention in a session's graph; None where there is none, or several, or no graph."""
+    graph = _graph_of(session)
+    if graph is None:
+        return None
+    widths = {value.name: _width(value) for value in (*graph.value_info, *graph.output)}
+    sizes = set()
+    for node in graph.node:
+        heads = next((a.i for a in node.attribute if a.name in _HEADS and a.i > 0), 0)
+        if heads and node.output and widths.get(node.output[0]):
+            sizes.add(widths[node.output[0]] // heads)
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _graph_of(session: "onnxruntime.InferenceSession") -> "onnx.GraphProto | None":
@@ -45,19 +44,6 @@ def _graph_of(session: "onnxruntime.InferenceSession") -> "onnx.GraphProto | Non
     if content:
         return onnx.load_from_string(content).graph
     return onnx.load(path, load_external_data=False).graph if path and Path(path).is_file() else None
-
-
-def _head_size(graph: "onnx.GraphProto | None") -> int | None:
-    """Return the head size of all attention in a graph; None where there is none, or several."""
-    if graph is None:
-        return None
-    widths = {value.name: _width(value) for value in (*graph.value_info, *graph.output)}
-    sizes = set()
-    for node in graph.node:
-        heads = next((a.i for a in node.attribute if a.name in _HEADS and a.i > 0), 0)
-        if heads and node.output and widths.get(node.output[0]):
-            sizes.add(widths[node.output[0]] // heads)
-    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _width(value: Any) -> int:

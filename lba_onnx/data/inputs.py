@@ -1,13 +1,13 @@
 """What a model expects to be fed, and the check of what it is fed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.data.cache_inputs import with_head_sizes
+from lba_onnx.data.cache_inputs import head_size, is_cache
 from lba_onnx.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,8 +60,17 @@ class ModelInput:
 
 
 def describe_inputs(session: "onnxruntime.InferenceSession") -> tuple[ModelInput, ...]:
-    """Return the inputs of a session in the model's order."""
-    return with_head_sizes([_describe(value) for value in session.get_inputs()], session)
+    """Return the inputs of a session in the model's order; caches have the head size that its graph tells."""
+    inputs = tuple(_describe(value) for value in session.get_inputs())
+    if not any(_lacks_head_size(i) for i in inputs):
+        return inputs
+    size = head_size(session)
+    return tuple(replace(i, shape=(*i.shape[:-1], size)) if i.shape and _lacks_head_size(i) else i for i in inputs)
+
+
+def _lacks_head_size(model_input: ModelInput) -> bool:
+    shape = model_input.shape
+    return shape is not None and is_cache(model_input.name, shape) and shape[-1] is None
 
 
 def _describe(value: Any) -> ModelInput:

@@ -44,12 +44,12 @@ def with_language_inputs(arrays: Mapping[str, Any], inputs: Iterable[ModelInput]
 def _is_told(model_input: ModelInput) -> bool:
     if model_input.dtype is None or model_input.shape is None:
         return False
-    return model_input.name in (MASK, POSITIONS) or is_cache(model_input)
+    return model_input.name in (MASK, POSITIONS) or is_cache(model_input.name, model_input.shape)
 
 
 def _fill(model_input: ModelInput, given: Mapping[str, Rows], origin: str) -> NDArray[Any]:
     ids, dtype = given[TOKEN_IDS], np.dtype(model_input.dtype)
-    if is_cache(model_input):
+    if is_cache(model_input.name, model_input.shape):
         return np.zeros((*ids.shape[:-1], *_empty_cache(model_input, origin)), dtype)
     if model_input.name == MASK:
         return np.ones(ids.shape, dtype)
