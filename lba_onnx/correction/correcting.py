@@ -20,7 +20,7 @@ from lba_onnx.data.inputs import ModelInput, describe_inputs
 from lba_onnx.data.reading import read_samples
 from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
-from lba_onnx.data.split import hold_out
+from lba_onnx.data.split import SpreadSample, hold_out
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
@@ -66,7 +66,7 @@ def correct(
     give. Scales, and changes of weights where the recipe refits them, are folded into weights; offsets into biases.
     Every recipe is tried; the choice between them and no correction is made by the model's outputs on
     one sample in four, kept apart, so that there the corrected model is never worse. A recipe that takes class
-    scores clearly further from float32's, over all samples, is out. See docs/correction.md.
+    scores clearly further from float32's, over these and as many others, is out. See docs/correction.md.
 
     Args:
         model: Path, bytes or ModelProto of a converted model that has not been corrected.
@@ -112,7 +112,7 @@ def correct(
 
 
 class _Samples:
-    """The samples to estimate from, those kept apart, and both, those kept apart first."""
+    """The samples to estimate from, those kept apart, and those to judge by: these and as many others."""
 
     def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput]) -> None:
         split = hold_out(finite_batches(batches), inputs)
@@ -120,6 +120,10 @@ class _Samples:
         self.held_out = split.kept
         self.is_held_out = not split.is_shared
         self.estimation = self.estimation if self.is_held_out else self.held_out
+        fitted = SpreadSample(inputs, _count(self.held_out))
+        for batch in self.estimation if self.is_held_out else ():
+            fitted.offer(batch)
+        self.judged = [*self.held_out, *fitted.batches()]
         self.all = [*self.held_out, *self.estimation] if self.is_held_out else self.held_out
 
 
@@ -141,7 +145,7 @@ class _Trials:
         self._done = 0
         self._total = count * len(self._nodes)
         with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
-            self._judge = Judge(reference, samples.all, metric=metric, providers=execution.providers)
+            self._judge = Judge(reference, samples.judged, metric=metric, providers=execution.providers)
         self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
         self._scores: dict[str, float] = {}
         self._on_all: dict[str, Assessment] = {}
@@ -201,7 +205,7 @@ class _Trials:
 
     def _assess(self, recipe: str) -> None:
         enter_phase("judging", unit="")
-        parts = [range(len(self._samples.held_out)), range(len(self._samples.all))]
+        parts = [range(len(self._samples.held_out)), range(len(self._samples.judged))]
         with runnable(self.fold(recipe)) as file:
             held_out, self._on_all[recipe] = self._judge.assess_parts(file, parts)
         self._scores[recipe] = held_out.score

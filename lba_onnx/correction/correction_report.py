@@ -35,9 +35,9 @@ class CorrectionReport:
     Attributes:
         recipe: The one chosen (`correction.recipes`); "none" where none was better than no correction.
         scores: Recipes, and "none", to the scores on samples kept apart; larger is better.
-        scores_on_all: The same to the scores on all samples, those that the estimates come from among them: how much
-            better they are there tells how far a recipe fits its own samples.
-        divergences: The same to the divergence of class scores from float32's, over all samples
+        scores_on_all: The same to the scores on these samples and as many of those that the estimates come from: how
+            much better they are there tells how far a recipe fits its own samples.
+        divergences: The same to the divergence of class scores from float32's, over the samples of `scores_on_all`
             (`evaluation.likeness.class_divergence`); None where no output is [samples, classes].
         rejected: Recipes that take class scores clearly further from float32's; they are out.
         unit: What scores count: "dB" (SQNR of the outputs against float32), "%" or a metric's name.
