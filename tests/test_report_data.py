@@ -18,6 +18,7 @@ from lba_onnx.reporting import Report, Results, Subject, make_report
 from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.highlights import front_sentence
 from lba_onnx.reporting.sections import Cost, CostRow
+from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.searching.search_result import Against, Passes, Search, SearchPoint, Settings
 
 for package in ("jinja2", "matplotlib"):
@@ -81,6 +82,59 @@ def test_what_is_fed_is_what_is_measured(folder: Path, samples: lba_onnx.Samples
     )
     assert [layer.own_sqnr_db for layer in fed.layers.rows] == [layer.own_sqnr_db for layer in measured.layers.rows]
     assert fed.sources["compare"] == str(folder / "compare.json")
+
+
+def command_json(folder: Path, name: str, *arguments: str) -> Path:
+    """Return the file of what a command prints with --json."""
+    told = CliRunner().invoke(main, [*arguments, "--json", "--quiet"])
+    assert told.exit_code == 0, told.output
+    path = folder / f"{name}.json"
+    path.write_text(told.stdout)
+    return path
+
+
+def test_results_of_another_model_are_refused(folder: Path) -> None:
+    model, own, other = folder / "model.onnx", folder / "lba.onnx", folder / "other.onnx"
+    lba_onnx.convert(model, "M5E4b10", model_output=other)
+    data = ["--data_path", str(folder / "test.npz"), "--max_samples", "8"]
+    of_other = [
+        command_json(folder, "compare", "compare", "-r", str(model), "-i", str(other), *data),
+        command_json(folder, "debug", "debug", "-i", str(other), "--reference_path", str(model), *data),
+        command_json(folder, "evaluate", "evaluate", "-i", str(other), *data),
+        command_json(folder, "cost", "cost", "-i", str(other)),
+    ]
+    for path in of_other:
+        results = Results.read({path.stem: path})
+        assert make_report(Subject(other, model), results).sources[path.stem] == str(path)
+        whose = f"{own}" if path.stem != "cost" else f"{own} \\(SHA-256 .{{12}}\\.\\.\\.\\) or {model}"
+        with pytest.raises(DataError, match=f"{path}: expected a result of {whose} .*, got one of another model"):
+            make_report(Subject(own, model), results)
+
+
+def test_results_are_held_against_each_other_without_a_reference(folder: Path) -> None:
+    model, own = folder / "model.onnx", folder / "lba.onnx"
+    data = ["--data_path", str(folder / "test.npz"), "--max_samples", "8"]
+    compared = command_json(folder, "compare", "compare", "-r", str(model), "-i", str(own), *data)
+    sweep = folder / "sweep.json"
+    lba_onnx.sweep(model, lba_onnx.Samples(folder / "test.npz", max_samples=8), families=["M7E4"], biases=[10]).save(
+        sweep
+    )
+    results = Results.read({"compare": compared, "sweep": sweep})
+    assert make_report(Subject(own), results).front is not None
+    value = json.loads(sweep.read_text())
+    sweep.write_text(json.dumps({**value, "model_sha256": "0" * 64}))
+    with pytest.raises(DataError, match=rf"sweep.json: expected a result of the reference of {compared} .*\(0{{12}}"):
+        make_report(Subject(own), Results.read({"compare": compared, "sweep": sweep}))
+
+
+def test_weights_beyond_2_gb_stay_where_they_lie(folder: Path, samples: lba_onnx.Samples, monkeypatch) -> None:
+    """Such a model is the same, with a smaller bound."""
+    large = folder / "large.onnx"
+    onnx.save_model(onnx.load(folder / "model.onnx"), large, save_as_external_data=True, location="weights.bin")
+    monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", model_writer._SPARE_BYTES + (1 << 15))
+    monkeypatch.setattr(external_data, "_copy_range", lambda source, target: pytest.fail("copied"))
+    report = make_report(Subject(large, spec=SPEC), data=samples)
+    assert report.layers.is_measured and len(report.spreads) == 10
 
 
 def test_without_data_it_tells_what_is_expected(folder: Path) -> None:

@@ -14,6 +14,7 @@ from lba_onnx.cli import main
 from lba_onnx.costing import UnpricedError, unit_cost
 from lba_onnx.data.execution import Execution
 from lba_onnx.errors import DataError, OutputError, SelectionError
+from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.searching import BudgetError
 from lba_onnx.searching.search_result import TIES
 
@@ -102,8 +103,17 @@ def test_float32_is_a_choice_and_what_is_not_selected_is_paid_for():
     assert cheapest.cost == pytest.approx((32 * 4608 + 9 * (1152 + 1280)) / 7040)
 
 
+def test_no_loss_at_all_can_be_granted():
+    found = search(("M4E4", "float32"), losses=[0.0], effort=None)
+    (point,) = found.points
+    assert set(point.choices.values()) == {"float32"} and point.measured_loss == 0
+
+
 def test_integers_are_not_corrected():
     case = operator_case("QLinearConv", "uint8", "int8")
+    (weights,) = (tensor for tensor in case.model.graph.initializer if tensor.name == "w")
+    halved = onnx.numpy_helper.to_array(weights) // 2  # of these onnxruntime's sums are exact on every processor
+    weights.CopyFrom(onnx.numpy_helper.from_array(halved, "w"))
     data = [{name: np.roll(codes, i, -1) for name, codes in case.feeds.items()} for i in range(12)]
     found = search(("int10-wrap", "int20-wrap"), case.model, data, effort="default", budgets=["int20-wrap"])
     (point,) = found.points
@@ -235,3 +245,21 @@ def test_command_prints_points_and_writes_json_and_models(tmp_path, monkeypatch)
     assert printed["points"] == value["points"]
     wrong = CliRunner().invoke(main, [*arguments, "--fix", "conv1"])
     assert wrong.exit_code == 1 and "expected NODE=CHOICE, got 'conv1'" in wrong.stderr
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_models_with_external_data_are_searched_beside_it(tmp_path, monkeypatch, whole, is_large):
+    """Models beyond 2 GB are the same, with a smaller bound: no model that is tried has a copy of the weights."""
+    path, copies = tmp_path / "model.onnx", []
+    onnx.save_model(network(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    if is_large:
+        monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", model_writer._SPARE_BYTES + 64)
+    monkeypatch.setattr(external_data, "_copy_range", lambda source, target: copies.append(source))
+    found = search(model=path, budgets=["M5E4"], write=1, model_output=tmp_path / "best.onnx")
+    assert not copies and found.model_sha256 == lba_onnx.calibration.trial_model.model_hash(path)
+    (point,) = found.points
+    (expected,) = whole.points
+    assert point.specs == expected.specs and point.loss.mean == pytest.approx(expected.loss.mean)
+    assert [p.losses for p in found.products] == [pytest.approx(p.losses) for p in whole.products]
+    compared = lba_onnx.compare(path, point.model_path, DATA)
+    assert compared.samples == 48 and sorted(file.name for file in tmp_path.iterdir())[0] == "best_1.onnx"

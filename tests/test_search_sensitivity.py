@@ -22,6 +22,7 @@ from lba_onnx.evaluation.outputs import run_by_name, tensor_outputs
 from lba_onnx.rewrite import Selection
 from lba_onnx.rewrite.conversion import convert_quietly
 from lba_onnx.rewrite.cutting import cut_prefix, cut_suffix, with_inputs
+from lba_onnx.rewrite.model_files import OpenModel
 from lba_onnx.searching.choices import derive_choices
 from lba_onnx.searching.loss import KL, LARGEST, SQUARED, Reference
 from lba_onnx.searching.making import Making
@@ -51,7 +52,7 @@ def nothing():
 def prepared(model, feeds, effort=None):
     inputs = describe_inputs(make_session(model))
     samples = lba_onnx.Samples(feeds, batch_size=4)
-    making = Making(model, samples, effort, None, Selection(), False, Execution())
+    making = Making(OpenModel(model, None), samples, effort, None, Selection(), False, Execution())
     return making, Reference.of(model, list(read_batches(samples, inputs)), PROVIDERS)
 
 

@@ -37,6 +37,12 @@ def test_whole_costs_are_solved_to_the_best(solve, seed):
         assert problem.fits(found, budget) and problem.loss(found) == pytest.approx(best), (seed, room)
 
 
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_of_no_budget_what_costs_nothing_is_taken(solve):
+    problem = Problem((np.array([0.0, 0.1]), np.array([3.0, 0.0])), (np.array([1.0, 0.0]), np.array([0.0, 1.0])))
+    assert solve(problem, 0.0) == (0, 1)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_grid_costs_a_step_a_group_at_most(seed):
     problem = drawn(seed, whole=False)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.errors import ModelError
-from lba_onnx.files.leftovers import scratch_folder
 
 if TYPE_CHECKING:
     import onnx
@@ -66,16 +65,16 @@ def open_trial_model(model: Any, wide: Accumulator, selection: "Selection", bias
         ModelError: No node is selected and convertible, or the model cannot be read.
     """
     from lba_onnx.rewrite.conversion import convert_quietly
-    from lba_onnx.rewrite.model_file import ModelFile
-    from lba_onnx.rewrite.model_files import external_tensors
+    from lba_onnx.rewrite.model_files import external_tensors, open_model
+    from lba_onnx.rewrite.model_writer import scratch_beside
 
     converted, report = convert_quietly(model, wide, selection=selection, bias_start=bias_start)
     names = _converted_names(report)
     if not (isinstance(model, (str, PathLike)) and next(external_tensors(converted), None) is not None):
         yield TrialModel(converted, names, None)
         return
-    with scratch_folder() as folder:
-        output = ModelFile(folder / "converted.onnx", use_external_data_format=True)
+    with scratch_beside(open_model(model)) as folder:
+        output = folder / "converted.onnx"
         converted, _ = convert_quietly(model, wide, selection=selection, bias_start=bias_start, model_output=output)
         yield TrialModel(converted, names, folder)
 

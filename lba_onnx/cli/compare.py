@@ -7,6 +7,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.figures import difference_text, estimate_text, missing_accuracy, with_interval
+from lba_onnx.cli.model_hashes import model_hashes
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures, names, remarks
@@ -57,7 +58,7 @@ def compare_command(
         execution = take_execution(given, progress)
         result = compare(reference_path, candidate_path, samples, execution=execution, **given)
     if as_json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), **model_hashes(candidate_path, reference_path)})
         return
     lines = [*missing_accuracy(result.reference), _agreement(result)]
     print_text(f"{result.samples} samples", *_accuracies(result), *lines, _outputs(result))

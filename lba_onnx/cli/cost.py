@@ -7,6 +7,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.input_shapes import data_to_count, input_shapes
+from lba_onnx.cli.model_hashes import model_hashes
 from lba_onnx.cli.output import print_json, print_text
 
 
@@ -58,7 +59,7 @@ def cost_command(onnx_path: Path | None, is_split: bool, self_test: bool, as_jso
 
     found = _cost(onnx_path, given)
     if as_json:
-        print_json({"onnx_path": str(onnx_path), **found.to_json()})
+        print_json({"onnx_path": str(onnx_path), **model_hashes(onnx_path), **found.to_json()})
         return
     print_text(*cost_text(found, is_split))
 

@@ -9,6 +9,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_files
+from lba_onnx.cli.model_hashes import model_hashes
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures, names
@@ -89,7 +90,8 @@ def debug_command(
         order = [layer.node for layer in diagnosis.ranking] if diagnosis.samples_alone else None
         promotion = _promote(onnx_path, samples, reference_path, order, execution.providers, given)
     if as_json:
-        print_json({**diagnosis.to_json(), **({"promotion": promotion.to_json()} if promotion else {})})
+        promoted = {"promotion": promotion.to_json()} if promotion else {}
+        print_json({**diagnosis.to_json(), **model_hashes(onnx_path, reference_path), **promoted})
         return
     tables = _errors(diagnosis), _causes(diagnosis), _events(diagnosis), *_bits(diagnosis)
     print_text(*tables, *diagnosis.sentences(_SENTENCES))

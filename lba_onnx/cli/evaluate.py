@@ -7,6 +7,7 @@ import click
 
 from lba_onnx.cli import options
 from lba_onnx.cli.figures import estimate_text, missing_accuracy
+from lba_onnx.cli.model_hashes import model_hashes
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
 from lba_onnx.text import TextTable, figures, names
@@ -35,7 +36,7 @@ def evaluate_command(onnx_path: Path, data_path: Path, labels_path: Path | None,
     with progress_bar("evaluating") as progress:
         result = evaluate(onnx_path, samples, execution=take_execution(given, progress), **given)
     if as_json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), **model_hashes(onnx_path)})
         return
     print_text(f"{result.samples} samples", *_accuracies(result), *missing_accuracy(result), *_outputs(result))
 

@@ -21,18 +21,18 @@ from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.correcting import corrected_by
 from lba_onnx.diagnosis.constant_weights import overflowing
 from lba_onnx.errors import ModelError, SelectionError
-from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.bias_start import has_bias_starts
 from lba_onnx.rewrite.candidates import Candidate, converted_products, takes_codes
 from lba_onnx.rewrite.conversion import convert_quietly
-from lba_onnx.rewrite.model_file import ModelFile
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
-from lba_onnx.rewrite.model_writer import save_model
+from lba_onnx.rewrite.model_writer import save_model, scratch_beside
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
 from lba_onnx.rewrite.selection import requested_groups
 from lba_onnx.rewrite.specs import complete_specs, read_specs, set_spec
 from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced, schema_of
+
+_BASE = "converted.onnx"
 
 Change = Callable[[str, Accumulator], Accumulator | None]
 """Called with a product's name and spec; returns another spec, or None for float32, which beside another product of the
@@ -97,7 +97,7 @@ class Variants:
 
     def _convert(self, reference: ModelSource) -> OpenModel:
         opened = open_model(reference)
-        path = _external(self._folder) if next(external_tensors(opened.proto), None) is not None else None
+        path = self._folder / _BASE if next(external_tensors(opened.proto), None) is not None else None
         try:
             settings: dict[str, Any] = {"bias_start": self.bias_start, "selection": self.selection}
             proto, report = convert_quietly(reference, self.specs, model_output=path, **settings)
@@ -123,7 +123,7 @@ def open_variants(model: ModelSource, reference: "ModelSource | None") -> Iterat
         ModelError: A model cannot be read, the first has no converted node, the reference lacks one of its nodes, or
             there is none although the first was corrected.
     """
-    with scratch_folder() as folder:
+    with scratch_beside(open_model(model if reference is None else reference)) as folder:
         yield Variants(model, reference, folder)
 
 
@@ -133,13 +133,9 @@ def _in_memory_or_in(opened: OpenModel, folder: Path) -> OpenModel:
         return OpenModel(opened.proto, None)
     if opened.path is not None and opened.path.parent == folder:
         return opened
-    path = _external(folder)
+    path = folder / _BASE
     save_model(opened.proto, path, source_path=opened.path)
     return open_model(path)
-
-
-def _external(folder: Path) -> ModelFile:
-    return ModelFile(folder / "converted.onnx", use_external_data_format=True)
 
 
 def _change(products: Sequence[Candidate], specs: Sequence[Accumulator | None]) -> None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,11 @@ from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.from_ranges import node_spreads, nonzero_share, spreads_of_calibration
 from lba_onnx.reporting.measuring import measure
 from lba_onnx.reporting.results import Results
+from lba_onnx.reporting.same_models import check_models
 from lba_onnx.reporting.sections import Cost, Ledger, LedgerRow, ModelFile, NodeSpreads, Report
 from lba_onnx.rewrite import convert, list_candidates, load_model
+from lba_onnx.rewrite.model_files import OpenModel
+from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.provenance import SPEC_KEY, own_metadata
 from lba_onnx.rewrite.report import LedgerEntry
 from lba_onnx.session import get_library_path
@@ -81,12 +85,26 @@ def make_report(
         execution: How models run.
 
     Raises:
-        DataError: A result or the data cannot be read.
+        DataError: A result or the data cannot be read, or a result is of another model.
         ModelError: A model cannot be read.
         ValueError: A text is wrong, or input_shapes do not fit the model.
     """
-    model, converted = _model(subject)
-    reference = subject.reference or (None if converted is None else subject.path)
+    reference = subject.reference or (None if subject.spec is None else subject.path)
+    check_models(results, subject.path if subject.spec is None else None, reference)
+    with _model(subject) as (model, converted):
+        return _made(subject, model, converted, reference, results, data, metric, execution)
+
+
+def _made(
+    subject: Subject,
+    model: Path | onnx.ModelProto,
+    converted: "ConversionReport | None",
+    reference: Path | None,
+    results: Results,
+    data: Any,
+    metric: Any,
+    execution: Execution,
+) -> Report:
     settings = own_metadata(load_model(subject.path) if isinstance(model, Path) else model)
     settings.pop(SPEC_KEY, None)  # the ledger tells it
     settings |= results.hashes
@@ -107,9 +125,15 @@ def make_report(
     return _assembled(subject, reference, ledger, priced, ranges, settings)
 
 
-def _model(subject: Subject) -> "tuple[Path | onnx.ModelProto, ConversionReport | None]":
-    """Return the converted model, and the ledger of its conversion where it is converted here."""
-    return (subject.path, None) if subject.spec is None else convert(subject.path, subject.spec)
+@contextmanager
+def _model(subject: Subject) -> "Iterator[tuple[Path | onnx.ModelProto, ConversionReport | None]]":
+    """Yield the converted model, and the ledger of its conversion where it is converted here."""
+    if subject.spec is None:
+        yield subject.path, None
+        return
+    converted, ledger = convert(subject.path, subject.spec)
+    with runnable(OpenModel(converted, subject.path)) as model:
+        yield model, ledger
 
 
 def _cost(model: Path | onnx.ModelProto, subject: Subject) -> dict[str, Any]:

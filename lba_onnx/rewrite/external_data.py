@@ -45,6 +45,11 @@ def is_external(tensor: onnx.TensorProto) -> bool:
     return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
+def location(tensor: onnx.TensorProto) -> str:
+    """Return the file that an external tensor's values lie in, as the model tells it; "" where it does not."""
+    return next((str(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
+
+
 def iterate_tensors(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, bool]]:
     """Yield each dense tensor, in graphs, subgraphs and functions, and whether it is a node's attribute."""
     bodies: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]

@@ -35,6 +35,11 @@ class OpenModel:
     proto: onnx.ModelProto
     path: Path | None
 
+    @property
+    def source(self) -> "onnx.ModelProto | Path":
+        """What functions take that take a model: its file, where there is one."""
+        return self.proto if self.path is None else self.path
+
 
 def open_model(source: ModelSource) -> OpenModel:
     """Read and check a model; leave external data where it is.

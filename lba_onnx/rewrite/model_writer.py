@@ -7,7 +7,7 @@ whole model, the old one or the new one, with its own weights.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,10 +80,27 @@ def runnable(opened: OpenModel) -> Iterator[onnx.ModelProto | Path]:
     if next(external_tensors(opened.proto), None) is None:
         yield opened.proto
         return
-    with scratch_folder() as folder:
+    with scratch_beside(opened) as folder:
         path = folder / "model.onnx"
-        save_model(opened.proto, ModelFile(path, use_external_data_format=True), source_path=opened.path)
+        save_model(opened.proto, path, source_path=opened.path)
         yield path
+
+
+@contextmanager
+def scratch_beside(opened: OpenModel) -> Iterator[Path]:
+    """Yield a temporary folder for variants of a model: what they have of its external data is not copied for them.
+
+    The data have other links there; on another file system, the first variant to be saved gets a copy.
+    """
+    with scratch_folder() as folder:
+        for tensor in external_tensors(opened.proto):
+            data, own = locate(tensor, opened.path), folder / external_data.location(tensor)
+            if own.exists():
+                continue
+            own.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                os.link(data.path.resolve(), own)
+        yield folder
 
 
 def _fits_one_file(model: onnx.ModelProto) -> bool:
@@ -95,7 +112,7 @@ def _fits_one_file(model: onnx.ModelProto) -> bool:
 def _lie_elsewhere(sources: list[tuple[onnx.TensorProto, DataRange]], target: Path) -> bool:
     """Tell whether some data would not be found, as a file of its own, beside the target."""
     for tensor, data in sources:
-        beside = target.parent / next(entry.value for entry in tensor.external_data if entry.key == "location")
+        beside = target.parent / external_data.location(tensor)
         if beside.is_symlink() or not beside.exists() or not beside.samefile(data.path):
             return True
     return False

@@ -66,7 +66,7 @@ def _specs(text: str, making: Making, method: str | Method, notes: ProgressFile)
     except ValueError:
         return _calibrated(text, making, method, notes).specs
     settings: dict[str, Any] = {"selection": making.selection, "bias_start": making.bias_start}
-    _, report = convert_quietly(making.model, spec, **settings)
+    _, report = convert_quietly(making.model.source, spec, **settings)
     return {entry.node: entry.spec for entry in report.converted if entry.spec is not None}
 
 
@@ -76,7 +76,7 @@ def _calibrated(text: str, making: Making, method: str | Method, notes: Progress
     if known is not None:
         return Calibration.from_json(known)
     found = calibrate(
-        making.model,
+        making.model.source,
         making.to_fit,
         text,
         method,

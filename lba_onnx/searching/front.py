@@ -22,7 +22,7 @@ NEIGHBOURS = 2
 """How many neighbours are tried where additivity fails."""
 MOST_OVER_PREDICTED = 1.5
 """How many times the predicted loss a measured one may be."""
-_TIGHTENINGS = 4
+_TIGHTENINGS = 6
 _NEAR = 0.9  # of the loss that is granted: near enough
 
 
@@ -148,7 +148,8 @@ class Explorer:
     def within_loss(self, granted: float) -> Found:
         """Return the cheapest choice whose measured loss is within what is granted.
 
-        The solver is asked for less, or for more, until the measured loss is near below.
+        The solver is asked for less, or for more, until the measured loss is near below; then cheaper neighbours of
+        what fits are tried, as far as the losses of products, in proportion, say that they fit.
 
         Raises:
             BudgetError: Not even the choice with the least losses is.
@@ -167,15 +168,18 @@ class Explorer:
             if _NEAR * granted <= loss <= granted or target <= problem.least < high:
                 break
             target = _next_target(target, granted / max(loss, 1e-3 * granted), low, high)
-        return self._cheapest(tried, granted, rival)
+        best = self._cheapest(tried, granted)
+        loss = self._loss(best)
+        room = self.plan.problem.loss(best) * granted / loss if loss > 0 else granted
+        tried += neighbours(problem, best, room, NEIGHBOURS)
+        return Found(self._cheapest(tried, granted), None, granted, len(dict.fromkeys(tried)), rival)
 
-    def _cheapest(self, tried: list[Solution], granted: float, rival: str | None) -> Found:
+    def _cheapest(self, tried: list[Solution], granted: float) -> Solution:
         fitting = [solution for solution in dict.fromkeys([*tried, *self._tried]) if self._loss(solution) <= granted]
         if not fitting:
             least = min(map(self._loss, [*tried, *self.uniform.values()]), default=math.nan)
             raise BudgetError(f"expected a loss of at least {least:.4g} to be granted, got {granted:.4g}")
-        best = min(fitting, key=self.plan.cost)
-        return Found(best, None, granted, len(dict.fromkeys(tried)), rival)
+        return min(fitting, key=self.plan.cost)
 
     def _loss(self, solution: Solution) -> float:
         return self.trial(solution).loss

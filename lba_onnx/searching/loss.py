@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
@@ -20,6 +19,7 @@ from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.likeness import comparable
 from lba_onnx.evaluation.outputs import Outputs, as_rows, run_by_name, tensor_outputs
 from lba_onnx.evaluation.token_scores import find_token_scores, shown_places
+from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.session import make_session
 
 Losses = NDArray[np.float64]
@@ -49,7 +49,7 @@ class Reference:
     energies: dict[str, float] = field(repr=False)
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, batches: Sequence[Batch], providers: Sequence[str]) -> "Reference":
+    def of(cls, model: ModelSource, batches: Sequence[Batch], providers: Sequence[str]) -> "Reference":
         """Run float32 once over some samples."""
         session = make_session(model, providers=providers)
         names, classes = tensor_outputs(session), find_class_outputs(model)

@@ -48,7 +48,7 @@ class Parts:
         Raises:
             DataError: They cannot be read, do not fit the model, or are too few.
         """
-        inputs = describe_inputs(make_session(making.model, providers=making.execution.providers))
+        inputs = describe_inputs(make_session(making.model.source, providers=making.execution.providers))
         samples = making.to_fit
         data = stack.enter_context(repeatable(samples.data, inputs, samples.max_samples))
         samples = replace(samples, data=data)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import onnx
-
 from lba_onnx.costing import CostTable, ModelCost, NodeCost, UnitCost, UnpricedError, cost, load_table
 from lba_onnx.errors import ModelError
+from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.searching.choices import Choice
 
@@ -98,7 +97,7 @@ class Prices:
     float32: float
 
 
-def price_choices(model: onnx.ModelProto, choices: Sequence[Choice], sample: Any, pricing: Pricing) -> Prices:
+def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pricing: Pricing) -> Prices:
     """Return what each choice costs each product.
 
     Args:
@@ -130,7 +129,7 @@ def price_choices(model: onnx.ModelProto, choices: Sequence[Choice], sample: Any
     return Prices({name: macs[name] for name in costs}, costs, left / total, float32 / total)
 
 
-def _cost(model: onnx.ModelProto, choice: Choice, sample: Any, pricing: Pricing) -> ModelCost:
+def _cost(model: ModelSource, choice: Choice, sample: Any, pricing: Pricing) -> ModelCost:
     specs = {name: spec for name, spec in choice.specs.items() if spec is not None}
     return cost(
         model,

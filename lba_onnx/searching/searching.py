@@ -25,11 +25,11 @@ from lba_onnx.data.hooks import function_name
 from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.evaluation.user_metric import Metric, load_metric
-from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.packages import package_version
-from lba_onnx.rewrite.model_files import ModelSource, load_model
+from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs
+from lba_onnx.rewrite.model_writer import save_model, scratch_beside
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.searching.choices import derive_choices
 from lba_onnx.searching.constraints import make_groups
@@ -81,7 +81,7 @@ def search(
     and all intervals are of these.
 
     Args:
-        model: Path, bytes or ModelProto, of up to 2 GB.
+        model: Path, bytes or ModelProto; a path for one with external data, which no model that is tried copies.
         data: `Samples`, or plain data in any form that they take, at least 8 samples.
         choices: What the hardware offers: accumulators such as "M7E4b10", families such as "M7E4", whose biases are
             calibrated once, and "float32".
@@ -129,22 +129,27 @@ def search(
         for number in range(len(budgets) + len(losses) or points):
             check_outputs({"searched model": _numbered(model_output, number)}, read)
     pricing, (solver_name, solve) = Pricing.of(quantity, operand_format, cost_table, selection), find_solver(solver)
-    proto, fixed = load_model(model, load_external_data=True), dict(fix or {})
-    making = Making(proto, Samples.of(data), effort, load_metric(metric), selection, bias_start, execution)
+    fixed = dict(fix or {})
     with ExitStack() as stack:
+        opened = open_model(model)
+        folder = stack.enter_context(scratch_beside(opened))
+        opened = _placed(opened, folder)
+        making = Making(opened, Samples.of(data), effort, load_metric(metric), selection, bias_start, execution)
         parts = Parts.open(stack, making, sensitivity_samples)
         making = replace(making, to_fit=parts.to_fit)
         texts = [*choices, *dict.fromkeys(text for text in fixed.values() if text not in choices)]
-        notes = ProgressFile(resume_path, _described(making, parts, texts, method))
+        sha256 = model_hash(model)
+        notes = ProgressFile(resume_path, {"model_sha256": sha256, **_described(making, parts, texts, method)})
         found = derive_choices(texts, making, method, notes)
-        prices = price_choices(proto, found, parts.first, pricing)
+        prices = price_choices(opened.source, found, parts.first, pricing)
         groups = make_groups(list(prices.costs), found, len(choices), share, fixed)
         seen, chosen_by, kept_apart = (
-            Reference.of(proto, part, execution.providers) for part in (parts.seen, parts.chosen_by, parts.kept_apart)
+            Reference.of(opened.source, part, execution.providers)
+            for part in (parts.seen, parts.chosen_by, parts.kept_apart)
         )
         measured = measure_sensitivities(making, seen, found, prices.macs, notes)
         plan = Plan(found, len(choices), groups, prices, measured.losses, pricing.unit)
-        trials = Trials(making, chosen_by, kept_apart, stack.enter_context(scratch_folder()), notes)
+        trials = Trials(making, chosen_by, kept_apart, folder, notes)
         explored = Explorer(plan, trials, solve).explore(budgets, losses, points)
         front = _write(explored.points, plan, trials, write, model_output)
         notes.remove()
@@ -159,17 +164,25 @@ def search(
         float32_cost=prices.float32,
         samples={"seen": seen.samples, "chosen_by": chosen_by.samples, "checked": kept_apart.samples},
         passes=Passes(measured.passes, bound, trials.count),
-        model_sha256=model_hash(proto),
+        model_sha256=sha256,
         data_sha256=parts.hexdigest(),
         versions={name: package_version(name) for name in _PACKAGES},
         sources=kept(read),
     )
 
 
+def _placed(opened: OpenModel, folder: Path) -> OpenModel:
+    """Return a model in memory, or, with external data, in a folder where models that are tried refer to it."""
+    if next(external_tensors(opened.proto), None) is None:
+        return OpenModel(opened.proto, None)
+    path = folder / "float32.onnx"
+    save_model(opened.proto, path, source_path=opened.path)
+    return open_model(path)
+
+
 def _described(making: Making, parts: Parts, texts: Sequence[str], method: str | Method) -> dict[str, Any]:
     """Return what the progress of a search depends on, as JSON values."""
     return {
-        "model_sha256": model_hash(making.model),
         "data_sha256": parts.hexdigest(),
         "choices": list(texts),
         "method": method if isinstance(method, str) else repr(method),

@@ -30,6 +30,8 @@ from lba_onnx.observation.observer import ObservingSession, observing_session
 from lba_onnx.rewrite.conversion import convert_quietly
 from lba_onnx.rewrite.cutting import Suffix, cut_prefix, cut_suffix, with_inputs
 from lba_onnx.rewrite.folding import ScalableNode, scalable_nodes
+from lba_onnx.rewrite.model_files import OpenModel
+from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.searching.choices import Choice
 from lba_onnx.searching.loss import Reference
 from lba_onnx.searching.making import Making
@@ -147,8 +149,8 @@ class _Frontier:
         """Convert a product; return by batch what the rest of the model is fed from it on."""
         making = self._probe.making
         settings: dict[str, Any] = {"selection": making.selection, "bias_start": making.bias_start}
-        changed, _ = convert_quietly(making.model, {name: spec.wide()}, **settings)
-        self.suffix = cut_suffix(changed, making.model)
+        changed, _ = convert_quietly(making.model.source, {name: spec.wide()}, **settings)
+        self.suffix = cut_suffix(changed, making.model.proto)
         self._held = self._advanced(self.suffix.inputs)
         feeds = [{read: values[read] for read in self.suffix.inputs} for values in self._held]
         self._model = with_inputs(self.suffix.model, feeds[0])
@@ -163,7 +165,9 @@ class _Frontier:
         """Open a session of the rest, in which a product is computed in any accumulator."""
         assert self._model is not None
         ear = _Ear(name, scalable_nodes(self._model)[0].get(name) if self._probe.making.effort else None)
-        with observing_session(self._model, ear.hear, self._probe.making.execution.providers, fills=True) as session:
+        making = self._probe.making
+        opened = OpenModel(self._model, making.model.path)
+        with observing_session(opened, ear.hear, making.execution.providers, fills=True) as session:
             yield session, ear
 
     def _advanced(self, names: Sequence[str]) -> list[Values]:
@@ -177,11 +181,11 @@ class _Frontier:
         self._prefix_passes = 0.0
         if not missing:
             return values
-        part, inputs = cut_prefix(self._probe.making.model, missing, known)
+        part, inputs = cut_prefix(self._probe.making.model.proto, missing, known)
         self._prefix_passes = self._share(part)
-        session = make_session(
-            with_inputs(part, {n: self._held[0][n] for n in inputs}), providers=self._probe.making.execution.providers
-        )
+        making, fed = self._probe.making, with_inputs(part, {n: self._held[0][n] for n in inputs})
+        with runnable(OpenModel(fed, making.model.path)) as file:
+            session = make_session(file, providers=making.execution.providers)
         for found, held in zip(values, self._held, strict=True):
             found |= zip(missing, run_session(session, missing, {n: held[n] for n in inputs}), strict=True)
         return values
@@ -192,7 +196,7 @@ class _Frontier:
         own = {text for node in part.graph.node for text in (node.name, *node.output)}
         outside = {
             text
-            for node in self._probe.making.model.graph.node
+            for node in self._probe.making.model.proto.graph.node
             for text in (node.name, *node.output[:1])
             if text not in own
         }

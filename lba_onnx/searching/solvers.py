@@ -11,6 +11,7 @@ that is smaller by a step for each group. What the rounding has left over then p
 from importlib.util import find_spec
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lba_onnx.searching.problem import SLACK, Floats, Problem, Solution, Solver, neighbours
 
@@ -39,8 +40,7 @@ def solve_dynamic(problem: Problem, budget: float) -> Solution | None:
     room = budget * (1 + SLACK) - problem.least
     if room < 0:
         return None
-    step = room / STEPS if room > 0 else 1.0
-    extras = [np.ceil((costs - costs.min()) / step - _ROUNDING).astype(np.int64) for costs in problem.costs]
+    extras = [_steps(costs - costs.min(), room) for costs in problem.costs]
     best = np.zeros(STEPS + 1)
     chosen = []
     for extra, losses in zip(extras, problem.losses, strict=True):
@@ -48,6 +48,13 @@ def solve_dynamic(problem: Problem, budget: float) -> Solution | None:
         chosen.append(ways.argmin(axis=0))
         best = ways.min(axis=0)
     return _polished(problem, _traced(chosen, extras), budget)
+
+
+def _steps(extra: Floats, room: float) -> NDArray[np.int64]:
+    """Return how many steps of the room costs take; one more than there are where they exceed it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.where(extra > room, STEPS + 1, np.ceil(extra * STEPS / room - _ROUNDING))
+    return np.nan_to_num(steps).astype(np.int64)  # of no room, nothing is a part of 0
 
 
 def _shifted(best: Floats, steps: int) -> Floats:

@@ -121,7 +121,8 @@ class Trials:
 
     def write(self, specs: Specs, path: Path) -> None:
         """Write a model to where the user wants it."""
-        save_model(load_model(self.path(specs)), path)
+        tried = self.path(specs)
+        save_model(load_model(tried), path, source_path=tried)
 
     def _measured(self, key: str, specs: Specs) -> dict[str, Any]:
         path = self._folder / f"{key}.onnx"

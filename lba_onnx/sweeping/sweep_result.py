@@ -52,7 +52,7 @@ class Sweep:
     Attributes:
         points: In the order of families, biases, chunk sizes, underflow.
         float32: The reference alone.
-        model_sha256: Hash of the model, or of the path of one beyond 2 GB.
+        model_sha256: Hash of the model, as of a search or a calibration.
         reference_sha256: The same of the reference.
         data_sha256: Hash of all that the models were fed (see `data.hashing.DataHash`).
         calibration_data_sha256: The same of the data of calibration; None where nothing was calibrated.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lba_onnx.calibration.methods import DEFAULT_METHOD
+from lba_onnx.calibration.trial_model import model_hash
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Execution, Progress
@@ -26,7 +27,7 @@ from lba_onnx.rewrite.selection import Selection
 from lba_onnx.sweeping.biases import choose_specs
 from lba_onnx.sweeping.cluster import ClusterPool, connected
 from lba_onnx.sweeping.grid import Bias, make_grid
-from lba_onnx.sweeping.job import Job, digest, make_job
+from lba_onnx.sweeping.job import Job, make_job
 from lba_onnx.sweeping.journal import Journal
 from lba_onnx.sweeping.parts import open_session
 from lba_onnx.sweeping.pools import Pool, ProcessPool, SerialPool
@@ -106,8 +107,8 @@ def sweep(
     return Sweep(
         points=tuple(SweepPoint(point, found) for point, found in zip(grid, comparisons, strict=True)),
         float32=comparisons[0].reference,
-        model_sha256=digest(job.model),
-        reference_sha256=digest(job.reference),
+        model_sha256=model_hash(model),
+        reference_sha256=model_hash(model if reference is None else reference),
         data_sha256=stream.hexdigest(),
         calibration_data_sha256=calibration_hash,
         versions={name: package_version(name) for name in _PACKAGES},
