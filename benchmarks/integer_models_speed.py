@@ -1,6 +1,10 @@
-"""Speed of whole int8 models with integer accumulators, beside onnxruntime's own int8 operators; they take turns."""
+"""Speed of whole int8 models with integer accumulators, beside onnxruntime's own int8 operators; they take turns.
+
+Of one thread, its own processor time.
+"""
 
 import argparse
+import time
 from statistics import median
 
 import lba_onnx
@@ -33,7 +37,8 @@ def _measure(case: int8.Int8Model, accumulators: list[str], threads: int, effort
     converted = [lba_onnx.convert(case.model.model_path, text)[0] for text in accumulators]
     sample = {name: values[:1] for name, values in case.model.test.items() if name != "label"}
     sessions = [open_session(model, threads, threads == 1) for model in (str(case.model.model_path), *converted)]
-    theirs, *ours = measure([make_runner(session, sample) for session in sessions], effort)
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    theirs, *ours = measure([make_runner(session, sample) for session in sessions], effort, clock)
     head = {"model": case.model.name, "form": case.form, "threads": threads, "onnxruntime_ms": 1e3 * median(theirs)}
     return [
         head | {"accumulator": text, "ms": 1e3 * median(seconds), "ratio": median_ratio(seconds, theirs)}

@@ -177,6 +177,7 @@ void Run() {
         CheckConv(text, ShapeOf(5, 7, 1, 1, 1, 0), x, w);
         CheckConv(text, ShapeOf(4, 6, 2, 3, 2, 1), x, w);
         CheckConv(text, ShapeOf(3, 3, 3, 3, 1, 1), x, w);
+        CheckConv(text, ShapeOf(5, 5, 5, 5, 2, 2), x, w);
       }
     }
   }

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/integers/finish_kernel.h"
+#include "kernels/cpu/integers/lines_kernel.h"
 #include "kernels/cpu/integers/path.h"
 #include "kernels/cpu/integers/tile_kernel.h"
 
@@ -64,6 +65,20 @@ struct Scaled : DwordStep<Vector512> {
   __m512i Add(__m512i sum, __m512i lane, __m512i row) const { return AddWordsSaturating(sum, lane, row); }
 };
 
+// Four lines of bytes become dwords: those of a quarter of the lanes lie in one quarter of each vector.
+struct Interleaved512 {
+  __m512i dwords[4];
+
+  Interleaved512(__m512i first, __m512i second, __m512i third, __m512i fourth) {
+    const __m512i low_ab = _mm512_unpacklo_epi8(first, second), high_ab = _mm512_unpackhi_epi8(first, second);
+    const __m512i low_cd = _mm512_unpacklo_epi8(third, fourth), high_cd = _mm512_unpackhi_epi8(third, fourth);
+    dwords[0] = _mm512_unpacklo_epi16(low_ab, low_cd);
+    dwords[1] = _mm512_unpackhi_epi16(low_ab, low_cd);
+    dwords[2] = _mm512_unpacklo_epi16(high_ab, high_cd);
+    dwords[3] = _mm512_unpackhi_epi16(high_ab, high_cd);
+  }
+};
+
 // Lanes stay in their order: within each quarter of a vector, loads put the dwords that the interleaving parts.
 void Interleave512(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -75,13 +90,31 @@ void Interleave512(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out) 
     const __m512i codes = _mm512_maskz_loadu_epi8(readable, line);
     return _mm512_permutexvar_epi32(order, _mm512_xor_si512(codes, flips));
   };
-  const __m512i first = load(place), second = load(place + 1), third = load(place + 2), fourth = load(place + 3);
-  const __m512i low_ab = _mm512_unpacklo_epi8(first, second), high_ab = _mm512_unpackhi_epi8(first, second);
-  const __m512i low_cd = _mm512_unpacklo_epi8(third, fourth), high_cd = _mm512_unpackhi_epi8(third, fourth);
-  _mm512_storeu_si512(out, _mm512_unpacklo_epi16(low_ab, low_cd));
-  _mm512_storeu_si512(out + 64, _mm512_unpackhi_epi16(low_ab, low_cd));
-  _mm512_storeu_si512(out + 128, _mm512_unpacklo_epi16(high_ab, high_cd));
-  _mm512_storeu_si512(out + 192, _mm512_unpackhi_epi16(high_ab, high_cd));
+  const Interleaved512 lanes(load(place), load(place + 1), load(place + 2), load(place + 3));
+  for (int i = 0; i < 4; ++i) _mm512_storeu_si512(out + 64 * i, lanes.dwords[i]);
+}
+
+// Products of four taps at once. Sums come back into the order of the lanes: quarter i of vector k to quarter k of
+// vector i.
+void SumLines512(const LinesArgs& args, const uint8_t* codes, int32_t* sums) {
+  const __m512i flips = _mm512_set1_epi8(static_cast<char>(args.flip));
+  const auto load = [&](int64_t tap) { return _mm512_xor_si512(_mm512_loadu_si512(codes + args.offsets[tap]), flips); };
+  __m512i totals[4] = {};
+  for (int64_t element = 0; element < args.elements; ++element) {
+    const int64_t tap = 4 * element;
+    const Interleaved512 lanes(load(tap), load(tap + 1), load(tap + 2), load(tap + 3));
+    const __m512i weights = _mm512_set1_epi32(WeightsOf(args, element));
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) totals[i] = AddBytes(totals[i], lanes.dwords[i], weights);
+  }
+  const __m512i low_01 = _mm512_shuffle_i32x4(totals[0], totals[1], 0x44);
+  const __m512i low_23 = _mm512_shuffle_i32x4(totals[2], totals[3], 0x44);
+  const __m512i high_01 = _mm512_shuffle_i32x4(totals[0], totals[1], 0xee);
+  const __m512i high_23 = _mm512_shuffle_i32x4(totals[2], totals[3], 0xee);
+  _mm512_storeu_si512(sums, _mm512_shuffle_i32x4(low_01, low_23, 0x88));
+  _mm512_storeu_si512(sums + 16, _mm512_shuffle_i32x4(low_01, low_23, 0xdd));
+  _mm512_storeu_si512(sums + 32, _mm512_shuffle_i32x4(high_01, high_23, 0x88));
+  _mm512_storeu_si512(sums + 48, _mm512_shuffle_i32x4(high_01, high_23, 0xdd));
 }
 
 struct LaneVectors {
@@ -89,6 +122,8 @@ struct LaneVectors {
   typedef uint32_t Bits __attribute__((vector_size(64)));
   typedef float Floats __attribute__((vector_size(64)));
   typedef uint8_t Codes __attribute__((vector_size(16)));
+
+  static Codes Narrow(Bits values) { return __builtin_convertvector(values, Codes); }
 };
 
 template <class Step>
@@ -109,7 +144,8 @@ const IntegerKernels& Vnni512IntegerKernels() {
        Alike<ClampWords<Vector512>>(CodeLayout::kWords),
        Alike<WrapWords<Vector512>>(CodeLayout::kWords)},
       FinishIntegerRow<LaneVectors>,
-      LayOutLanes<Interleave512>};
+      LayOutLanes<Interleave512>,
+      RunLines<LaneVectors, SumLines512>};
   return kernels;
 }
 

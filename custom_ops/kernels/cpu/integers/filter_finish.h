@@ -3,7 +3,9 @@
 #define LBA_KERNELS_CPU_INTEGERS_FILTER_FINISH_H_
 
 #include <cstdint>
+#include <vector>
 
+#include "kernels/cpu/integers/integer_filter.h"
 #include "kernels/cpu/integers/lane_finish.h"
 
 namespace lba {
@@ -43,6 +45,36 @@ class FilterFinish {
   }
 
   RowFinish finish_;
+};
+
+// Of all filters of a convolution, by output channel.
+class FilterFinishes {
+ public:
+  FilterFinishes(const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w,
+                 const PackedIntegerFilter& filter, const IntegerEpilogue& epilogue) {
+    finishes_.reserve(s.out_channels);
+    for (int64_t group = 0; group < s.groups; ++group) {
+      const PackedGroup& packed = filter.At(group);
+      const int64_t filters = s.group_out_channels(), first = group * filters;
+      const auto steps_of = [&](int64_t channel) {
+        return CorrectionSteps(sums, packed.plan, x.type, ZeroPointOf(x, 0), w.type, ZeroPointOf(w, channel));
+      };
+      CorrectionSteps steps = steps_of(first);
+      for (int64_t channel = first; channel < first + filters; ++channel) {  // those of neighbours are mostly the same
+        if (channel > first && ZeroPointOf(w, channel) != ZeroPointOf(w, channel - 1)) steps = steps_of(channel);
+        finishes_.emplace_back(epilogue, packed.plan, steps, s.depth(), channel, packed.rows->sum(channel - first));
+        wants_sums_ = wants_sums_ || finishes_.back().wants_sums();
+      }
+    }
+  }
+
+  const FilterFinish& At(int64_t channel) const { return finishes_[channel]; }
+  // Whether one of them does.
+  bool wants_sums() const { return wants_sums_; }
+
+ private:
+  std::vector<FilterFinish> finishes_;
+  bool wants_sums_ = false;
 };
 
 }  // namespace lba

@@ -12,7 +12,8 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// Some neighbouring lanes of a row; `Vectors` has those of the path: Ints, Bits, Floats and, of as many bytes, Codes.
+// Some neighbouring lanes of a row; `Vectors` has those of the path: Ints, Bits, Floats and, of as many bytes, Codes,
+// which Narrow takes from the low bytes of Bits.
 template <class Vectors>
 class LaneGroup {
  public:
@@ -85,7 +86,7 @@ class LaneGroup {
     const Floats above = values > least ? values : least;  // NaN becomes the least
     const Floats rounded = (above < most ? above : most) + kRound;
     const Bits codes = (Bits)rounded - 0x4b400000u + static_cast<uint32_t>(f_.zero_point);
-    Store(__builtin_convertvector(codes, typename Vectors::Codes), out);
+    Store(Vectors::Narrow(codes), out);
   }
 
   const RowFinish& f_;
@@ -162,32 +163,52 @@ void InterleaveLines(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out
   }
 }
 
+// Codes of a place, or of two, become elements of 16 bits each.
 template <class Code>
-void LayOutWords(const LaneSource& source, CodeLayout layout, int16_t* out) {
-  LaneLines lines(source);
-  const auto copy = [&](int64_t place, int step, int16_t* to) {
-    const Code* line = reinterpret_cast<const Code*>(lines.At(place));
-    for (int i = 0; i < kTileLanes; ++i) {
-      to[step * i] = static_cast<int16_t>((line[i] + source.shift) * (1 << source.scale_log2));
-    }
-  };
-  const int in_element = CodesIn(layout), step = BytesIn(layout) / 2;
-  for (int64_t place = 0; place < source.places; place += in_element, out += step * kTileLanes) {
-    copy(place, step, out);
-    if (step == 1) continue;
-    if (layout == CodeLayout::kPairs) {
-      copy(place + 1, 2, out + 1);
-    } else {
-      for (int i = 0; i < kTileLanes; ++i) out[2 * i + 1] = 0;
+class WordLines {
+ public:
+  explicit WordLines(const LaneSource& source)
+      : source_(source), lines_(source), shift_(source.shift), scale_log2_(source.scale_log2) {}
+
+  void LayOut(CodeLayout layout, void* out) {
+    const int in_element = CodesIn(layout), bytes = BytesIn(layout) * kTileLanes;
+    char* to = static_cast<char*>(out);
+    for (int64_t place = 0; place < source_.places; place += in_element, to += bytes) {
+      if (layout == CodeLayout::kWords) {
+        Words(Line(place), reinterpret_cast<uint16_t*>(to));
+      } else if (layout == CodeLayout::kPairs) {
+        Pairs(Line(place), Line(place + 1), reinterpret_cast<uint32_t*>(to));
+      } else {
+        Singles(Line(place), reinterpret_cast<uint32_t*>(to));
+      }
     }
   }
-}
+
+ private:
+  const Code* Line(int64_t place) { return reinterpret_cast<const Code*>(lines_.At(place)); }
+  uint16_t Word(Code code) const { return static_cast<uint16_t>((code + shift_) << scale_log2_); }
+
+  void Words(const Code* __restrict line, uint16_t* __restrict to) const {
+    for (int i = 0; i < kTileLanes; ++i) to[i] = Word(line[i]);
+  }
+  void Singles(const Code* __restrict line, uint32_t* __restrict to) const {
+    for (int i = 0; i < kTileLanes; ++i) to[i] = Word(line[i]);
+  }
+  void Pairs(const Code* __restrict low, const Code* __restrict high, uint32_t* __restrict to) const {
+    for (int i = 0; i < kTileLanes; ++i) to[i] = Word(low[i]) | uint32_t{Word(high[i])} << 16;
+  }
+
+  const LaneSource& source_;
+  LaneLines lines_;
+  const uint32_t shift_;
+  const int scale_log2_;
+};
 
 template <decltype(InterleaveLines)* kInterleave>
 void LayOutLanes(const LaneSource& source, CodeLayout layout, void* out) {
   if (layout != CodeLayout::kBytes) {
-    const bool is_unsigned = source.type == CodeType::kUint8;
-    return (is_unsigned ? LayOutWords<uint8_t> : LayOutWords<int8_t>)(source, layout, static_cast<int16_t*>(out));
+    return source.type == CodeType::kUint8 ? WordLines<uint8_t>(source).LayOut(layout, out)
+                                           : WordLines<int8_t>(source).LayOut(layout, out);
   }
   LaneLines lines(source);
   uint8_t* bytes = static_cast<uint8_t*>(out);

@@ -1,20 +1,15 @@
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "common/arguments.h"
 #include "kernels/cpu/integers/definition.h"
 #include "kernels/cpu/integers/epilogue.h"
-#include "kernels/cpu/integers/filter_finish.h"
-#include "kernels/cpu/integers/lane_panel.h"
 #include "kernels/cpu/integers/observation.h"
-#include "kernels/cpu/integers/packed.h"
-#include "kernels/cpu/integers/planes.h"
+#include "kernels/cpu/integers/plane_conv.h"
 #include "kernels/cpu/integers/statistics.h"
 #include "kernels/cpu/statistics_chain.h"
 #include "lba/integer_product.h"
-#include "lba/watched_run.h"
 
 namespace lba {
 namespace {
@@ -50,33 +45,6 @@ void SumByDefinition(const IntegerSums& sums, const ConvShape& s, const Group& s
   RunTasks(parallel, s.batch * size, sum_patches, share);
 }
 
-// The filters of one group as a plan has them; without rows where the definition computes.
-struct PackedGroup {
-  const IntegerPlan plan;
-  std::unique_ptr<PackedRows> rows;
-
-  PackedGroup(const IntegerSums& sums, const StridedChains& filters)
-      : plan(PlanIntegers(sums, filters, filters.places())) {
-    if (plan.kernels == nullptr) return;
-    rows = std::make_unique<PackedRows>(plan, Role::kW, sums, filters.vectors(), filters.places());
-    for (int64_t filter = 0; filter < filters.vectors(); ++filter) rows->Pack(filters, filter, filter);
-  }
-};
-
-// Results of lanes, to the outputs that they belong to.
-template <class Item>
-void Scatter(const std::vector<PlaneShape::Run>& runs, const void* results, void* channel) {
-  for (const PlaneShape::Run& run : runs) {
-    const Item* from = static_cast<const Item*>(results) + run.lane;
-    std::copy(from, from + run.count, static_cast<Item*>(channel) + run.output);
-  }
-}
-
-void Scatter(const std::vector<PlaneShape::Run>& runs, const void* results, int64_t item_bytes, void* channel) {
-  if (item_bytes == 1) return Scatter<uint8_t>(runs, results, channel);
-  item_bytes == 4 ? Scatter<uint32_t>(runs, results, channel) : Scatter<uint64_t>(runs, results, channel);
-}
-
 // Counts the call, or shows it to the observer, who may write the sums.
 void Record(const Accumulator& accumulator, const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w,
             const std::vector<int64_t>& order, void* y, const Parallel& parallel, StatisticsCollector* statistics) {
@@ -103,193 +71,14 @@ void Record(const Accumulator& accumulator, const IntegerSums& sums, const ConvS
   }
 }
 
-}  // namespace
-
-class PackedIntegerFilter {
- public:
-  PackedIntegerFilter(const IntegerSums& sums, const ConvShape& s, const Codes& w, const Parallel& parallel)
-      : kernels_(SelectedIntegerKernels()), order_(FilterOrder(sums, s)), groups_(s.groups) {
-    const int64_t filters = s.group_out_channels();
-    RunTasks(parallel, s.groups, [&](int64_t group) {
-      StridedChains weights(Bytes(w.data) + group * filters * s.depth(), order_, filters, s.depth());
-      weights.AsW(sums, w, group * filters);
-      groups_[group] = std::make_unique<const PackedGroup>(sums, weights);
-    });
-  }
-  const PackedGroup& At(int64_t group) const { return *groups_[group]; }
-  bool IsFor(const IntegerKernels* kernels) const { return kernels_ == kernels; }
-  const std::vector<int64_t>& order() const { return order_; }
-
- private:
-  const IntegerKernels* const kernels_;
-  const std::vector<int64_t> order_;
-  std::vector<std::unique_ptr<const PackedGroup>> groups_;
-};
-
-namespace {
-
-// One call: how its parts become tasks.
-class TiledConv {
- public:
-  TiledConv(const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w,
-            const PackedIntegerFilter& filter, const IntegerEpilogue& epilogue, void* y)
-      : sums_(sums), s_(s), x_(x), w_(w), filter_(filter), epilogue_(epilogue), planes_(s) {
-    y_ = static_cast<uint8_t*>(y);
-    channel_size_ = planes_.is_image() ? s.input_size() : planes_.channel_size();
-    offsets_.reserve(filter.order().size());
-    for (const int64_t k : filter.order()) offsets_.push_back(k < 0 ? -1 : OffsetOf(k));
-    panels_ = CeilDiv(planes_.places(), kTileLanes);
-    const int64_t filters = s.group_out_channels(), units = s.groups * panels_;
-    blocks_ = std::clamp<int64_t>(CeilDiv(kLeastUnits, units), 1, CeilDiv(filters, kLeastFilters));
-    if (!planes_.is_image()) copy_ = Aligned(s.in_channels * channel_size_ + kTileLanes);
-    if (is_modest()) PrepareFinishes();
-  }
-
-  bool is_modest() const { return planes_.is_modest(); }
-
-  void Run(const Parallel& parallel, double share) {
-    for (int64_t sample = 0; sample < s_.batch; ++sample) {
-      const uint8_t* images = Bytes(x_.data) + sample * s_.in_channels * s_.input_size();
-      if (!planes_.is_image()) FillPlanes(images, parallel);
-      const uint8_t* planes = planes_.is_image() ? images : copy_.data();
-      const int64_t units = s_.groups * panels_ * blocks_, tasks = std::min(units, kTasks);
-      RunTasks(
-          parallel, tasks,
-          [&](int64_t task) {
-            RunUnits(planes, units * task / tasks, units * (task + 1) / tasks,
-                     y_ + sample * s_.out_channels * s_.output_size() * BytesOf(epilogue_.output));
-          },
-          share / static_cast<double>(s_.batch));
-    }
-  }
-
- private:
-  static constexpr int64_t kTasks = 16, kLeastUnits = 2, kLeastFilters = 32;
-
-  int64_t OffsetOf(int64_t k) const {
-    if (planes_.is_image()) return k * channel_size_;
-    const int64_t positions = s_.kernel[0] * s_.kernel[1] * s_.kernel[2];
-    return k / positions * channel_size_ + planes_.offset(k % positions);
-  }
-
-  void FillPlanes(const uint8_t* images, const Parallel& parallel) const {
-    const int64_t tasks = std::min(s_.in_channels, kTasks);
-    RunTasks(parallel, tasks, [&](int64_t task) {
-      for (int64_t c = s_.in_channels * task / tasks; c < s_.in_channels * (task + 1) / tasks; ++c) {
-        planes_.Fill(images + c * s_.input_size(), static_cast<uint8_t>(ZeroPointOf(x_, 0)),
-                     copy_.data() + c * planes_.channel_size());
-      }
-    });
-  }
-
-  // What finishes the rows of each filter; the corrections of neighbours are mostly the same.
-  void PrepareFinishes() {
-    finishes_.reserve(s_.out_channels);
-    for (int64_t group = 0; group < s_.groups; ++group) {
-      const PackedGroup& packed = filter_.At(group);
-      const int64_t filters = s_.group_out_channels(), first = group * filters;
-      CorrectionSteps steps = StepsOf(packed.plan, first);
-      for (int64_t filter = 0; filter < filters; ++filter) {
-        const int64_t channel = first + filter;
-        const bool is_like_before = filter == 0 || ZeroPointOf(w_, channel) == ZeroPointOf(w_, channel - 1);
-        if (!is_like_before) steps = StepsOf(packed.plan, channel);
-        finishes_.emplace_back(epilogue_, packed.plan, steps, s_.depth(), channel, packed.rows->sum(filter));
-        wants_sums_ = wants_sums_ || finishes_.back().wants_sums();
-      }
-    }
-  }
-
-  CorrectionSteps StepsOf(const IntegerPlan& plan, int64_t channel) const {
-    return {sums_, plan, x_.type, ZeroPointOf(x_, 0), w_.type, ZeroPointOf(w_, channel)};
-  }
-
-  void RunUnits(const uint8_t* planes, int64_t begin, int64_t end, uint8_t* y) const {
-    LanePanel lanes(sums_, x_, offsets_);
-    int64_t block = begin % blocks_, panel = begin / blocks_ % panels_, group = begin / blocks_ / panels_;
-    for (int64_t unit = begin; unit < end; ++unit) {
-      ThrowIfStopped();
-      RunUnit(planes, group, panel, block, &lanes, y);
-      if (++block < blocks_) continue;
-      block = 0;
-      if (++panel < panels_) continue;
-      panel = 0;
-      ++group;
-    }
-    CountTiles(filter_.At(0).plan.kernels->path, end - begin);
-  }
-
-  // A block of the filters of a group against one panel of patches.
-  void RunUnit(const uint8_t* planes, int64_t group, int64_t panel, int64_t block, LanePanel* lanes, uint8_t* y) const {
-    const PackedGroup& packed = filter_.At(group);
-    const int64_t filters = s_.group_out_channels(), tiles = CeilDiv(filters, kTileRows);
-    const int64_t begin = tiles * block / blocks_ * kTileRows;
-    const int64_t end = std::min(tiles * (block + 1) / blocks_ * kTileRows, filters);
-    const int64_t first = panel * kTileLanes;
-    const int count = static_cast<int>(std::min<int64_t>(planes_.places() - first, kTileLanes));
-    lanes->Load(packed.plan, planes + group * s_.group_in_channels() * channel_size_ + first,
-                planes_.is_image() ? count : kTileLanes);  // lanes may be read behind a copy
-    int32_t before[kTileLanes], behind[kTileLanes];
-    if (wants_sums_) {
-      const int64_t shift = KernelXShift(sums_, packed.plan, x_.type, ZeroPointOf(x_, 0));
-      lanes->SumCodes(shift, before);
-      lanes->SumCodes(shift - StepsOf(packed.plan, group * filters).shifts.x, behind);
-    }
-    const int64_t elements = packed.rows->stride() / BytesIn(packed.plan.layout());
-    for (int64_t filter = begin; filter < end; filter += kTileRows) {
-      const int rows = static_cast<int>(std::min<int64_t>(end - filter, kTileRows));
-      alignas(64) int32_t sums[kTileRows * kTileLanes];
-      packed.plan.TileOf(true)({lanes->data(), packed.rows->row(filter), packed.rows->stride(), elements,
-                                packed.plan.group, rows, count, &packed.plan.constants, sums});
-      for (int r = 0; r < rows; ++r) {
-        const int64_t channel = group * filters + filter + r;
-        const FilterFinish& own = finishes_[channel];
-        const auto write = [&](const RowFinish& finish) {
-          Write(packed.plan, finish, sums + r * kTileLanes, channel, first, count, y);
-        };
-        wants_sums_ ? write(own.WithSums(before, behind)) : write(own.finish());
-      }
-    }
-  }
-
-  void Write(const IntegerPlan& plan, const RowFinish& finish, const int32_t* sums, int64_t channel, int64_t first,
-             int count, uint8_t* y) const {
-    const int64_t item_bytes = BytesOf(epilogue_.output);
-    uint8_t* results = y + channel * s_.output_size() * item_bytes;
-    if (planes_.is_image() && count == kTileLanes) {
-      return plan.kernels->finish_row(finish, sums, results + first * item_bytes);
-    }
-    alignas(64) uint8_t some[kTileLanes * 8];
-    plan.kernels->finish_row(finish, sums, some);
-    Scatter(planes_.RunsOf(first / kTileLanes), some, item_bytes, results);
-  }
-
-  const IntegerSums& sums_;
-  const ConvShape& s_;
-  const Codes &x_, &w_;
-  const PackedIntegerFilter& filter_;
-  const IntegerEpilogue& epilogue_;
-  const PlaneShape planes_;
-  Aligned copy_;
-  std::vector<int64_t> offsets_;  // of the chain, in the planes of a group
-  int64_t channel_size_, panels_, blocks_;
-  std::vector<FilterFinish> finishes_;  // by output channel
-  bool wants_sums_ = false;             // whether one of them does
-  uint8_t* y_;
-};
-
-bool HasKernels(const PackedIntegerFilter& filter, int64_t groups) {
-  for (int64_t group = 0; group < groups; ++group) {
-    if (filter.At(group).plan.kernels == nullptr) return false;
-  }
-  return true;
-}
-
 void Convolve(const IntegerSums& sums, const ConvShape& s, const Codes& x, const Codes& w,
               const PackedIntegerFilter& filter, const IntegerEpilogue& epilogue, void* y, const Parallel& parallel,
               double share) {
-  if (HasKernels(filter, s.groups) && s.depth() > 0) {
-    TiledConv conv(sums, s, x, w, filter, epilogue, y);
-    if (conv.is_modest()) return conv.Run(parallel, share);
+  const PlaneShape planes(s);
+  if (filter.has_kernels() && s.depth() > 0 && planes.is_modest()) {
+    const FilterFinishes finishes(sums, s, x, w, filter, epilogue);
+    const PlaneConv conv{sums, s, x, filter, planes, finishes, BytesOf(epilogue.output)};
+    return (IsOfLines(conv) ? RunLinesConv : RunTiledConv)(conv, static_cast<uint8_t*>(y), parallel, share);
   }
   const std::vector<int64_t> order = FilterOrder(sums, s);
   for (int64_t group = 0; group < s.groups; ++group) {

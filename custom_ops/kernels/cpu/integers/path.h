@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/cpu_path.h"
 #include "kernels/cpu/integers/finish.h"
+#include "kernels/cpu/integers/lines.h"
 #include "kernels/cpu/integers/tile.h"
 
 namespace lba {
@@ -18,6 +19,7 @@ struct IntegerKernels {
   StepKernels steps[kIntegerSteps];
   FinishRowKernel finish_row;
   LayOutLanesKernel lay_out_lanes;
+  LinesKernel sum_lines;  // null where the path has none
 
   const StepKernels& Of(IntegerStep step) const { return steps[static_cast<int>(step)]; }
 };

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/integers/short_copy.h"
+#include "kernels/cpu/panel.h"
+
 namespace lba {
 namespace {
 
@@ -34,7 +37,6 @@ PlaneShape::PlaneShape(const ConvShape& s) : shape_(s), is_image_(s.input == s.o
   const int64_t kernel = s.kernel[0] * s.kernel[1] * s.kernel[2];
   is_modest_ = channel_size_ <= 4 * (s.input_size() + kernel * s.output_size()) && places_ <= 4 * s.output_size() + 64;
   if (!is_modest_) return;
-  FindRuns();
   if (!is_image_) FindLines();
   for (int64_t position = 0; position < kernel; ++position) {
     const int64_t at[3] = {position / (s.kernel[1] * s.kernel[2]), position / s.kernel[2] % s.kernel[1],
@@ -65,30 +67,15 @@ void PlaneShape::FindLines() {
   }
 }
 
-void PlaneShape::FindRuns() {
-  const ConvShape& s = shape_;
-  runs_.resize(CeilDiv(places_, kTileLanes));
-  const int64_t rows = is_image_ ? 1 : s.output[0] * s.output[1];
-  const int64_t length = is_image_ ? places_ : s.output[2];
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t place = is_image_ ? 0 : (row / s.output[1] * size_[1] + row % s.output[1]) * size_[2];
-    for (int64_t done = 0; done < length;) {
-      const int64_t panel = (place + done) / kTileLanes, lane = (place + done) % kTileLanes;
-      const int64_t count = std::min(kTileLanes - lane, length - done);
-      runs_[panel].push_back({static_cast<int>(lane), static_cast<int>(count), row * length + done});
-      done += count;
-    }
-  }
-}
+void PlaneShape::Clear(uint8_t zero, uint8_t* planes) const { std::memset(planes, zero, channel_size_); }
 
-void PlaneShape::Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const {
+void PlaneShape::Fill(const uint8_t* image, uint8_t* planes) const {
   const int64_t step = shape_.strides[2];
-  std::memset(planes, zero, channel_size_);
   for (const Line& line : lines_) {
     uint8_t* to = planes + line.to;
     const uint8_t* from = image + line.from;
     if (step == 1) {
-      std::memcpy(to, from, line.count);
+      CopyShort(from, line.count, to);
     } else if (step == 2) {
       CopySecond(from, line.count, to);
     } else {

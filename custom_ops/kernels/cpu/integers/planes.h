@@ -7,11 +7,11 @@
 #ifndef LBA_KERNELS_CPU_INTEGERS_PLANES_H_
 #define LBA_KERNELS_CPU_INTEGERS_PLANES_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
 
-#include "kernels/cpu/integers/packed.h"
 #include "lba/conv.h"
 
 namespace lba {
@@ -29,15 +29,27 @@ class PlaneShape {
   // Of a kernel position, counted in rows.
   int64_t offset(int64_t position) const { return offsets_[position]; }
 
-  // Fills the planes of one channel.
-  void Fill(const uint8_t* image, uint8_t zero, uint8_t* planes) const;
+  // Makes the planes of one channel padding.
+  void Clear(uint8_t zero, uint8_t* planes) const;
+  // Fills the planes of one channel, but for their padding.
+  void Fill(const uint8_t* image, uint8_t* planes) const;
 
-  // Outputs in a row: lanes of a panel of kTileLanes places.
+  // Outputs in a row, from a place on.
   struct Run {
-    int lane, count;
-    int64_t output;
+    int64_t place, count, output;
   };
-  const std::vector<Run>& RunsOf(int64_t panel) const { return runs_[panel]; }
+  // Shows the runs among `count` places from `first` on.
+  template <class Show>
+  void ForEachRun(int64_t first, int64_t count, const Show& show) const {
+    const int64_t end = first + count, row = is_image_ ? places_ : size_[2];
+    const int64_t length = is_image_ ? places_ : shape_.output[2];
+    int64_t line = first / row, w = first % row;
+    for (int64_t place = first; place < end; place += row - w, w = 0, ++line) {
+      const int64_t d = line / size_[1], h = line % size_[1];
+      if (h >= shape_.output[1] || w >= length) continue;
+      show(Run{place, std::min(length - w, end - place), (d * shape_.output[1] + h) * length + w});
+    }
+  }
 
  private:
   const ConvShape& shape_;
@@ -51,10 +63,8 @@ class PlaneShape {
     int64_t to, from, count;
   };
   std::vector<Line> lines_;
-  std::vector<std::vector<Run>> runs_;  // by panel
 
   void FindLines();
-  void FindRuns();
 };
 
 }  // namespace lba

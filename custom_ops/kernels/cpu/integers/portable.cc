@@ -44,6 +44,8 @@ struct LaneVectors {
   typedef uint32_t Bits __attribute__((vector_size(16)));
   typedef float Floats __attribute__((vector_size(16)));
   typedef uint8_t Codes __attribute__((vector_size(4)));
+
+  static Codes Narrow(Bits values) { return __builtin_convertvector(values, Codes); }
 };
 
 template <class Step>
@@ -62,7 +64,8 @@ const IntegerKernels& PortableIntegerKernels() {
                                        Alike<ClampWords<PortableVector>>(CodeLayout::kWords),
                                        Alike<WrapWords<PortableVector>>(CodeLayout::kWords)},
                                       FinishIntegerRow<LaneVectors>,
-                                      LayOutLanes<InterleaveLines>};
+                                      LayOutLanes<InterleaveLines>,
+                                      nullptr};
   return kernels;
 }
 
