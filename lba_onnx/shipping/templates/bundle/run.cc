@@ -1,68 +1,53 @@
 // run MODEL LIBRARY SAMPLE: runs the model on a folder of samples and compares the bits of its outputs.
 #include <onnxruntime_cxx_api.h>
 
-#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <list>
+#include <sstream>
 
-struct Npy {
+struct Npy {  // a header, which has a shape such as (8, 28) and ends its line, then the values
   explicit Npy(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
-    bytes.assign(std::istreambuf_iterator<char>(file), {});
-    if (bytes.size() < 10) throw std::runtime_error(path + ": expected an .npy file");
-    begin = 10 + static_cast<unsigned char>(bytes[8]) + 256 * static_cast<unsigned char>(bytes[9]);
-    const char* at = std::strchr(std::strstr(bytes.c_str() + 10, "'shape'"), '(') + 1;
-    for (char* end; *at != ')'; at += *at == ',' || *at == ' ') {
-      const int64_t size = std::strtoll(at, &end, 10);
-      if (end != at) shape.push_back(size);
-      at = end;
-    }
+    std::getline(file, header);
+    values.assign(std::istreambuf_iterator<char>(file), {});
+    if (!file) throw std::runtime_error(path + ": expected an .npy file");
+    std::istringstream sizes(header.substr(header.find('(') + 1));
+    for (int64_t size; sizes >> size; sizes.ignore()) shape.push_back(size);
   }
-  char* data() { return &bytes[begin]; }
-  size_t size() const { return bytes.size() - begin; }
-
-  std::string bytes;
-  size_t begin;
+  std::string header, values;
   std::vector<int64_t> shape;
 };
 
 int main(int, char** argv) try {
-  const std::string model = argv[1], library = argv[2], sample = std::string(argv[3]) + "/";
+  const std::string sample = std::string(argv[3]) + "/";
   Ort::Env env;
   Ort::SessionOptions options;
-  options.RegisterCustomOpsLibrary(library.c_str());  // an absolute path, once for each SessionOptions
-  Ort::Session session(env, model.c_str(), options);
-  std::vector<Npy> files;
-  std::vector<Ort::Value> inputs;
-  const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
-  for (size_t i = 0; i < session.GetInputCount(); ++i)
-    files.emplace_back(sample + "input_" + std::to_string(i) + ".npy");
-  for (size_t i = 0; i < files.size(); ++i) {
-    const auto type = session.GetInputTypeInfo(i).GetTensorTypeAndShapeInfo().GetElementType();
-    Npy& file = files[i];
-    inputs.push_back(
-        Ort::Value::CreateTensor(memory, file.data(), file.size(), file.shape.data(), file.shape.size(), type));
-  }
+  options.RegisterCustomOpsLibrary(argv[2]);  // an absolute path, once for each SessionOptions
+  Ort::Session session(env, argv[1], options);
+  Ort::IoBinding binding(session);
   Ort::AllocatorWithDefaultOptions allocator;
-  std::vector<Ort::AllocatedStringPtr> names;
-  std::vector<const char*> feeds, fetches;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    feeds.push_back(names.emplace_back(session.GetInputNameAllocated(i, allocator)).get());
+  const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
+  std::list<Npy> inputs;
+  for (size_t i = 0; i < session.GetInputCount(); ++i) {
+    Npy& x = inputs.emplace_back(sample + "input_" + std::to_string(i) + ".npy");
+    const auto type = session.GetInputTypeInfo(i).GetTensorTypeAndShapeInfo().GetElementType();
+    const auto value =
+        Ort::Value::CreateTensor(memory, x.values.data(), x.values.size(), x.shape.data(), x.shape.size(), type);
+    binding.BindInput(session.GetInputNameAllocated(i, allocator).get(), value);
   }
-  for (size_t i = 0; i < session.GetOutputCount(); ++i) {
-    fetches.push_back(names.emplace_back(session.GetOutputNameAllocated(i, allocator)).get());
-  }
-  auto outputs = session.Run({}, feeds.data(), inputs.data(), inputs.size(), fetches.data(), fetches.size());
+  for (size_t i = 0; i < session.GetOutputCount(); ++i)
+    binding.BindOutput(session.GetOutputNameAllocated(i, allocator).get(), memory);
+  session.Run({}, binding);
+  const auto outputs = binding.GetOutputValues();
   for (size_t i = 0; i < outputs.size(); ++i) {
-    Npy golden(sample + "output_" + std::to_string(i) + ".npy");
-    if (std::memcmp(outputs[i].GetTensorRawData(), golden.data(), golden.size()) != 0) {
-      std::cerr << sample << ": output " << i << " has other bits\n";
-      return 1;
-    }
+    const Npy golden(sample + "output_" + std::to_string(i) + ".npy");
+    const auto* bits = static_cast<const char*>(outputs[i].GetTensorRawData());
+    if (!std::equal(golden.values.begin(), golden.values.end(), bits))
+      throw std::runtime_error(sample + ": output " + std::to_string(i) + " has other bits");
   }
   std::cout << "equal bits\n";
-  return 0;
 } catch (const std::exception& error) {
   std::cerr << "error: " << error.what() << "\n";
   return 1;
