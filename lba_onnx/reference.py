@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lba_onnx import reference_codes
 from lba_onnx.arithmetic import Accumulator, as_spec
+from lba_onnx.arithmetic.accumulator import Step
 from lba_onnx.arithmetic.chunked_float.definition import quantize as quantize
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.windows import Window
@@ -72,19 +73,32 @@ def _float32_values(values: ArrayLike) -> list[float]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Outputs:
-    """Where the outputs of a product stand, and what their sums start from: None, or values of their shape."""
+class Outputs:
+    """Where the outputs of a product stand, and what their sums start from.
+
+    Attributes:
+        shape: Of the outputs.
+        places: Where they stand.
+        initial: What their sums start from, of their shape; None for zero.
+    """
 
     shape: tuple[int, ...]
     places: Places
     initial: _Float64s | None
 
-    def sums(self, products: Iterator[_Float64s], depth: int, spec: Accumulator) -> NDArray[np.float32]:
-        """Return the float32 sums of `depth` arrays of exact products, each of which broadcasts to the shape."""
-        total, start = np.zeros(self.shape), None
+    def steps(self, products: Iterator[_Float64s], depth: int, spec: Accumulator) -> Iterator[Step]:
+        """Yield what happens to `depth` arrays of exact products, each of which broadcasts to the shape."""
+        start = None
         if self.initial is not None:
-            total = start = spec.started(self.initial, depth, self.places)
-        for step in spec.steps(products, depth, self.shape, self.places, start):
+            step = spec.start_step(self.initial, depth, self.places)
+            start = step.after
+            yield step
+        yield from spec.steps(products, depth, self.shape, self.places, start)
+
+    def sums(self, products: Iterator[_Float64s], depth: int, spec: Accumulator) -> NDArray[np.float32]:
+        """Return the float32 sums of `depth` arrays of exact products."""
+        total = np.zeros(self.shape)
+        for step in self.steps(products, depth, spec):
             total = step.after
         return total.astype(np.float32)
 
@@ -134,12 +148,12 @@ def matmul(
     if spec.sums_codes:
         return reference_codes.matmul(left_matrix, right_matrix, spec, *zero_points).squeeze(axis=left_out)
     told = np.empty(shape, bool).squeeze(axis=left_out).shape
-    start = _initial(initial, told)
-    outputs = _Outputs(shape, matmul_places(shape), None if start is None else start.reshape(shape))
+    start = starts_of(initial, told)
+    outputs = Outputs(shape, matmul_places(shape), None if start is None else start.reshape(shape))
     return outputs.sums(matmul_products(left_matrix, right_matrix), depth, spec).squeeze(axis=left_out)
 
 
-def _initial(initial: NDArray[np.float32] | None, shape: tuple[int, ...]) -> _Float64s | None:
+def starts_of(initial: NDArray[np.float32] | None, shape: tuple[int, ...]) -> _Float64s | None:
     """Return what sums start from, for each output.
 
     Raises:
@@ -222,8 +236,8 @@ def conv(
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
     told = (x64.shape[0], w64.shape[0], *window.out_size)
-    start = _initial(initial, told)
-    outputs = _Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
+    start = starts_of(initial, told)
+    outputs = Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
     return outputs.sums(conv_products(x64, w64, window), depth, spec).reshape(told)
 
 

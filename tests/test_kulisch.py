@@ -8,9 +8,8 @@ from protocol_checks import check_refused
 from same_bits import assert_same_bits
 
 import lba_onnx
-from lba_onnx import kernels, native, reference, reference_gradients
+from lba_onnx import kernels, native, reference
 from lba_onnx.arithmetic import parse_accumulator
-from lba_onnx.estimators import ESTIMATORS
 
 rng = np.random.default_rng(8)
 
@@ -104,15 +103,6 @@ def test_statistics_tell_of_the_one_rounding() -> None:
     assert [level.values for level in found.levels] == [12, 12, 3]
     assert found["total"].events == {"overflow": 1, "underflow": 1, "subnormal": 0}
     assert found["total"].max_abs == pytest.approx(9e4)
-
-
-def test_only_the_plain_gradient_is_there() -> None:
-    ones = np.ones((1, 1), np.float32)
-    with pytest.raises(ValueError, match="watches for overflow, which means nothing in kulisch"):
-        reference_gradients.matmul_masks(ones, ones, "kulisch", "immediate_overflow")
-    code = ESTIMATORS["immediate_difference"].gating.code
-    with pytest.raises(ValueError, match="expected an accumulator whose products gradients may gate, got kulisch"):
-        native.matmul_gradients(ones[None], ones[None], ones[None], "kulisch", code, 1)
 
 
 def test_calibration_has_nothing_to_choose() -> None:

@@ -6,10 +6,9 @@ from hostile import KINDS, operand
 from operator_models import node_model
 from same_bits import assert_same_bits
 
-from lba_onnx import kernels, make_session, native, reference, reference_gradients
+from lba_onnx import kernels, make_session, native, reference
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.errors import ModelError
-from lba_onnx.estimators import ESTIMATORS
 
 rng = np.random.default_rng(6)
 TEXTS = (
@@ -111,12 +110,3 @@ def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
     inputs, weights = {"A": (np.float32, (2, 3))}, {"B": np.ones((3, 2), np.float32)}
     with pytest.raises(ModelError, match=problem):
         make_session(node_model("LbaMatMul", inputs, weights, {"accumulator": text}))
-
-
-def test_only_the_plain_gradient_is_there() -> None:
-    ones = np.ones((1, 1), np.float32)
-    with pytest.raises(ValueError, match="watches for overflow, which means nothing in M7E4b11"):
-        reference_gradients.matmul_masks(ones, ones, "M7E4b10,chunk=8,lanes=2", "immediate_overflow")
-    code = ESTIMATORS["immediate_overflow"].gating.code
-    with pytest.raises(ValueError, match="expected an accumulator whose products gradients may gate, got M7E4b11"):
-        native.matmul_gradients(ones[None], ones[None], ones[None], "M7E4b10,chunk=8,lanes=2", code, 1)

@@ -9,76 +9,55 @@ from hostile import KINDS, operand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scalar_masks import ScalarMasks
 from strategies import specs
 
 from lba_onnx.arithmetic import AccumulatorSpec
-from lba_onnx.arithmetic.chunked_float import definition
 from lba_onnx.estimators import ESTIMATORS
 from lba_onnx.reference_gradients import conv_gradients, conv_masks, matmul_gradients, matmul_masks
 
 HOSTILE = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 2.0**-64, 2.0**127, -1.75]
 TEXTS = ("M7E4b10", "M4E3b6,chunk=3,underflow=off", "M4E3b5,chunk=none", "M3E4b12/M2E3b2,chunk=4", "M0E1b1/M1E2b1")
-UNITS = 2**300
 
 
-class ScalarMasks:
-    """The masks of one dot product by each estimator, step by step in integers; a float stands for NaN."""
-
-    def __init__(self, x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> None:
-        """Follow the dot product."""
-        self.x, self.w, self.spec = x, w, spec
-        self.masks = {name: [True] * len(x) for name in ESTIMATORS}
-        self.largest = {f: int(f.max_value * UNITS) for f in (spec.product_format, spec.accumulator_format)}
-        self.sizes = spec.chunk_sizes or (max(len(x), 1),)
-        self.chain(len(self.sizes), 0, len(x))
-
-    def close(self, name: str, start: int, stop: int) -> None:
-        """Gate products."""
-        self.masks[name][start:stop] = [False] * (stop - start)
-
-    def quantized_sum(self, a: int | float, b: int | float) -> int | float:
-        """Return the sum of two values."""
-        if isinstance(a, float) or isinstance(b, float):
-            return math.nan
-        spec = self.spec
-        return definition.quantize_units(a + b, spec.accumulator_format, spec.underflow, spec.rounding)
-
-    def chain(self, level: int, start: int, stop: int) -> int | float:
-        """Follow a chain of groups of the level below, or of products, and return its sum."""
-        total: int | float = 0
-        length = math.prod(self.sizes[:level])
-        for begin in range(start, stop, length):
-            end = min(begin + length, stop)
-            added = self.product(begin) if level == 0 else self.chain(level - 1, begin, end)
-            after = self.quantized_sum(added, total)
-            if after == after and abs(after) == self.largest[self.spec.accumulator_format]:
-                self.close("immediate_overflow", begin, end)
-                self.close("recursive_overflow", start, end)
-            is_added = added != 0 if level else self.x[begin] != 0 and self.w[begin] != 0
-            if is_added and after == total:
-                self.close("immediate_difference", begin, end)
-            total = after
-        return total
-
-    def product(self, k: int) -> int | float:
-        """Return a product, and gate it where it is the largest or more."""
-        product = definition.product_units(float(self.x[k]), float(self.w[k]), self.spec)
-        if product == product and abs(product) == self.largest[self.spec.product_format]:
-            self.close("immediate_overflow", k, k + 1)
-            self.close("recursive_overflow", k, k + 1)
-        return product
-
-
-def scalar_masks(x: np.ndarray, w: np.ndarray, spec: AccumulatorSpec) -> dict[str, list[bool]]:
-    """Return the masks of one dot product by each estimator."""
-    return ScalarMasks(x, w, spec).masks
-
-
-def assert_masks_are_scalar(a: np.ndarray, b: np.ndarray, spec: AccumulatorSpec) -> None:
-    masks = {name: matmul_masks(a, b, spec, name) for name in ESTIMATORS}
+def assert_masks_are_scalar(
+    a: np.ndarray, b: np.ndarray, spec: AccumulatorSpec, initial: np.ndarray | None = None
+) -> None:
+    masks = {name: matmul_masks(a, b, spec, name, initial) for name in ESTIMATORS}
     for row, column in itertools.product(range(a.shape[0]), range(b.shape[1])):
-        for name, expected in scalar_masks(a[row], b[:, column], spec).items():
+        start = None if initial is None else float(np.broadcast_to(initial, (len(a), b.shape[1]))[row, column])
+        found = ScalarMasks(a[row], b[:, column], spec, (row, column), start).masks
+        for name, expected in found.items():
+            expected = expected[: masks[name].shape[-1]]
             np.testing.assert_array_equal(masks[name][row, column], expected, err_msg=f"{name} {spec}")
+
+
+ORDERS = (
+    "M4E3b5,tree=4",
+    "M4E3b5,tree=5,chunk=3",
+    "M4E3b5,tree=3,start=carry",
+    "M4E3b5,tree=4,chunk=2,start=carry",
+    "M4E3b5,chunk=7,lanes=3",
+    "M4E3b5,chunk=none,lanes=4",
+    "M4E3b5,chunk=6x2,lanes=3,start=carry",
+    "M3E4b8,product=exact,range=infinity,subnormals=keep,round=nearest,tree=4",
+    "M4E3b5,round=stochastic4,seed=3",
+    "M4E3b5,round=stochastic2,tree=4,chunk=3",
+    "M4E3b5,product=exact,round=stochastic8,chunk=none",
+    "M5E6b31,product=exact,codes=dlfloat,round=nearest-away,chunk=5x2",
+)
+
+
+@pytest.mark.parametrize("starts", [False, True])
+@pytest.mark.parametrize("text", ORDERS + TEXTS)
+def test_masks_of_any_order_of_sums_equal_the_scalar_definition(text: str, starts: bool) -> None:
+    rng = np.random.default_rng(len(text))
+    a, b = operand("overflow", (2, 29), rng, 0.1), operand("overflow", (29, 3), rng, 0.1)
+    initial = operand("overflow", (1, 3), rng, 0.1) if starts else None
+    spec = AccumulatorSpec.parse(text)
+    assert_masks_are_scalar(a, b, spec, initial)
+    gating = [matmul_masks(a, b, spec, name, initial) for name in ESTIMATORS if name != "identity"]
+    assert any(not masks.all() and masks.any() for masks in gating)
 
 
 @settings(max_examples=150, deadline=None)

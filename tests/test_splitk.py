@@ -8,9 +8,8 @@ from same_bits import assert_same_bits
 from small_models import images, network
 
 import lba_onnx
-from lba_onnx import kernels, native, reference, reference_gradients
+from lba_onnx import kernels, native, reference
 from lba_onnx.arithmetic import as_spec, parse_accumulator, parse_family
-from lba_onnx.estimators import ESTIMATORS
 
 rng = np.random.default_rng(4)
 TEXTS = (
@@ -170,12 +169,3 @@ def test_families_choose_the_biases_of_slices() -> None:
     assert family.with_exponents(family.exponents(spec)) == str(spec) and spec.family_text == str(family)
     with pytest.raises(ValueError, match="expected a kind whose biases calibration chooses, got kulisch"):
         parse_family("splitk4(kulisch)")
-
-
-def test_only_the_plain_gradient_is_there() -> None:
-    ones = np.ones((1, 1), np.float32)
-    with pytest.raises(ValueError, match="watches for overflow, which means nothing in splitk2"):
-        reference_gradients.matmul_masks(ones, ones, "splitk2(M7E4b10)", "immediate_overflow")
-    code = ESTIMATORS["immediate_overflow"].gating.code
-    with pytest.raises(ValueError, match="expected an accumulator whose products gradients may gate, got splitk2"):
-        native.matmul_gradients(ones[None], ones[None], ones[None], "splitk2(M7E4b10)", code, 1)

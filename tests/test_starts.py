@@ -185,7 +185,7 @@ def test_statistics_count_sums_that_start_so(path, text):
         native.statistics_close("starts")
     overflows = dict.fromkeys(range(len(spec.levels)), 0)
     products = reference.matmul_products(a.astype(np.float64), b.astype(np.float64))
-    start = spec.started(np.broadcast_to(c, (1, 9, 5)).astype(np.float64), 21, Places.one())
+    start = spec.start_step(np.broadcast_to(c, (1, 9, 5)).astype(np.float64), 21, Places.one()).after
     for step in spec.steps(products, 21, (1, 9, 5), Places.one(), start):
         overflows[step.level] += int(step.overflows.sum())
     assert [level.events["overflow"] for level in counted.levels[1:]] == list(overflows.values())[1:]

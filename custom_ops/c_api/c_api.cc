@@ -153,7 +153,6 @@ lba::ConvShape ShapeOf(const LbaConvArgs* args) {
   return lba::ConvShapeOf(*args);
 }
 
-constexpr char kOfGradients[] = "gradients are those of sums that start from zero";
 constexpr char kOfIntegers[] = "sums of integers start from zero";
 
 // Throws std::invalid_argument for an accumulator of integers, whose sums have no gradients.
@@ -244,32 +243,32 @@ int lba_conv(const LbaAccumulator* handle, const LbaConvArgs* args, int32_t thre
 }
 
 int lba_matmul_gradients(const LbaAccumulator* handle, const LbaMatMulArgs* args, int32_t estimator, const float* grad,
-                         float* grad_a, float* grad_b, int64_t* gated, int32_t threads) {
+                         float* grad_a, float* grad_b, float* grad_initial, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::MatMulShape shape = ShapeOf(args);
     const lba::Accumulator& accumulator = lba::AccumulatorOf(handle);
     RequireFloats(accumulator);
     RequireTypes(accumulator, args->a_type, args->b_type, args->y_type);
-    RequireNoStarts(args->initial, kOfGradients);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     RequireArrays(*args, grad);
+    const lba::Starts starts = StartsOf(*args, args->batch, args->rows, args->columns);
     *gated = lba::AddMatMulGradients(accumulator, EstimatorOf(estimator), shape, Floats(args->a), Floats(args->b), grad,
-                                     grad_a, grad_b, ParallelOf(threads));
+                                     grad_a, grad_b, ParallelOf(threads), {starts, grad_initial});
   });
 }
 
 int lba_conv_gradients(const LbaAccumulator* handle, const LbaConvArgs* args, int32_t estimator, const float* grad,
-                       float* grad_x, float* grad_w, int64_t* gated, int32_t threads) {
+                       float* grad_x, float* grad_w, float* grad_initial, int64_t* gated, int32_t threads) {
   return Guarded([&] {
     const lba::ConvShape shape = ShapeOf(args);
     const lba::Accumulator& accumulator = lba::AccumulatorOf(handle);
     RequireFloats(accumulator);
     RequireTypes(accumulator, args->x_type, args->w_type, args->y_type);
-    RequireNoStarts(args->initial, kOfGradients);
     lba::Require(gated != nullptr, "expected a place for the count, got null");
     lba::RequireArrays(shape, args->x, args->w, grad);
+    const lba::Starts starts = StartsOf(*args, shape.batch, shape.out_channels, shape.output_size());
     *gated = lba::AddConvGradients(accumulator, EstimatorOf(estimator), shape, Floats(args->x), Floats(args->w), grad,
-                                   grad_x, grad_w, ParallelOf(threads));
+                                   grad_x, grad_w, ParallelOf(threads), {starts, grad_initial});
   });
 }
 

@@ -42,6 +42,7 @@ class AnyOutput {
 
   LBA_HOST_DEVICE State Step(const State& sum, float x, float w, int64_t) const { return definition_.Step(sum, x, w); }
   LBA_HOST_DEVICE State Product(float x, float w, int64_t) const { return definition_.Product(x, w); }
+  LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w, int64_t) const { return definition_.ProductIsAtMax(x, w); }
   LBA_HOST_DEVICE State Join(const State& total, const State& sum, int, int64_t) const {
     return definition_.Join(total, sum);
   }

@@ -56,12 +56,12 @@ struct Calls {
   int MatMul() { return lba_matmul(accumulator, used_matmul, threads, statistics); }
   int Conv() { return lba_conv(accumulator, used_conv, threads, statistics); }
   int MatMulGradients() {
-    return lba_matmul_gradients(accumulator, used_matmul, estimator, grad, grad_first.data(), grad_second.data(), count,
-                                threads);
+    return lba_matmul_gradients(accumulator, used_matmul, estimator, grad, grad_first.data(), grad_second.data(),
+                                nullptr, count, threads);
   }
   int ConvGradients() {
-    return lba_conv_gradients(accumulator, used_conv, estimator, grad, grad_first.data(), grad_second.data(), count,
-                              threads);
+    return lba_conv_gradients(accumulator, used_conv, estimator, grad, grad_first.data(), grad_second.data(), nullptr,
+                              count, threads);
   }
   bool is_untouched() const {
     for (const std::vector<float>* written : {&results, &grad_first, &grad_second}) {
@@ -143,10 +143,6 @@ void CheckStartRefusals() {
       c.conv.initial_strides[2] = value;
     });
   }
-  CheckRefused("gradients of sums that start from values", &Calls::MatMulGradients,
-               [](Calls& c) { c.matmul.initial = c.values.data(); });
-  CheckRefused("gradients of sums that start from values", &Calls::ConvGradients,
-               [](Calls& c) { c.conv.initial = c.values.data(); });
 }
 
 void CheckMatMulRefusals() {
@@ -246,12 +242,14 @@ void CheckCountAlone() {
   calls.accumulator = lba::OnCpu(lba::ParseSpec("M7E2b3/M7E2b3"));  // overflows
   CHECK(calls.MatMulGradients() == LBA_OK && calls.gated > 0, "%s", lba_last_error());
   int64_t gated = 0;
-  CHECK(lba_matmul_gradients(calls.accumulator, &calls.matmul, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK,
+  CHECK(lba_matmul_gradients(calls.accumulator, &calls.matmul, 0, calls.grad, nullptr, nullptr, nullptr, &gated, 1) ==
+            LBA_OK,
         "%s", lba_last_error());
   CHECK(gated == calls.gated, "%d", static_cast<int>(gated));
   CHECK(calls.ConvGradients() == LBA_OK && calls.gated > 0, "%s", lba_last_error());
-  CHECK(lba_conv_gradients(calls.accumulator, &calls.conv, 0, calls.grad, nullptr, nullptr, &gated, 1) == LBA_OK, "%s",
-        lba_last_error());
+  CHECK(
+      lba_conv_gradients(calls.accumulator, &calls.conv, 0, calls.grad, nullptr, nullptr, nullptr, &gated, 1) == LBA_OK,
+      "%s", lba_last_error());
   CHECK(gated == calls.gated, "%d", static_cast<int>(gated));
 }
 

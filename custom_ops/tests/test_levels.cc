@@ -26,6 +26,7 @@ class GroupedPlanner : public Planner {
   }
   const TileKernels& KernelsOf(CpuPath) const override { std::abort(); }  // statistics compute no result
   const void* constants(CpuPath) const override { return nullptr; }
+  OpenTileKernel open() const override { std::abort(); }
 
  private:
   const SumGroups groups_;

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -20,6 +20,9 @@ from lba_onnx.arithmetic.special_values import SpecialValues
 from lba_onnx.arithmetic.widths import Width
 
 Float64s = NDArray[np.float64]
+Masks = NDArray[np.bool_]
+Terms = slice | NDArray[np.int64]
+"""Products of a dot product by their k; the k behind the last is what its sum starts from."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,29 @@ class ProductOrder(Enum):
 
 
 @dataclass(frozen=True, eq=False)
+class Entering:
+    """What enters a sum at a step.
+
+    Attributes:
+        terms: Its products.
+        product: The exact product, where it is one; None for a sum of products.
+        product_overflows: Where the product, as it is added, is the largest magnitude of its format; else None.
+        value: What is added: the quantized product, or the sum.
+        onto: What it is added to.
+    """
+
+    terms: Terms
+    product: Float64s | None
+    product_overflows: Masks | None
+    value: Float64s
+    onto: Float64s
+
+    def moved(self, by: int) -> "Entering":
+        """Return the same of products that stand so much further back."""
+        return replace(self, terms=_moved(self.terms, by))
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """One addition of a dot product, for an array of outputs; arrays broadcast to the outputs' shape.
 
@@ -67,6 +93,9 @@ class Step:
         before: The accumulator (the group's sum, or the total) before the step.
         after: The accumulator after the step.
         overflows: Where `after` is the largest magnitude of its format.
+        sides: What enters the sum, where it is not just what the step adds: both of two neighbours in an adder tree;
+            nothing, where nothing is rounded.
+        inside: What is in the sum after the step, where that is not all from `since` to `stop`.
     """
 
     level: int
@@ -74,11 +103,41 @@ class Step:
     start: int
     stop: int
     product: Float64s | None
-    product_overflows: NDArray[np.bool_] | None
+    product_overflows: Masks | None
     addend: Float64s
     before: Float64s
     after: Float64s
-    overflows: NDArray[np.bool_]
+    overflows: Masks
+    sides: tuple[Entering, ...] | None = None
+    inside: Terms | None = None
+
+    @property
+    def entering(self) -> tuple[Entering, ...]:
+        """What enters the sum at this step."""
+        if self.sides is not None:
+            return self.sides
+        terms = slice(self.start, self.stop)
+        return (Entering(terms, self.product, self.product_overflows, self.addend, self.before),)
+
+    @property
+    def held(self) -> Terms:
+        """What is in the sum after the step."""
+        return slice(self.since, self.stop) if self.inside is None else self.inside
+
+    def moved(self, by: int) -> "Step":
+        """Return the same step of a dot product whose products stand so much further back."""
+        return replace(
+            self,
+            since=self.since + by,
+            start=self.start + by,
+            stop=self.stop + by,
+            sides=None if self.sides is None else tuple(side.moved(by) for side in self.sides),
+            inside=None if self.inside is None else _moved(self.inside, by),
+        )
+
+
+def _moved(terms: Terms, by: int) -> Terms:
+    return slice(terms.start + by, terms.stop + by, terms.step) if isinstance(terms, slice) else terms + by
 
 
 @dataclass(frozen=True)
@@ -270,15 +329,15 @@ class Accumulator(ABC):
             depth: How many.
             shape: Shape of the outputs.
             places: Where the outputs stand, for kinds that draw random bits; None for one row and one column, 0.
-            start: What the last chain of sums starts from, of `shape`, as `started` gives it; None for zero.
+            start: What the last chain of sums starts from, of `shape`, as `start_step` leaves it; None for zero.
         """
 
-    def started(self, initial: Float64s, depth: int, places: Places) -> Float64s:
-        """Return values rounded to the accumulator, for the last chain of sums to start from.
+    def start_step(self, initial: Float64s, depth: int, places: Places) -> Step:
+        """Return the step that rounds values to the accumulator, for the last chain of sums to start from.
 
         Args:
             initial: float64, in the shape of the outputs.
-            depth: How many products follow.
+            depth: How many products follow; as k it stands for what a sum starts from.
             places: Where the outputs stand, for kinds that draw random bits.
 
         Raises:

@@ -3,15 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lba_onnx.arithmetic.accumulator import Step
-
-Masks = NDArray[np.bool_]
+from lba_onnx.arithmetic.accumulator import Masks, Step
 
 Gate = Callable[[Masks, Step], None]
-"""Clears, in masks [*outputs, depth], the products that a step of the sum gates."""
+"""Clears, in masks [*outputs, depth + 1], the products that a step of the sum gates, and what the sum starts from."""
 
 
 @dataclass(frozen=True)

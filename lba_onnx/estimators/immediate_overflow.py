@@ -3,8 +3,8 @@
 Nor where the total does when its chunk joins.
 """
 
-from lba_onnx.arithmetic.accumulator import Step
-from lba_onnx.estimators.estimator import Estimator, Gating, Masks
+from lba_onnx.arithmetic.accumulator import Masks, Step
+from lba_onnx.estimators.estimator import Estimator, Gating
 from lba_onnx.estimators.overflow import ADVICE, gate_overflows
 
 

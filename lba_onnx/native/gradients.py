@@ -10,7 +10,7 @@ from lba_onnx.arithmetic import Accumulator
 from lba_onnx.native.accumulators import accumulator_handle
 from lba_onnx.native.library import check, load_library
 from lba_onnx.native.processors import thread_count
-from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args
+from lba_onnx.native.products import ConvGeometry, conv_args, matmul_args, start_from
 
 Floats = npt.NDArray[np.float32]
 
@@ -21,11 +21,13 @@ class Gradients(NamedTuple):
     Attributes:
         first: Of the first operand; None where it was not wanted.
         second: Of the second operand, likewise.
+        initial: What each output passes to what its sum starts from, of the outputs' shape; None where that is zero.
         gated: How many products of values pass no gradient.
     """
 
     first: Floats | None
     second: Floats | None
+    initial: Floats | None
     gated: int
 
 
@@ -39,6 +41,7 @@ def matmul_gradients(
     *,
     wants_a: bool = True,
     wants_b: bool = True,
+    initial: Floats | None = None,
 ) -> Gradients:
     """Gradients of `products.matmul`.
 
@@ -51,21 +54,24 @@ def matmul_gradients(
         threads: Threads to use, at least 1; they change no bit.
         wants_a: Whether to compute the gradient of a.
         wants_b: Whether to compute the gradient of b.
+        initial: float32 [batch, rows, columns], as `products.matmul` takes it; None for zero.
 
     Returns:
-        float32 [batch, rows, depth], float32 [batch, columns, depth] (the gradient of b, transposed), and the number of
-        gated products.
+        float32 [batch, rows, depth], float32 [batch, columns, depth] (the gradient of b, transposed), that of what sums
+        start from, and the number of gated products.
     """
     (batch, rows, depth), columns = a.shape, b.shape[2]
     grad_a = np.zeros((batch, rows, depth), np.float32) if wants_a else None
     grad_b = np.zeros((batch, columns, depth), np.float32) if wants_b else None
+    grad_initial = None if initial is None else np.zeros(grad.shape, np.float32)
     args, offsets = matmul_args(a, b, None)
+    start_from(args, initial)
     gated = ctypes.c_int64()
     entry = load_library().lba_matmul_gradients
-    pointers = _pointers(grad, grad_a, grad_b)
+    pointers = _pointers(grad, grad_a, grad_b, grad_initial)
     check(entry(accumulator_handle(spec), args, estimator, *pointers, gated, thread_count(threads)))
     del offsets  # `args` points into them
-    return Gradients(grad_a, grad_b, gated.value)
+    return Gradients(grad_a, grad_b, grad_initial, gated.value)
 
 
 def conv_gradients(
@@ -79,6 +85,7 @@ def conv_gradients(
     *,
     wants_x: bool = True,
     wants_w: bool = True,
+    initial: Floats | None = None,
 ) -> Gradients:
     """Gradients of `products.conv`.
 
@@ -92,18 +99,21 @@ def conv_gradients(
         threads: Threads to use, at least 1; they change no bit.
         wants_x: Whether to compute the gradient of x.
         wants_w: Whether to compute the gradient of w.
+        initial: float32 [batch, out_channels, positions], as `products.conv` takes it; None for zero.
 
     Returns:
-        float32 arrays of the shapes of x and w, and the number of gated products.
+        float32 arrays of the shapes of x and w, that of what sums start from, and the number of gated products.
     """
     grad_x = np.zeros(x.shape, np.float32) if wants_x else None
     grad_w = np.zeros(w.shape, np.float32) if wants_w else None
     gated = ctypes.c_int64()
+    grad_initial = None if initial is None else np.zeros(grad.shape, np.float32)
     args = conv_args(x, w, geometry, None)
+    start_from(args, initial)
     entry = load_library().lba_conv_gradients
-    pointers = _pointers(grad, grad_x, grad_w)
+    pointers = _pointers(grad, grad_x, grad_w, grad_initial)
     check(entry(accumulator_handle(spec), args, estimator, *pointers, gated, thread_count(threads)))
-    return Gradients(grad_x, grad_w, gated.value)
+    return Gradients(grad_x, grad_w, grad_initial, gated.value)
 
 
 def _pointers(*arrays: Floats | None) -> list[int | None]:

@@ -181,7 +181,7 @@ def _declare(library: ctypes.CDLL) -> None:
     for name, args in (("lba_matmul_gradients", MatMulArgs), ("lba_conv_gradients", ConvArgs)):
         entry = getattr(library, name)
         operands = (accumulator, ctypes.POINTER(args), ctypes.c_int32)
-        entry.argtypes = (*operands, floats, floats, floats, count, ctypes.c_int32)
+        entry.argtypes = (*operands, floats, floats, floats, floats, count, ctypes.c_int32)
     library.lba_statistics_open.argtypes = (ctypes.c_char_p, ctypes.c_double)
     library.lba_observer_open.argtypes = (ctypes.c_char_p, ObserverFunction, ctypes.c_void_p, ctypes.c_int32)
     library.lba_statistics_close.argtypes = (ctypes.c_char_p,)

@@ -6,4 +6,6 @@ namespace lba {
 
 const TileKernels& ExactChunkedFloatKernels() { return DefinedKernels<ChunkedFloatDefinition<TileConstants>>(); }
 
+void OpenChunkedFloatTile(const OpenTileArgs& args) { OpenDefinedTile<ChunkedFloatDefinition<TileConstants>>(args); }
+
 }  // namespace lba

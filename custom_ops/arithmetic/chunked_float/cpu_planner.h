@@ -14,6 +14,10 @@ namespace lba {
 
 using KernelChoice = const TileKernels& (*)(CpuPath path, const ShortCuts& cuts);
 
+// One value at a time, for every operand and every rounding.
+const TileKernels& ExactChunkedFloatKernels();
+void OpenChunkedFloatTile(const OpenTileArgs& args);
+
 class ChunkedFloatPlanner : public Planner {
  public:
   ChunkedFloatPlanner(const AccumulatorSpec& spec, int64_t depth, KernelChoice kernels);
@@ -46,6 +50,7 @@ class ChunkedFloatPlanner : public Planner {
 
   const TileKernels& KernelsOf(CpuPath path) const override { return kernels_(path, short_cuts_); }
   const void* constants(CpuPath) const override { return &short_cuts_.constants(); }
+  OpenTileKernel open() const override { return OpenChunkedFloatTile; }
   std::unique_ptr<ChainFollower> FollowChains() const override;
 
  private:
@@ -55,9 +60,6 @@ class ChunkedFloatPlanner : public Planner {
   const KernelChoice kernels_;
   const bool is_scaled_;  // whether this CPU's path is for scaled operands, and some can be scaled
 };
-
-// One value at a time, for every operand and every rounding.
-const TileKernels& ExactChunkedFloatKernels();
 
 }  // namespace lba
 

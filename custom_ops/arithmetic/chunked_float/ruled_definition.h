@@ -71,6 +71,9 @@ class RuledOutput {
   LBA_HOST_DEVICE double Product(double exact, int64_t k) const {
     return c_.exact_products ? exact : Rounded(exact, c_.product, 0, k);
   }
+  LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w, int64_t k) const {
+    return !c_.exact_products && c_.product.IsLargest(Product(x, w, k));
+  }
   LBA_HOST_DEVICE double Step(double sum, float x, float w, int64_t k) const {
     return Join(sum, Product(x, w, k), 1, k);
   }
@@ -142,9 +145,7 @@ class RuledDefinition {
   LBA_HOST_DEVICE float Finish(State total) const {
     return static_cast<float>(c_.accumulator.has_infinity ? total : total + 0.0);
   }
-  LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w) const {
-    return !c_.exact_products && c_.product.IsLargest(At({}).Product(x, w, 0));
-  }
+  LBA_HOST_DEVICE bool ProductIsAtMax(float x, float w) const { return At({}).ProductIsAtMax(x, w, 0); }
   LBA_HOST_DEVICE bool IsAtMax(State sum) const { return c_.accumulator.IsLargest(sum); }
 
  private:

@@ -64,7 +64,6 @@ class KulischPlanner : public Planner {
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
     return {FitsBins(moving, fixed) ? path() : CpuPath::kExact, false};
   }
-  bool can_gate() const override { return false; }
 
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
@@ -74,6 +73,7 @@ class KulischPlanner : public Planner {
     return path == CpuPath::kPortable ? KulischPortableKernels() : KulischExactKernels();
   }
   const void* constants(CpuPath) const override { return &constants_; }
+  OpenTileKernel open() const override { return OpenKulischTile; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
     return std::make_unique<ChainFollowerOf<KulischChains>>(KulischChains(result_), groups(), started_sum());
   }

@@ -9,14 +9,18 @@ namespace {
 
 const RuledConstants& ResultOf(const void* constants) { return *static_cast<const RuledConstants*>(constants); }
 
+WideSum ExactSum(const TileArgs& args, int row, int column) {
+  WideSum sum;
+  for (int64_t k = 0; k < args.depth; ++k) {
+    sum.AddProduct(args.rows[k * kRowPanel + row], args.columns[k * kColumnPanel + column]);
+  }
+  return sum;
+}
+
 void RunExactTile(const TileArgs& args) {
   for (int r = 0; r < args.row_count; ++r) {
     for (int c = 0; c < args.column_count; ++c) {
-      WideSum sum;
-      for (int64_t k = 0; k < args.depth; ++k) {
-        sum.AddProduct(args.rows[k * kRowPanel + r], args.columns[k * kColumnPanel + c]);
-      }
-      args.out[r * kColumnPanel + c] = RoundedResult(sum, ResultOf(args.constants));
+      args.out[r * kColumnPanel + c] = RoundedResult(ExactSum(args, r, c), ResultOf(args.constants));
     }
   }
 }
@@ -30,6 +34,22 @@ void RunExactDirect(const DirectArgs& args) {
 }
 
 }  // namespace
+
+// The one step that loses is the rounding of the whole sum.
+void OpenKulischTile(const OpenTileArgs& args) {
+  const RuledConstants& result = ResultOf(args.tile.constants);
+  for (int r = 0; r < args.tile.row_count; ++r) {
+    for (int c = 0; c < args.tile.column_count; ++c) {
+      const double exact = ExactSum(args.tile, r, c).ToOdd();
+      const float total = RoundedResult(exact, result);
+      args.tile.out[r * kColumnPanel + c] = total;
+      const bool is_gated = args.estimator == Estimator::kImmediateDifference ? exact != 0 && total == 0
+                                                                              : result.accumulator.IsLargest(total);
+      if (!is_gated) continue;
+      for (int64_t k = 0; k < args.tile.depth; ++k) args.open[k * kRowPanel + r] &= ~(uint32_t{1} << c);
+    }
+  }
+}
 
 const TileKernels& KulischExactKernels() {
   static const TileKernels kernels = [] {

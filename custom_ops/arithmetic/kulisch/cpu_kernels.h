@@ -2,7 +2,7 @@
 #ifndef LBA_ARITHMETIC_KULISCH_CPU_KERNELS_H_
 #define LBA_ARITHMETIC_KULISCH_CPU_KERNELS_H_
 
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/open_tile.h"
 
 namespace lba {
 
@@ -12,6 +12,7 @@ const TileKernels& KulischAvx2Kernels();
 #endif
 const TileKernels& KulischPortableKernels();
 const TileKernels& KulischExactKernels();
+void OpenKulischTile(const OpenTileArgs& args);
 
 }  // namespace lba
 

@@ -61,7 +61,10 @@ SplitPlanner::SplitPlanner(const SplitKSpec& spec, int64_t depth)
 template <int... kVariants>
 void SplitPlanner::AddKernels(CpuPath path, std::integer_sequence<int, kVariants...>) {
   const int index = static_cast<int>(path);
-  const CpuPath own = first().KernelsOf(path).path;  // where there are none, the definition's
+  // No plan takes another path of vectors, whose tables a CPU without them cannot even make. Where a path has no
+  // kernels, they are the definition's.
+  const bool is_planned = path == this->path() || path == CpuPath::kPortable;
+  const CpuPath own = is_planned ? first().KernelsOf(path).path : CpuPath::kExact;
   sliced_[index] = {&slices_, own};
   kernels_[index] = {own, FpMode::kNearest, {RunTile<kVariants>...}, {RunDirect<kVariants>...}, {}};
 }
@@ -124,6 +127,42 @@ void SplitPlanner::RunDirect(const DirectArgs& args) {
         kernels.direct[kVariant](inner);
       }
       slices->Combine(part, inner.count, args.out + q);
+    }
+  }
+}
+
+void SplitPlanner::OpenTile(const OpenTileArgs& args) {
+  const Slices* slices = static_cast<const Sliced*>(args.tile.constants)->slices;
+  const RuledOutput total(slices->constants, {});
+  const bool is_difference = args.estimator == Estimator::kImmediateDifference;
+  alignas(64) float part[kRowPanel * kColumnPanel];
+  for (int r = 0; r < args.tile.row_count; ++r) {
+    std::fill_n(args.tile.out + r * kColumnPanel, args.tile.column_count, 0.0f);
+  }
+  int64_t begin = 0, end = 0;
+  for (size_t slice = 0; slice < slices->planners.size(); ++slice, begin = end) {
+    const Planner& planner = *slices->planners[slice];
+    end = slices->end(slice);
+    OpenTileArgs inner = args;
+    inner.tile.constants = planner.constants(CpuPath::kExact);
+    inner.tile.rows += begin * kRowPanel;
+    inner.tile.columns += begin * kColumnPanel;
+    inner.tile.depth = end - begin;
+    inner.tile.order = &planner.order();
+    inner.tile.out = part;
+    inner.open += begin * kRowPanel;
+    planner.open()(inner);
+    for (int r = 0; r < args.tile.row_count; ++r) {
+      for (int c = 0; c < args.tile.column_count; ++c) {
+        const int output = r * kColumnPanel + c;
+        const double before = args.tile.out[output], after = total.Join(before, part[output], 1, 0);
+        args.tile.out[output] = static_cast<float>(after);
+        const bool is_gated =
+            is_difference ? part[output] != 0 && after == before : slices->constants.accumulator.IsLargest(after);
+        if (!is_gated) continue;
+        const int64_t first = args.estimator == Estimator::kRecursiveOverflow ? 0 : begin;
+        for (int64_t k = first; k < end; ++k) args.open[k * kRowPanel + r] &= ~(uint32_t{1} << c);
+      }
     }
   }
 }

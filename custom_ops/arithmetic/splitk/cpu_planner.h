@@ -39,11 +39,11 @@ class SplitPlanner : public Planner {
   int Variant(const PanelBounds& moving, const PanelBounds& fixed, bool is_fused) const override {
     return first().Variant(moving, fixed, is_fused);
   }
-  bool can_gate() const override { return false; }
   bool differs_by_place() const override { return first().differs_by_place(); }
 
   const TileKernels& KernelsOf(CpuPath path) const override { return kernels_[static_cast<int>(path)]; }
   const void* constants(CpuPath path) const override { return &sliced_[static_cast<int>(path)]; }
+  OpenTileKernel open() const override { return OpenTile; }
   std::unique_ptr<ChainFollower> FollowChains() const override;
 
  private:
@@ -57,6 +57,7 @@ class SplitPlanner : public Planner {
   static void RunTile(const TileArgs& args);
   template <int kVariant>
   static void RunDirect(const DirectArgs& args);
+  static void OpenTile(const OpenTileArgs& args);
   template <int... kVariants>
   void AddKernels(CpuPath path, std::integer_sequence<int, kVariants...>);
 

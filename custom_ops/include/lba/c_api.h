@@ -144,14 +144,17 @@ LBA_EXPORT int lba_conv(const LbaAccumulator* accumulator, const LbaConvArgs* ar
 #define LBA_IMMEDIATE_DIFFERENCE 2
 
 /* `grad` is the gradient of y, of its shape; y itself is not read. Adds to grad_a [batch][rows][depth] and to grad_b
-   [batch][columns][depth], both contiguous; each may be null. gated: how many of the batch * rows * columns * depth
-   products pass no gradient. The threads change no bit. */
+   [batch][columns][depth], both contiguous; each may be null. Where sums start from values, grad_initial, of the shape
+   of grad, becomes what each passes to its start; it may be null, and is not touched where sums start from zero. gated:
+   how many of the batch * rows * columns * depth products pass no gradient. The threads change no bit. */
 LBA_EXPORT int lba_matmul_gradients(const LbaAccumulator* accumulator, const LbaMatMulArgs* args, int32_t estimator,
-                                    const float* grad, float* grad_a, float* grad_b, int64_t* gated, int32_t threads);
+                                    const float* grad, float* grad_a, float* grad_b, float* grad_initial,
+                                    int64_t* gated, int32_t threads);
 
 /* Likewise; adds to grad_x and grad_w, of the shapes of x and w. bias and y are not read. */
 LBA_EXPORT int lba_conv_gradients(const LbaAccumulator* accumulator, const LbaConvArgs* args, int32_t estimator,
-                                  const float* grad, float* grad_x, float* grad_w, int64_t* gated, int32_t threads);
+                                  const float* grad, float* grad_x, float* grad_w, float* grad_initial, int64_t* gated,
+                                  int32_t threads);
 
 /* Statistics are kept by key "run/node", or "run/node/product" where a node computes several products. For histograms
    and events, nodes of an open run sample `sampled_fraction` (0 < f <= 1) of their rows or output positions, at least

@@ -17,8 +17,8 @@ namespace {
 // Rows are the filters of one group, columns the positions of all images.
 class ImageGradient : public ResultGradient {
  public:
-  ImageGradient(const ConvShape& shape, const float* grad, int64_t group)
-      : shape_(shape), grad_(grad), first_channel_(group * shape.group_out_channels()) {}
+  ImageGradient(const ConvShape& shape, const float* grad, int64_t group, const StartGradients& starts)
+      : ResultGradient(starts), shape_(shape), grad_(grad), first_channel_(group * shape.group_out_channels()) {}
   void Load(int64_t row, int rows, int64_t column, int columns, float* tile) const override {
     const int64_t size = shape_.output_size();
     for (int lane = 0; lane < columns;) {
@@ -30,6 +30,10 @@ class ImageGradient : public ResultGradient {
       }
       lane += length;
     }
+  }
+  Output At(int64_t row, int64_t column) const override {
+    const int64_t size = shape_.output_size(), sample = column / size, channel = first_channel_ + row;
+    return {{sample, channel, column % size}, (sample * shape_.out_channels + channel) * size + column % size};
   }
 
  private:
@@ -47,10 +51,10 @@ struct Group {
   Im2colSink grad_patches;
 
   Group(const ConvShape& s, int64_t group, const float* x, const float* w, const float* grad_y, float* grad_x,
-        float* grad_w)
+        float* grad_w, const StartGradients& starts)
       : filters(FilterSource(s, w, group)),
         patches(s, x, group),
-        grad(s, grad_y, group),
+        grad(s, grad_y, group, starts),
         grad_filters(grad_w == nullptr ? nullptr : grad_w + group * s.group_out_channels() * s.depth(), s.depth()),
         grad_patches(s, grad_x, group) {}
 };
@@ -62,17 +66,19 @@ bool AreFinite(const float* values, int64_t count) {
 }  // namespace
 
 int64_t AddConvGradients(const Accumulator& accumulator, Estimator estimator, const ConvShape& shape, const float* x,
-                         const float* w, const float* grad, float* grad_x, float* grad_w, const Parallel& parallel) {
-  if (shape.batch * shape.out_channels * shape.output_size() * shape.depth() == 0) return 0;
+                         const float* w, const float* grad, float* grad_x, float* grad_w, const Parallel& parallel,
+                         const StartGradients& starts) {
+  if (shape.batch * shape.out_channels * shape.output_size() == 0) return 0;
   const ConvShape flat = Flattened(shape);
   std::vector<std::unique_ptr<const Group>> groups;
   std::vector<GatedProduct> products;
   for (int64_t i = 0; i < flat.groups; ++i) {
-    groups.push_back(std::make_unique<const Group>(flat, i, x, w, grad, grad_x, grad_w));
+    groups.push_back(std::make_unique<const Group>(flat, i, x, w, grad, grad_x, grad_w, starts));
     const Group& group = *groups.back();
     products.push_back({{group.filters, grad_w == nullptr ? nullptr : &group.grad_filters},
                         {group.patches, grad_x == nullptr ? nullptr : &group.grad_patches},
                         group.grad,
+                        {{0, i * flat.group_out_channels()}, 1, true},
                         true});
   }
   if (HasPadding(flat) && !AreFinite(w, flat.out_channels * flat.depth())) {

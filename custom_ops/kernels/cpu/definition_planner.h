@@ -82,6 +82,7 @@ class DefinitionPlanner : public Planner {
   SumGroups groups() const override { return groups_; }
   const TileKernels& KernelsOf(CpuPath) const override { return DefinedKernels<Definition>(); }
   const void* constants(CpuPath) const override { return &constants_; }
+  OpenTileKernel open() const override { return OpenDefinedTile<Definition>; }
   std::unique_ptr<ChainFollower> FollowChains() const override {
     using Chains = DefinedChains<Definition>;
     return std::make_unique<ChainFollowerOf<Chains>>(Chains(Definition(constants_)), groups_, started_sum());

@@ -4,12 +4,12 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
-#include <stdexcept>
 
 #include "kernels/cpu/gates.h"
 #include "kernels/cpu/packed_panels.h"
 #include "kernels/cpu/path_kernels.h"
 #include "kernels/cpu/planner.h"
+#include "kernels/cpu/starts.h"
 
 namespace lba {
 namespace {
@@ -90,7 +90,26 @@ struct Call {
   int64_t depth;
 
   bool is_difference() const { return estimator == Estimator::kImmediateDifference; }
+  // Which path follows a panel: a plan's where it has kernels for that, else the definition.
+  CpuPath PathOf(const PanelPlan& plan, bool has_starts) const {
+    const bool has_gates = planner.KernelsOf(plan.path).gates[0][0] != nullptr;
+    return has_gates && !has_starts ? plan.path : CpuPath::kExact;
+  }
 };
+
+// Words of products of which none is gated.
+void FillOpen(int64_t depth, int rows, int columns, uint32_t* words) {
+  const uint32_t all = ~uint32_t{0} >> (kColumnPanel - columns);
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int r = 0; r < kRowPanel; ++r) words[k * kRowPanel + r] = r < rows ? all : 0;
+  }
+}
+
+int64_t CountBits(const uint32_t* first, const uint32_t* last) {
+  int64_t count = 0;
+  for (; first != last; ++first) count += __builtin_popcount(*first);
+  return count;
+}
 
 // Moving panels, one after the other, against a block of the fixed operand.
 class Slice {
@@ -110,7 +129,7 @@ class Slice {
         gradient_(product.moving().sink != nullptr ? panel_floats_ : 0),
         not_zero_(call.is_difference() ? NotZeroWords(call.depth, width_) : 0),
         product_gates_(call.is_difference() ? 0 : call.depth * kRowPanel),
-        sum_gates_(call.depth * kRowPanel),
+        sum_gates_((call.depth + 1) * kRowPanel),
         join_gates_(CountGroups(call.planner.order(), call.depth) * kRowPanel) {}
 
   // Returns how many products of vectors first ... last - 1 are gated.
@@ -147,7 +166,7 @@ class Slice {
         PathKernelsOf(planner.path())
             .scale_panel(scaled_.data(), call_.depth, width_, planner.chunk(), planner.MovingScale(fixed_log2));
     bounds_ = PanelBounds(range, planner.chunk());
-    path_ = planner.GatePath(planner.Plan(range, fixed_.packed.range(), fixed_log2));
+    path_ = call_.PathOf(planner.Plan(range, fixed_.packed.range(), fixed_log2), product_.grad.has_starts());
   }
 
   Sides SidesOf(const float* moving, const float* fixed, int fixed_count) const {
@@ -158,9 +177,15 @@ class Slice {
   int64_t Meet(int64_t panel) {
     const int fixed_count = static_cast<int>(fixed_.packed.panel_vectors(panel));
     const Sides sides = SidesOf(raw_.data(), fixed_.raw(panel), fixed_count);
+    LoadGradient(panel, sides);
+    if (path_ == CpuPath::kExact) {
+      const int64_t gated = OpenByDefinition(panel, sides);
+      AddTile(Watch::kOverflow, panel, sides);
+      CountTiles(path_, 1);
+      return gated;
+    }
     const Watch watch = Follow(panel, fixed_count);
     const int64_t gated = Open(watch, panel, sides);
-    LoadGradient(panel, sides);
     AddTile(watch, panel, sides);
     CountTiles(path_, 1);
     return gated;
@@ -192,11 +217,37 @@ class Slice {
                                       product_.moves_columns ? moving : fixed});
   }
 
+  // The first row and column of the tile of a fixed panel.
+  int64_t RowOf(int64_t panel) const { return product_.moves_columns ? FixedOf(panel) : first_; }
+  int64_t ColumnOf(int64_t panel) const { return product_.moves_columns ? first_ : FixedOf(panel); }
+  int64_t FixedOf(int64_t panel) const { return first_fixed_ + panel * product_.fixed_width(); }
+
+  // Returns how many products are gated, in any order of sums.
+  int64_t OpenByDefinition(int64_t panel, const Sides& sides) {
+    const Planner& planner = call_.planner;
+    const int64_t row = RowOf(panel), column = ColumnOf(panel), depth = call_.depth;
+    FillOpen(depth + 1, sides.row_count, sides.column_count, sum_gates_.data());
+    alignas(64) float out[kRowPanel * kColumnPanel], starts[kRowPanel * kColumnPanel];
+    if (product_.grad.has_starts()) {
+      product_.grad.LoadStarts(row, sides.row_count, column, sides.column_count, starts);
+    }
+    TilePlaces places = product_.places;
+    places.first = product_.places.At(row, column);
+    {
+      const FpScope scope(FpMode::kNearest);
+      planner.open()({{planner.constants(path_), sides.rows, sides.columns, depth, &planner.order(), sides.row_count,
+                       sides.column_count, out, places, product_.grad.has_starts() ? starts : nullptr},
+                      call_.estimator,
+                      sum_gates_.data()});
+    }
+    const uint32_t* of_starts = sum_gates_.data() + depth * kRowPanel;
+    product_.grad.PassStarts(row, sides.row_count, column, sides.column_count, of_starts, tile_);
+    return depth * sides.row_count * sides.column_count - CountBits(sum_gates_.data(), of_starts);
+  }
+
   void LoadGradient(int64_t panel, const Sides& sides) {
-    const int64_t fixed = first_fixed_ + panel * product_.fixed_width();
     std::fill(tile_, tile_ + kRowPanel * kColumnPanel, 0.0f);
-    product_.grad.Load(product_.moves_columns ? fixed : first_, sides.row_count,
-                       product_.moves_columns ? first_ : fixed, sides.column_count, tile_);
+    product_.grad.Load(RowOf(panel), sides.row_count, ColumnOf(panel), sides.column_count, tile_);
   }
 
   void AddTile(Watch watch, int64_t panel, const Sides& sides) {
@@ -304,7 +355,51 @@ int64_t AddBlock(const Call& call, const std::vector<GatedProduct>& products, co
   return gated;
 }
 
+// The sums of no products: only what they start from has a gradient.
+void AddOfNothing(const Planner& planner, Estimator estimator, const GatedProduct& product) {
+  if (!product.grad.has_starts()) return;
+  RequireStarts(planner);
+  const FpScope scope(FpMode::kNearest);
+  for (int64_t row = 0; row < product.rows.source.vectors(); ++row) {
+    for (int64_t column = 0; column < product.columns.source.vectors(); ++column) {
+      TilePlaces places = product.places;
+      places.first = product.places.At(row, column);
+      float grad, start, out;
+      uint32_t open[kRowPanel] = {1};
+      product.grad.Load(row, 1, column, 1, &grad);
+      product.grad.LoadStarts(row, 1, column, 1, &start);
+      planner.open()(
+          {{planner.constants(CpuPath::kExact), nullptr, nullptr, 0, &planner.order(), 1, 1, &out, places, &start},
+           estimator,
+           open});
+      product.grad.PassStarts(row, 1, column, 1, open, &grad);
+    }
+  }
+}
+
 }  // namespace
+
+void ResultGradient::LoadStarts(int64_t row, int rows, int64_t column, int columns, float* tile) const {
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      const std::array<int64_t, 3> index = At(row + r, column + c).index;
+      int64_t offset = 0;
+      for (int d = 0; d < 3; ++d) offset += index[d] * starts_.starts.strides[d];
+      tile[r * kColumnPanel + c] = starts_.starts.data[offset];
+    }
+  }
+}
+
+void ResultGradient::PassStarts(int64_t row, int rows, int64_t column, int columns, const uint32_t* open,
+                                const float* tile) const {
+  if (starts_.gradients == nullptr) return;
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      const bool is_open = (open[r] >> c & 1) != 0;
+      starts_.gradients[At(row + r, column + c).place] = is_open ? tile[r * kColumnPanel + c] : 0.0f;
+    }
+  }
+}
 
 void VectorSink::Add(int64_t first, int count, int width, const float* panel) const {
   constexpr int64_t kStep = 64;  // of the depth: what is read by columns stays in the first-level cache
@@ -335,9 +430,11 @@ int64_t AddGradients(const Accumulator& accumulator, Estimator estimator, const 
   const Operand& fixed = products.front().fixed();
   const int64_t depth = fixed.source.depth(), width = products.front().fixed_width();
   const std::shared_ptr<const Planner> planner = PlannerOf(accumulator, depth);
-  if (!planner->can_gate()) {
-    throw std::invalid_argument("expected an accumulator whose products gradients may gate, got " + accumulator.text());
+  if (depth == 0) {
+    for (const GatedProduct& product : products) AddOfNothing(*planner, estimator, product);
+    return 0;
   }
+  if (products.front().grad.has_starts()) RequireStarts(*planner);
   const Call call{*planner, estimator, depth};
   Parts parts(products.size() * (bounds.size() - 1));
   const int64_t fitting = kBlockFloats / static_cast<int64_t>(parts.size()) / PanelFloats(width, depth);

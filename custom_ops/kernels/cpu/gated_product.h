@@ -2,11 +2,13 @@
 #ifndef LBA_KERNELS_CPU_GATED_PRODUCT_H_
 #define LBA_KERNELS_CPU_GATED_PRODUCT_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <vector>
 
 #include "kernels/cpu/panel.h"
+#include "kernels/cpu/tile.h"
 #include "lba/gradients.h"
 
 namespace lba {
@@ -30,12 +32,30 @@ class VectorSink : public PanelSink {
   int64_t depth_;
 };
 
-// The gradient of the result.
+// The gradient of the result, and what its sums start from.
 class ResultGradient {
  public:
+  explicit ResultGradient(const StartGradients& starts) : starts_(starts) {}
   virtual ~ResultGradient() = default;
   // tile[r][c] = gradient of row `row` + r and column `column` + c; the rest of the tile is not touched.
   virtual void Load(int64_t row, int rows, int64_t column, int columns, float* tile) const = 0;
+
+  bool has_starts() const { return starts_.starts.data != nullptr; }
+  void LoadStarts(int64_t row, int rows, int64_t column, int columns, float* tile) const;
+  // Writes the gradients of what these outputs start from; open[r] has the bits of those that are not gated, tile[r][c]
+  // the gradients of the outputs.
+  void PassStarts(int64_t row, int rows, int64_t column, int columns, const uint32_t* open, const float* tile) const;
+
+  const StartGradients& starts() const { return starts_; }
+  // Where an output stands: an index of Starts, and its place among the outputs.
+  struct Output {
+    std::array<int64_t, 3> index;
+    int64_t place;
+  };
+  virtual Output At(int64_t row, int64_t column) const = 0;
+
+ private:
+  const StartGradients starts_;
 };
 
 struct Operand {
@@ -48,6 +68,7 @@ struct Operand {
 struct GatedProduct {
   Operand rows, columns;
   const ResultGradient& grad;
+  TilePlaces places;  // of the first row and column
   bool moves_columns;
 
   const Operand& moving() const { return moves_columns ? columns : rows; }

@@ -73,10 +73,11 @@ class PositionSink : public PanelSink {
 
 class PositionGradient : public ResultGradient {
  public:
-  PositionGradient(const ResultGradient& whole, Position at) : whole_(whole), at_(at) {}
+  PositionGradient(const ResultGradient& whole, Position at) : ResultGradient(whole.starts()), whole_(whole), at_(at) {}
   void Load(int64_t row, int rows, int64_t column, int columns, float* tile) const override {
     for (int j = 0; j < columns; ++j) whole_.Load(row, rows, at_(column + j), 1, tile + j);
   }
+  Output At(int64_t row, int64_t column) const override { return whole_.At(row, at_(column)); }
 
  private:
   const ResultGradient& whole_;
@@ -100,8 +101,11 @@ int64_t AddMaskedGradients(const Accumulator& accumulator, Estimator estimator, 
     const PositionPatches patches(group.columns.source, at, shape.batch);
     const PositionSink sink(group.columns.sink, at, shape.depth());
     const PositionGradient grad(group.grad, at);
-    const GatedProduct product{
-        {filters, group.rows.sink}, {patches, group.columns.sink == nullptr ? nullptr : &sink}, grad, true};
+    const GatedProduct product{{filters, group.rows.sink},
+                               {patches, group.columns.sink == nullptr ? nullptr : &sink},
+                               grad,
+                               {{position, group.places.first.column}, shape.output_size(), true},
+                               true};
     gated += AddGradients(accumulator, estimator, {product}, {0, shape.batch}, SerialParallel());
   }
   return gated;

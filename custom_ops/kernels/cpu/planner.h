@@ -12,6 +12,7 @@
 #include "common/value_range.h"
 #include "kernels/cpu/chain_follower.h"
 #include "kernels/cpu/cpu_path.h"
+#include "kernels/cpu/open_tile.h"
 #include "kernels/cpu/tile.h"
 
 namespace lba {
@@ -22,7 +23,7 @@ struct PanelPlan {
   bool is_fused = false;  // the moving panel is scaled once more, by fused_scale()
 };
 
-// How a tile is followed a second time, for gradients.
+// How the gate kernels of a table follow a tile, for gradients.
 struct GatePlan {
   bool can_overflow = true;  // inside a chunk
   int variant = 0;           // of the gate kernels
@@ -53,9 +54,6 @@ class Planner {
   virtual int Variant(const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/, bool /*is_fused*/) const {
     return 0;
   }
-  // Whether gradients may gate products, so that panels are followed a second time, and which path does that.
-  virtual bool can_gate() const { return !order_.is_tree && order_.lanes == 0; }
-  virtual CpuPath GatePath(const PanelPlan& plan) const { return plan.path; }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
 
   // Whether totals may start from values; one of them, rounded; and what takes it to the scale of a path's sums.
@@ -77,6 +75,7 @@ class Planner {
 
   virtual const TileKernels& KernelsOf(CpuPath path) const = 0;
   virtual const void* constants(CpuPath path) const = 0;  // what these kernels read
+  virtual OpenTileKernel open() const = 0;                // with the constants of the exact path
   virtual std::unique_ptr<ChainFollower> FollowChains() const = 0;
 
   // Whether a plan's kernel takes the packed, scaled values of the fixed operand; else it takes them as they were.

@@ -28,12 +28,12 @@ ValueRange RangeOf(float value) {
   return ValueRange{magnitude, (magnitude - 1) & 0x7fffffffu, bits, 0};
 }
 
+}  // namespace
+
 void RequireStarts(const Planner& planner) {
   if (planner.has_starts()) return;
   throw std::invalid_argument("expected no initial values: sums of this kind of accumulators start from zero");
 }
-
-}  // namespace
 
 void ProductStarts::Copy(int64_t moving, int moving_count, int64_t moving_step, int64_t fixed, int fixed_count,
                          int64_t fixed_step, double scale, float* out) const {

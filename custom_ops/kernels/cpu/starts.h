@@ -15,6 +15,9 @@
 
 namespace lba {
 
+// Throws std::invalid_argument where sums of the planner's kind start from zero alone.
+void RequireStarts(const Planner& planner);
+
 // Of a product of vectors that move and vectors that are fixed, as PanelSources have them.
 struct ProductStarts {
   const float* data = nullptr;        // null: sums start from zero

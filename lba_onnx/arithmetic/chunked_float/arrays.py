@@ -20,9 +20,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lba_onnx.arithmetic.accumulator import Float64s, Step
+from lba_onnx.arithmetic.accumulator import Entering, Float64s, Masks, Step, Terms
 from lba_onnx.arithmetic.chunked_float.fields import ChunkedFloatFields
 from lba_onnx.arithmetic.chunked_float.order import SumOrder, spans
 from lba_onnx.arithmetic.formats import FloatFormat
@@ -63,16 +62,51 @@ def steps(
 ) -> Iterator[Step]:
     """Yield the additions of dot products in order: those of each group, then the one of its sum to what holds it."""
     order = spec.order(depth)
-    yield from _Sums(products, shape, spec, order, places or Places.one(), start).chain(len(order.lengths), 0, depth)
+    sums = _Sums(products, shape, depth, spec, order, places or Places.one(), start)
+    yield from sums.chain(len(order.lengths), 0, depth)
 
 
-def started(initial: Float64s, depth: int, spec: ChunkedFloatFields, places: Places) -> Float64s:
-    """Return what sums start from: values quantized as the last chain's sums are, as if they joined behind it."""
-    stream = spec.order(depth).last_chain + 1
-    return quantized(initial, spec.accumulator_format, spec, places, stream, depth)
+def start_step(initial: Float64s, depth: int, spec: ChunkedFloatFields, places: Places) -> Step:
+    """Return the step that quantizes what sums start from as the last chain's sums are, as if it joined behind it."""
+    level, held = spec.order(depth).last_chain + 1, spec.accumulator_format
+    after = quantized(initial, held, spec, places, level, depth)
+    zeros = np.zeros(initial.shape)
+    return Step(level, depth, depth, depth + 1, None, None, initial, zeros, after, _overflows(after, held))
 
 
-_Item = tuple[int, int, Float64s]  # first k, one more than the last, and what they come to
+@dataclass(frozen=True)
+class _Item:
+    """A product as it is added, or a sum.
+
+    Attributes:
+        first: The first k that it covers.
+        stop: One more than the last.
+        terms: All that it covers, what sums start from included.
+        value: What it comes to.
+        product: The exact product, where it is one.
+        overflows: Where the product, as it is added, has overflowed.
+        is_running: Whether what it holds entered a sum before, which goes on in it: one that carries, or that starts.
+    """
+
+    first: int
+    stop: int
+    terms: Terms
+    value: Float64s
+    product: Float64s | None = None
+    overflows: Masks | None = None
+    is_running: bool = False
+
+    def entering(self, onto: "_Item") -> Entering:
+        """Return the item as it enters a sum with another."""
+        return Entering(self.terms, self.product, self.overflows, self.value, onto.value)
+
+
+def _together(a: Terms, b: Terms) -> Terms:
+    """Return the terms of both."""
+    if isinstance(a, slice) and isinstance(b, slice) and a.step is None and b.step is None and a.stop == b.start:
+        return slice(a.start, b.stop)
+    both: Terms = np.r_[a, b]
+    return both
 
 
 @dataclass(frozen=True)
@@ -81,19 +115,18 @@ class _Sums:
 
     products: Iterator[Float64s]
     shape: tuple[int, ...]
+    depth: int
     spec: ChunkedFloatFields
     order: SumOrder
     places: Places
     start: Float64s | None
 
-    def chain(self, level: int, start: int, stop: int) -> Generator[Step, None, Float64s]:
+    def chain(self, level: int, start: int, stop: int) -> Generator[Step, None, _Item]:
         """Yield the additions of a chain of groups of the level below, or of products; return its sum."""
-        is_last = level == self.order.last_chain
-        total = self.start if self.start is not None and is_last else np.zeros(self.shape)
+        total = self._beginning(level, start)
         if level == 0:
             for k, product in enumerate(itertools.islice(self.products, stop - start), start):
-                step = self._step((start, k, k + 1), 1, product, self._product(product, k), total)
-                total = yield from _yielded(step)
+                total = yield from self._added(total, self._product(product, k), 1)
             return total
         for begin, end in spans(start, stop, self.order.lengths[level - 1]):
             carries = self.spec.starts_from_carry and level == 1
@@ -101,59 +134,81 @@ class _Sums:
                 addend = yield from self.group(begin, end, total if carries else None)
             else:
                 addend = yield from self.chain(level - 1, begin, end)
-            step = self._step((start, begin, end), level + 1, None, addend, total)
-            joins = self.order.has_groups and not carries
-            total = yield from _yielded(step if joins else self._replaced(step))
+            if self.order.has_groups and not carries:
+                total = yield from self._added(total, addend, level + 1)
+            else:
+                yield self._replaced(total, addend, level + 1, enters=not carries)
+                total = addend
         return total
 
-    def _replaced(self, step: Step) -> Step:
-        """Return a step whose addend is the sum itself."""
-        return replace(step, after=step.addend, overflows=_overflows(step.addend, self.spec.accumulator_format))
+    def _beginning(self, level: int, start: int) -> _Item:
+        """Return what a chain starts from."""
+        if self.start is None or level != self.order.last_chain:
+            return self._zero(start)
+        return _Item(start, start, np.array([self.depth]), self.start, is_running=True)
 
-    def group(self, start: int, stop: int, carry: Float64s | None) -> Generator[Step, None, Float64s]:
+    def _zero(self, start: int) -> _Item:
+        return _Item(start, start, slice(start, start), np.zeros(self.shape), is_running=True)
+
+    def _replaced(self, before: _Item, after: _Item, level: int, enters: bool) -> Step:
+        """Return the step that makes a sum of what has been summed; where that carries, nothing enters any more."""
+        return Step(
+            level, before.first, after.first, after.stop, None, None, after.value, before.value, after.value,
+            _overflows(after.value, self.spec.accumulator_format),
+            sides=(after.entering(before),) if enters else (),
+            inside=after.terms,
+        )  # fmt: skip
+
+    def group(self, start: int, stop: int, carry: _Item | None) -> Generator[Step, None, _Item]:
         """Yield the additions of an adder tree, or of lanes, over products and a carry; return the sum."""
         read = enumerate(itertools.islice(self.products, stop - start), start)
-        items = [(k, k + 1, self._product(product, k)) for k, product in read]
+        items = [self._product(product, k) for k, product in read]
         if self.spec.lanes is not None:
-            items = yield from self.lanes(items, np.zeros(self.shape) if carry is None else carry)
-            return (yield from self.tree(items)) if len(items) > 1 else items[0][2]
-        if carry is not None or len(items) == 1:
-            items.insert(0, (start, start, np.zeros(self.shape) if carry is None else carry))
+            items = yield from self.lanes(items, carry)
+        elif carry is not None or len(items) == 1:
+            items.insert(0, carry or self._zero(start))
         return (yield from self.tree(items))
 
-    def lanes(self, items: list[_Item], carry: Float64s) -> Generator[Step, None, list[_Item]]:
+    def lanes(self, items: list[_Item], carry: _Item | None) -> Generator[Step, None, list[_Item]]:
         """Yield the additions of interleaved chains, lane by lane; return their sums."""
         sums, lanes = [], self.spec.lanes or 1
         for lane in range(min(lanes, len(items))):
-            total = carry if lane == 0 else np.zeros(self.shape)
-            for k, end, product in items[lane::lanes]:
-                total = yield from _yielded(self._step((items[lane][0], k, end), 1, None, product, total))
-            sums.append((items[lane][0], items[lane][1], total))
+            total = carry if lane == 0 and carry else self._zero(items[lane].first)
+            for item in items[lane::lanes]:
+                total = yield from self._added(total, item, 1)
+            sums.append(replace(total, first=items[lane].first, is_running=lane == 0 and carry is not None))
         return sums
 
-    def tree(self, items: list[_Item]) -> Generator[Step, None, Float64s]:
+    def tree(self, items: list[_Item]) -> Generator[Step, None, _Item]:
         """Yield the additions of an adder tree; return its sum."""
         while len(items) > 1:
             sums = []
-            for (first, _, before), (middle, end, addend) in zip(items[::2], items[1::2], strict=False):
-                after = yield from _yielded(self._step((first, middle, end), 1, None, addend, before))
-                sums.append((first, end, after))
+            for before, added in zip(items[::2], items[1::2], strict=False):
+                sums.append((yield from self._added(before, added, 1, is_tree=True)))
             items = [*sums, *items[len(sums) * 2 :]]
-        return items[0][2]
+        return items[0]
 
-    def _product(self, product: Float64s, k: int) -> Float64s:
+    def _product(self, product: Float64s, k: int) -> _Item:
         held = self.spec.product_format
-        return product if held is None else self._quantized(product, held, 0, k)
+        value = product if held is None else self._quantized(product, held, 0, k)
+        return _Item(k, k + 1, slice(k, k + 1), value, product, _overflows(value, held))
 
-    def _step(
-        self, span: tuple[int, int, int], level: int, product: Float64s | None, addend: Float64s, before: Float64s
-    ) -> Step:
+    def _added(self, before: _Item, added: _Item, level: int, is_tree: bool = False) -> Generator[Step, None, _Item]:
+        """Yield the step that adds an item to a sum, or two neighbours in a tree; return what they come to."""
         spec = self.spec
         add = truncated_sum if spec.rounding is Rounding.TRUNCATE else odd_sum
-        after = self._quantized(add(addend, before), spec.accumulator_format, level, span[1])
-        product_overflows = None if product is None else _overflows(addend, spec.product_format)
-        overflows = _overflows(after, spec.accumulator_format)
-        return Step(level, *span, product, product_overflows, addend, before, after, overflows)
+        after = self._quantized(add(added.value, before.value), spec.accumulator_format, level, added.first)
+        covers = _together(before.terms, added.terms)
+        yield Step(
+            level, before.first, added.first, added.stop,
+            None if is_tree else added.product,
+            None if is_tree else added.overflows,
+            added.value, before.value, after,
+            _overflows(after, spec.accumulator_format),
+            sides=(added.entering(before), *(() if before.is_running else (before.entering(added),))),
+            inside=covers,
+        )  # fmt: skip
+        return _Item(before.first, added.stop, covers, after, is_running=before.is_running)
 
     def _quantized(self, values: Float64s, number_format: FloatFormat, stream: int, step: int) -> Float64s:
         return quantized(values, number_format, self.spec, self.places, stream, step)
@@ -180,12 +235,7 @@ def quantized(
     return number_format.quantize(values, spec.underflow, spec.rounding, draws, spec.random_bits).astype(np.float64)
 
 
-def _yielded(step: Step) -> Generator[Step, None, Float64s]:
-    yield step
-    return step.after
-
-
-def _overflows(values: Float64s, held: FloatFormat | None) -> NDArray[np.bool_]:
+def _overflows(values: Float64s, held: FloatFormat | None) -> Masks:
     """Return where values have overflowed; exact products never do."""
     if held is None:
         return np.zeros(np.shape(values), bool)

@@ -50,12 +50,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     operand_types = ("float32", "float16")
     result_type = "float32"
     product_order = ProductOrder.NATURAL
-
-    @property
-    def watched(self) -> frozenset[str]:
-        """Overflow and difference; of adder trees, of lanes, or with random bits, neither is followed."""
-        is_followed = not self.has_own_groups and self.rounding is not Rounding.STOCHASTIC
-        return frozenset(("overflow", "difference")) if is_followed else frozenset()
+    watched = frozenset(("overflow", "difference"))
 
     @classmethod
     def parse(cls, text: str, chunk_size: int | None = DEFAULT_CHUNK_SIZE, underflow: bool = True) -> "AccumulatorSpec":
@@ -158,9 +153,9 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         """Yield the additions of dot products in order: those of each chunk, then the one of its sum to the total."""
         return arrays.steps(products, depth, shape, self, places, start)
 
-    def started(self, initial: Float64s, depth: int, places: Places) -> Float64s:
-        """Return values quantized to the accumulator format, for the last chain of sums to start from."""
-        return arrays.started(initial, depth, self, places)
+    def start_step(self, initial: Float64s, depth: int, places: Places) -> Step:
+        """Return the step that quantizes values to the accumulator format, for the last chain of sums to start from."""
+        return arrays.start_step(initial, depth, self, places)
 
     @property
     def levels(self) -> tuple[Level, ...]:

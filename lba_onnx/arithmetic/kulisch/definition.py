@@ -19,6 +19,7 @@ from lba_onnx.arithmetic.result_format import ResultFormat
 
 _UNITS_LOG2 = 298
 _UNITS = 1 << _UNITS_LOG2
+_NOTHING = slice(0, 0)
 
 
 def dot(x: Sequence[float], w: Sequence[float], initial: float, result: ResultFormat) -> float:
@@ -31,7 +32,7 @@ def dot(x: Sequence[float], w: Sequence[float], initial: float, result: ResultFo
 
 
 def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], result: ResultFormat) -> Iterator[Step]:
-    """Yield the additions of dot products, then the rounding of each sum as an addition to zero."""
+    """Yield the additions of dot products, then the rounding of each sum as an addition to zero, the one that loses."""
     units: NDArray[Any] = np.zeros(shape, object)
     special, after, never = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
     for k in range(depth):
@@ -41,7 +42,7 @@ def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], resu
         with np.errstate(invalid="ignore"):  # infinities of both signs
             special = special + np.where(is_finite, 0.0, product)
         after = np.where(special == 0, np.asarray(_nearest(units), np.float64), special)
-        yield Step(1, 0, k, k + 1, product, never, product, before, after, never)
+        yield Step(1, 0, k, k + 1, product, never, product, before, after, never, (), _NOTHING)
     if depth:
         with np.errstate(invalid="ignore"):
             exact = np.asarray(np.frompyfunc(result.exact, 1, 1)(_fractions(units)), np.float64)

@@ -50,7 +50,7 @@ class KulischSpec(Accumulator):
     operand_types = ("float32", "float16")
     result_type = "float32"
     product_order = ProductOrder.NATURAL
-    watched = frozenset()
+    watched = frozenset(("overflow", "difference"))
 
     result: ResultFormat = FLOAT32
 

@@ -62,7 +62,6 @@ class SplitKSpec(Accumulator):
     operand_types = ("float32", "float16")
     result_type = "float32"
     product_order = ProductOrder.NATURAL
-    watched = frozenset()
 
     slices: int
     inner: Accumulator
@@ -83,6 +82,11 @@ class SplitKSpec(Accumulator):
         """
         said = SplitKText.read(text)
         return cls(said.slices, parse(said.inner), said.total)
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """What the steps of slices tell."""
+        return self.inner.watched
 
     def __str__(self) -> str:
         """Return the text."""
@@ -145,7 +149,7 @@ class SplitKSpec(Accumulator):
             part = np.zeros(shape)
             for step in self.inner.in_slice(index).steps(products, end - begin, shape, places):
                 part = step.after
-                yield replace(step, since=step.since + begin, start=step.start + begin, stop=step.stop + begin)
+                yield step.moved(begin)
             after = self.total.array(odd_sum(part, total))
             overflows = self.total.overflows(after)
             yield Step(len(self.inner.levels), 0, begin, end, None, None, part, total, after, overflows)

@@ -47,7 +47,7 @@ def matmul_gradients(
     left, right = as_batches(a, b)
     upstream = array(grad.contiguous()).reshape(left.shape[0], left.shape[1], right.shape[2])
     threads = torch.get_num_threads()
-    grad_a, grad_b, gated = native.matmul_gradients(
+    grad_a, grad_b, _, gated = native.matmul_gradients(
         upstream, left, right, read_spec(spec), _code(estimator), threads, wants_a=wants_a, wants_b=wants_b
     )
     _count(statistics, gated, upstream.size * left.shape[2], upstream, grad_a if grad_b is None else grad_b)
@@ -130,7 +130,7 @@ def conv_gradients(
         The gradients of input and weight; a tensor of no elements for one that was not asked for.
     """
     upstream = array(grad.contiguous())
-    grad_input, grad_weight, gated = native.conv_gradients(
+    grad_input, grad_weight, _, gated = native.conv_gradients(
         upstream,
         array(input.contiguous()),
         array(weight.contiguous()),

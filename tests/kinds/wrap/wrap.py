@@ -84,9 +84,11 @@ class WrapSpec(Accumulator):
             yield Step(1, 0, k, k + 1, product, never, addend, total, after, never)
             total = after
 
-    def started(self, initial: Float64s, depth: int, places: Places) -> Float64s:
+    def start_step(self, initial: Float64s, depth: int, places: Places) -> Step:
         whole = np.trunc(np.where(np.isfinite(initial), initial, np.nan))
-        return np.asarray(self._wrapped(whole))
+        zeros, never = np.zeros(initial.shape), np.zeros(initial.shape, dtype=bool)
+        after = np.asarray(self._wrapped(whole))
+        return Step(1, depth, depth, depth + 1, None, None, initial, zeros, after, never)
 
     @property
     def levels(self) -> tuple[Level, ...]:
