@@ -100,6 +100,27 @@ def test_axes_of_size_1_are_repeated(shapes: tuple[tuple[int, ...], tuple[int, .
         check_equal(model, feeds, rounding(equation, given_operands))
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij,jk->ik", ((2, 1), (5, 3))),
+        ("ij,jk->ik", ((2, 5), (1, 3))),
+        ("abc,abd->cd", ((1, 6, 2), (6, 1, 3))),
+        ("bij,bij->b", ((4, 1, 5), (1, 3, 5))),
+        ("ij,jk,kl->il", ((2, 1), (4, 3), (1, 2))),
+    ],
+)
+def test_summed_axes_of_size_1_are_repeated(equation: str, shapes: tuple[tuple[int, ...], ...], is_known: bool):
+    rng = np.random.default_rng(0)
+    given_operands = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    model, feeds = model_of(equation, given_operands)
+    for value in () if is_known else model.graph.input:
+        for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+            dimension.dim_param = f"{value.name}_{axis}"
+    check_equal(model, feeds, rounding(equation, given_operands))
+
+
 @pytest.mark.parametrize(
     ("equation", "shapes"),
     [
@@ -124,7 +145,7 @@ def test_dots_may_stand_for_more_axes_in_one_operand(equation: str, shapes: tupl
         ("ii,ij->j", [(2, 2), (2, 3)], "takes a diagonal: 'ii,ij->j' has a letter twice in one operand"),
         ("i,j->ij", [(2,), (3,)], "multiplies without a sum over what it multiplies"),
         ("ij,ij->ij", [(2, 3), (2, 3)], "multiplies without a sum over what it multiplies"),
-        ("ij,jk->ik", [(2, 1), (3, 2)], "sums over 'j', whose sizes differ: 1, 3"),
+        ("ij,jk->ik", [(2, 4), (3, 2)], "sums over 'j', whose sizes differ: 3, 4"),
         ("...j,...j->j", [(2, 3), (2, 3)], "sums over the dots of '...j,...j->j'"),
     ],
 )

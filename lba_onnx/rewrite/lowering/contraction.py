@@ -4,7 +4,8 @@
                     right [d, h, k]  ->  Reshape [d, h k]          ->  Reshape [b, s, h, k]
 
 The left operand becomes [its own axes, shared axes, the last own axis, sum], the right one [shared axes, sum, its own
-axes as one]; MatMul repeats the right one over the left one's own axes. Axes that are merged keep the order of the
+axes as one]; MatMul repeats the right one over the left one's own axes. A summed axis that may have the size 1 in one
+operand alone is repeated before, as often as the run tells. Axes that are merged keep the order of the
 equation's first operand.
 """
 
@@ -56,6 +57,7 @@ class Contraction:
     def contract(self, equation: Equation, left: Operand, right: Operand, product: str) -> str:
         """Multiply and sum by a MatMul, whose operands may stand in the other order; return the result's name."""
         summed, result = equation.summed, equation.result
+        left, right = self._as_long(left, right, summed), self._as_long(right, left, summed)
         left, right = (self._without(side, [*other.labels, *result]) for side, other in ((left, right), (right, left)))
         shared = [label for label in result if label in left.labels and label in right.labels]
         own = [label for label in result if label in left.labels and label not in right.labels]
@@ -92,6 +94,16 @@ class Contraction:
             return name
         return self._reshape(name, [*self._copied([*shared, *depth]), _joined(side, columns)])
 
+    def _as_long(self, side: Operand, other: Operand, summed: Sequence[str]) -> Operand:
+        """Return an operand whose summed axes are as long as the other one's; those of size 1 are repeated."""
+        short = [label for label in summed if _may_be_shorter(side.sizes.get(label), other.sizes.get(label))]
+        if not short:
+            return side
+        longer = {label: self._size(other, label) for label in short}
+        shape = self._shape([longer.get(label, 1) for label in side.labels])
+        known = {label: size if isinstance(size, int) else side.sizes.get(label) for label, size in longer.items()}
+        return Operand(self.maker.add("Expand", [side.name, shape]), side.labels, {**side.sizes, **known})
+
     def _sizes(self, side: Operand, columns: Sequence[str]) -> list[int | str]:
         """Return the sizes of axes, as numbers or as names of values; -1 for one of them."""
         if len(columns) < 2:
@@ -108,13 +120,14 @@ class Contraction:
         return self.maker.add("Gather", [shape, self.maker.integers([side.labels.index(label)], "axis")])
 
     def _reshape(self, name: str, sizes: Sequence[int | str], output: str = "") -> str:
+        return self.maker.add("Reshape", [name, self._shape(sizes)], output=output)
+
+    def _shape(self, sizes: Sequence[int | str]) -> str:
         numbers = [size for size in sizes if isinstance(size, int)]
         if len(numbers) == len(sizes):
-            shape = self.maker.integers(numbers, "shape")
-        else:
-            parts = [self.maker.integers([s], "size") if isinstance(s, int) else s for s in sizes]
-            shape = self.maker.add("Concat", parts, axis=0)
-        return self.maker.add("Reshape", [name, shape], output=output)
+            return self.maker.integers(numbers, "shape")
+        parts = [self.maker.integers([s], "size") if isinstance(s, int) else s for s in sizes]
+        return self.maker.add("Concat", parts, axis=0)
 
     def _transpose(self, name: str, labels: Sequence[str], order: Sequence[str], output: str = "") -> str:
         if list(labels) == list(order):
@@ -153,3 +166,8 @@ def _joined(side: Operand, labels: Sequence[str]) -> int:
     """Return the size of axes that become one; -1 where it is not known, or zero: Reshape takes 0 for a copy."""
     sizes = [side.sizes.get(label) for label in labels]
     return math.prod(size for size in sizes if size) if all(sizes) else -1
+
+
+def _may_be_shorter(size: int | None, other: int | None) -> bool:
+    """Return whether an axis may have the size 1, and another one a larger one, as far as their sizes are known."""
+    return size in (None, 1) and other != 1

@@ -1,6 +1,6 @@
 """Einsum: its products as MatMul, two operands after the other.
 
-Axes of size 1 stand for those of any size where they are not summed, as onnxruntime has it. An operand's axis that
+Axes of size 1 stand for those of any size, as onnxruntime has it. An operand's axis that
 only it has, and that the result lacks, is summed before.
 """
 
@@ -50,9 +50,9 @@ def _product_names(steps: list[Equation]) -> list[str]:
 
 
 def _common_sizes(step: Equation, left: Operand, right: Operand) -> dict[str, int | None]:
-    """Return the sizes of the result's axes; refuse a sum over an axis that one operand has in size 1 alone."""
+    """Return the sizes of the result's axes; refuse a sum over an axis of two sizes other than 1."""
     for label in step.summed:
-        sizes = {left.sizes.get(label), right.sizes.get(label)} - {None}
+        sizes = {left.sizes.get(label), right.sizes.get(label)} - {None, 1}
         if len(sizes) > 1:
             raise Refused(f"sums over {label!r}, whose sizes differ: {', '.join(map(str, sorted(sizes, key=str)))}")
     return {label: _larger(left.sizes.get(label, 1), right.sizes.get(label, 1)) for label in step.result}
