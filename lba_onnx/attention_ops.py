@@ -16,6 +16,8 @@ from lba_onnx.reference_attention import Attended, Softmax, attention
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
+_PROBABILITIES = 2  # the qk_output of LbaGroupQueryAttention
+
 
 @dataclass(frozen=True, eq=False)
 class _Given:
@@ -129,7 +131,10 @@ class LbaGroupQueryAttention(OpRun):  # type: ignore[misc]
             None if bias is None else bias[..., :count],
             given.floats("head_sink"),
         )
-        return _outputs(self, _rows(call.run(attributes).y), k, v, dtype=query.dtype)
+        attended, mode = call.run(attributes), attributes.get("qk_output")
+        scores = attended.probabilities if mode == _PROBABILITIES else np.where(call.seen, attended.biased, 0)
+        scores = np.pad(scores, [(0, 0)] * 3 + [(0, total - count)])
+        return _outputs(self, _rows(attended.y), k, v, scores, dtype=query.dtype)
 
 
 class LbaAttention(OpRun):  # type: ignore[misc]

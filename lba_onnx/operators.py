@@ -43,12 +43,14 @@ class AttributeSchema:
         type: "int", "ints", "float" or "string".
         default: Its value when absent; None where that follows from the operands, or where it is required.
         is_required: Whether a node without it is an error.
+        of_output: The optional output that it is about; the operator that it comes from wants both or neither.
     """
 
     name: str
     type: str
     default: int | float | str | None = None
     is_required: bool = False
+    of_output: str = ""
 
 
 _OF_THE_ONLY_PRODUCT = (
@@ -220,7 +222,7 @@ _ATTENTION_OPERATORS = (
         "GroupQueryAttention",
         ("query", "key", "value", *_PAST, "seqlens_k", "total_sequence_length", "head_sink", "attention_bias"),
         7,
-        ("output", *_PRESENT),
+        ("output", *_PRESENT, "output_qk"),
         (
             AttributeSchema("num_heads", "int", is_required=True),
             AttributeSchema("kv_num_heads", "int", is_required=True),
@@ -228,10 +230,11 @@ _ATTENTION_OPERATORS = (
             AttributeSchema("softcap", "float", 0.0),
             AttributeSchema("local_window_size", "int", -1),
             AttributeSchema("causal", "int", 1),
+            AttributeSchema("qk_output", "int", 1, of_output="output_qk"),
         ),
         products=_QK_AND_PV,
         replaced_domain=MICROSOFT,
-        types=("T",) * 5 + ("int32",) * 2 + ("T",) * 5,
+        types=("T",) * 5 + ("int32",) * 2 + ("T",) * 6,
         replaced_inputs=(
             *("query", "key", "value", *_PAST, "seqlens_k", "total_sequence_length"),
             *("cos_cache", "sin_cache", "position_ids", "attention_bias", "head_sink"),

@@ -116,7 +116,10 @@ def _multi_head_attention(context: Context) -> None:
 
 
 def _group_query_attention(context: Context) -> None:
-    _attend(context, _int(context, "num_heads"), _int(context, "kv_num_heads"), grows=False)
+    heads, query = _int(context, "num_heads"), _shape(context, 0)
+    _attend(context, heads, _int(context, "kv_num_heads"), grows=False)
+    if query is not None:
+        _set_output(context, 3, (query[0], heads, query[1], None))
 
 
 def _attend(context: Context, heads: int, kv_heads: int, grows: bool) -> None:

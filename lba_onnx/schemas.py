@@ -57,6 +57,7 @@ MEANINGS: Mapping[str, str] = {
     "local_window_size": "Above 0: how many keys a row sees at most.",
     "causal": "1: a row sees keys up to its own position; 0: all.",
     "is_causal": "1: a row sees keys up to its own position; 0: all.",
+    "qk_output": "Which scores are given out, with 0 for hidden keys: 1: capped and biased; 2: probabilities.",
     "qk_matmul_output_mode": "Which scores are given out: 0: scaled; 1: capped; 2: masked; 3: probabilities.",
 }
 """What each attribute means; one name means the same in all operators."""

@@ -66,7 +66,15 @@ BATCH, ROWS, HEADS, KV_HEADS, SIZE, PAST = 2, 5, 4, 2, 16, 6
 _GROUPS = {"num_heads": HEADS, "kv_num_heads": KV_HEADS}
 
 
-def group_case(batch: int = 1, rows: int = ROWS, buffer: int = PAST, lengths: Any = None, total: int = 0, **more: Any):
+def group_case(
+    batch: int = 1,
+    rows: int = ROWS,
+    buffer: int = PAST,
+    lengths: Any = None,
+    total: int = 0,
+    outputs: int = 3,
+    **more: Any,
+) -> Case:
     """GroupQueryAttention with a cache of `buffer` rows; by default all of it is past, and the new rows follow."""
     total = total or buffer + rows
     inputs = {
@@ -84,7 +92,7 @@ def group_case(batch: int = 1, rows: int = ROWS, buffer: int = PAST, lengths: An
         "head_sink": None,
     }
     given = {name: more.pop(name) for name in list(more) if name in inputs}
-    return Case("GroupQueryAttention", {**inputs, **given}, {**_GROUPS, **more})
+    return Case("GroupQueryAttention", {**inputs, **given}, {**_GROUPS, **more}, outputs)
 
 
 def _angles(size: int) -> Arrays:
@@ -120,6 +128,21 @@ def group_cases() -> dict[str, Case]:
         "rotary, packed": group_case(**_packed(ROWS), do_rotary=1, **_angles(8)),
         "attributes of no effect": group_case(do_rotary=0, rotary_interleaved=0, smooth_softmax=0),
         "switches that are not 1": group_case(do_rotary=-1, smooth_softmax=-1, **_angles(8)),
+        **_scored_groups(),
+    }
+
+
+def _scored_groups() -> dict[str, Case]:
+    """Nodes that give their scores, before and after the softmax."""
+    before, after = ({"qk_output": mode, "outputs": 4} for mode in (1, 2))
+    bias = draw(1, HEADS, ROWS, PAST + ROWS)
+    return {
+        "scores, window and cap": group_case(local_window_size=3, softcap=0.7, **before),
+        "scores, all keys": group_case(causal=0, softcap=0.9, attention_bias=bias, head_sink=draw(HEADS), **before),
+        "scores, shorter than the total": group_case(batch=2, rows=1, buffer=9, lengths=[5, 6], total=9, **before),
+        "probabilities, padded": group_case(batch=2, buffer=0, lengths=[4, 2], total=ROWS, **after),
+        "probabilities, rotary": group_case(**_packed(ROWS), do_rotary=1, **_angles(8), **after),
+        "probabilities, sinks": group_case(local_window_size=3, head_sink=draw(HEADS), **after),
     }
 
 

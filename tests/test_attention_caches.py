@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from attention_models import HEADS, KV_HEADS, MICROSOFT, SIZE, Case, draw, int32
+from attention_models import CASES, HEADS, KV_HEADS, MICROSOFT, SIZE, Case, draw, int32
 from numpy.typing import NDArray
 from onnx import helper
 from test_attention import by_reference, converted, run
@@ -183,3 +183,13 @@ def test_scores_of_minus_infinity_give_zeros():
     case.inputs["attn_mask"][1] = -np.inf
     (y,) = run(converted(case, "M7E4b10"), case)
     assert not y[:, :, 1].any() and y[:, :, [0, 2]].any(axis=-1).all()
+
+
+@pytest.mark.parametrize("name", ["heads: past", "heads: bias and past", "groups: chunk"])
+def test_the_past_counts_without_presents(name):
+    """onnxruntime multiplies keys with what lies behind the new ones in memory where nothing asks for presents."""
+    whole = CASES[name]
+    alone = Case(whole.op_type, whole.inputs, whole.attributes, outputs=1)
+    for spec in ("M7E4b10", "M22E7b63"):
+        expected, *_ = run(converted(whole, spec), whole)
+        np.testing.assert_array_equal(run(converted(alone, spec), alone)[0], expected)

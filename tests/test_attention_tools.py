@@ -64,6 +64,7 @@ def test_one_product_alone_leaves_the_other_to_stand_for_float32():
     [
         (group_case(sliding_window_cache=1), "has a cache of the window alone (sliding_window_cache=1)"),
         (group_case(causal=0, local_window_size=2), "has a window without being causal"),
+        (group_case(outputs=4), "gives its scores (output_qk), and does not say which (qk_output=0)"),
         (
             standard_case(softmax_precision=onnx.TensorProto.DOUBLE),
             "has a softmax of float64; its twin's is of float32",
@@ -120,7 +121,11 @@ def test_an_observer_sees_each_product_in_one_call_and_may_write_it(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["groups: bias", "groups: rotary", "heads: bias of scores", "standard: joined with a mask"]
+    "name",
+    [
+        *("groups: bias", "groups: rotary", "groups: scores, all keys"),
+        *("heads: bias of scores", "standard: joined with a mask"),
+    ],
 )
 def test_a_portable_model_runs_without_the_library(name: str):
     case = CASES[name]
@@ -225,3 +230,28 @@ def test_an_empty_batch_and_no_rows_give_empty_results():
     inputs = {"Q": draw(1, 2, 3, 8), "K": draw(1, 2, 0, 8), "V": draw(1, 2, 0, 4)}
     (y,) = make_session(twin("LbaAttention", inputs)).run(None, inputs)
     assert y.shape == (1, 2, 3, 4) and not y.any()
+
+
+def test_scores_of_groups_are_of_one_of_two_stages():
+    inputs = group_inputs()
+    for mode in (0, 3):
+        with pytest.raises(Exception, match=f"(?s)node 'attn' .*attribute qk_output: expected 1 to 2, got {mode}"):
+            make_session(twin("LbaGroupQueryAttention", inputs, **GROUPS, qk_output=mode))
+
+
+def test_a_portable_model_may_give_the_scores_of_one_node_alone():
+    scored, plain = CASES["groups: scores, window and cap"], CASES["groups: scores, window and cap"].model
+    del plain.graph.node[0].output[3:]
+    plain.graph.node[0].attribute.remove(next(a for a in plain.graph.node[0].attribute if a.name == "qk_output"))
+    model = scored.model
+    plain.graph.node[0].output[:] = ["z0", "z1", "z2"]
+    plain.graph.node[0].name = "plain"
+    model.graph.node.append(plain.graph.node[0])
+    model.graph.output.append(helper.make_tensor_value_info("z0", 1, None))
+    portable, _ = convert(model, SPEC, portable=True)
+    session = onnxruntime.InferenceSession(portable.SerializeToString(), None, ["CPUExecutionProvider"])
+    y, *_, same = session.run(None, scored.feeds)
+    np.testing.assert_array_equal(same, y)
+    low, *_, low_same = make_session(portable.SerializeToString()).run(None, scored.feeds)
+    np.testing.assert_array_equal(low_same, low)
+    assert (low != y).any()

@@ -66,6 +66,7 @@ def lstm(**attributes) -> onnx.ModelProto:
         (standard(q_num_heads=0), "expected q_num_heads to be at least 1, got 0"),
         (standard(kv_num_heads=3), "expected kv_num_heads to divide q_num_heads, got 3 and 4"),
         (standard(qk_matmul_output_mode=7), "expected qk_matmul_output_mode to be one of 0, 1, 2, 3, got 7"),
+        (grouped(qk_output=3), "expected qk_output to be one of 0, 1, 2, got 3"),
         (lstm(hidden_size=0), "expected hidden_size to be at least 1, got 0"),
         (conv(strides=[0, 1]), "expected strides to be at least 1, got [0, 1]"),
         (conv(dilations=[1, -1]), "expected dilations to be at least 1, got [1, -1]"),

@@ -92,12 +92,39 @@ def test_products_are_calibrated_under_the_names_of_the_twin():
     assert set(lba_onnx.calibrate(model, [feeds], family="M7E4").specs) == {"attention/qk", "attention/pv"}
 
 
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [
-        (draw(dtype=np.float16)[0], "gives its scores (qk): expected float32, got float16"),
-        (draw(keys=ROWS, unidirectional=1)[0], "gives its scores (qk), and is unidirectional"),
-    ],
-)
-def test_what_is_left_says_why(model: onnx.ModelProto, reason: str):
-    assert refusal(model) == reason
+@pytest.mark.parametrize("extra", [(), ("mask",), ("past_k", "past_v", "scores_bias")])
+def test_a_row_sees_no_key_behind_its_own(extra):
+    model, feeds = draw(*extra, has_presents="past_k" in extra, keys=ROWS, unidirectional=1, mask_filter_value=-500.0)
+    check_equal(model, feeds, BOUND if "mask" not in extra else 2.0**-12)  # beside 500, which scores join
+
+
+@pytest.mark.parametrize("extra", [(), ("mask",), ("past_k", "past_v", "scores_bias")])
+def test_scores_of_float16_are_rounded_once(extra):
+    model, feeds = draw(*extra, has_presents="past_k" in extra, dtype=np.float16, mask_filter_value=-2.0)
+    for value in model.graph.output:
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    check_equal(model, feeds, 2.0**-7)  # one unit in the last place of numbers below 16
+    converted, _ = lba_onnx.convert(model, "M7E4b10")
+    assert {found.dtype for found in lba_onnx.make_session(converted).run(None, feeds)} == {np.dtype(np.float16)}
+
+
+@pytest.mark.parametrize("names", [("q",), ("q", "k")])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_packed_operands_give_the_bits_of_separate_ones(names, has_bias):
+    extra = ("bias",) if has_bias else ()
+    model, feeds = draw(*extra, has_presents=True, keys=ROWS)
+    separate, _ = lba_onnx.convert(model, "M7E4b10")
+    parts = [feeds[name].reshape(BATCH, ROWS, HEADS, 1, SIZE) for name in "qkv"[len(names) - 1 :]]
+    packed = {**feeds, names[-1]: np.concatenate(parts, axis=3)}
+    node, kept = model.graph.node[0], [*names, *extra]
+    node.input[:3] = [name if name in kept else "" for name in "qkv"]
+    apart, _ = lba_onnx.convert(one_node(node, {name: packed[name] for name in kept}), "M7E4b10")
+    found = lba_onnx.make_session(apart).run(None, {name: packed[name] for name in kept})
+    for ours, expected in zip(found, lba_onnx.make_session(separate).run(None, feeds), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_scores_of_queries_of_unknown_size_are_left():
+    model, _ = draw()
+    model.graph.input[0].type.tensor_type.shape.dim[2].Clear()
+    assert refusal(model) == "its scores are nodes of their own, and the size of its queries is not known"

@@ -1,6 +1,7 @@
 // LbaMultiHeadAttention, LbaGroupQueryAttention and LbaAttention.
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "common/arguments.h"
@@ -28,6 +29,14 @@ int64_t ReadInt(const AttributeReader& attributes, const char* name, int64_t val
 
 bool ReadFlag(const AttributeReader& attributes, const char* name, bool value) {
   return ReadInt(attributes, name, value) != 0;
+}
+
+// One of the values from `first`, the default, to `last`, counted from 0.
+size_t ReadChoice(const AttributeReader& attributes, const char* name, int64_t first, int64_t last) {
+  const int64_t value = ReadInt(attributes, name, first);
+  Require(value >= first && value <= last, std::string("attribute ") + name + ": expected " + std::to_string(first) +
+                                               " to " + std::to_string(last) + ", got " + std::to_string(value));
+  return static_cast<size_t>(value - first);
 }
 
 struct HeadCounts {
@@ -72,7 +81,7 @@ AttentionCall ReadCall(const Call& call, const AttentionNames& names, const Head
 // Caches that grow by the new keys. `is_causal`: a row sees the keys before it and its own.
 void SeeAll(bool is_causal, AttentionCall* attention) {
   const AttentionSizes& sizes = attention->sizes;
-  attention->keys = attention->cache_rows = sizes.past.value + sizes.new_keys.value;
+  attention->keys = attention->cache_rows = attention->score_keys = sizes.past.value + sizes.new_keys.value;
   attention->past_rows.assign(static_cast<size_t>(sizes.batch.value), sizes.past.value);
   for (int64_t i = 0; i < sizes.batch.value * sizes.rows.value; ++i) {
     const int64_t before = sizes.past.value + i % sizes.rows.value + 1;
@@ -122,7 +131,8 @@ class GroupQueryAttentionKernel : public Kernel {
         scale_(ReadFloat(node.attributes(), "scale")),
         softcap_(ReadFloat(node.attributes(), "softcap")),
         window_(ReadInt(node.attributes(), "local_window_size", -1)),
-        is_causal_(ReadFlag(node.attributes(), "causal", true)) {
+        is_causal_(ReadFlag(node.attributes(), "causal", true)),
+        stage_(ReadStage(node.attributes())) {
     CheckKnownSizes(node, kMicrosoftNames, counts_);
   }
 
@@ -140,10 +150,16 @@ class GroupQueryAttentionKernel : public Kernel {
     ReadBias(call, 8, "attention_bias", &attention);
     attention.scale = scale_;
     attention.softcap = softcap_;
+    attention.stage = stage_;
     RunAttention(arithmetic_, attention, call);
   }
 
  private:
+  static ScoreStage ReadStage(const AttributeReader& attributes) {
+    constexpr ScoreStage kStages[] = {ScoreStage::kBiased, ScoreStage::kProbabilities};
+    return kStages[ReadChoice(attributes, "qk_output", 1, 2)];
+  }
+
   // seqlens_k: of each batch entry, one less than the keys that it has with the new ones. A prompt is as long as the
   // total; shorter ones in its batch are padded behind.
   void ReadLengths(const Call& call, AttentionCall* attention) const {
@@ -155,6 +171,7 @@ class GroupQueryAttentionKernel : public Kernel {
     const int64_t longest = *static_cast<const int32_t*>(total.data);
     const bool is_prompt = longest == sizes.rows.value;
     attention->cache_rows = std::max(sizes.past.value, longest);
+    attention->score_keys = longest;
     for (int64_t entry = 0; entry < sizes.batch.value; ++entry) {
       const int64_t keys = int64_t{static_cast<const int32_t*>(lengths.data)[entry]} + 1;
       const int64_t past = is_prompt ? 0 : keys - sizes.rows.value;
@@ -182,6 +199,7 @@ class GroupQueryAttentionKernel : public Kernel {
   float scale_, softcap_;
   int64_t window_;
   bool is_causal_;
+  ScoreStage stage_;
 };
 
 class AttentionKernel : public Kernel {
@@ -203,6 +221,7 @@ class AttentionKernel : public Kernel {
     attention.scale = scale_;
     attention.softcap = softcap_;
     attention.stage = stage_;
+    attention.hidden_score = -std::numeric_limits<float>::infinity();
     RunAttention(arithmetic_, attention, call);
   }
 
@@ -210,9 +229,7 @@ class AttentionKernel : public Kernel {
   static ScoreStage ReadStage(const AttributeReader& attributes) {
     constexpr ScoreStage kStages[] = {ScoreStage::kScaled, ScoreStage::kCapped, ScoreStage::kBiased,
                                       ScoreStage::kProbabilities};
-    const int64_t mode = ReadInt(attributes, "qk_matmul_output_mode", 0);
-    Require(mode >= 0 && mode <= 3, "attribute qk_matmul_output_mode: expected 0 to 3, got " + std::to_string(mode));
-    return kStages[mode];
+    return kStages[ReadChoice(attributes, "qk_matmul_output_mode", 0, 3)];
   }
 
   AttentionArithmetic arithmetic_;
@@ -244,7 +261,8 @@ void InferMultiHeadAttention(const Api* api, const ShapeInferContext* context) {
 
 void InferGroupQueryAttention(const Api* api, const ShapeInferContext* context) {
   const HeadCounts counts = GroupHeadCounts(InferenceAttributes(api, context));
-  InferOutputs(api, context, InferSizes(api, context, kMicrosoftNames, counts), false);
+  const AttentionSizes sizes = InferSizes(api, context, kMicrosoftNames, counts);
+  InferOutput(api, context, ScoresOutput(sizes, InferOutputs(api, context, sizes, false)), 3);
 }
 
 void InferAttention(const Api* api, const ShapeInferContext* context) {
@@ -270,7 +288,7 @@ std::vector<Signature> SignaturesOf(const std::vector<size_t>& int32_inputs, siz
 const OperatorRegistration multi_head_attention({"LbaMultiHeadAttention", 6, 3, Make<MultiHeadAttentionKernel>, nullptr,
                                                  InferMultiHeadAttention, SignaturesOf({}, 6, 3)});
 const OperatorRegistration group_query_attention({"LbaGroupQueryAttention", 9, 7, Make<GroupQueryAttentionKernel>,
-                                                  nullptr, InferGroupQueryAttention, SignaturesOf({5, 6}, 9, 3)});
+                                                  nullptr, InferGroupQueryAttention, SignaturesOf({5, 6}, 9, 4)});
 const OperatorRegistration attention({"LbaAttention", 6, 3, Make<AttentionKernel>, nullptr, InferAttention,
                                       SignaturesOf({}, 6, 4)});
 

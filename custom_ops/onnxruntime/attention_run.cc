@@ -63,7 +63,7 @@ void RunAttention(const AttentionArithmetic& arithmetic, const AttentionCall& at
   const ElementType type = attention.q.type;
   const int64_t kv_heads = sizes.kv_heads.value;
   const FloatOutput y(call, type, KnownDimensions(AttentionOutput(sizes)));
-  const FloatOutput scores(call, type, KnownDimensions(ScoresOutput(sizes, {attention.keys, ""})), kScores);
+  const FloatOutput scores(call, type, KnownDimensions(ScoresOutput(sizes, {attention.score_keys, ""})), kScores);
   const CachedRows k(
       call, {attention.past_k, HeadTensor(attention.k, kv_heads), attention.past_rows, attention.cache_rows, kKeyCache},
       attention.keys, parallel);
@@ -85,6 +85,8 @@ void RunAttention(const AttentionArithmetic& arithmetic, const AttentionCall& at
   arguments.y = {y.data(), to.batch_stride, to.head_stride, to.row_stride};
   arguments.stage = scores.data() == nullptr ? ScoreStage::kNone : attention.stage;
   arguments.scores = scores.data();
+  arguments.score_keys = attention.score_keys;
+  arguments.hidden_score = attention.hidden_score;
   Attend(arithmetic.products(), ShapeOf(attention), arguments, parallel);
   y.Finish();
   scores.Finish();

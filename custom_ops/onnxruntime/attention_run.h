@@ -36,6 +36,8 @@ struct AttentionCall {
   std::vector<KeyRange> seen;      // [batch][rows]
   float scale = 0, softcap = 0;    // a scale of 0 is 1 / sqrt(size)
   ScoreStage stage = ScoreStage::kNone;
+  int64_t score_keys = 0;  // of the scores that are given; at least `keys`
+  float hidden_score = 0;  // of keys that a row does not see
 };
 
 // Writes the outputs 0 (the result), 1 and 2 (caches) and, unless its stage is kNone, 3 (scores), as far as the node

@@ -40,6 +40,7 @@ _ALLOWED: Mapping[str, _Allowed] = {
     "block_size": _Allowed("a power of two from 16 on", lambda size: size >= 16 and size & (size - 1) == 0),
     "auto_pad": _one_of("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
     "qk_matmul_output_mode": _one_of(0, 1, 2, 3),
+    "qk_output": _one_of(0, 1, 2),
 }
 _OF_OPERATOR: Mapping[str, Mapping[str, _Allowed]] = {
     "MatMulNBits": {"bits": _one_of(2, 4, 8)},

@@ -223,7 +223,7 @@ def _apply(model: onnx.ModelProto, decisions: Sequence[Decision], wishes: _Wishe
             import_operator_set(candidate.site.function)
     insertions.apply()
     drop_unread(dequantizers)
-    twins = {d.candidate.site.node.op_type for d in decisions if d.candidate.is_converted}
+    twins = [d.candidate.site.node for d in decisions if d.candidate.is_converted]
     if twins:
         import_operator_set(model)
     if wishes.portable and twins:

@@ -55,7 +55,9 @@ struct AttentionArguments {
   const float* sinks = nullptr;  // [heads]: scores that no key has; null: none
   HeadRows<float> y;
   ScoreStage stage = ScoreStage::kNone;
-  float* scores = nullptr;  // [batch][heads][rows][keys]: the values at `stage`
+  float* scores = nullptr;  // [batch][heads][rows][score_keys]: the values at `stage`
+  int64_t score_keys = 0;   // at least the keys; none sees those behind
+  float hidden_score = 0;   // of keys that a row does not see, before the softmax; 0 behind it
 };
 
 // The accumulators of q k^T and of probabilities times v, and where these are counted or shown; both may be null.

@@ -108,23 +108,25 @@ void MultiplyKeys(const Problem& problem, const Block& block, const float* queri
 class StageWriter {
  public:
   StageWriter(const Problem& problem, int64_t entry, int64_t head, int64_t row)
-      : stage_(problem.arguments.stage), keys_(problem.shape.keys) {
+      : stage_(problem.arguments.stage),
+        keys_(problem.arguments.score_keys),
+        hidden_(stage_ == ScoreStage::kProbabilities ? 0.0f : problem.arguments.hidden_score) {
     const AttentionShape& shape = problem.shape;
     if (stage_ == ScoreStage::kNone) return;
-    to_ = problem.arguments.scores + ((entry * shape.heads + head) * shape.rows + row) * shape.keys;
+    to_ = problem.arguments.scores + ((entry * shape.heads + head) * shape.rows + row) * keys_;
   }
 
   void Write(ScoreStage stage, const float* scores, const KeyRange& seen) const {
     if (stage != stage_) return;
-    const float hidden = stage == ScoreStage::kProbabilities ? 0.0f : -std::numeric_limits<float>::infinity();
-    std::fill(to_, to_ + seen.first, hidden);
+    std::fill(to_, to_ + seen.first, hidden_);
     std::copy(scores, scores + (seen.end - seen.first), to_ + seen.first);
-    std::fill(to_ + seen.end, to_ + keys_, hidden);
+    std::fill(to_ + seen.end, to_ + keys_, hidden_);
   }
 
  private:
   ScoreStage stage_;
   int64_t keys_;
+  float hidden_;
   float* to_ = nullptr;
 };
 

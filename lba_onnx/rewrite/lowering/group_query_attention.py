@@ -20,6 +20,7 @@ from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 
 _QUERY, _KEY, _VALUE, _PAST_KEY, _PAST_VALUE, _LENGTHS, _TOTAL, _COS, _SIN, _POSITIONS, _BIAS, _SINK = range(12)
+_SCORES = 3  # the output
 _REFUSED_INPUTS = {
     12: "has a quantized cache (k_scale)",
     13: "has a quantized cache (v_scale)",
@@ -30,7 +31,6 @@ _REFUSED_INPUTS = {
 _REFUSED_ATTRIBUTES = {
     "kv_cache_bit_width": "has a quantized cache",
     "sliding_window_cache": "has a cache of the window alone",
-    "qk_output": "gives its scores",
 }
 _OWN = frozenset(attribute.name for attribute in OPERATORS["LbaGroupQueryAttention"].own_attributes)
 
@@ -45,7 +45,8 @@ def group_query_attention(source: Source, maker: Maker) -> None:
     """Give GroupQueryAttention inputs without holes and without a rotation; one that has these stays as it is."""
     _check(source)
     heads = _Heads(source.required("num_heads"), source.required("kv_num_heads"))
-    attributes = {name: value for name, value in source.attributes.items() if name in _OWN}
+    kept = _OWN if source.output(_SCORES) else _OWN - {"qk_output"}
+    attributes = {name: value for name, value in source.attributes.items() if name in kept}
     if _is_plain(source) and len(attributes) == len(source.attributes):
         return
     query, key, value = _unpacked(source, maker, heads)
@@ -56,7 +57,7 @@ def group_query_attention(source: Source, maker: Maker) -> None:
         past = [empty_cache(maker, fresh, heads.keys, source.dtype(_QUERY)) for fresh in (key, value)]
     lengths, total, bias = source.input(_LENGTHS), source.input(_TOTAL), source.input(_BIAS)
     inputs = [query, key, value, *past, lengths, total, "", "", "", bias, _sink(source, maker, heads)]
-    outputs = inputs_of([source.output(index) for index in range(3)])
+    outputs = inputs_of([source.output(index) for index in range(4)])
     maker.add_several("GroupQueryAttention", inputs_of(inputs), outputs, product="", domain=MICROSOFT, **attributes)
 
 
@@ -67,8 +68,8 @@ def _check(source: Source) -> None:
     for name, reason in _REFUSED_ATTRIBUTES.items():
         if source.attributes.get(name):
             raise Refused(f"{reason} ({name}={source.attributes[name]})")
-    if source.output(3):
-        raise Refused("gives its scores (output_qk)")
+    if source.output(_SCORES) and not source.attributes.get("qk_output", 0):
+        raise Refused("gives its scores (output_qk), and does not say which (qk_output=0)")
     if not source.attributes.get("causal", 1) and source.attributes.get("local_window_size", -1) > 0:
         raise Refused("has a window without being causal")
     if source.attributes.get("local_window_size", -1) == 0 or source.attributes.get("softcap", 0.0) < 0:

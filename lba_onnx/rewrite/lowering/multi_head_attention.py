@@ -73,10 +73,10 @@ def multi_head_attention(source: Source, maker: Maker) -> None:
     if source.attributes.get("unidirectional") and _differ(source):
         raise Refused("is unidirectional with other numbers of queries and keys")
     inputs = _given(source, maker)
-    if why := _lacks_twin(source, inputs):
+    if _lacks_twin(source, inputs):
         bias = _with_mask(source, maker, inputs) if inputs.mask else inputs.bias
         operands = Operands(inputs.query, inputs.key, inputs.value, inputs.is_joined, inputs.past, bias)
-        add_scored_attention(source, maker, operands, why)
+        add_scored_attention(source, maker, operands)
         return
     attributes = {name: value for name, value in source.attributes.items() if name in _OWN}
     is_same = not maker.nodes and len(attributes) == len(source.attributes)
@@ -86,14 +86,10 @@ def multi_head_attention(source: Source, maker: Maker) -> None:
     add_multi_head_attention(source, maker, inputs, outputs)
 
 
-def _lacks_twin(source: Source, inputs: MultiHeadInputs) -> str:
-    """Return why the twin cannot stand for a node, which each product can for itself; "" where it can."""
-    if source.output(_SCORES):
-        return "gives its scores (qk)"
+def _lacks_twin(source: Source, inputs: MultiHeadInputs) -> bool:
+    """Return whether the twin cannot stand for a node, which each product can for itself."""
     takes_past = bool(inputs.mask or inputs.bias) and not inputs.past[0]
-    return (
-        "has a bias of scores, and values of another size than keys" if takes_past and _has_other_values(source) else ""
-    )
+    return bool(source.output(_SCORES)) or (takes_past and _has_other_values(source))
 
 
 def add_multi_head_attention(source: Source, maker: Maker, inputs: MultiHeadInputs, outputs: list[str]) -> None:

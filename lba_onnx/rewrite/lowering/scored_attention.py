@@ -5,21 +5,27 @@ Such a one gives its scores, too, or has values of another size than keys, besid
 y, k, v, qk = MultiHeadAttention(q, k, v, bias of scores, past)
 
     scores = MatMul(q in heads, k in heads, transposed)          node "attention/qk"
-    qk = scores * scale + bias
+    qk = scores * scale + bias                                   the least float32 for keys behind a causal row
     y = MatMul(Softmax(qk), v in heads), heads joined            node "attention/pv"
+
+Of float16, operands become float32, and what the node gives is rounded once.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 
+from lba_onnx.rewrite.lowering.attention_values import counting, size_of, unsqueezed, where_else
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.rule import Refused, Source
 
-_QUERY, _QUERY_RANK, _VALUE = 0, 3, 2
+_QUERY, _KEY, _VALUE = 0, 1, 2
+_JOINED, _PACKED = 3, 5
 _ANY = -1
 _OUTPUT, _PRESENT, _SCORES = 0, (1, 2), 3
+_HIDDEN = float(np.finfo(np.float32).min)  # as onnxruntime has it
 
 
 @dataclass(frozen=True)
@@ -43,50 +49,93 @@ class Operands:
     bias: str
 
 
-def add_scored_attention(source: Source, maker: Maker, operands: Operands, why: str) -> None:
+def add_scored_attention(source: Source, maker: Maker, operands: Operands) -> None:
     """Add nodes that write the outputs of a MultiHeadAttention, its scores among them.
 
     Args:
         source: The node.
         maker: Makes the nodes.
         operands: What it multiplies.
-        why: Why it becomes such nodes.
     """
-    if source.dtype(_QUERY) != np.float32:
-        raise Refused(f"{why}: expected float32, got {source.dtype(_QUERY)}")
-    if source.attributes.get("unidirectional"):
-        raise Refused(f"{why}, and is unidirectional")
     heads, size, value_size = source.required("num_heads"), _head_size(source), _value_size(source, operands)
-    query = _in_heads(maker, operands.query, heads, size)
+    values = _Values(source, maker)
+    query = values.single(_in_heads(maker, operands.query, heads, size))
     key, value = operands.key, operands.value
     if operands.is_joined:
         key, value = _in_heads(maker, key, heads, size), _in_heads(maker, value, heads, value_size)
     key, value = (
-        _with_past(source, maker, fresh, past, place)
+        values.single(_with_past(source, maker, fresh, past, place))
         for fresh, past, place in zip((key, value), operands.past, _PRESENT, strict=True)
     )
     across = maker.add("Transpose", [key], perm=[0, 1, 3, 2])
     scale = source.attributes.get("scale") or 1 / math.sqrt(size)
-    factor, name = maker.constant(np.asarray(scale, np.float32), "scale"), source.output(_SCORES)
-    product = maker.add("MatMul", [query, across], product="qk")
-    scores = maker.add("Mul", [product, factor], output="" if operands.bias else name)
+    factor = maker.constant(np.asarray(scale, np.float32), "scale")
+    steps = [("Mul", factor)]
     if operands.bias:
-        scores = maker.add("Add", [scores, operands.bias], output=name)
+        steps.append(("Add", values.single(operands.bias)))
+    if source.attributes.get("unidirectional"):
+        steps.append(("Add", _hidden_behind(maker, query, key, operands.past[0])))
+    scores = maker.add("MatMul", [query, across], product="qk")
+    for op_type, operand in steps[:-1]:
+        scores = maker.add(op_type, [scores, operand])
+    op_type, operand = steps[-1]
+    scores = values.give(op_type, [scores, operand], source.output(_SCORES))
     weighted = maker.add("MatMul", [maker.add("Softmax", [scores], axis=-1), value], product="pv")
     rows = maker.add("Transpose", [weighted], perm=[0, 2, 1, 3])
     joined = maker.integers([0, 0, heads * value_size if value_size > 0 else _ANY], "joined")
-    maker.add("Reshape", [rows, joined], output=source.output(_OUTPUT))
+    values.give("Reshape", [rows, joined], source.output(_OUTPUT))
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Makes float32 of what a node is given, and what it gives of float32.
+
+    Attributes:
+        source: The node.
+        maker: Makes the nodes.
+    """
+
+    source: Source
+    maker: Maker
+
+    def single(self, value: str) -> str:
+        """Return a value as float32."""
+        return self.maker.add("Cast", [value], to=onnx.TensorProto.FLOAT) if self._is_half else value
+
+    def give(self, op_type: str, inputs: list[str], output: str) -> str:
+        """Add a node, write its value as an output of the node, if that is there, and return it as float32."""
+        value = self.maker.add(op_type, inputs, output="" if self._is_half else output)
+        if self._is_half and output:
+            self.maker.add("Cast", [value], output=output, to=onnx.TensorProto.FLOAT16)
+        return value
+
+    @property
+    def _is_half(self) -> bool:
+        return self.source.dtype(_QUERY) == np.float16
+
+
+def _hidden_behind(maker: Maker, query: str, key: str, past: str) -> str:
+    """Return the name of a bias that hides keys behind a row's own; queries and all keys are in heads."""
+    position = counting(maker, size_of(maker, query, 2))
+    if past:
+        position = maker.add("Add", [position, size_of(maker, past, 2)])
+    seen = maker.add("LessOrEqual", [counting(maker, size_of(maker, key, 2)), unsqueezed(maker, position, [1])])
+    return where_else(maker, seen, _HIDDEN, np.float32)
 
 
 def _head_size(source: Source) -> int:
-    dimensions = source.dimensions(_QUERY)
-    if not dimensions or len(dimensions) != _QUERY_RANK or not dimensions[-1]:
+    dimensions = source.dimensions(_QUERY) or ()
+    if len(dimensions) not in (_JOINED, _PACKED) or not dimensions[-1]:
         raise Refused("its scores are nodes of their own, and the size of its queries is not known")
-    return dimensions[-1] // int(source.required("num_heads"))
+    heads = int(source.required("num_heads")) if len(dimensions) == _JOINED else 1
+    return int(dimensions[-1]) // heads
 
 
 def _value_size(source: Source, operands: Operands) -> int:
     """Return the size of a head's values; where it is not known, what says that to a Reshape."""
+    packed = source.dimensions(_QUERY if not source.input(_KEY) else _KEY)
+    if not source.input(_VALUE) and packed:
+        return packed[-1] or _ANY
     dimensions = source.dimensions(_VALUE)
     if not dimensions or not dimensions[-1]:
         return _ANY

@@ -213,7 +213,8 @@ def _group_query_attention(inputs: Sequence[Known], attributes: Mapping[str, Any
     past = inputs[3].shape if len(inputs) > 3 and inputs[3].element_type else (batch, key_heads, 0, size)
     cached = None if past is None or past[2] is None else past[2] + (length or 0)
     present = query.with_shape((batch, key_heads, cached, size))
-    return [query.with_shape((batch, length, heads * size)), present, present]
+    scores = query.with_shape((batch, heads, length, None))
+    return [query.with_shape((batch, length, heads * size)), present, present, scores]
 
 
 @dataclass(frozen=True)
