@@ -73,6 +73,12 @@ def lstm(**attributes) -> onnx.ModelProto:
         (conv(kernel_shape=[3, 0]), "expected kernel_shape to be at least 1, got [3, 0]"),
         (conv(pads=[-1, 0, 0, 0]), "expected pads to be at least 0, got [-1, 0, 0, 0]"),
         (conv(group=0), "expected group to be at least 1, got 0"),
+        (conv("ConvTranspose", group=0), "expected group to be at least 1, got 0"),
+        (conv("ConvTranspose", output_padding=[-1, 0]), "expected output_padding to be at least 0, got [-1, 0]"),
+        (
+            lstm(hidden_size=3, direction="back"),
+            "expected direction to be one of forward, reverse, bidirectional, got back",
+        ),
         (conv(auto_pad="SAME"), "expected auto_pad to be one of NOTSET, SAME_UPPER, SAME_LOWER, VALID, got SAME"),
         (conv("FusedConv", MICROSOFT, strides=[1, 0]), "expected strides to be at least 1, got [1, 0]"),
     ],
@@ -83,6 +89,42 @@ def test_values_that_no_runtime_takes_are_refused_with_the_name_of_the_node(mode
         lba_onnx.convert(model, SPEC, model_output=tmp_path / "low.onnx")
     assert str(refused.value) == f"{node.op_type} '{node.name}' in main: {problem}"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (conv(strides=2), "expected strides to be a list of ints, got an int"),
+        (conv("ConvTranspose", group="one"), "expected group to be an int, got a string"),
+        (conv("FusedConv", MICROSOFT, activation=1), "expected activation to be a string, got an int"),
+        (nbits(N=35.0), "expected N to be an int, got a float"),
+        (grouped(num_heads=[4]), "expected num_heads to be an int, got a list of ints"),
+        (multi_head(num_heads=4, scale="half"), "expected scale to be a float, got a string"),
+        (standard(is_causal=1.0), "expected is_causal to be an int, got a float"),
+        (lstm(hidden_size=3, activations="Tanh"), "expected activations to be a list of strings, got a string"),
+        (lstm(hidden_size=3, activation_alpha=0.5), "expected activation_alpha to be a list of floats, got a float"),
+    ],
+)
+def test_types_that_no_operator_has_are_refused_when_a_model_is_read(model, problem):
+    node = model.graph.node[0]
+    for use in (lba_onnx.rewrite.list_candidates, lambda read: lba_onnx.convert(read, SPEC)):
+        with pytest.raises(ModelError) as refused:
+            use(model)
+        assert str(refused.value) == f"model: {node.op_type} '{node.name}': {problem}"
+
+
+def test_a_node_that_is_excluded_may_have_any_values():
+    model = conv("ConvTranspose", group=0)
+    _, report = lba_onnx.convert(model, SPEC, selection=lba_onnx.Selection(nodes_to_exclude=["node"]))
+    assert [entry.node for entry in report.left] == ["node"]
+
+
+def test_lists_of_nothing_are_as_absent():
+    nothing = helper.make_attribute("strides", [], attr_type=onnx.AttributeProto.INTS)
+    model = conv("FusedConv", MICROSOFT)
+    plain, _ = lba_onnx.convert(model, SPEC)
+    model.graph.node[0].attribute.append(nothing)
+    assert lba_onnx.convert(model, SPEC)[0] == plain
 
 
 @pytest.mark.parametrize("level", [-1, 5])

@@ -36,7 +36,10 @@ def _one_of(*values: Any) -> _Allowed:
 _ALLOWED: Mapping[str, _Allowed] = {
     **dict.fromkeys(("K", "N", "hidden_size", "group", "kernel_shape", "strides", "dilations"), _at_least(1)),
     **dict.fromkeys(("num_heads", "q_num_heads", "kv_num_heads"), _at_least(1)),
-    "pads": _at_least(0),
+    **dict.fromkeys(("output_shape", "qkv_hidden_sizes"), _at_least(1)),
+    **dict.fromkeys(("pads", "output_padding"), _at_least(0)),
+    "direction": _one_of("forward", "reverse", "bidirectional"),
+    "layout": _one_of(0, 1),
     "block_size": _Allowed("a power of two from 16 on", lambda size: size >= 16 and size & (size - 1) == 0),
     "auto_pad": _one_of("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
     "qk_matmul_output_mode": _one_of(0, 1, 2, 3),
@@ -44,7 +47,7 @@ _ALLOWED: Mapping[str, _Allowed] = {
 }
 _OF_OPERATOR: Mapping[str, Mapping[str, _Allowed]] = {
     "MatMulNBits": {"bits": _one_of(2, 4, 8)},
-    "MatMulBnb4": {"block_size": _at_least(1)},
+    "MatMulBnb4": {"block_size": _at_least(1), "quant_type": _one_of(0, 1)},
 }
 _DIVIDED = "num_heads", "q_num_heads"
 _DIVISOR = "kv_num_heads"

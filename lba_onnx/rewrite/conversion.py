@@ -131,7 +131,8 @@ def _convert(
     candidates = find_candidates(opened.proto, opened.path, lowering)
     decisions = decide(with_bias_obstacles(candidates) if wishes.bias_start else candidates, given.specs, selection)
     for decision in decisions:
-        if decision.is_selected:
+        is_refused = lowering.refusal(decision.candidate.site.node) is not None
+        if decision.is_selected or (decision.is_wanted and is_refused):
             check_attributes(decision.candidate)
     macs = infer_macs(opened.proto, candidates) if counts_macs else [None] * len(candidates)
     report = ConversionReport(tuple(_entry(decision, count) for decision, count in zip(decisions, macs, strict=True)))

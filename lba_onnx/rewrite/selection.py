@@ -80,12 +80,14 @@ class Decision:
         reason: Why it is not selected; for one that is, what is worth knowing about it, or "".
         is_selected: Whether it is converted for its own sake. What is not and has a spec all the same is a product of
             a node that is converted for another one: its spec stands for float32.
+        is_wanted: Whether the caller asked for it, whether it can be converted or not.
     """
 
     candidate: Candidate
     spec: Accumulator | None
     reason: str
     is_selected: bool = False
+    is_wanted: bool = False
 
 
 def decide(
@@ -108,19 +110,20 @@ def decide(
     _refuse_impossible(names, selection.nodes_to_convert, chosen)
     decisions = []
     for candidate in candidates:
-        reason = candidate.obstacle_to(chosen.get(candidate.name))
-        if reason is None and candidate.given_node.op_type not in selection.op_types:
-            reason = f"operator type not in op_types_to_convert ({', '.join(selection.op_types)})"
-        if reason is None and candidate.name in excluded:
-            reason = f"excluded by {excluded[candidate.name]!r}"
-        if reason is None and selection.nodes_to_convert and candidate.name not in included:
-            reason = "not in nodes_to_convert"
-        if reason is None and candidate.name not in chosen:
-            reason = "no spec given"
+        unwanted = None
+        if candidate.given_node.op_type not in selection.op_types:
+            unwanted = f"operator type not in op_types_to_convert ({', '.join(selection.op_types)})"
+        elif candidate.name in excluded:
+            unwanted = f"excluded by {excluded[candidate.name]!r}"
+        elif selection.nodes_to_convert and candidate.name not in included:
+            unwanted = "not in nodes_to_convert"
+        elif candidate.name not in chosen:
+            unwanted = "no spec given"
+        obstacle = candidate.obstacle_to(chosen.get(candidate.name))
+        reason = unwanted if obstacle is None else obstacle
         spec = chosen[candidate.name] if reason is None else None
-        decisions.append(
-            Decision(candidate, spec, _remark(candidate, spec) if reason is None else reason, reason is None)
-        )
+        told = _remark(candidate, spec) if reason is None else reason
+        decisions.append(Decision(candidate, spec, told, is_selected=reason is None, is_wanted=unwanted is None))
     return [decision for own in by_node(decisions) for decision in _with_wide(own)]
 
 

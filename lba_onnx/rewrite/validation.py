@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import onnx
 
 from lba_onnx.errors import ModelError
+from lba_onnx.rewrite.analysis import default_opset
+from lba_onnx.rewrite.attribute_types import check_attribute_types
 from lba_onnx.rewrite.external_data import expected_bytes, is_external, iterate_tensors
 from lba_onnx.rewrite.typed import FunctionKey, called_functions, function_key
 
@@ -31,6 +33,9 @@ def check_model(model: onnx.ModelProto, name: str) -> None:
     for body in (model.graph, *model.functions):
         _check_text(body, name)
     _check_functions(model, name)
+    for owner in (model, *model.functions):
+        body = owner.graph if isinstance(owner, onnx.ModelProto) else owner
+        _check_attributes(body, default_opset(owner) or default_opset(model), name)
     for tensor, _ in iterate_tensors(model):
         _check_tensor(tensor, name)
 
@@ -58,6 +63,17 @@ def _check_text(body: "onnx.FunctionProto | onnx.GraphProto", name: str) -> None
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _check_text(attribute.g, name)
+
+
+def _check_attributes(body: "onnx.FunctionProto | onnx.GraphProto", opset: int, name: str) -> None:
+    for node in body.node:
+        try:
+            check_attribute_types(node, opset)
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from None
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _check_attributes(attribute.g, opset, name)
 
 
 def _check_functions(model: onnx.ModelProto, name: str) -> None:

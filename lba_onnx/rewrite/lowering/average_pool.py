@@ -50,8 +50,9 @@ def _sizes(source: Source) -> tuple[int | None, ...]:
     spatial = len(sizes) - 2
     if not 1 <= spatial <= _MOST_SPATIAL_AXES:
         raise Refused(f"a pool over {spatial} spatial axes; expected 1 to {_MOST_SPATIAL_AXES}")
-    if len(source.required("kernel_shape")) != spatial:
-        raise Refused(f"its kernel_shape is {list(source.required('kernel_shape'))}, its input has {spatial} such axes")
+    kernel = list(source.required("kernel_shape"))
+    if len(kernel) != spatial or min(kernel, default=1) < 1:
+        raise Refused(f"its kernel_shape is {kernel}, its input has {spatial} such axes")
     return sizes
 
 

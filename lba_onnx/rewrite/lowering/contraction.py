@@ -57,7 +57,6 @@ class Contraction:
     def contract(self, equation: Equation, left: Operand, right: Operand, product: str) -> str:
         """Multiply and sum by a MatMul, whose operands may stand in the other order; return the result's name."""
         summed, result = equation.summed, equation.result
-        left, right = self._as_long(left, right, summed), self._as_long(right, left, summed)
         left, right = (self._without(side, [*other.labels, *result]) for side, other in ((left, right), (right, left)))
         shared = [label for label in result if label in left.labels and label in right.labels]
         own = [label for label in result if label in left.labels and label not in right.labels]
@@ -76,6 +75,16 @@ class Contraction:
             y = self._reshape(y, steps, self.output if made == list(result) else "")
         return y if made == list(result) else self._transpose(y, made, result, self.output)
 
+    def as_long(self, side: Operand, other: Operand, summed: Sequence[str]) -> Operand:
+        """Return an operand whose summed axes are as long as the other one's; those of size 1 are repeated."""
+        short = [label for label in summed if _may_be_shorter(side.sizes.get(label), other.sizes.get(label))]
+        if not short:
+            return side
+        longer = {label: self._size(other, label) for label in short}
+        shape = self._shape([longer.get(label, 1) for label in side.labels])
+        known = {label: size if isinstance(size, int) else side.sizes.get(label) for label, size in longer.items()}
+        return Operand(self.maker.add("Expand", [side.name, shape]), side.labels, {**side.sizes, **known})
+
     def _left(self, side: Operand, kept: Sequence[str], summed: Sequence[str], has_row: bool) -> str:
         name = self._transpose(side.name, side.labels, [*kept, *summed])
         if has_row and len(summed) == 1:
@@ -93,16 +102,6 @@ class Contraction:
         if len(columns) == 1:
             return name
         return self._reshape(name, [*self._copied([*shared, *depth]), _joined(side, columns)])
-
-    def _as_long(self, side: Operand, other: Operand, summed: Sequence[str]) -> Operand:
-        """Return an operand whose summed axes are as long as the other one's; those of size 1 are repeated."""
-        short = [label for label in summed if _may_be_shorter(side.sizes.get(label), other.sizes.get(label))]
-        if not short:
-            return side
-        longer = {label: self._size(other, label) for label in short}
-        shape = self._shape([longer.get(label, 1) for label in side.labels])
-        known = {label: size if isinstance(size, int) else side.sizes.get(label) for label, size in longer.items()}
-        return Operand(self.maker.add("Expand", [side.name, shape]), side.labels, {**side.sizes, **known})
 
     def _sizes(self, side: Operand, columns: Sequence[str]) -> list[int | str]:
         """Return the sizes of axes, as numbers or as names of values; -1 for one of them."""

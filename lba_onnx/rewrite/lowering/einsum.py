@@ -25,8 +25,10 @@ def einsum(source: Source, maker: Maker) -> None:
     left = operands[0]
     for number, (step, right, product) in enumerate(zip(steps, operands[1:], names, strict=True)):
         output = source.output(0) if number == len(steps) - 1 else ""
-        sizes = _common_sizes(step, left, right)
         contraction = Contraction(maker, source.site.opset, output)
+        if source.site.function is None:  # in functions no sizes are known, and weights would be repeated in each run
+            left, right = contraction.as_long(left, right, step.summed), contraction.as_long(right, left, step.summed)
+        sizes = _common_sizes(step, left, right)
         if not step.summed:
             name = contraction.multiply(left, right, step.result)
         else:

@@ -69,7 +69,7 @@ class Maker:
             product: The name of the product that it computes; "" where it stands for the whole node, and is called by
                 its name; None for a node that does not multiply and accumulate, or is to get no name of its own.
             domain: The operator's domain.
-            **attributes: The node's attributes; those that are None are left out.
+            **attributes: The node's attributes; those that are None, or lists of nothing, are left out.
         """
         return self.add_several(op_type, inputs, [output], product=product, domain=domain, **attributes)[0]
 
@@ -91,12 +91,12 @@ class Maker:
             outputs: How many values it has, or their names, "" for a fresh one.
             product: As of `add`.
             domain: The operator's domain.
-            **attributes: The node's attributes; those that are None are left out.
+            **attributes: The node's attributes; those that are None, or lists of nothing, are left out.
         """
         given = [""] * outputs if isinstance(outputs, int) else outputs
         hint = product or op_type.lower()
         values = [name or self.fresh(hint) for name in given]
-        present = {attribute: value for attribute, value in attributes.items() if value is not None}
+        present = {attribute: value for attribute, value in attributes.items() if value not in (None, [])}
         name = self._name(product, self.fresh(hint) if given[0] else values[0])
         node = onnx.helper.make_node(op_type, inputs, values, name=name, domain=domain, **present)
         self.nodes.append(node)

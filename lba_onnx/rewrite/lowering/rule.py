@@ -156,4 +156,4 @@ class Rule:
 
 
 def _as_text(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
