@@ -113,6 +113,7 @@ def group_cases() -> dict[str, Case]:
         "no past": group_case(buffer=0, total=ROWS, **past),
         "large buffer": group_case(buffer=20, total=11),
         "padded prompts": group_case(batch=2, buffer=0, lengths=[4, 2], total=ROWS),
+        "padded prompts in a window": group_case(batch=2, buffer=0, lengths=[4, 1], total=ROWS, local_window_size=2),
         "tokens of several lengths": group_case(batch=2, rows=1, buffer=9, lengths=[5, 8], total=9),
         "window": group_case(local_window_size=3),
         "softcap": group_case(softcap=0.7),
