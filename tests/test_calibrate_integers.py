@@ -11,6 +11,7 @@ from lba_onnx import Samples, compare, convert
 from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.methods import LeastBits
 from lba_onnx.cli import main
+from lba_onnx.data.split import is_kept_apart
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.condition import Condition
 from lba_onnx.rewrite.specs import read_specs
@@ -79,24 +80,42 @@ def test_a_calibration_survives_its_file(tmp_path):
     assert calibrate(model, feeds, "int-wrap", LeastBits(loss="sqnr>=20")) == found
 
 
+def with_silence(feeds, silences_apart: bool):
+    """Return samples of which those kept apart, or all others, have only zeros, and the samples that have more."""
+    is_apart = np.array([is_kept_apart(i) for i in range(len(feeds["x0"]))])
+    is_silent = is_apart == silences_apart
+    return {"x0": np.where(is_silent[:, None], np.uint8(128), feeds["x0"])}, {"x0": feeds["x0"][~is_silent]}
+
+
+def is_held(model, feeds, loss: str, specs) -> bool:
+    wanted = Condition.parse(loss)
+    wide, narrow = (convert(model, of)[0] for of in ("int32-wrap", specs))
+    return wanted.holds(wanted.value(compare(wide, narrow, Samples(feeds))))
+
+
 @pytest.mark.parametrize(("family", "loss"), [("int-wrap", "sqnr>=14"), ("int-saturate", "sqnr>=25")])
 def test_no_bit_can_be_taken_from_what_a_loss_allows(family, loss):
     model, feeds = chain()
+    feeds, searched = with_silence(feeds, silences_apart=True)
     plain = calibrate(model, feeds, family).specs
     found = calibrate(model, feeds, family, LeastBits(loss=loss, trials=100))
-    wide = convert(model, "int32-wrap")[0]
-    wanted = Condition.parse(loss)
-
-    def holds(specs) -> bool:
-        return wanted.holds(wanted.value(compare(wide, convert(model, specs)[0], Samples(feeds))))
-
-    assert holds(found.specs)
+    assert is_held(model, searched, loss, found.specs)
     widths = {name: spec.widths[0].bits for name, spec in found.specs.items()}
     assert all(widths[name] <= spec.widths[0].bits for name, spec in plain.items()) and found.specs != plain
     for name, bits in widths.items():
-        assert not holds({**found.specs, name: found.specs[name].with_widths([bits - 1])})
+        assert not is_held(model, searched, loss, {**found.specs, name: found.specs[name].with_widths([bits - 1])})
     narrowed = [name for name in plain if found.specs[name] != plain[name]]
     assert set(found.notes) == set(narrowed) and all("bits" in note for note in found.notes.values())
+
+
+def test_what_is_chosen_holds_on_samples_that_the_search_has_not_met():
+    model, feeds = chain()
+    feeds, apart = with_silence(feeds, silences_apart=False)
+    found = calibrate(model, feeds, "int-wrap", LeastBits(loss="sqnr>=20", trials=100))
+    assert found.verdict.samples == len(apart["x0"]) < 64
+    assert is_held(model, apart, "sqnr>=20", found.specs)
+    narrowest = {name: spec.with_widths([4]) for name, spec in found.specs.items()}  # silence fits everywhere
+    assert not is_held(model, apart, "sqnr>=20", narrowest)
 
 
 def test_trials_bound_the_search_and_still_leave_what_holds():
