@@ -82,7 +82,7 @@ class Contraction:
             return side
         longer = {label: self._size(other, label) for label in short}
         shape = self._shape([longer.get(label, 1) for label in side.labels])
-        known = {label: size if isinstance(size, int) else side.sizes.get(label) for label, size in longer.items()}
+        known = {label: size if isinstance(size, int) else None for label, size in longer.items()}
         return Operand(self.maker.add("Expand", [side.name, shape]), side.labels, {**side.sizes, **known})
 
     def _left(self, side: Operand, kept: Sequence[str], summed: Sequence[str], has_row: bool) -> str:
