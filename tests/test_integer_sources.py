@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from integer_models import (
     ALL_PAIRS,
@@ -153,6 +154,15 @@ def test_a_quantized_float_node_gives_the_bits_of_what_onnxruntime_fuses(op_type
             np.testing.assert_array_equal(found, run(fused.model, case.feeds))
         else:  # onnxruntime has no such operator, and multiplies floats
             np.testing.assert_allclose(found, run(fused.model, case.feeds), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "MatMul", "Gemm"])
+def test_a_converted_product_of_int8_does_not_depend_on_what_onnxruntime_may_fuse(op_type):
+    case = quantize_dequantize_case(op_type, "int8", "int8")
+    converted, options = lba_onnx.convert(case.model, "int32-wrap")[0], onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.qdqisint8allowed", "0")
+    unfused = lba_onnx.make_session(converted, options).run(None, case.feeds)[0]
+    np.testing.assert_array_equal(unfused, run(converted, case.feeds))  # where it is 1
 
 
 @pytest.mark.parametrize("op_type", ["QLinearConv", "QGemm", "QLinearMatMul"])
