@@ -1,7 +1,7 @@
 """The best accumulator for each product: a mixed choice against one for all, on samples kept apart.
 
-For each uniform choice a mixed one that costs as much, in gates, and for each but the extremes the cheapest mixed one
-whose loss is no larger. The loss is the KL divergence of class scores, else the relative squared error of the outputs.
+For each uniform choice but the first what is found at its cost, in gates, and the cheapest that is found of no more
+loss than it has. The loss is the KL divergence of class scores, else the relative squared error of the outputs.
 A row is a point; --render prints the tables of docs/results.md from --json_path and measures nothing.
 """
 
@@ -18,16 +18,18 @@ import lba_onnx
 from benchmarks.harness import Column, Row, add_result, print_table, progress
 from lba_onnx.rewrite.model_files import load_model
 from lba_onnx.searching import Search, SearchPoint
+from lba_onnx.searching.search_result import LOSES, TIES, WINS
 from models import zoo
 from models.mobilenet_v2.recipe import load_with_photographs
 
 PHOTOGRAPHS = "mobilenet_v2_photographs"
 CHOICES = ("M3E4", "M4E4", "M5E4", "M6E4", "M7E4")
 EQUAL_COST, EQUAL_LOSS = "equal gates", "equal loss"
-_KEYS = ("model", "kind", "uniform")
+_KEYS = ("model", "choices", "kind", "asked")
 COLUMNS = (
     Column("model", "model"),
     Column("kind", "kind"),
+    Column("asked", "as"),
     Column("uniform", "uniform"),
     Column("uniform_gates", "gates", ".0f"),
     Column("uniform_loss", "loss", ".3g"),
@@ -55,29 +57,34 @@ def main() -> None:
 def measure_model(name: str, arguments: argparse.Namespace) -> list[Row]:
     """A row for each uniform choice at equal cost, and for each at equal loss; of the cheapest there is none."""
     model = load_with_photographs(arguments.photographs) if name == PHOTOGRAPHS else zoo.load(name)
-    passes = _Passes(model.model_path)
+    progress_path = arguments.progress_folder / f"search_{name}.progress"
+    passes = _Passes(model.model_path, progress_path.with_suffix(".samples"))
     with passes.counted():
         found = lba_onnx.search(
             model.model_path,
             _samples(model, arguments.samples),
             arguments.choices,
-            budgets=arguments.equal_costs or arguments.choices[1:],
-            losses=arguments.equal_losses,
+            budgets=arguments.choices[1:] if arguments.equal_costs is None else arguments.equal_costs,
+            losses=arguments.choices[1:] if arguments.equal_losses is None else arguments.equal_losses,
             sensitivity_samples=arguments.sensitivity_samples,
             effort=None if arguments.effort == "none" else arguments.effort,
-            resume_path=arguments.progress_folder / f"search_{name}.progress",
+            resume_path=progress_path,
         )
     whole = passes.runs(found)
     return [_row(name, found, point, whole) for point in found.points if point.against is not None]
 
 
 class _Passes:
-    """Counts how many samples run through sessions of whole models, layers that corrections compute apart."""
+    """Counts how many samples run through sessions of whole models, layers that corrections compute apart.
 
-    def __init__(self, model_path: "str | Path | bytes") -> None:
+    The count is kept beside the progress, so that a search that was interrupted has all of it, and what it did twice.
+    """
+
+    def __init__(self, model_path: "str | Path | bytes", notes: Path) -> None:
         graph = load_model(model_path).graph
         self._names = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
-        self._samples = 0
+        self._notes = notes
+        self._samples = int(notes.read_text()) if notes.exists() else 0
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -87,6 +94,7 @@ class _Passes:
         def counting(session: Any, names: Any, feeds: Any, *rest: Any) -> Any:
             if set(feeds) == self._names:
                 self._samples += len(next(iter(feeds.values())))
+                self._notes.write_text(str(self._samples))
             return run(session, names, feeds, *rest)
 
         onnxruntime.InferenceSession.run = counting
@@ -94,6 +102,7 @@ class _Passes:
             yield
         finally:
             onnxruntime.InferenceSession.run = run
+        self._notes.unlink(missing_ok=True)
 
     def runs(self, found: Search) -> float:
         """Passes over the samples that a search has seen, the checks on samples kept apart left out."""
@@ -114,9 +123,11 @@ def _row(name: str, found: Search, point: SearchPoint, passes: float) -> Row:
     assert against is not None
     uniform = next(other for other in found.uniform if other.uniform == against.choice)
     difference = against.loss_difference
+    asked = next(u for u in found.uniform if point.budget == u.cost or point.granted_loss == u.measured_loss)
     return {
         "model": name,
         "kind": EQUAL_LOSS if point.budget is None else EQUAL_COST,
+        "asked": asked.uniform,
         "uniform": against.choice,
         "uniform_gates": against.cost,
         "uniform_loss": uniform.loss.mean,
@@ -140,21 +151,37 @@ def _row(name: str, found: Search, point: SearchPoint, passes: float) -> Row:
 
 def render(rows: Sequence[Row]) -> str:
     """The tables of docs/results.md."""
-    return "\n\n".join(_render_model(name, rows) for name in dict.fromkeys(row["model"] for row in rows))
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], *row["choices"]), []).append(row)
+    return "\n\n".join(_render_search(own[0]["model"], own) for own in groups.values())
 
 
-def _render_model(name: str, rows: Sequence[Row]) -> str:
-    own = [row for row in rows if row["model"] == name]
+def _render_search(name: str, own: Sequence[Row]) -> str:
     first = own[0]
     counts = (
         f"{first['products']} products, {len(first['choices'])} choices, {first['samples']['seen']} samples seen, "
         f"{first['samples']['checked']} kept apart; {first['passes']['all']:.0f} float32 passes, "
-        f"{first['passes']['bound']:.0f} allowed"
+        f"{first['passes']['bound']:.0f} allowed; {'no' if first['effort'] is None else first['effort']} correction"
     )
-    lines = [f"### {name}: one for all, and mixed", "", counts + ".", ""]
-    lines += ["| | one for all | gates/MAC | loss | mixed: gates/MAC | loss | difference | verdict |"]
+    lines = [f"### {name}: one for all, and mixed of {len(first['choices'])}", "", counts + ".", _verdicts(own), ""]
+    lines += ["| as | the best one for all | gates/MAC | loss | found: gates/MAC | loss | difference | verdict |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
     return "\n".join([*lines, *map(_render_row, own)])
+
+
+def _verdicts(own: Sequence[Row]) -> str:
+    """How often the search won, tied and lost at equal gates, and what it saved at equal loss."""
+    found = [row["verdict"] for row in own if row["kind"] == EQUAL_COST]
+    saved = [row["saved_percent"] for row in own if row["kind"] == EQUAL_LOSS]
+    texts = [f"At equal gates it {', '.join(f'{v} {found.count(v)}' for v in (WINS, TIES, LOSES))}"] if found else []
+    texts += [f"at equal loss it saves {' to '.join(dict.fromkeys(_ends(saved)))} %"] if saved else []
+    told = f"{'; '.join(texts)}. Choices: {', '.join(f'`{text}`' for text in own[0]['choices'])}."
+    return told[0].upper() + told[1:]
+
+
+def _ends(values: Sequence[float]) -> list[str]:
+    return [f"{end:.1f}" for end in (min(values), max(values))]
 
 
 def _render_row(row: Row) -> str:
@@ -162,7 +189,7 @@ def _render_row(row: Row) -> str:
     ranged = "" if low is None else f" ({low:.2g} to {high:.2g})"
     verdict = row["verdict"] if row["kind"] == EQUAL_COST else f"saves {row['saved_percent']:.1f} %"
     cells = [
-        row["kind"],
+        f"{row['kind']}, `{row['asked']}`",
         f"`{row['uniform']}`",
         f"{row['uniform_gates']:.0f}",
         f"{row['uniform_loss']:.3g}",
@@ -175,7 +202,7 @@ def _render_row(row: Row) -> str:
 
 
 def _order(row: Row) -> Any:
-    return row["model"], row["kind"], row["uniform_gates"]
+    return row["model"], row["choices"], row["kind"], row["gates"]
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -184,7 +211,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--photographs", type=Path, help=f"the folder of {PHOTOGRAPHS}")
     parser.add_argument("--choices", nargs="+", default=list(CHOICES), help="the cheapest first")
     parser.add_argument("--equal_costs", nargs="*", help="choices whose cost is the budget; default: all but the first")
-    parser.add_argument("--equal_losses", nargs="*", default=list(CHOICES[1:]), help="choices whose loss is granted")
+    parser.add_argument("--equal_losses", nargs="*", help="choices whose loss is granted; default: all but the first")
     parser.add_argument("--samples", type=int, default=256, help="in all")
     parser.add_argument("--sensitivity_samples", type=int, default=64)
     parser.add_argument("--effort", default="default")
