@@ -1,7 +1,7 @@
 #include "onnxruntime/cuda_library.h"
 
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <map>
 #include <mutex>
 #include <new>
@@ -21,12 +21,18 @@ constexpr char kFileName[] = "liblba_ops_cuda.so";
 constexpr char kFolderOfPackage[] = "../lba_onnx_cuda/";
 constexpr char kPathVariable[] = "LBA_ONNX_CUDA_LIBRARY";
 
+// By C's functions: those of <fstream> would bring all of C++'s streams and locales into a release's library.
+bool IsFile(const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  return file != nullptr && std::fclose(file) == 0;
+}
+
 std::string LibraryPath() {
   const char* named = std::getenv(kPathVariable);
   if (named != nullptr && *named != '\0') return named;
   const std::string beside = FolderOfThisLibrary() + kFileName;
   const std::string of_package = FolderOfThisLibrary() + kFolderOfPackage + kFileName;
-  return !std::ifstream(beside) && std::ifstream(of_package) ? of_package : beside;
+  return !IsFile(beside) && IsFile(of_package) ? of_package : beside;
 }
 
 [[noreturn]] void Fail(const std::string& reason) {

@@ -28,7 +28,8 @@ def repair(wheel: Path, policy: str, output: Path) -> Path:
     """
     folder = wheel.parent / "repaired"
     asked = policy if policy.endswith(platform.machine()) else "auto"
-    run(sys.executable, "-m", "auditwheel", "repair", "--plat", asked, "--wheel-dir", folder, wheel)
+    command = (sys.executable, "-m", "auditwheel", "repair", "--plat", asked, "--zip-compression-level", "9")
+    run(*command, "--wheel-dir", folder, wheel)
     (repaired,) = folder.iterdir()
     if policy not in repaired.name:
         raise SystemExit(f"expected a wheel of {policy}, got {repaired.name}")
