@@ -127,12 +127,14 @@ def progress(items: Sequence[Item], name_of: Callable[[Item], str] = str) -> Ite
             _AT_WORK.clear()
 
 
-def parse_arguments(description: str, add_options: Callable[[argparse.ArgumentParser], None]) -> argparse.Namespace:
-    """Options of one benchmark and those of all; selects the CPU path."""
+def parse_arguments(
+    description: str, add_options: Callable[[argparse.ArgumentParser], None], rounds: int = Effort.rounds
+) -> argparse.Namespace:
+    """Options of one benchmark and those of all, `rounds` where nothing is said; selects the CPU path."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_options(parser)
     parser.add_argument("--json_path", type=Path, help="where to write the results as JSON")
-    parser.add_argument("--rounds", type=int, default=Effort.rounds, help="samples of each function")
+    parser.add_argument("--rounds", type=int, default=rounds, help="samples of each function")
     parser.add_argument("--sample_seconds", type=float, default=Effort.sample_seconds, help="length of one sample")
     parser.add_argument("--path", choices=native.CPU_PATHS, help="CPU path; default: the fastest of this CPU")
     arguments = parser.parse_args()

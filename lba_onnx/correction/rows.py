@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lba_onnx.data.batches import Batch
 from lba_onnx.native.observed_layer import ObservedLayer
 
-MIN_ROWS, MAX_ROWS = 8192, 20_000
+MIN_ROWS, MAX_ROWS = 2048, 20_000
 _ROWS_PER_INPUT = 16
 _MAX_VALUES = 1 << 25  # of the inputs of the rows: 128 MB
 _MAX_PRODUCTS = 1 << 34  # of the rows, where they are more than _ROWS_PER_WEIGHT a weight of a channel
