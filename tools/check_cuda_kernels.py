@@ -35,7 +35,9 @@ TOLERANCE = 0.05
 OWN_MEMORY = {
     "ChunkedFloatLevelsKind": 1488,
     "defined::": 928,
+    "SplitKind": 944,
     "RuledChains": 6968,
+    "KulischChains": 1792,
     "LargestKernel<8,": 368,
 }
 

@@ -29,7 +29,9 @@ std::string Refusal(const LbaAccumulator* handle) {
 
 int main() {
   const std::string expected =
-      "expected an accumulator that CUDA computes, of a kind out of chunked-float, got 'sum7', which the CPU computes";
+      "expected an accumulator that CUDA computes, of a kind out of chunked-float kulisch splitk, got 'sum7', which "
+      "the "
+      "CPU computes";
   const LbaAccumulator handle{std::make_shared<const OnCpuAlone>(), ""};
   CHECK(Refusal(&handle) == expected, "%s", Refusal(&handle).c_str());
   return 0;

@@ -1,53 +1,14 @@
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "arithmetic/kulisch/bins.h"
+#include "arithmetic/kulisch/chains.h"
 #include "arithmetic/kulisch/cpu_kernels.h"
-#include "arithmetic/kulisch/definition.h"
 #include "arithmetic/kulisch/spec.h"
 #include "kernels/cpu/planner.h"
 
 namespace lba {
 namespace {
-
-// The exact sum is one group of the whole depth; the result is the total, which it alone joins.
-class KulischChains {
- public:
-  struct Chain {
-    double exact_sums[kMaxSums]{};
-    WideSum sum;
-  };
-
-  explicit KulischChains(const ResultFormat& result)
-      : constants_(result.constants()),
-        smallest_normal_(result.format.has_subnormals ? result.format.min_value() : 0) {}
-
-  void Start(int, float, int64_t, Chain*) const {}  // never called: sums start from zero alone
-
-  void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
-    chain->exact_sums[0] += static_cast<double>(x) * static_cast<double>(w);
-    chain->sum.AddProduct(x, w);
-    ++events->levels[0].values;
-    ++events->levels[1].values;
-  }
-
-  void EndGroup(int, Chain* chain, ChainEvents* events) const {
-    const double exact = chain->sum.ToOdd(), total = RoundedResult(exact, constants_);
-    LevelEvents& counts = events->levels[2];
-    ++counts.values;
-    counts.events[0] += constants_.accumulator.IsLargest(total);
-    counts.events[1] += exact != 0 && total == 0;
-    if (smallest_normal_ != 0) counts.events[2] += total != 0 && std::fabs(total) < smallest_normal_;
-    chain->exact_sums[1] = chain->exact_sums[0];
-    chain->exact_sums[0] = 0;
-    chain->sum = WideSum();
-  }
-
- private:
-  const RuledConstants constants_;
-  const double smallest_normal_;  // 0 where there are no subnormals
-};
 
 SumOrder OneChain(int64_t depth) {
   SumOrder order;
@@ -97,17 +58,13 @@ class KulischPlanner : public Planner {
   const int64_t depth_;
 };
 
-class CpuKulisch : public Accumulator {
+class CpuKulisch : public Kulisch {
  public:
-  explicit CpuKulisch(const ResultFormat& result)
-      : Accumulator(KulischText(result), KulischLevels(result)), result_(result) {}
+  using Kulisch::Kulisch;
 
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
-    return std::make_shared<const KulischPlanner>(result_, depth);
+    return std::make_shared<const KulischPlanner>(result(), depth);
   }
-
- private:
-  const ResultFormat result_;
 };
 
 }  // namespace

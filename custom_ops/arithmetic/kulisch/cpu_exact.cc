@@ -9,10 +9,12 @@ namespace {
 
 const RuledConstants& ResultOf(const void* constants) { return *static_cast<const RuledConstants*>(constants); }
 
+double Product(float x, float w) { return static_cast<double>(x) * static_cast<double>(w); }
+
 WideSum ExactSum(const TileArgs& args, int row, int column) {
   WideSum sum;
   for (int64_t k = 0; k < args.depth; ++k) {
-    sum.AddProduct(args.rows[k * kRowPanel + row], args.columns[k * kColumnPanel + column]);
+    sum.Add(Product(args.rows[k * kRowPanel + row], args.columns[k * kColumnPanel + column]));
   }
   return sum;
 }
@@ -28,7 +30,7 @@ void RunExactTile(const TileArgs& args) {
 void RunExactDirect(const DirectArgs& args) {
   for (int64_t q = 0; q < args.count; ++q) {
     WideSum sum;
-    for (int64_t k = 0; k < args.depth; ++k) sum.AddProduct(args.plane[args.offsets[k] + q], args.weights[k]);
+    for (int64_t k = 0; k < args.depth; ++k) sum.Add(Product(args.plane[args.offsets[k] + q], args.weights[k]));
     args.out[q] = RoundedResult(sum, ResultOf(args.constants));
   }
 }

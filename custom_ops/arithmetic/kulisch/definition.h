@@ -8,11 +8,11 @@
 namespace lba {
 
 // In the format of a result (ResultFormat::constants) what is exact, or rounded to odd to 53 bits.
-inline float RoundedResult(double odd, const RuledConstants& result) {
+LBA_HOST_DEVICE inline float RoundedResult(double odd, const RuledConstants& result) {
   return static_cast<float>(RuledOutput(result, {}).Join(0, odd, 1, 0));
 }
 
-inline float RoundedResult(const WideSum& sum, const RuledConstants& result) {
+LBA_HOST_DEVICE inline float RoundedResult(const WideSum& sum, const RuledConstants& result) {
   return RoundedResult(sum.ToOdd(), result);
 }
 

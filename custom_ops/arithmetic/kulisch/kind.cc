@@ -25,7 +25,7 @@ SharedAccumulator Parse(const std::string& text) {
   return MakeKulisch(ReadResultFormat(format, {parts.begin() + 1, parts.end()}, text));
 }
 
-const KindRegistration registration({kName, Claims, Parse});
+const KindRegistration registration({kName, Claims, Parse, true});
 
 }  // namespace
 

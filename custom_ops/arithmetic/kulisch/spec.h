@@ -15,6 +15,17 @@ Levels KulischLevels(const ResultFormat& result);
 
 std::string KulischText(const ResultFormat& result);
 
+class Kulisch : public Accumulator {
+ public:
+  explicit Kulisch(const ResultFormat& result)
+      : Accumulator(KulischText(result), KulischLevels(result)), result_(result) {}
+
+  const ResultFormat& result() const { return result_; }
+
+ private:
+  const ResultFormat result_;
+};
+
 // Each library has its own.
 SharedAccumulator MakeKulisch(const ResultFormat& result);
 

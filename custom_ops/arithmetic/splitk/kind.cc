@@ -57,7 +57,7 @@ SharedAccumulator Parse(const std::string& text) {
   return MakeSplitK(spec);
 }
 
-const KindRegistration registration({kName, Claims, Parse});
+const KindRegistration registration({kName, Claims, Parse, true});
 
 // Those of a slice, whose total is a partial sum here, and the total of all slices.
 Levels LevelsOf(const SplitKSpec& spec) {

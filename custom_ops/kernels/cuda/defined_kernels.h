@@ -81,11 +81,11 @@ __global__ void __launch_bounds__(kThreads) ConvKernel(const __grid_constant__ C
 
 }  // namespace defined
 
-// Nothing is packed: values are read where they lie.
-template <class Kind>
-class DefinedKernels : public CountingKernels<Kind> {
+// Nothing is packed: values are read where they lie. Counting counts, and makes the Kind (KindOf).
+template <class Kind, class Counting = CountingKernels<Kind>>
+class DefinedKernels : public Counting {
  public:
-  using CountingKernels<Kind>::CountingKernels;
+  using Counting::Counting;
 
   int64_t WorkspaceBytes(const MatMulProblem&, bool) const override { return 0; }
   int64_t WorkspaceBytes(const ConvProblem& problem, bool) const override {
