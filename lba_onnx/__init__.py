@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lba_onnx.calibration import Calibration as Calibration
     from lba_onnx.calibration import calibrate as calibrate
     from lba_onnx.correction import CorrectionReport as CorrectionReport
+    from lba_onnx.correction import Tuning as Tuning
     from lba_onnx.correction import correct as correct
     from lba_onnx.costing import ModelCost as ModelCost
     from lba_onnx.costing import cost as cost
@@ -69,6 +70,7 @@ _HOMES = {
     "Selection": "rewrite",
     "Sweep": "sweeping",
     "TransformationReport": "transformation",
+    "Tuning": "correction",
     "Work": "sweeping",
     "calibrate": "calibration",
     "compare": "evaluation",

@@ -17,6 +17,7 @@ from lba_onnx.json_file import write_json
 
 if TYPE_CHECKING:
     from lba_onnx.calibration import Calibration
+    from lba_onnx.correction import Tuning
     from lba_onnx.post_training import ConvertedModel
     from lba_onnx.rewrite import Specs
 
@@ -70,7 +71,20 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
 @click.option(
     "--effort",
     type=click.Choice(["quick", "default", "thorough"]),
-    help="How much the correction tries: scales alone, refits of the weights, or every recipe. [default: default]",
+    help="How much the correction tries: scales alone, refits of the weights, or every recipe, "
+    "also of the model transformed first. [default: default]",
+)
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="After the correction, move weights and biases by gradient towards what they give in float32: minutes, for "
+    "what is left at 8 and 9 bits. Needs PyTorch, the extra torch.",
+)
+@click.option(
+    "--tune_epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How often --tune sees all samples. [default: 20]",
 )
 @click.option("--portable", is_flag=True, help="Add float32 bodies, for runtimes without the library.")
 @options.bias_start
@@ -108,7 +122,8 @@ def convert_command(onnx_path: Path, output_path: Path, report_path: Path | None
     if as_json:
         print_json({"output_path": str(output_path), **described})
         return
-    lines = [] if result.correction is None else [result.correction.summary()]
+    lines = [str(step) for step in (result.transformed,) if step is not None]
+    lines += [] if result.correction is None else [result.correction.summary()]
     lines += [result.verdict_line(), *result.causes()]
     print_text(result.conversion.table(), *lines, f"wrote {output_path}", *_wrote(report_path))
 
@@ -126,12 +141,12 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
     from lba_onnx.rewrite import ModelFile
 
     data, with_correction = given.pop("calibration_data_path"), given.pop("with_correction")
-    effort = given.pop("effort")
-    for option, is_given in (("--correct", with_correction), ("--effort", effort)):
+    effort, tune = given.pop("effort"), _take_tuning(given)
+    for option, is_given in (("--correct", with_correction), ("--effort", effort), ("--tune", tune)):
         if is_given and data is None:
             raise click.UsageError(f"{option} takes samples, --calibration_data_path")
-    if effort and with_correction is False:
-        raise click.UsageError("--effort is of no effect with --no_correct")
+        if is_given and with_correction is False:
+            raise click.UsageError(f"{option} is of no effect with --no_correct")
     spec = _choose_spec(data, given)
     selection, samples = take_selection(given), take_samples(given, data)
     method, family = take_method(given), take_family(given)
@@ -148,6 +163,7 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
             family if spec is None else spec,
             with_correction=with_correction is not False,
             effort=effort or DEFAULT_EFFORT,
+            tune=tune,
             metric=metric,
             selection=selection,
             execution=Execution(providers, progress),
@@ -155,6 +171,18 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
             **calibration,
             **given,
         )
+
+
+def _take_tuning(given: dict[str, Any]) -> "Tuning | None":
+    """Return how to tune; None for not at all."""
+    from lba_onnx.correction import Tuning
+
+    is_asked_for, epochs = given.pop("tune"), given.pop("tune_epochs")
+    if epochs and not is_asked_for:
+        raise click.UsageError("--tune_epochs takes --tune")
+    if not is_asked_for:
+        return None
+    return Tuning(epochs) if epochs else Tuning()
 
 
 def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | Calibration | None":

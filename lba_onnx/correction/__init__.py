@@ -2,6 +2,16 @@
 
 from lba_onnx.correction.correcting import correct
 from lba_onnx.correction.correction_report import CorrectionReport, NodeCorrection
-from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
+from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES, THOROUGH
+from lba_onnx.correction.tuning import Tuning
 
-__all__ = ["DEFAULT_EFFORT", "EFFORTS", "RECIPES", "CorrectionReport", "NodeCorrection", "correct"]
+__all__ = [
+    "DEFAULT_EFFORT",
+    "EFFORTS",
+    "RECIPES",
+    "THOROUGH",
+    "CorrectionReport",
+    "NodeCorrection",
+    "Tuning",
+    "correct",
+]

@@ -12,6 +12,7 @@ from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCo
 from lba_onnx.correction.progress_file import LayerNotes, ProgressFile
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
 from lba_onnx.correction.sequence import correct_in_sequence, widened
+from lba_onnx.correction.tuning import SUFFIX, Tuning, make_tuner, tuned
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.finite import finite_batches
@@ -55,6 +56,7 @@ def correct(
     *,
     effort: str = DEFAULT_EFFORT,
     recipes: Sequence[str] | None = None,
+    tune: Tuning | None = None,
     metric: "Metric | str | None" = None,
     execution: Execution = Execution(),
     resume_path: str | PathLike[str] | None = None,
@@ -74,8 +76,11 @@ def correct(
             stay in memory: 96, from the start of the data, where no max_samples says otherwise.
         effort: How much is tried, one of `correction.recipes.EFFORTS`: "quick", "default" or "thorough".
         recipes: Which to try instead, of `correction.recipes.RECIPES`.
+        tune: How to go on from the best recipe by gradient, in PyTorch (the extra "torch"); None for not at all. Then
+            one in four of the samples that are not kept apart is left out of all fitting and choosing: the report
+            tells what tuning brings there.
         metric: What to choose by, as `evaluate` takes it; by default the SQNR of the outputs against float32.
-        execution: How models run. Progress is told in layers, over all recipes.
+        execution: How models run. Progress is told in layers, over all recipes; of tuning, in samples of all epochs.
         resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
         model_output: A file to write the result to, as for `convert`.
 
@@ -85,8 +90,9 @@ def correct(
     Raises:
         DataError: The data cannot be read, do not fit the model, or hold NaN or infinities; or the file at
             `resume_path` belongs to another model or other data.
-        ModelError: The model cannot be read, has no converted node, has one that multiplies integers, or has been
-            corrected before.
+        LbaError: The model is to be tuned, and PyTorch is not installed.
+        ModelError: The model cannot be read, has no converted node, has one that multiplies integers, has been
+            corrected before, or is to be tuned and holds something that no gradient passes.
         OutputError: model_output or resume_path is one of the files that are read, or the other.
         ValueError: There is no such effort or recipe, or a number is not as described.
     """
@@ -97,11 +103,12 @@ def correct(
     _check_correctable(opened.proto)
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=execution.providers))
-    samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs)
+    samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs, tune is not None)
     progress_file = ProgressFile(resume_path, {} if resume_path is None else _described(model, samples))
-    trials = _Trials(opened, samples, metric, execution, len(recipes))
+    trials = _Trials(opened, samples, metric, execution, len(recipes), tune)
     for recipe in recipes:
         trials.run(recipe, LayerNotes(progress_file, recipe))
+    trials.tune()
     report = trials.report()
     _LOG.info("%s", report.summary())
     corrected = trials.fold(report.recipe)
@@ -112,11 +119,14 @@ def correct(
 
 
 class _Samples:
-    """The samples to estimate from, those kept apart, and those to judge by: these and as many others."""
+    """Samples to estimate from, those kept apart, those to judge by (these and as many others), those to report on."""
 
-    def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput]) -> None:
+    def __init__(self, batches: Iterable[Batch], inputs: Sequence[ModelInput], reports: bool) -> None:
         split = hold_out(finite_batches(batches), inputs)
-        self.estimation = list(split)
+        self.estimation, self.reported = list(split), []
+        if reports:
+            parted = hold_out(self.estimation, inputs)
+            self.estimation, self.reported = list(parted), [] if parted.is_shared else parted.kept
         self.held_out = split.kept
         self.is_held_out = not split.is_shared
         self.estimation = self.estimation if self.is_held_out else self.held_out
@@ -137,6 +147,7 @@ class _Trials:
         metric: "Metric | str | None",
         execution: Execution,
         count: int,
+        tuning: Tuning | None,
     ) -> None:
         self._opened = opened
         self._nodes, self._reasons = scalable_nodes(opened.proto)
@@ -144,11 +155,18 @@ class _Trials:
         self._execution = execution
         self._done = 0
         self._total = count * len(self._nodes)
-        with runnable(OpenModel(widened(opened.proto), opened.path)) as reference:
+        wide = OpenModel(widened(opened.proto), opened.path)
+        self._tuning = tuning
+        self._tuner = None if tuning is None else make_tuner(wide, self._nodes, samples.estimation[0])
+        with runnable(wide) as reference:
             self._judge = Judge(reference, samples.judged, metric=metric, providers=execution.providers)
+            self._reporter = None
+            if samples.reported:
+                self._reporter = Judge(reference, samples.reported, metric=metric, providers=execution.providers)
         self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
         self._scores: dict[str, float] = {}
         self._on_all: dict[str, Assessment] = {}
+        self._reported: dict[str, float] = {}
         self._assess(NONE)
 
     def run(self, recipe: str, notes: LayerNotes) -> None:
@@ -170,6 +188,29 @@ class _Trials:
             notes.finish()
         self._assess(recipe)
 
+    def tune(self) -> None:
+        """Go on from the best recipe so far by gradient, if asked to, and tell what that brings."""
+        if self._tuning is None or self._tuner is None:
+            return
+        base = self._best
+        self._total = self._tuning.epochs * _count(self._samples.estimation)
+        self._done = 0
+        enter_phase(f"tuning of {base}", total=self._total)
+        name = base + SUFFIX
+        self._corrections[name] = tuned(
+            self._tuner,
+            self.fold(base),
+            self._corrections[base],
+            self._samples.estimation,
+            self._tuning,
+            self._advance,
+        )
+        self._assess(name)
+        if self._reporter is not None:
+            for recipe in dict.fromkeys((NONE, base, name)):
+                with runnable(self.fold(recipe)) as file:
+                    self._reported[recipe] = self._reporter.score(file)
+
     def fold(self, recipe: str) -> OpenModel:
         """Return a copy of the model, corrected as a recipe says."""
         copy = open_model(self._opened.proto).proto
@@ -178,28 +219,38 @@ class _Trials:
 
     def report(self) -> CorrectionReport:
         """Return the verdict: the first of the highest scores, so that no correction wins where nothing is gained."""
-        rejected = [n for n, found in self._on_all.items() if found.decides_worse_than(self._on_all[NONE])]
-        left = [name for name in self._scores if name not in rejected]  # no correction is the first of them
-        best = max(left, key=lambda name: self._scores[name])
+        best = self._best
         return CorrectionReport(
             recipe=best,
             scores=dict(self._scores),
             scores_on_all={name: found.score for name, found in self._on_all.items()},
-            rejected=tuple(rejected),
+            rejected=tuple(self._rejected),
             divergences={name: found.divergence for name, found in self._on_all.items()},
             unit=self._judge.unit,
             samples=_count(self._samples.estimation),
             held_out_samples=_count(self._samples.held_out),
             is_held_out=self._samples.is_held_out,
+            reported_scores=dict(self._reported),
+            reported_samples=_count(self._samples.reported),
             nodes=tuple(self._describe(product.name, best) for product in converted_products(self._opened.proto)),
         )
+
+    @property
+    def _rejected(self) -> list[str]:
+        return [name for name, found in self._on_all.items() if found.decides_worse_than(self._on_all[NONE])]
+
+    @property
+    def _best(self) -> str:
+        left = [name for name in self._scores if name not in self._rejected]  # no correction is the first of them
+        return max(left, key=lambda name: self._scores[name])
 
     def _describe(self, name: str, recipe: str) -> NodeCorrection:
         affine = self._corrections[recipe].get(name)
         if affine is None:
             reason = self._reasons.get(name) or ("no recipe is better" if recipe == NONE else NOT_RUN)
             return NodeCorrection(name, None, None, reason)
-        is_limited = RECIPES[recipe].moves_weights and not self._nodes[name].takes_weights
+        used = RECIPES.get(recipe.removesuffix(SUFFIX))
+        is_limited = used is not None and used.moves_weights and not self._nodes[name].takes_weights
         remark = NOT_MOVED if is_limited else ""
         return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)), remark=remark)
 
@@ -210,8 +261,8 @@ class _Trials:
             held_out, self._on_all[recipe] = self._judge.assess_parts(file, parts)
         self._scores[recipe] = held_out.score
 
-    def _advance(self, layers: int = 1) -> None:
-        self._done += layers
+    def _advance(self, steps: int = 1) -> None:
+        self._done += steps
         if self._execution.progress is not None:
             self._execution.progress(self._done, self._total)
 

@@ -1,6 +1,6 @@
 """What a correction did, and its JSON form."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lba_onnx.evaluation.estimates import finite_or_none
@@ -45,6 +45,9 @@ class CorrectionReport:
         held_out_samples: How many were kept apart to choose by.
         is_held_out: False where there was only one sample, which served for both.
         nodes: One a converted node, in the model's order.
+        reported_scores: What has been tuned, what it was tuned from, and "none", to the scores on samples that served
+            neither to fit nor to choose; empty where nothing was tuned, or there was one sample to estimate from.
+        reported_samples: How many these are.
     """
 
     recipe: str
@@ -57,6 +60,8 @@ class CorrectionReport:
     held_out_samples: int
     is_held_out: bool
     nodes: tuple[NodeCorrection, ...]
+    reported_scores: dict[str, float] = field(default_factory=dict)
+    reported_samples: int = 0
 
     @property
     def gain(self) -> float:
@@ -73,8 +78,16 @@ class CorrectionReport:
         tried = ", ".join(f"{name} {score:.4g}{self._remark(name)}" for name, score in self.scores.items())
         where = f"on {self.held_out_samples} samples{' kept apart' if self.is_held_out else ''}"
         if self.recipe == NONE:
-            return f"not corrected: nothing tried is better {where} ({self.unit}: {tried})"
-        return f"corrected by {self.recipe}: {len(self.corrected)} nodes; {where}, {self.unit}: {tried}"
+            return f"not corrected: nothing tried is better {where} ({self.unit}: {tried}{self._reported()})"
+        return (
+            f"corrected by {self.recipe}: {len(self.corrected)} nodes; {where}, {self.unit}: {tried}{self._reported()}"
+        )
+
+    def _reported(self) -> str:
+        if not self.reported_scores:
+            return ""
+        scores = ", ".join(f"{name} {score:.4g}" for name, score in self.reported_scores.items())
+        return f"; on {self.reported_samples} others, seen by neither: {scores}"
 
     def _remark(self, name: str) -> str:
         if name not in self.rejected:
@@ -83,6 +96,6 @@ class CorrectionReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object; a score that is not finite becomes null."""
-        figures = {name: getattr(self, name) for name in ("scores", "scores_on_all", "divergences")}
+        figures = {name: getattr(self, name) for name in ("scores", "scores_on_all", "divergences", "reported_scores")}
         finite = {name: {of: finite_or_none(value) for of, value in found.items()} for name, found in figures.items()}
         return {**asdict(self), **finite}

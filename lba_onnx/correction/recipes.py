@@ -49,10 +49,10 @@ RECIPES: dict[str, Recipe] = {
     )
 }
 
+DEFAULT_EFFORT, THOROUGH = "default", "thorough"
 EFFORTS: dict[str, tuple[str, ...]] = {
     "quick": ("scale", "chain"),
-    "default": ("refit", "refit_rows"),
-    "thorough": tuple(RECIPES),
+    DEFAULT_EFFORT: ("refit", "refit_rows"),
+    THOROUGH: tuple(RECIPES),
 }
 """How much is tried, by name, to the recipes."""
-DEFAULT_EFFORT = "default"

@@ -12,6 +12,7 @@ from lba_onnx.correction import CorrectionReport
 from lba_onnx.evaluation.closeness import BROKEN, CLOSE, UNKNOWN, Closeness
 from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.post_training.advice import next_step
+from lba_onnx.post_training.transformed import TransformedWay
 from lba_onnx.rewrite import ConversionReport, save_model
 
 _MOST_CAUSES = 5
@@ -30,6 +31,7 @@ class ConvertedModel:
         before_correction: The same of the converted model as it was before; None without a correction.
         path: The file that the model was written to, beside which its external data lies; None where it was not.
         sources: The files that were read, which `save` does not write over.
+        transformed: What transformations brought, where they were tried.
     """
 
     model: onnx.ModelProto = field(repr=False)
@@ -40,6 +42,7 @@ class ConvertedModel:
     before_correction: Closeness | None = None
     path: Path | None = None
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
+    transformed: TransformedWay | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, whole or not at all; arguments and errors are those of `rewrite.save_model`.
@@ -53,6 +56,8 @@ class ConvertedModel:
     def summary(self) -> str:
         """Return a line for each step: what was converted, corrected and measured, and what to try next."""
         lines = [self.conversion.summary()]
+        if self.transformed is not None:
+            lines.append(str(self.transformed))
         if self.correction is not None:
             lines.append(self.correction.summary())
         return "\n".join([*lines, self.verdict_line(), *self.causes()])
@@ -93,6 +98,7 @@ class ConvertedModel:
         return {
             "report": self.conversion.to_json(),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "transformed": None if self.transformed is None else self.transformed.to_json(),
             "correction": None if self.correction is None else self.correction.to_json(),
             "verdict": self.verdict.to_json(),
             "before_correction": None if self.before_correction is None else self.before_correction.to_json(),

@@ -18,9 +18,9 @@ from typing import Any
 import onnx
 
 from lba_onnx.arithmetic import parse_family
-from lba_onnx.calibration import calibrate
+from lba_onnx.calibration import Calibration, calibrate
 from lba_onnx.calibration.methods import DEFAULT_METHOD, Method
-from lba_onnx.correction import DEFAULT_EFFORT, CorrectionReport, correct
+from lba_onnx.correction import DEFAULT_EFFORT, THOROUGH, CorrectionReport, Tuning, correct
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.inputs import ModelInput, describe_inputs
@@ -36,6 +36,7 @@ from lba_onnx.files.temporary import temporary_folder
 from lba_onnx.observation.executed_macs import count_macs
 from lba_onnx.post_training.converted_model import ConvertedModel
 from lba_onnx.post_training.measure import measure
+from lba_onnx.post_training.transformed import TransformedWay, few_feeds
 from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
 from lba_onnx.rewrite.conversion import convert_quietly, deliver, warn_of_share
 from lba_onnx.rewrite.given_specs import read_given
@@ -43,12 +44,13 @@ from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.session import make_session
+from lba_onnx.transformation import transform
 
 _LOG = logging.getLogger(__name__)
 
 MAX_CHECKED_SAMPLES = 512
 _LEAST_SAMPLES_TO_PART = 8
-_CONVERTED, _CORRECTED = "converted", "corrected"
+_CONVERTED, _CORRECTED, _TRANSFORMED = "converted", "corrected", "transformed"
 
 
 def convert_with_data(
@@ -59,6 +61,7 @@ def convert_with_data(
     method: str | Method | None = None,
     with_correction: bool = True,
     effort: str = DEFAULT_EFFORT,
+    tune: Tuning | None = None,
     metric: Metric | str | None = None,
     selection: Selection = Selection(),
     portable: bool = False,
@@ -79,7 +82,10 @@ def convert_with_data(
         spec: A family such as "M7E4", whose biases are chosen from the data; or what `convert` takes.
         method: How the biases of a family are chosen, as `calibrate` takes it; None for its default.
         with_correction: Whether to correct the converted model, as `lba_onnx.correct` does; of integers there is none.
-        effort: How much the correction tries, as `lba_onnx.correct` takes it.
+        effort: How much the correction tries, as `lba_onnx.correct` takes it. "thorough" also goes the whole way with
+            the model transformed first, as `lba_onnx.transform` does, where a family says the accumulators and
+            something can be transformed; that is taken where its correction scores higher.
+        tune: How the corrected model is tuned by gradient, as `lba_onnx.correct` takes it; None for not at all.
         metric: A function or "module:function", as `evaluate` takes it: methods that look at the output and the choice
             of the correction go by it, and the verdict tells its mean.
         selection: Which nodes to convert.
@@ -112,36 +118,95 @@ def convert_with_data(
     inputs = describe_inputs(make_session(model, providers=execution.providers))
     with contextlib.ExitStack() as stack:
         samples = stack.enter_context(_Samples.open(Samples.of(data), inputs))
+        way = _Way(spec, samples, selection, portable, bias_start, running)
+        needs_calibration = _needs_calibration(spec, method=method, resume_path=resume_path)
+        calibration = {"method": method or DEFAULT_METHOD} if needs_calibration else None
+        correction = {"effort": effort, "tune": tune} if with_correction else None
         stages = stack.enter_context(_Stages.open(model, model_output))
-        chosen = None
-        if _needs_calibration(spec, method=method, resume_path=resume_path):
-            chosen = calibrate(
-                *(model, samples.to_fit, str(spec), method or DEFAULT_METHOD),
-                selection=selection,
-                bias_start=bias_start,
-                resume_path=resume_path,
-                **running,
+        made = way.go(model, stages, calibration, correction, resume_path, correction_path)
+        transformed = None
+        if effort == THOROUGH and needs_calibration and made.correction is not None:
+            base, transformation = transform(
+                model, few_feeds(samples.to_fit, inputs), execution=execution, model_output=stages.path(_TRANSFORMED)
             )
-        converted, report = stages.convert(
-            chosen or spec, selection=selection, portable=portable, bias_start=bias_start
-        )
-        report = report.with_macs(count_macs(model, samples.to_fit, execution, selection))
-        _LOG.info("%s", report.summary())
-        warn_of_share(report)
-        models, correction = {_CONVERTED: converted}, None
-        if with_correction and report.converted and not report.sums_codes:
-            models[_CORRECTED], correction = stages.correct(
-                converted, samples.to_fit, effort=effort, resume_path=correction_path, **running
-            )
-        verdicts = _measure(model, models, samples, inputs, report, running)
-        final = next(reversed(models))
-        proto, path = stages.deliver(models[final], model_output)
+            other = None
+            if transformation.done:
+                base = stages.path(_TRANSFORMED) or base
+                stages_of_other = stack.enter_context(_Stages.open(base, model_output))
+                other = way.go(base, stages_of_other, calibration, correction)
+            found = None if other is None else other.correction
+            transformed = TransformedWay.of(transformation, found, made.correction)
+            _LOG.info("%s", transformed)
+            if transformed.is_taken and other is not None:
+                made, stages = other, stages_of_other
+        warn_of_share(made.report)
+        verdicts = _measure(model, made.models, samples, inputs, made.report, running)
+        final = next(reversed(made.models))
+        proto, path = stages.deliver(made.models[final], model_output)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
-    verdict = verdicts[final] if chosen is not None else _with_remark(verdicts[final], spec)
-    result = ConvertedModel(proto, report, chosen, correction, verdict, before, path, kept(read))
+    verdict = verdicts[final] if needs_calibration else _with_remark(verdicts[final], spec)
+    result = ConvertedModel(
+        *(proto, made.report, made.calibration, made.correction, verdict, before, path, kept(read)), transformed
+    )
     if result.is_broken:
         _LOG.warning("%s", result.verdict_line())
     return result
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a way to a converted model gives: the models by name, the last of them the best, and the reports."""
+
+    models: dict[str, Any]
+    report: ConversionReport
+    calibration: Calibration | None
+    correction: CorrectionReport | None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """From a float32 model to a converted one, with these samples and settings."""
+
+    spec: Specs
+    samples: "_Samples"
+    selection: Selection
+    portable: bool
+    bias_start: bool
+    running: dict[str, Any]
+
+    def go(
+        self,
+        model: ModelSource,
+        stages: "_Stages",
+        calibration: dict[str, Any] | None,
+        correction: dict[str, Any] | None,
+        resume_path: str | os.PathLike[str] | None = None,
+        correction_path: str | None = None,
+    ) -> _Made:
+        """Calibrate, convert and correct, as far as asked for."""
+        chosen, to_fit = None, self.samples.to_fit
+        if calibration is not None:
+            chosen = calibrate(
+                model,
+                to_fit,
+                str(self.spec),
+                selection=self.selection,
+                bias_start=self.bias_start,
+                resume_path=resume_path,
+                **calibration,
+                **self.running,
+            )
+        converted, report = stages.convert(
+            chosen or self.spec, selection=self.selection, portable=self.portable, bias_start=self.bias_start
+        )
+        report = report.with_macs(count_macs(model, to_fit, self.running["execution"], self.selection))
+        _LOG.info("%s", report.summary())
+        models, corrected = {_CONVERTED: converted}, None
+        if correction is not None and report.converted and not report.sums_codes:
+            models[_CORRECTED], corrected = stages.correct(
+                converted, to_fit, resume_path=correction_path, **correction, **self.running
+            )
+        return _Made(models, report, chosen, corrected)
 
 
 def convert_only(
@@ -259,14 +324,14 @@ class _Stages:
 
     def convert(self, spec: Any, **settings: Any) -> "tuple[Any, ConversionReport]":
         """Convert; return the model, or where it is, and the ledger."""
-        path = self._path(_CONVERTED)
+        path = self.path(_CONVERTED)
         self._conversion = {"spec": spec, **settings}
         proto, report = convert_quietly(self._model, model_output=path, **self._conversion)
         return path or proto, report
 
     def correct(self, converted: Any, samples: Samples, **running: Any) -> tuple[Any, CorrectionReport]:
         """Correct; return the model, or where it is, and the report."""
-        path = self._path(_CORRECTED)
+        path = self.path(_CORRECTED)
         proto, report = correct(converted, samples, model_output=path, **running)
         return path or proto, report
 
@@ -275,11 +340,12 @@ class _Stages:
         if self._folder is None or model_output is None:
             opened = OpenModel(final, None) if self._folder is None else open_model(final)
             proto = deliver(opened, model_output)
-        elif final == self._path(_CORRECTED):
+        elif final == self.path(_CORRECTED):
             proto = deliver(open_model(final), model_output)
         else:  # its weights are the float32 model's, and may be referred to where they lie
             proto, _ = convert_quietly(self._model, model_output=model_output, **self._conversion)
         return proto, None if model_output is None else Path(model_output)
 
-    def _path(self, name: str) -> Path | None:
+    def path(self, name: str) -> Path | None:
+        """Return where a model of a name lies; None where models are in memory."""
         return None if self._folder is None else self._folder / f"{name}.onnx"

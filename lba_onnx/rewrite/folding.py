@@ -253,6 +253,16 @@ def _as_stored(place: ScalableNode, weights: NDArray[np.float32]) -> NDArray[np.
     return np.ascontiguousarray(stored).reshape(*[1] * (place.rank - 2), *stored.shape)
 
 
+def as_operand(place: ScalableNode, stored: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a constant operand in the form that `ChannelAffine.weights` has, from how the node reads it."""
+    if place.node.op_type == "LbaConv":
+        return stored.reshape(*stored.shape[:2], *[1] * (5 - place.rank), *stored.shape[2:])
+    if place.rank == 1:
+        return stored.reshape(-1, 1) if place.operand == 1 else stored.reshape(1, -1)
+    matrix = stored.reshape(-1, stored.shape[-1])
+    return np.ascontiguousarray(matrix.T if place.attributes.get(_TRANSPOSED[place.operand]) else matrix)
+
+
 def _scale_bias(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) -> None:
     name = place.node.input[BIAS_INPUT]
     factors = _offset_shape(place, scale)
