@@ -7,6 +7,8 @@ import zipfile
 import pytest
 
 from tools.release import checks, installs
+from tools.release.__main__ import main
+from tools.release.arm_python import ArmPython
 from tools.release.readme import for_package_index
 from tools.release.records import write_sums
 from tools.release.run import run
@@ -74,3 +76,18 @@ def test_linux_wheels_ask_for_what_they_are_linked_against():
     for target in TARGETS.values():
         glibc = target.triple.split("gnu.")[-1]
         assert not target.policy or target.policy == f"manylinux_{glibc.replace('.', '_')}_{target.processor}"
+
+
+def test_emulation_takes_the_wheels_whose_bits_are_compared(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--output", str(tmp_path), "--wheels", "aarch64", "--emulate"])
+    assert "--emulate: expected the wheels x86_64 and aarch64, whose bits are compared" in capsys.readouterr().err
+
+
+def test_a_python_for_arm_runs_in_its_own_files_and_sees_its_own_packages(tmp_path):
+    shows = tmp_path / "qemu"
+    shows.write_text('#!/bin/sh\necho "$@" PATH=$PATH PYTHONPATH=$PYTHONPATH\n')
+    shows.chmod(0o755)
+    told = ArmPython(shows, tmp_path / "root", tmp_path / "site").run("-m", "lba_onnx")
+    python = f"{tmp_path}/root/usr/bin/python3.13"
+    assert told == f"-L {tmp_path}/root {python} -m lba_onnx PATH= PYTHONPATH={tmp_path}/site\n"

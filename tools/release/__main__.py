@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.release.arm_install import check_arm_install
 from tools.release.checks import check_wheel
 from tools.release.cpu_wheel import build_cpu_wheel
 from tools.release.cuda_wheel import build_cuda_wheel
@@ -30,15 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="which (default: x86_64 aarch64 cuda)",
     )
     parser.add_argument("--pythons", nargs="+", default=PYTHONS, help="install the x86_64 wheel for these")
+    parser.add_argument(
+        "--emulate", action="store_true", help="run the aarch64 wheel under qemu, against the bits of the x86_64 wheel"
+    )
     given = parser.parse_args(arguments)
+    if given.emulate and not {"x86_64", "aarch64"} <= set(given.wheels):
+        parser.error("--emulate: expected the wheels x86_64 and aarch64, whose bits are compared")
     given.output.mkdir(parents=True, exist_ok=True)
     if any(given.output.iterdir()):
         parser.error(f"expected an empty folder, got {given.output}")
     with tempfile.TemporaryDirectory() as work:
-        release(given.output, given.wheels, given.pythons, Path(work))
+        release(given.output, given.wheels, given.pythons, given.emulate, Path(work))
 
 
-def release(output: Path, names: Sequence[str], pythons: Sequence[str], work: Path) -> None:
+def release(output: Path, names: Sequence[str], pythons: Sequence[str], is_emulated: bool, work: Path) -> None:
     """Build the wheels of these names into a folder, check them, and write the records."""
     source = export_source(work / "source")
     run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", output, source)
@@ -47,7 +53,10 @@ def release(output: Path, names: Sequence[str], pythons: Sequence[str], work: Pa
         check_wheel(wheel)
     here = [wheel for name, wheel in wheels.items() if name in ("x86_64", _CUDA)]
     if "x86_64" in wheels:
-        write_sbom(check_installs(here, pythons, work / "environments"), output)
+        environment = check_installs(here, pythons, work / "environments")
+        write_sbom(environment, output)
+        if is_emulated:
+            check_arm_install(wheels["aarch64"], environment, work / "arm")
     write_sums(list(output.iterdir()), output)
 
 

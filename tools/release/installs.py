@@ -54,14 +54,19 @@ def install(wheels: Sequence[Path], python: Path, environment: Path, others: Seq
     start = time.monotonic()
     run(*pip, "--no-deps", "--force-reinstall", *wheels)
     seconds = time.monotonic() - start
-    without_compiler = {"PATH": str(environment / "bin"), "HOME": str(environment)}
-    run(environment / "bin" / "python", "-c", _HAS_COMPILER, environment=without_compiler)
+    variables = without_compiler(environment)
+    run(environment / "bin" / "python", "-c", _HAS_COMPILER, environment=variables)
     command = environment / "bin" / "lba-onnx"
-    doctor = json.loads(run(command, "doctor", "--json", environment=without_compiler))
+    doctor = json.loads(run(command, "doctor", "--json", environment=variables))
     findings = {check["name"]: check["finding"] for check in doctor["checks"]}
-    demo = run(command, "demo", "--output_path", environment / "demo", environment=without_compiler)
+    demo = run(command, "demo", "--output_path", environment / "demo", environment=variables)
     print(f"{findings['platform']}, onnxruntime {findings['onnxruntime']}: installed in {seconds:.1f} s")
     for name in ("wheel", "native library", "CPU path", "CUDA library"):
         print(f"  {name}: {findings[name]}")
     print(*(f"  {line}" for line in demo.splitlines() if "top-1" in line), sep="\n")
     return environment
+
+
+def without_compiler(environment: Path) -> dict[str, str]:
+    """Return the variables of a process that sees the programs of an environment alone."""
+    return {"PATH": str(environment / "bin"), "HOME": str(environment)}
