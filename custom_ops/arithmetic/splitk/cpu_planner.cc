@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/cpu/cpu_features.h"
-
 namespace lba {
 namespace {
 
@@ -56,7 +54,6 @@ void Slices::Combine(const float* parts, int64_t count, float* totals) const {
 SplitPlanner::SplitPlanner(const SplitKSpec& spec, int64_t depth)
     : Planner(PanelOrder(spec, depth)), slices_(spec, depth) {
   for (int path = 0; path < kCpuPaths; ++path) {
-    if (!IsSupported(static_cast<CpuPath>(path))) continue;
     AddKernels(static_cast<CpuPath>(path), std::make_integer_sequence<int, kMostVariants>());
   }
 }

@@ -50,15 +50,4 @@ const CpuFeatures& ThisCpu() {
   return features;
 }
 
-bool IsSupported(CpuPath path) {
-  switch (path) {
-    case CpuPath::kAvx512:
-      return ThisCpu().avx512;
-    case CpuPath::kAvx2:
-      return ThisCpu().avx2;
-    default:
-      return true;
-  }
-}
-
 }  // namespace lba

@@ -2,8 +2,6 @@
 #ifndef LBA_KERNELS_CPU_CPU_FEATURES_H_
 #define LBA_KERNELS_CPU_CPU_FEATURES_H_
 
-#include "kernels/cpu/cpu_path.h"
-
 namespace lba {
 
 struct CpuFeatures {
@@ -14,10 +12,6 @@ struct CpuFeatures {
 
 // Read from the processor itself: what compilers offer for it differs, and with some always says no.
 const CpuFeatures& ThisCpu();
-
-// Whether it has the instructions of a path. Where it lacks them, not even the path's tables of kernels may be asked
-// for: what makes them is compiled with these instructions, too.
-bool IsSupported(CpuPath path);
 
 }  // namespace lba
 

@@ -12,6 +12,17 @@ namespace {
 
 std::atomic<int64_t> tiles_counted[kCpuPaths];
 
+bool IsSupported(CpuPath path) {
+  switch (path) {
+    case CpuPath::kAvx512:
+      return ThisCpu().avx512;
+    case CpuPath::kAvx2:
+      return ThisCpu().avx2;
+    default:
+      return true;
+  }
+}
+
 CpuPath FastestPath() {
   static const CpuPath fastest = [] {
     if (IsSupported(CpuPath::kAvx512)) return CpuPath::kAvx512;
