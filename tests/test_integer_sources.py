@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import onnx
 import onnxruntime
+import processor
 import pytest
 from integer_models import (
     ALL_PAIRS,
@@ -100,12 +101,32 @@ def test_an_operator_of_few_bits_gives_the_reference_and_the_same_steps_behind(o
     np.testing.assert_array_equal(twin, expected)
 
 
+@pytest.mark.skipif(bool(processor.flags() & {"avx512_vnni", "avx_vnni"}), reason="this processor has VNNI")
+@pytest.mark.skipif("avx2" not in processor.flags(), reason="this processor has no AVX2")
+@pytest.mark.parametrize("channels", [1, 3])
+def test_filters_are_the_uint8_operand_of_conv_integer_without_vnni(channels):
+    """As docs/numerics.md tells: of an int8 image and uint8 filters, pairs of a filter's products saturate."""
+    draw, kernel, zero = Draw(4), (3, 2), np.int8(-100)
+    x, w = draw.codes("int8", 2, channels, 6, 5), draw.codes("uint8", 7, channels, *kernel)
+    node = helper.make_node("ConvInteger", ["x", "w", "zero"], ["y"], pads=[1, 1, 1, 1])
+    model = make_model([node], {"x": (np.int8, x.shape)}, {"w": w, "zero": zero}, ("y", np.int32))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=zero)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, kernel, (2, 3)).transpose(0, 1, 4, 5, 2, 3)
+    columns = np.ascontiguousarray(patches.reshape(len(x), w[0].size, -1))
+    saturated, exact = (
+        np.stack([reference.matmul(w.reshape(len(w), -1), c, spec, b_zero_point=np.int64(zero)) for c in columns])
+        for spec in ("x86-u8s8", "int32-wrap")
+    )
+    np.testing.assert_array_equal(run(model, {"x": x}).reshape(saturated.shape), saturated)
+    assert (saturated != exact).any()
+
+
 @pytest.mark.parametrize("w", ["uint8", "int8"])
 @pytest.mark.parametrize(("zero_point", "bias"), list(itertools.product((True, False), repeat=2)))
 def test_a_dynamic_product_becomes_a_quantizer_and_a_product(w, zero_point, bias):
     draw = Draw(3)
     a = (draw.rng.standard_normal((5, 33)) * 3 + 1).astype(np.float32)
-    constants = {"b": draw.codes(w, 33, 6), "b_scale": draw.scale(6)}
+    constants = {"b": draw.codes(w, 33, 6, beside="uint8"), "b_scale": draw.scale(6)}
     inputs = ["a", "b", "b_scale", "zero" if zero_point else "", "bias" if bias else ""]
     constants |= {"zero": draw.codes(w, 6)} if zero_point else {}
     constants |= {"bias": draw.rng.standard_normal(6).astype(np.float32)} if bias else {}
@@ -243,7 +264,7 @@ def test_weights_that_are_transposed_behind_their_dequantizer_are_transposed_as_
     draw = Draw(3)
     w_zero = np.zeros(6, np.int8) if per_channel else np.int8(0)
     constants = {
-        "xs": draw.scale(), "xz": draw.codes("uint8"), "w": draw.codes("int8", 6, 20),
+        "xs": draw.scale(), "xz": draw.codes("uint8"), "w": draw.codes("int8", 6, 20, beside="uint8"),
         "ws": draw.scale(6) if per_channel else draw.scale(), "wz": w_zero,
         "ys": draw.scale() * np.float32(32), "yz": draw.codes("uint8"),
     }  # fmt: skip
