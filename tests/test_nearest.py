@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 from operator_models import node_model
+from processor import force_path
 from small_models import images, network
 
 import lba_onnx
@@ -37,7 +38,7 @@ def test_a_product_halfway_between_two_sums_is_tipped_by_the_smallest_sum(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Products have more bits than sums here, and the sum before is too small for float64 to see it beside them."""
-    monkeypatch.setenv("LBA_ONNX_CPU_PATH", path)
+    force_path(monkeypatch, path)
     spec = lba_onnx.AccumulatorSpec.parse("M10E7b63/M2E7b63,chunk=none,round=nearest")
     for sign, expected in ((1, 1.25), (-1, 1.0)):
         a = np.array([[sign * 2.0**-60, 1.125]], np.float32)
@@ -52,7 +53,7 @@ def test_a_product_halfway_between_two_sums_is_tipped_by_the_smallest_sum(
     "text", [NEAREST, "M7E4b12/M7E4b10,chunk=5,round=nearest", "M12E5b14,round=nearest,underflow=off"]
 )
 def test_a_node_has_the_references_bits_on_every_path(path: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LBA_ONNX_CPU_PATH", path)
+    force_path(monkeypatch, path)
     a, b = normal(9, 70) * 2, normal(70, 35)
     a[3, 5], a[4, 6] = np.nan, -np.inf
     model = node_model("LbaMatMul", {"A": (a.dtype, a.shape)}, {"B": b}, {"accumulator": text})
@@ -68,7 +69,7 @@ def test_a_sum_that_rounds_up_to_the_smallest_value_is_kept(
     path: str, steps: int, expected: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """min_value * (1 - 2^-9) is a tie, and even is min_value; hardware that flushes before it rounds makes it 0."""
-    monkeypatch.setenv("LBA_ONNX_CPU_PATH", path)
+    force_path(monkeypatch, path)
     a = np.zeros((1, 17, 16), np.float32)
     a[..., 0], a[..., 1] = 1.25 * 2.0**-10, -(2.0**-12) * (1 + steps * 2.0**-7)
     got = native.matmul(a, np.ones((1, 16, 33), np.float32), "M7E4b12/M7E4b10,round=nearest", 1)
