@@ -17,6 +17,15 @@ ALL_PAIRS = [*PAIRS, ("int8", "uint8")]
 WINDOW = {"pads": [1, 0, 1, 1], "strides": [1, 2]}
 
 
+def code_range(dtype: str, beside: str | None = None) -> tuple[int, int]:
+    """Return the least code and one more than the largest.
+
+    int8 beside uint8 has 7 bits, so that onnxruntime saturates no pair of products where the processor lacks VNNI.
+    """
+    limits, halves = np.iinfo(DTYPES[dtype]), 2 if (dtype, beside) == ("int8", "uint8") else 1
+    return limits.min // halves, (limits.max + 1) // halves
+
+
 @dataclass
 class Draw:
     """Random values, the same for one seed."""
@@ -28,10 +37,8 @@ class Draw:
         self.rng = np.random.default_rng(self.seed)
 
     def codes(self, dtype: str, *shape: int, beside: str | None = None) -> np.ndarray:
-        """Return codes; int8 ones beside uint8 have 7 bits, so that onnxruntime saturates no pair where VNNI lacks."""
-        limits = np.iinfo(DTYPES[dtype])
-        halves = 2 if (dtype, beside) == ("int8", "uint8") else 1
-        return self.rng.integers(limits.min // halves, (limits.max + 1) // halves, shape).astype(DTYPES[dtype])
+        """Return codes to be multiplied by those of another type."""
+        return self.rng.integers(*code_range(dtype, beside), shape).astype(DTYPES[dtype])
 
     def scale(self, *shape: int) -> np.ndarray:
         return np.exp2(self.rng.uniform(-9, -4, shape)).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from integer_models import code_range
 from lowered_models import MICROSOFT, refusal
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -24,15 +25,15 @@ def draw(seed: int, *, batch: int = 2, direction: str = "bidirectional", fed: tu
     rng = np.random.default_rng(seed)
     steps, width, hidden, directions = 5, 9, 6, 2 if direction == "bidirectional" else 1
     dtype, middle = (np.int8, 0) if seed % 2 else (np.uint8, 128)
+    codes = code_range(np.dtype(dtype).name, beside="uint8")
     of_scales = (directions, 4 * hidden) if seed % 3 == 0 else (directions,)
-    codes = np.iinfo(dtype)
     shapes = {"X": (steps, batch, width), "initial_h": (directions, batch, hidden)}
     shapes |= {"initial_c": shapes["initial_h"], "B": (directions, 8 * hidden), "P": (directions, 3 * hidden)}
     held: Arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     for name in (["P"] if seed % 4 else []) + (["initial_h", "initial_c"] if seed % 5 == 0 else []):
         del held[name]
     for name, rows in (("W", width), ("R", hidden)):
-        held[name] = rng.integers(codes.min, codes.max + 1, (directions, rows, 4 * hidden)).astype(dtype)
+        held[name] = rng.integers(*codes, (directions, rows, 4 * hidden)).astype(dtype)
         held[f"{name}_scale"] = rng.uniform(0.002, 0.005, of_scales).astype(np.float32)
         held[f"{name}_zero_point"] = np.full(of_scales, middle, dtype)
     names = [name if name in held else "" for name in (*INPUTS, *SCALES)]
