@@ -24,6 +24,8 @@ ORDERS = {
     "lanes": f"{FORMATS},chunk=7,lanes=3",
     "lanes, whole depth": f"{FORMATS},chunk=none,lanes=4",
     "lanes, carry": f"{FORMATS},chunk=6x2,lanes=3,start=carry",
+    "exact": "M2E3b1,product=exact",
+    "exact, nearest": "M2E3b1,product=exact,round=nearest,chunk=3",
     "stochastic": f"{FORMATS},round=stochastic4,seed=3",
     "stochastic, exact": "M2E3b1,product=exact,round=stochastic8,chunk=none",
     "stochastic, tree": f"{FORMATS},round=stochastic2,tree=4,chunk=3",

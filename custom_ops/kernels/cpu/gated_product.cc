@@ -92,7 +92,7 @@ struct Call {
   bool is_difference() const { return estimator == Estimator::kImmediateDifference; }
   // Which path follows a panel: a plan's where it has kernels for that, else the definition.
   CpuPath PathOf(const PanelPlan& plan, bool has_starts) const {
-    const bool has_gates = planner.KernelsOf(plan.path).gates[0][0] != nullptr;
+    const bool has_gates = planner.has_gate_kernels() && planner.KernelsOf(plan.path).gates[0][0] != nullptr;
     return has_gates && !has_starts ? plan.path : CpuPath::kExact;
   }
 };
