@@ -27,6 +27,7 @@ def test_no_module_but_its_own_names_a_method():
     names = METHODS.keys() - NUMBERS.keys()  # "percentile" is a number, too
     assert len(names) == 4
     naming = {path: names & texts_of(path) for path in PACKAGE.rglob("*.py") if names & texts_of(path)}
+    naming.pop(PACKAGE / "torch" / "tuning" / "elementwise.py")  # Clip has an attribute max
     assert naming == {OWN_MODULES / f"{name}.py": {name} for name in names}
 
 

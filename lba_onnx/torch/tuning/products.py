@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lba_onnx.estimators import DEFAULT_ESTIMATOR
 from lba_onnx.ops import conv_pads
 from lba_onnx.torch.operators import custom_ops
 from lba_onnx.torch.tuning.operation import Call, operation
@@ -25,7 +26,7 @@ class Arithmetic:
     """
 
     spec: str | None = None
-    estimator: str = "identity"
+    estimator: str = DEFAULT_ESTIMATOR
 
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the product of matrices, or of stacks of them."""

@@ -19,6 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from lba_onnx.errors import ModelError
+from lba_onnx.estimators import DEFAULT_ESTIMATOR
 from lba_onnx.operators import BIAS_START, DOMAIN
 from lba_onnx.rewrite.attributes import own_attributes
 from lba_onnx.rewrite.candidates import Candidate, converted_products
@@ -54,7 +55,7 @@ class Change:
 class Program:
     """A model that runs in PyTorch."""
 
-    def __init__(self, opened: OpenModel, *, accumulates: bool, estimator: str = "identity") -> None:
+    def __init__(self, opened: OpenModel, *, accumulates: bool, estimator: str = DEFAULT_ESTIMATOR) -> None:
         """Read a model.
 
         Args:
