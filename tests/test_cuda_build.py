@@ -16,7 +16,7 @@ from benchmarks.cuda.limits import INNER_LOOPS
 from lba_onnx import native
 from lba_onnx.native.cuda import CUDA_LIBRARY_NAME
 from tools import check_cuda_kernels
-from tools.check_cuda_kernels import Finding, check_exports, check_kernels
+from tools.check_cuda_kernels import MOST_BYTES, Finding, check_exports, check_kernels, check_size
 from tools.sass import Kernel, innermost_loops, parse_kernels, parse_resources
 
 ROOT = Path(__file__).parent.parent
@@ -173,6 +173,12 @@ def test_a_library_without_kernels_is_refused() -> None:
 
 def test_other_exported_names_are_a_fault() -> None:
     assert check_exports(["lba_cuda_conv", "cudaMalloc"]) == ["expected lba_cuda_* only, got cudaMalloc"]
+
+
+def test_a_library_that_is_too_large_for_its_architectures_is_a_fault() -> None:
+    assert check_size(2 * MOST_BYTES, 2) == []
+    (fault,) = check_size(2 * MOST_BYTES + 1, 2)
+    assert fault == f"expected at most {2 * MOST_BYTES} bytes for 2 architectures, got {2 * MOST_BYTES + 1}"
 
 
 def test_the_installed_library_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Checks the machine code of the CUDA library: no spills, inner loops as short as they should be, exported names.
+"""Checks the machine code of the CUDA library: no spills, inner loops as short as they should be, size, exported names.
 
 For every kernel and architecture: no memory of a thread's own beyond what OWN_MEMORY lists, and no instruction that
 reads or writes it elsewhere, nor in any inner loop that multiplies and accumulates. For every kind of such loop: the
@@ -30,6 +30,7 @@ CHECKED_TILE = (8, 8)  # outputs of a thread
 NOT_COUNTED = "NearestArithmetic"  # part of the names of kernels whose loops INNER_LOOPS does not describe
 OVERHEAD = 0.17  # instructions of one multiply-accumulate that load operands and count, with 8 x 8 outputs of a thread
 TOLERANCE = 0.05
+MOST_BYTES = 16_000_000  # of the library for each of its architectures
 # Bytes of a thread that a kernel may keep outside registers, by a part of its name: outer sums and the state of a
 # definition, which are indexed at run time.
 OWN_MEMORY = {
@@ -102,6 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
     print(format_table(str(arguments.library), [row for finding in findings for row in _rows(finding)], _COLUMNS))
     faults = [f"{f.kernel} for {f.architecture}: {fault}" for f in findings for fault in f.faults]
     faults += check_exports(exported_names(arguments.library))
+    faults += check_size(arguments.library.stat().st_size, len({finding.architecture for finding in findings}))
     print("\n".join(faults) or f"{len(findings)} kernels, all as they should be")
     if arguments.output_path:
         document = {"findings": [asdict(finding) for finding in findings], "faults": faults}
@@ -214,6 +216,12 @@ def _tile_size(tile: re.Match[str]) -> str:
 def check_exports(names: Sequence[str]) -> list[str]:
     """Return what is wrong with the names that the library offers."""
     return [f"expected {ENTRY_PREFIX}* only, got {name}" for name in names if not name.startswith(ENTRY_PREFIX)]
+
+
+def check_size(size: int, architectures: int) -> list[str]:
+    """Return what is wrong with a library of `size` bytes for so many architectures."""
+    most = MOST_BYTES * architectures
+    return [] if size <= most else [f"expected at most {most} bytes for {architectures} architectures, got {size}"]
 
 
 def _rows(finding: Finding) -> Iterator[dict[str, object]]:
