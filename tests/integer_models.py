@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from processor import has_vnni
 
 import lba_onnx
 
@@ -20,10 +21,11 @@ WINDOW = {"pads": [1, 0, 1, 1], "strides": [1, 2]}
 def code_range(dtype: str, beside: str | None = None) -> tuple[int, int]:
     """Return the least code and one more than the largest.
 
-    int8 beside uint8 has 7 bits, so that onnxruntime saturates no pair of products where the processor lacks VNNI.
+    int8 beside uint8 has 7 bits where the processor lacks VNNI: there onnxruntime would saturate sums of pairs.
     """
-    limits, halves = np.iinfo(DTYPES[dtype]), 2 if (dtype, beside) == ("int8", "uint8") else 1
-    return limits.min // halves, (limits.max + 1) // halves
+    limits, saturates = np.iinfo(DTYPES[dtype]), (dtype, beside) == ("int8", "uint8") and not has_vnni()
+    parts = 2 if saturates else 1
+    return limits.min // parts, (limits.max + 1) // parts
 
 
 @dataclass

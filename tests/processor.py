@@ -23,6 +23,11 @@ def flags() -> frozenset[str]:
     return frozenset(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), ()))
 
 
+def has_vnni() -> bool:
+    """Return whether onnxruntime multiplies uint8 by int8 exactly here; without VNNI its sums of pairs saturate."""
+    return bool(flags() & {"avx512_vnni", "avx_vnni"})
+
+
 def paths() -> list[str]:
     """Return the paths that this machine has, fastest first, whatever the library thinks."""
     return [path for path in native.CPU_PATHS if _NEEDS[path] <= flags()]

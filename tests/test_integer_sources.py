@@ -101,7 +101,7 @@ def test_an_operator_of_few_bits_gives_the_reference_and_the_same_steps_behind(o
     np.testing.assert_array_equal(twin, expected)
 
 
-@pytest.mark.skipif(bool(processor.flags() & {"avx512_vnni", "avx_vnni"}), reason="this processor has VNNI")
+@pytest.mark.skipif(processor.has_vnni(), reason="this processor has VNNI")
 @pytest.mark.skipif("avx2" not in processor.flags(), reason="this processor has no AVX2")
 @pytest.mark.parametrize("channels", [1, 3])
 def test_filters_are_the_uint8_operand_of_conv_integer_without_vnni(channels):
