@@ -19,7 +19,7 @@ import lba_onnx
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.cli import main
 from lba_onnx.errors import DataError, LibraryError, ModelError, OutputError
-from lba_onnx.rewrite.external_data import file_hash
+from lba_onnx.files.hashes import file_hash
 from lba_onnx.shipping import Attachments, SampleInputs, bundle, verify
 from lba_onnx.shipping.libraries import this_platform
 

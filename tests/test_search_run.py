@@ -15,6 +15,7 @@ from lba_onnx.costing import UnpricedError, unit_cost
 from lba_onnx.data.execution import Execution
 from lba_onnx.errors import DataError, OutputError, SelectionError
 from lba_onnx.rewrite import external_data, model_files, model_writer
+from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.searching import BudgetError
 from lba_onnx.searching.search_result import TIES
 
@@ -256,7 +257,7 @@ def test_models_with_external_data_are_searched_beside_it(tmp_path, monkeypatch,
         monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", model_writer._SPARE_BYTES + 64)
     monkeypatch.setattr(external_data, "_copy_range", lambda source, target: copies.append(source))
     found = search(model=path, budgets=["M5E4"], write=1, model_output=tmp_path / "best.onnx")
-    assert not copies and found.model_sha256 == lba_onnx.calibration.trial_model.model_hash(path)
+    assert not copies and found.model_sha256 == model_hash(path)
     (point,) = found.points
     (expected,) = whole.points
     assert point.specs == expected.specs and point.loss.mean == pytest.approx(expected.loss.mean)

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import small_models
 import sweep_models
 
 from lba_onnx import AccumulatorSpec, ModelFile, Samples, Selection, calibrate, compare, convert
 from lba_onnx.errors import DataError, LbaError, ModelError
-from lba_onnx.sweeping import GridPoint, parts, sweep
+from lba_onnx.rewrite.model_hash import model_hash
+from lba_onnx.sweeping import GridPoint, job, parts, sweep
 from lba_onnx.sweeping.grid import make_grid
 from lba_onnx.sweeping.models import convert_packed, pack
 from lba_onnx.sweeping.plot import plot_sweep
@@ -136,6 +138,24 @@ def test_large_model_travels_as_a_path(tmp_path):
     (tmp_path / "converted").mkdir()
     converted = convert_packed(str(path), AccumulatorSpec.parse("M7E4b8"), Selection(), tmp_path / "converted")
     assert isinstance(converted, Path)
+
+
+def test_a_job_knows_a_large_model_by_its_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "pack", lambda model: pack(model, max_bytes=0))
+    digests = []
+    for folder, change in (("first", 0), ("moved", 0), ("changed", 1)):
+        path = tmp_path / folder / "model.onnx"
+        path.parent.mkdir()
+        onnx.save_model(
+            small_models.network(), path, save_as_external_data=True, location="weights.bin", size_threshold=0
+        )
+        weights = bytearray((path.parent / "weights.bin").read_bytes())
+        weights[-1] ^= change
+        (path.parent / "weights.bin").write_bytes(weights)
+        made = job.make_job(path, None, Selection(), False, None, ["CPUExecutionProvider"])
+        assert made.model == str(path) and made.model_sha256 == made.reference_sha256 == model_hash(path)
+        digests.append(made.digest)
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_interrupted_sweep_goes_on_where_it_was(tmp_path, monkeypatch):

@@ -12,13 +12,14 @@ from lba_onnx.calibration.methods import DEFAULT_METHOD, NUMBERS, Method
 from lba_onnx.calibration.progress_file import ProgressFile
 from lba_onnx.calibration.request import Request
 from lba_onnx.calibration.session_subject import SessionSubject
-from lba_onnx.calibration.trial_model import model_hash, open_trial_model
+from lba_onnx.calibration.trial_model import open_trial_model
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.reading import count_samples, read_samples
 from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.outputs import check_outputs, kept
+from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.selection import Selection
 

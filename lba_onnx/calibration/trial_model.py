@@ -1,6 +1,5 @@
 """A model converted once, whose accumulators change from trial to trial by their attributes alone."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -77,20 +76,6 @@ def open_trial_model(model: Any, wide: Accumulator, selection: "Selection", bias
         output = folder / "converted.onnx"
         converted, _ = convert_quietly(model, wide, selection=selection, bias_start=bias_start, model_output=output)
         yield TrialModel(converted, names, folder)
-
-
-def model_hash(model: Any) -> str:
-    """Return the SHA-256 of a model: of its file, or of the bytes of a ModelProto, and of its external data."""
-    from lba_onnx.rewrite.model_files import external_tensors, locate, open_model
-
-    opened = open_model(model)
-    digest = hashlib.sha256(opened.proto.SerializeToString(deterministic=True))
-    for tensor in external_tensors(opened.proto):
-        data = locate(tensor, opened.path)
-        with data.path.open("rb") as file:
-            file.seek(data.offset)
-            digest.update(file.read(data.size_bytes))
-    return digest.hexdigest()
 
 
 def _converted_names(report: "ConversionReport") -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from lba_onnx.calibration.trial_model import model_hash
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.correction.progress_file import LayerNotes, ProgressFile
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
@@ -31,6 +30,7 @@ from lba_onnx.rewrite.candidates import converted_products
 from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
+from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.rewrite.provenance import read_json_entry, set_metadata

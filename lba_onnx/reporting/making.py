@@ -1,6 +1,5 @@
 """Makes the data of a report out of models, data, and results of other commands."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from lba_onnx.costing import cost
 from lba_onnx.costing.costing import DEFAULT_OPERANDS
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.samples import Samples
+from lba_onnx.files.hashes import file_hash
 from lba_onnx.packages import package_version
 from lba_onnx.reporting.from_comparison import accuracy_of_comparison, accuracy_of_evaluation
 from lba_onnx.reporting.from_cost import cost_section
@@ -171,7 +171,7 @@ def _assembled(
         layers,
         spreads,
         front,
-        {**settings, "library_sha256": _sha256(Path(get_library_path()))},
+        {**settings, "library_sha256": file_hash(Path(get_library_path()))},
         {name: package_version(name) for name in _VERSIONS},
         dict(results.sources),
         {name: words for name, words in advice.items() if found[name] is None},
@@ -206,12 +206,4 @@ def _remark(entry: LedgerEntry) -> str:
 
 
 def _file(path: Path) -> ModelFile:
-    return ModelFile(str(path), _sha256(path), os.path.getsize(path))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return ModelFile(str(path), file_hash(path), os.path.getsize(path))

@@ -12,9 +12,9 @@ Where no reference is given, results are held against the first that tells of on
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lba_onnx.calibration.trial_model import model_hash
 from lba_onnx.errors import DataError
 from lba_onnx.reporting.results import Results
+from lba_onnx.rewrite.model_hash import model_hash
 
 _MODEL, _REFERENCE = "model", "reference"
 _ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {

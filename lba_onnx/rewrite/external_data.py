@@ -167,15 +167,6 @@ class HashingFile:
         return self._hash.hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of what a file holds."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(COPY_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def append_tensor(tensor: onnx.TensorProto, source: DataRange | None, file: HashingFile) -> tuple[int, int]:
     """Append a tensor's values to a file.
 
@@ -212,7 +203,12 @@ def refer_to(tensor: onnx.TensorProto, location: str, offset: int, size_bytes: i
         tensor.external_data.add(key=key, value=value)
 
 
-def _copy_range(source: DataRange, target: HashingFile) -> None:
+def read_range(source: DataRange) -> Iterator[bytes]:
+    """Yield what a range of a file holds, block by block.
+
+    Raises:
+        ModelError: The file ends before the range does.
+    """
     remaining = source.size_bytes
     with source.path.open("rb") as file:
         file.seek(source.offset)
@@ -220,5 +216,10 @@ def _copy_range(source: DataRange, target: HashingFile) -> None:
             block = file.read(min(remaining, COPY_BLOCK_BYTES))
             if not block:
                 raise ModelError(f"{source.path} was cut short while it was read")
-            target.write(block)
+            yield block
             remaining -= len(block)
+
+
+def _copy_range(source: DataRange, target: HashingFile) -> None:
+    for block in read_range(source):
+        target.write(block)

@@ -16,6 +16,7 @@ from google.protobuf.message import EncodeError
 
 from lba_onnx.errors import ModelError, OutputError
 from lba_onnx.files.atomic import naming
+from lba_onnx.files.hashes import file_hash
 from lba_onnx.files.leftovers import clear_leftovers, scratch_folder
 from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.files.temporary import locked, temporary_file
@@ -194,7 +195,7 @@ def _publish(weights: _Weights, path: Path) -> None:
     """Give a file of weights its name; one that is there already stays, as it holds the same."""
     if not os.path.lexists(path):
         os.replace(weights.path, path)
-    elif not path.is_file() or external_data.file_hash(path) != weights.sha256:
+    elif not path.is_file() or file_hash(path) != weights.sha256:
         raise OutputError(f"{path}: expected the weights that its name stands for, got something else; remove it")
 
 

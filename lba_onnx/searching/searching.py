@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from lba_onnx.calibration.methods import DEFAULT_METHOD, Method
-from lba_onnx.calibration.trial_model import model_hash
 from lba_onnx.correction import DEFAULT_EFFORT
 from lba_onnx.correction.recipes import EFFORTS
 from lba_onnx.costing import CostTable
@@ -28,6 +27,7 @@ from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_tensors, open_model
+from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import save_model, scratch_beside
 from lba_onnx.rewrite.selection import Selection

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lba_onnx.errors import ModelError
+from lba_onnx.files.hashes import file_hash
 from lba_onnx.json_file import read_json, write_json
-from lba_onnx.rewrite.external_data import file_hash
 from lba_onnx.shipping.folders import files_in
 
 MANIFEST_NAME = "MANIFEST.json"

@@ -12,6 +12,7 @@ from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.user_metric import Metric
 from lba_onnx.packages import package_version
 from lba_onnx.rewrite.model_files import ModelSource
+from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.selection import Selection
 from lba_onnx.sweeping.models import Packed, pack
 
@@ -28,6 +29,8 @@ class Job:
         classes: Which of the reference's outputs may be scores of classes.
         metric: The user's metric, or None.
         providers: onnxruntime's execution providers.
+        model_sha256: Hash of the model, as its source has it.
+        reference_sha256: Hash of the reference.
         digest: Hash of all of these and of what computes: equal where parts find the same.
         version: Of this package.
         threads: Threads of each session; 0 for one per processor.
@@ -40,6 +43,8 @@ class Job:
     classes: ClassOutputs
     metric: Metric | None
     providers: tuple[str, ...]
+    model_sha256: str
+    reference_sha256: str
     digest: str
     version: str
     threads: int = 0
@@ -69,19 +74,23 @@ def make_job(
     """
     packed = pack(model)
     expected = packed if reference is None else pack(reference)
-    parts = (digest(packed), digest(expected), selection, bias_start, _metric_source(metric), tuple(providers))
+    model_sha256 = model_hash(model)
+    reference_sha256 = model_sha256 if reference is None else model_hash(reference)
+    parts = (model_sha256, reference_sha256, selection, bias_start, _metric_source(metric), tuple(providers))
     versions = tuple(package_version(name) for name in ("lba-onnx", "onnxruntime"))
-    job_digest = hashlib.sha256(repr((parts, versions)).encode()).hexdigest()
-    classes = find_class_outputs(expected)
-    return Job(packed, expected, selection, bias_start, classes, metric, tuple(providers), job_digest, versions[0])
-
-
-def digest(model: Packed) -> str:
-    """Return the hash of a model's bytes, or of its path, size and time of change where it travels as a path."""
-    if isinstance(model, bytes):
-        return hashlib.sha256(model).hexdigest()
-    status = Path(model).stat()
-    return hashlib.sha256(f"{model} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()
+    return Job(
+        model=packed,
+        reference=expected,
+        selection=selection,
+        bias_start=bias_start,
+        classes=find_class_outputs(expected),
+        metric=metric,
+        providers=tuple(providers),
+        model_sha256=model_sha256,
+        reference_sha256=reference_sha256,
+        digest=hashlib.sha256(repr((parts, versions)).encode()).hexdigest(),
+        version=versions[0],
+    )
 
 
 def _metric_source(metric: Metric | None) -> Any:

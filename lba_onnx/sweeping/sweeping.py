@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lba_onnx.calibration.methods import DEFAULT_METHOD
-from lba_onnx.calibration.trial_model import model_hash
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.blocks import sample_count
 from lba_onnx.data.execution import Execution, Progress
@@ -107,8 +106,8 @@ def sweep(
     return Sweep(
         points=tuple(SweepPoint(point, found) for point, found in zip(grid, comparisons, strict=True)),
         float32=comparisons[0].reference,
-        model_sha256=model_hash(model),
-        reference_sha256=model_hash(model if reference is None else reference),
+        model_sha256=job.model_sha256,
+        reference_sha256=job.reference_sha256,
         data_sha256=stream.hexdigest(),
         calibration_data_sha256=calibration_hash,
         versions={name: package_version(name) for name in _PACKAGES},
