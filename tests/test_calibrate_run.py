@@ -12,6 +12,8 @@ from small_models import branching_model, function_model, images, loop_model, ma
 from lba_onnx import Execution, Samples, Selection, native
 from lba_onnx.arithmetic.families import FormatFamily
 from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.calibration.calibrating import calibrate_families
+from lba_onnx.calibration.data_pass import DataPass
 from lba_onnx.calibration.methods import Max, Percentile, ZeroShot
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError, ModelError, SelectionError
@@ -131,6 +133,17 @@ def test_progress_ends_at_the_number_of_samples():
     calls = []
     calibrate(network(), {"x": images(40)}, execution=Execution(progress=lambda *call: calls.append(call)))
     assert calls == [(16, 40), (32, 40), (40, 40)]
+
+
+@pytest.mark.parametrize("method", ["max", "mse"])
+def test_families_share_a_pass_of_the_data_where_they_share_the_order_of_sums(method, monkeypatch):
+    families, passes = ["M4E4", "M5E5,chunk=none", "M3E3", "M7E4,chunk=none,round=nearest"], []
+    run = DataPass.run
+    monkeypatch.setattr(DataPass, "run", lambda *given: passes.append(given) or run(*given))
+    found = dict(calibrate_families(network(), {"x": images(40)}, families, method))
+    assert len(passes) == 2 and sorted(found) == sorted(families)
+    for text in families:
+        assert found[text].to_json() == calibrate(network(), {"x": images(40)}, text, method).to_json()
 
 
 def test_hash_tells_data_apart():

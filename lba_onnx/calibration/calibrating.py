@@ -1,13 +1,15 @@
 """Calibrates an ONNX model: what users call."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.calibration.calibration_result import Calibration
 from lba_onnx.calibration.data_pass import sampled_fraction
-from lba_onnx.calibration.flow import Data, calibrate_subject
+from lba_onnx.calibration.flow import Data, calibrate_seen, calibrate_subject, see_data
 from lba_onnx.calibration.methods import DEFAULT_METHOD, NUMBERS, Method
 from lba_onnx.calibration.progress_file import ProgressFile
 from lba_onnx.calibration.request import Request
@@ -77,6 +79,46 @@ def calibrate(
         subject = SessionSubject(model, trial, metric, execution.providers)
         result = calibrate_subject(subject, to_read, request, progress_file, execution.progress)
     return replace(result, sources=kept(read))
+
+
+def calibrate_families(
+    model: "str | PathLike[str] | bytes | onnx.ModelProto",
+    data: Any,
+    families: Sequence[str],
+    method: str | Method = DEFAULT_METHOD,
+    *,
+    selection: Selection = Selection(),
+    bias_start: bool = False,
+    execution: Execution = Execution(),
+) -> Iterator[tuple[str, Calibration]]:
+    """Yield each family with what `calibrate` returns for it; the data run once for all of the same order of sums.
+
+    Args:
+        model: As in `calibrate`.
+        data: As in `calibrate`; of several orders, data that can be read again.
+        families: Texts of families.
+        method: As in `calibrate`, for all of them.
+        selection: As in `calibrate`.
+        bias_start: As in `calibrate`.
+        execution: As in `calibrate`.
+
+    Raises:
+        DataError, ModelError, SelectionError, ValueError: As `calibrate`.
+    """
+    samples = Samples.of(data)
+    to_read = Data(lambda inputs: read_samples(samples, inputs), count_samples(samples))
+    requests = sorted(((text, Request.of(text, method)) for text in families), key=lambda pair: _pass_key(pair[1]))
+    for (wide, _), alike in groupby(requests, key=lambda pair: _pass_key(pair[1])):
+        with open_trial_model(model, as_spec(wide), selection, bias_start) as trial:
+            subject, seen = SessionSubject(model, trial, None, execution.providers), None
+            for text, request in alike:
+                seen = seen or see_data(subject, to_read, request, ProgressFile(None, {}), execution.progress)
+                yield text, calibrate_seen(subject, seen, request, execution.progress)
+
+
+def _pass_key(request: Request) -> tuple[str, list[str]]:
+    """Return what a data pass depends on."""
+    return request.family.wide(), sorted(request.family.passed_levels)
 
 
 def _described(

@@ -57,19 +57,25 @@ def calibrate_subject(
     Raises:
         DataError: The data do not fit the model, hold NaN or infinities, or are not those of the interrupted run.
     """
-    seen = _see_data(subject, data, request, progress_file, progress)
-    settings = replace(request.settings, depths={n: found.depth for n, found in seen.ranges.items() if found})
-    chosen = request.method.choose(seen, subject, settings, progress)
-    events = count_events(subject, settings.specs(chosen.exponents), seen.counted)
-    result = assemble(request, settings, seen, chosen, events, subject.packages)
+    seen = see_data(subject, data, request, progress_file, progress)
+    result = calibrate_seen(subject, seen, request, progress)
     progress_file.remove()
     report(result)
     return result
 
 
-def _see_data(
+def calibrate_seen(subject: Subject, seen: DataSeen, request: Request, progress: Progress | None) -> Calibration:
+    """Choose the accumulators of every node from what the data pass left; arguments as of `calibrate_subject`."""
+    settings = replace(request.settings, depths={n: found.depth for n, found in seen.ranges.items() if found})
+    chosen = request.method.choose(seen, subject, settings, progress)
+    events = count_events(subject, settings.specs(chosen.exponents), seen.counted)
+    return assemble(request, settings, seen, chosen, events, subject.packages)
+
+
+def see_data(
     subject: Subject, data: Data, request: Request, progress_file: ProgressFile, progress: Progress | None
 ) -> DataSeen:
+    """Run the data pass, which families with the same order of sums share; arguments as of `calibrate_subject`."""
     with subject.collecting(sampled_fraction(data.total)) as collector:
         data_pass = DataPass(
             PassedLevels(collector, request.family), subject.node_names, progress_file, progress, data.total

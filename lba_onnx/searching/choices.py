@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
-from lba_onnx.calibration import Calibration, calibrate
+from lba_onnx.calibration import Calibration
+from lba_onnx.calibration.calibrating import calibrate_families
 from lba_onnx.calibration.methods import Method
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.conversion import convert_quietly
@@ -52,7 +53,9 @@ def derive_choices(
     repeated = next((text for index, text in enumerate(texts) if text in texts[:index]), None)
     if repeated is not None:
         raise ValueError(f"expected each choice once, got {repeated!r} again")
-    specs = {text: _specs(text, making, method, notes) for text in texts if text != FLOAT32}
+    whole = {text: _converted(spec, making) for text in texts if (spec := _accumulator(text)) is not None}
+    families = [text for text in texts if text not in whole and text != FLOAT32]
+    specs = {**whole, **_calibrated(families, making, method, notes)}
     products = {name for found in specs.values() for name in found}
     if not products:
         raise ModelError(f"expected a product that takes one of {', '.join(texts)}, got none")
@@ -60,29 +63,35 @@ def derive_choices(
     return tuple(Choice(text, specs.get(text, left)) for text in texts)
 
 
-def _specs(text: str, making: Making, method: str | Method, notes: ProgressFile) -> Mapping[str, Accumulator]:
+def _accumulator(text: str) -> Accumulator | None:
+    """Return the accumulator of a text; None for that of a family, or of none."""
     try:
-        spec = parse_accumulator(text)
+        return parse_accumulator(text)
     except ValueError:
-        return _calibrated(text, making, method, notes).specs
+        return None
+
+
+def _converted(spec: Accumulator, making: Making) -> Mapping[str, Accumulator]:
     settings: dict[str, Any] = {"selection": making.selection, "bias_start": making.bias_start}
     _, report = convert_quietly(making.model.source, spec, **settings)
     return {entry.node: entry.spec for entry in report.converted if entry.spec is not None}
 
 
-def _calibrated(text: str, making: Making, method: str | Method, notes: ProgressFile) -> Calibration:
-    key = f"calibration {text}"
-    known = notes.find(key)
-    if known is not None:
-        return Calibration.from_json(known)
-    found = calibrate(
+def _calibrated(
+    families: Sequence[str], making: Making, method: str | Method, notes: ProgressFile
+) -> dict[str, Mapping[str, Accumulator]]:
+    """Return by family the accumulator of each product; calibrations are noted as they come."""
+    noted = {text: notes.find(f"calibration {text}") for text in families}
+    found = {text: Calibration.from_json(value) for text, value in noted.items() if value is not None}
+    for text, calibration in calibrate_families(
         making.model.source,
         making.to_fit,
-        text,
+        [text for text in families if text not in found],
         method,
         selection=making.selection,
         bias_start=making.bias_start,
         execution=making.execution,
-    )
-    notes.add(key, found.to_json())
-    return found
+    ):
+        notes.add(f"calibration {text}", calibration.to_json())
+        found[text] = calibration
+    return {text: calibration.specs for text, calibration in found.items()}
