@@ -188,7 +188,12 @@ def example() -> Calibration:
     }
     versions = {"lba-onnx": "0.1.0"}
     verdict = Verdict("dB", 64, False, {"max": 20.5, "mse": -math.inf}, "max", 3)
-    return Calibration(nodes, "M7E4", "mse", 256, "ab" * 32, versions, numbers={"percentile": 99.99}, verdict=verdict)
+    return Calibration(
+        *(nodes, "M7E4", "mse", 256, "ab" * 32, versions),
+        numbers={"percentile": 99.99},
+        verdict=verdict,
+        model_sha256="cd" * 32,
+    )
 
 
 @pytest.mark.parametrize("family", ["M7E4", "M7E4,chunk=none,underflow=off", "M7E4, M5E3,chunk=8"])
@@ -202,12 +207,13 @@ def test_calibration_file_round_trips(tmp_path, family):
 def test_a_calibration_of_before_reads_back(tmp_path):
     """Files of version 0.1.0 keep the chunk size and underflow beside the family, and specs as four fields."""
     value = {**example().to_json(), "family": "M7E4, M5E3", "chunk_size": 32, "underflow": False}
+    del value["model_sha256"]
     old = {"product_format": "M7E4b12", "accumulator_format": "M7E4b9", "chunk_size": 32, "underflow": False}
     value["nodes"]["conv/1"]["spec"] = old
     (tmp_path / "c.json").write_text(json.dumps(value))
     read = Calibration.load(tmp_path / "c.json")
     assert read.family == "M7E4,chunk=32,underflow=off, M5E3,chunk=32,underflow=off"
-    assert str(read.specs["conv/1"]) == "M7E4b12/M7E4b9,chunk=32,underflow=off"
+    assert str(read.specs["conv/1"]) == "M7E4b12/M7E4b9,chunk=32,underflow=off" and read.model_sha256 == ""
 
 
 def test_calibration_gives_specs_and_notes():

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -19,6 +20,7 @@ from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.highlights import front_sentence
 from lba_onnx.reporting.sections import Cost, CostRow
 from lba_onnx.rewrite import external_data, model_files, model_writer
+from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.searching.search_result import Against, Passes, Search, SearchPoint, Settings
 
 for package in ("jinja2", "matplotlib"):
@@ -109,6 +111,20 @@ def test_results_of_another_model_are_refused(folder: Path) -> None:
         whose = f"{own}" if path.stem != "cost" else f"{own} \\(SHA-256 .{{12}}\\.\\.\\.\\) or {model}"
         with pytest.raises(DataError, match=f"{path}: expected a result of {whose} .*, got one of another model"):
             make_report(Subject(own, model), results)
+
+
+def test_a_calibration_of_another_model_is_refused(folder: Path) -> None:
+    model, path = folder / "model.onnx", folder / "calibration.json"
+    found = lba_onnx.calibrate(model, lba_onnx.Samples(folder / "test.npz", max_samples=8), "M5E4")
+    assert found.model_sha256 == model_hash(model)
+    found.save(path)
+    own = folder / "calibrated.onnx"
+    lba_onnx.convert(model, path, model_output=own)
+    assert make_report(Subject(own, model), Results.read({"calibration": path})).spreads
+    replace(found, model_sha256="0" * 64).save(path)
+    message = f"{path}: expected a result of {own} .* or {model} .*, got one of another model"
+    with pytest.raises(DataError, match=message):
+        make_report(Subject(own, model), Results.read({"calibration": path}))
 
 
 def test_results_are_held_against_each_other_without_a_reference(folder: Path) -> None:

@@ -78,7 +78,7 @@ def calibrate(
     with open_trial_model(model, as_spec(request.family.wide()), selection, bias_start) as trial:
         subject = SessionSubject(model, trial, metric, execution.providers)
         result = calibrate_subject(subject, to_read, request, progress_file, execution.progress)
-    return replace(result, sources=kept(read))
+    return replace(result, model_sha256=model_hash(model), sources=kept(read))
 
 
 def calibrate_families(
@@ -105,7 +105,7 @@ def calibrate_families(
     Raises:
         DataError, ModelError, SelectionError, ValueError: As `calibrate`.
     """
-    samples = Samples.of(data)
+    samples, sha256 = Samples.of(data), model_hash(model)
     to_read = Data(lambda inputs: read_samples(samples, inputs), count_samples(samples))
     requests = sorted(((text, Request.of(text, method)) for text in families), key=lambda pair: _pass_key(pair[1]))
     for (wide, _), alike in groupby(requests, key=lambda pair: _pass_key(pair[1])):
@@ -113,7 +113,8 @@ def calibrate_families(
             subject, seen = SessionSubject(model, trial, None, execution.providers), None
             for text, request in alike:
                 seen = seen or see_data(subject, to_read, request, ProgressFile(None, {}), execution.progress)
-                yield text, calibrate_seen(subject, seen, request, execution.progress)
+                found = calibrate_seen(subject, seen, request, execution.progress)
+                yield text, replace(found, model_sha256=sha256)
 
 
 def _pass_key(request: Request) -> tuple[str, list[str]]:

@@ -3,7 +3,7 @@
     {"kind": "lba_onnx.calibration", "schema": 2,
      "family": "M7E4", "method": "mse", "granularity": "layer" | "model", "tied": false,
      "percentile": 99.99 | null, "evaluations": 12 | null, "layer_evaluations": 0 | null,
-     "samples": 256, "data_sha256": "...", "versions": {"lba-onnx": "0.1.0", ...},
+     "samples": 256, "model_sha256": "...", "data_sha256": "...", "versions": {"lba-onnx": "0.1.0", ...},
      "verdict": {"unit": "dB", "samples": 64, "scores": {"max": 23.5, "mse": 24.1}, "chosen": "mse", ...} | null,
      "data_warnings": ["which sample alone sets the range of many nodes, and what that costs", ...],
      "nodes": {"conv1": {"spec": {"product_format": "M7E4b12", ...},
@@ -12,8 +12,8 @@
                          "note": "" | "why the spec is not chosen by the data alone",
                          "warning": "" | "where the family is too narrow, and which would lose less"}}}
 
-Readers refuse other kinds and schemas; unknown entries are ignored, and "data_warnings" and numbers of methods, such as
-"percentile", may be missing. Files of before have "chunk_size" and "underflow" beside the family.
+Readers refuse other kinds and schemas; unknown entries are ignored, and "model_sha256", "data_warnings" and numbers of
+methods, such as "percentile", may be missing. Files of before have "chunk_size" and "underflow" beside the family.
 """
 
 import os
@@ -95,6 +95,7 @@ class Calibration:
             `evaluations`, `loss`.
         verdict: How the choices fared by the model's own output; None for methods that do not look at it.
         data_warnings: Samples that alone set the ranges of many nodes: which, what that costs and what to do.
+        model_sha256: Hash of the model (see `rewrite.model_hash`); empty where that is not known, as of PyTorch's.
         sources: The files that were read, which `save` does not write over; not kept in files.
     """
 
@@ -109,6 +110,7 @@ class Calibration:
     numbers: Mapping[str, float | str] = field(default_factory=dict)
     verdict: Verdict | None = None
     data_warnings: tuple[str, ...] = ()
+    model_sha256: str = ""
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -122,7 +124,8 @@ class Calibration:
         verdict = None if self.verdict is None else self.verdict.to_json()
         settings = {name: getattr(self, name) for name in _SETTINGS}
         numbers = {**dict.fromkeys(NUMBERS), **self.numbers}
-        return {**settings, **numbers, "verdict": verdict, "data_warnings": list(self.data_warnings)}
+        hashed = {"model_sha256": self.model_sha256} if self.model_sha256 else {}
+        return {**settings, **hashed, **numbers, "verdict": verdict, "data_warnings": list(self.data_warnings)}
 
     @property
     def notes(self) -> dict[str, str]:
@@ -182,8 +185,9 @@ class Calibration:
         if not all(isinstance(text, str) for text in warnings):
             raise TypeError(f"expected 'data_warnings' as a list of texts, got {warnings!r:.100}")
         read = None if verdict is None else Verdict.from_json(verdict)
-        numbers = _read_numbers(settings["method"], value)
-        return cls(nodes=nodes, **settings, numbers=numbers, verdict=read, data_warnings=tuple(warnings))
+        settings["numbers"] = _read_numbers(settings["method"], value)
+        settings["model_sha256"] = read_entry({"model_sha256": "", **value}, "model_sha256", str)
+        return cls(nodes=nodes, **settings, verdict=read, data_warnings=tuple(warnings))
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {

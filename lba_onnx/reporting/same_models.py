@@ -4,6 +4,7 @@ result            model_sha256 is that of                    reference_sha256 is
 compare, debug    the converted model                        the reference
 evaluate          the converted model
 cost              either: --spec prices the reference
+calibration       either: a correction has changed the weights of a converted model
 sweep, search     the reference, which they convert
 
 Where no reference is given, results are held against the first that tells of one. What carries no hash passes.
@@ -22,6 +23,7 @@ _ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "debug": {"model_sha256": (_MODEL,), "reference_sha256": (_REFERENCE,)},
     "evaluate": {"model_sha256": (_MODEL,)},
     "cost": {"model_sha256": (_MODEL, _REFERENCE)},
+    "calibration": {"model_sha256": (_MODEL, _REFERENCE)},
     "sweep": {"model_sha256": (_REFERENCE,)},
     "search": {"model_sha256": (_REFERENCE,)},
 }
