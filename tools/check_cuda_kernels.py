@@ -30,7 +30,7 @@ CHECKED_TILE = (8, 8)  # outputs of a thread
 NOT_COUNTED = "NearestArithmetic"  # part of the names of kernels whose loops INNER_LOOPS does not describe
 OVERHEAD = 0.17  # instructions of one multiply-accumulate that load operands and count, with 8 x 8 outputs of a thread
 TOLERANCE = 0.05
-MOST_BYTES = 16_000_000  # of the library for each of its architectures
+MOST_BYTES = 17_000_000  # of the library for each of its architectures: 15.9 MB with code and PTX of one
 # Bytes of a thread that a kernel may keep outside registers, by a part of its name: outer sums and the state of a
 # definition, which are indexed at run time.
 OWN_MEMORY = {
