@@ -4,6 +4,7 @@ import copy
 import importlib.metadata
 from collections import OrderedDict
 
+import numpy as np
 import onnx
 import pytest
 from small_models import images, network
@@ -50,6 +51,25 @@ def network_twin() -> nn.Module:
 
 def sqnr_db(expected, got) -> float:
     return float(10 * torch.log10((expected**2).sum() / ((got - expected) ** 2).sum()))
+
+
+@pytest.mark.parametrize("is_converted", [False, True])
+@pytest.mark.parametrize("method", ["max", "mse"])
+def test_biases_that_sums_start_from_are_seen_as_in_onnx(method, is_converted):
+    source, model = network(), network_twin()
+    bias = next(tensor for tensor in source.graph.initializer if tensor.name == "b3")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, 3e4, np.float32), "b3"))
+    with torch.no_grad():
+        model.classifier.bias.fill_(3e4)
+    data = images(16)
+    expected = calibrate_onnx(source, {"x": data}, "M4E4", method, bias_start=True)
+    if is_converted:
+        quantize_(model, LbaConfig("M4E4b8", bias_start=True))
+    settings = {} if is_converted else {"bias_start": True}
+    found = calibrate(model, [torch.from_numpy(data)], "M4E4", method, **settings)
+    assert found.specs == expected.specs
+    plain = calibrate_onnx(source, {"x": data}, "M4E4", method)
+    assert found.specs["classifier"] != plain.specs["classifier"]
 
 
 @pytest.mark.parametrize("method", OF_FLOATS.values())
@@ -205,8 +225,9 @@ def test_converted_model_is_calibrated_at_its_sites():
     assert (str(site.spec.accumulator_format), site.estimator, site.statistics) == ("M4E3b5", "recursive_overflow", "")
     set_specs_(model, result.specs)
     assert (site.spec, site.estimator) == (result.specs["0"], "recursive_overflow")
-    with pytest.raises(ValueError, match="expected no attention or filter_fn for a model that is converted already"):
-        calibrate(model, batches_of(data), filter_fn=lambda module, name: True)
+    for settings in ({"filter_fn": lambda module, name: True}, {"bias_start": True}):
+        with pytest.raises(ValueError, match="expected no attention, bias_start or filter_fn for a model that is conv"):
+            calibrate(model, batches_of(data), **settings)
 
 
 def test_layer_that_does_not_run_gets_the_default_spec_and_a_note():

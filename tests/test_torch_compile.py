@@ -32,14 +32,14 @@ def samples(estimator: str) -> list[tuple[Any, tuple[Any, ...]]]:
     end = (str(SPEC), estimator, "")
     window = ([2, 1], [0, 1], [1, 0], [1, 2], 2)
     return [
-        (custom_ops.linear, (random(3, 9), random(4, 9), random(4), *end)),
-        (custom_ops.linear, (random(2, 3, 9), random(4, 9), None, *end)),
-        (custom_ops.linear, (random(9), random(4, 9), None, *end)),
-        (custom_ops.matmul, (random(3, 9), random(9, 4), *end)),
-        (custom_ops.matmul, (random(2, 1, 3, 9), random(5, 9, 4), *end)),
-        (custom_ops.matmul, (random(2, 3, 9), random(9, 4), *end)),
-        (custom_ops.conv, (random(2, 4, 6, 7), random(6, 2, 3, 2), random(6), *window, *end)),
-        (custom_ops.conv, (random(2, 4, 6), random(3, 4, 2), None, [1], [0], [0], [1], 1, *end)),
+        (custom_ops.linear, (random(3, 9), random(4, 9), random(4), True, *end)),
+        (custom_ops.linear, (random(2, 3, 9), random(4, 9), None, False, *end)),
+        (custom_ops.linear, (random(9), random(4, 9), None, True, *end)),
+        (custom_ops.matmul, (random(3, 9), random(9, 4), None, *end)),
+        (custom_ops.matmul, (random(2, 1, 3, 9), random(5, 9, 4), random(5, 1, 4), *end)),
+        (custom_ops.matmul, (random(2, 3, 9), random(9, 4), None, *end)),
+        (custom_ops.conv, (random(2, 4, 6, 7), random(6, 2, 3, 2), random(6), *window, True, *end)),
+        (custom_ops.conv, (random(2, 4, 6), random(3, 4, 2), None, [1], [0], [0], [1], 1, False, *end)),
     ]
 
 
@@ -54,9 +54,11 @@ def test_operators_pass_the_checks_of_torch_library(estimator: str, index: int) 
 def test_gradient_operators_pass_the_checks_of_torch_library(wants: tuple[bool, bool]) -> None:
     a, b, grad = (random(*shape).detach() for shape in ((2, 1, 3, 9), (5, 9, 4), (2, 5, 3, 4)))
     end = (str(SPEC), "recursive_overflow", "")
-    torch.library.opcheck(operator_gradients.matmul_gradients, (grad, a, b, *wants, *end))
+    initial = random(5, 1, 4).detach() if wants[0] else None
+    torch.library.opcheck(operator_gradients.matmul_gradients, (grad, a, b, initial, *wants, *end))
     x, w, grad = (random(*shape).detach() for shape in ((2, 4, 6), (3, 4, 2), (2, 3, 5)))
-    torch.library.opcheck(operator_gradients.conv_gradients, (grad, x, w, *wants, [1], [0], [0], [1], 1, *end))
+    start = random(3).detach() if wants[1] else None
+    torch.library.opcheck(operator_gradients.conv_gradients, (grad, x, w, start, *wants, [1], [0], [0], [1], 1, *end))
 
 
 class Model(torch.nn.Module):

@@ -184,8 +184,8 @@ def conv_backward(
     _, _, strides, pads, dilations, group = case
     axes, first, second = x.ndim - 2, leaf(x), leaf(w)
     y = custom_ops.conv(
-        first, second, None, list(strides), list(pads[:axes]), list(pads[axes:]), list(dilations), group, spec,
-        estimator, "gradients/conv",
+        first, second, None, list(strides), list(pads[:axes]), list(pads[axes:]), list(dilations), group, False,
+        spec, estimator, "gradients/conv",
     )  # fmt: skip
     y.backward(torch.from_numpy(grad))
     return first.grad.numpy(), second.grad.numpy()

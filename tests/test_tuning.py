@@ -53,9 +53,12 @@ def layouts() -> onnx.ModelProto:
     return model(nodes, [tensor("x", "batch", 8)], outputs, weights)
 
 
-@pytest.mark.parametrize("made", [network, layouts])
-def test_products_are_those_of_the_accumulators(made):
-    proto = converted(made())
+LAYOUTS = pytest.mark.parametrize(("made", "starts"), [(network, False), (layouts, False), (network, True)])
+
+
+@LAYOUTS
+def test_products_are_those_of_the_accumulators(made, starts):
+    proto = converted(made(), bias_start=starts)
     x = images(4) if made is network else np.random.default_rng(1).standard_normal((4, 8)).astype(np.float32)
     names = [output.name for output in proto.graph.output]
     found = Program(open_model(proto), accumulates=True).run({"x": x}, names)
@@ -63,10 +66,10 @@ def test_products_are_those_of_the_accumulators(made):
         assert np.array_equal(found[name].numpy(), expected), name
 
 
-@pytest.mark.parametrize("made", [network, layouts])
-def test_what_is_tuned_is_what_is_folded(made):
+@LAYOUTS
+def test_what_is_tuned_is_what_is_folded(made, starts):
     """Weights and offsets that a layer gets in PyTorch, in every layout, are those that the model gets."""
-    proto = widened(converted(made()))
+    proto = widened(converted(made(), bias_start=starts))
     x = images(4) if made is network else np.random.default_rng(1).standard_normal((4, 8)).astype(np.float32)
     names = [output.name for output in proto.graph.output]
     program, random = Program(open_model(proto), accumulates=False), np.random.default_rng(2)
@@ -107,6 +110,12 @@ def test_tuning_helps_on_samples_that_it_has_not_seen():
     assert tuned.graph.input == plain.graph.input and tuned.graph.output == plain.graph.output
 
 
+def test_biases_that_sums_start_from_are_tuned():
+    plain, data = converted(network(), bias_start=True), Samples(images(64), max_samples=64, batch_size=32)
+    _, report = correct(plain, data, recipes=["scale"], tune=Tuning(3, 0.005, "recursive_overflow"))
+    assert report.scores["scale+tune"] > report.scores["scale"]
+
+
 def test_tuning_that_harms_is_not_taken():
     plain = converted(network())
     found, report = correct(plain, images(16), recipes=["scale"], tune=Tuning(epochs=2, learning_rate=100.0))
@@ -131,23 +140,22 @@ def unknown_operator() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(
-    ("proto", "size", "settings", "message"),
+    ("proto", "size", "message"),
     [
-        (unknown_operator(), 4, {}, "node 'running_sum': expected an operator with a gradient here, got CumSum"),
-        (branching_model(), 2, {}, "_matmul': expected nodes of the main graph, got one of a subgraph"),
-        (function_model(), 2, {}, "expected nodes of the main graph, got one of a subgraph or function"),
-        (loop_model(2), 2, {}, "node 'loop_matmul': expected nodes of the main graph"),
-        (network(), None, {"bias_start": True}, "node 'conv1': expected sums that start from zero"),
+        (unknown_operator(), 4, "node 'running_sum': expected an operator with a gradient here, got CumSum"),
+        (branching_model(), 2, "_matmul': expected nodes of the main graph, got one of a subgraph"),
+        (function_model(), 2, "expected nodes of the main graph, got one of a subgraph or function"),
+        (loop_model(2), 2, "node 'loop_matmul': expected nodes of the main graph"),
     ],
 )
-def test_what_cannot_be_tuned_is_refused_before_any_work(proto, size, settings, message, monkeypatch):
+def test_what_cannot_be_tuned_is_refused_before_any_work(proto, size, message, monkeypatch):
     def never(*_, **__):
         raise AssertionError("a recipe was tried")
 
     monkeypatch.setattr("lba_onnx.correction.correcting.correct_in_sequence", never)
-    data = images(8) if size is None else [{"x": row} for row in np.ones((8, 1, size), np.float32)]
+    data = [{"x": row} for row in np.ones((8, 1, size), np.float32)]
     with pytest.raises(ModelError, match=message):
-        correct(converted(proto, **settings), data, tune=FEW)
+        correct(converted(proto), data, tune=FEW)
 
 
 def test_without_pytorch_the_extra_is_named(monkeypatch):

@@ -31,6 +31,7 @@ def calibrate(
     *,
     attention: Sequence[str] = (),
     filter_fn: Filter | None = None,
+    bias_start: bool = False,
     metric: ModuleMetric | str | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
@@ -51,6 +52,7 @@ def calibrate(
         method: How the biases are chosen, as `lba_onnx.calibrate` takes it; see docs/calibration.md.
         attention: Attention modules whose matrix products are calibrated too, as `LbaConfig` takes them.
         filter_fn: Called with each module and its name; says which to calibrate, as `quantize_` takes it.
+        bias_start: Whether sums start from biases, as `LbaConfig` takes it.
         metric: What methods judge the model's output by, as a function or as "module:function": called
             with what the model returned and the batch, returns a number per sample, larger is better. None for the
             likeness to the float32 outputs.
@@ -65,14 +67,14 @@ def calibrate(
         ModelError: The model cannot be copied, is not on the CPU, or has modules that cannot be converted.
         SelectionError: There is nothing to calibrate, or an attention name or pattern selects nothing.
         TypeError: The model is no module.
-        ValueError: The family, the method or a number is not as described, or modules are selected of a model that is
-            converted already.
+        ValueError: The family, the method or a number is not as described, or modules or biases are selected of a model
+            that is converted already.
     """
     request, metric, batches = Request.of(family, method), load_metric(metric), Batches.of(data)
     if request.family.is_of_integers:
         raise ValueError(f"expected a family of floats, which PyTorch models multiply, got {request.family}")
     with torch.random.fork_rng(devices=[]):
-        copy = ModelCopy(model, as_spec(request.family.wide()), attention, filter_fn)
+        copy = ModelCopy(model, as_spec(request.family.wide()), attention, filter_fn, bias_start)
         reader = BatchReader(batches, with_labels=metric is not None)
         copy.prepare(reader)
         subject, to_read = ModuleSubject(model, copy, reader, metric), Data(lambda _: reader, batches.count())

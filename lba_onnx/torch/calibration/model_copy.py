@@ -33,7 +33,9 @@ class ModelCopy:
         is_converted: Whether the model was converted already: the copy then has its sites, estimators and quantizers.
     """
 
-    def __init__(self, model: nn.Module, wide: Accumulator, attention: Sequence[str], filter_fn: Filter | None) -> None:
+    def __init__(
+        self, model: nn.Module, wide: Accumulator, attention: Sequence[str], filter_fn: Filter | None, bias_start: bool
+    ) -> None:
         """Copy and convert the model.
 
         Args:
@@ -41,21 +43,22 @@ class ModelCopy:
             wide: The accumulator that stands for float32.
             attention: Attention modules whose products are converted; as `LbaConfig` takes them.
             filter_fn: Selects modules; as `quantize_` takes it.
+            bias_start: Whether sums start from biases.
 
         Raises:
             ModelError: The model cannot be copied, is not on the CPU, or has modules that cannot be converted.
             SelectionError: There is nothing to convert, or a name or pattern selects nothing.
             TypeError: The model is no module.
-            ValueError: Modules are selected of a model that is converted already.
+            ValueError: A model that is converted already is to be converted otherwise.
         """
         self._copy = copy_model(model)
         self._wide = wide
         self.is_converted = bool(lba_sites(self._copy))
         if not self.is_converted:
-            quantize_(self._copy, LbaConfig(self._wide, attention=attention), filter_fn)
-        elif attention or filter_fn is not None:
+            quantize_(self._copy, LbaConfig(wide, attention=attention, bias_start=bias_start), filter_fn)
+        elif attention or bias_start or filter_fn is not None:
             raise ValueError(
-                "expected no attention or filter_fn for a model that is converted already: all sites count"
+                "expected no attention, bias_start or filter_fn for a model that is converted already: all sites count"
             )
         self._sites = require_sites(self._copy)
         self.set_specs({})

@@ -29,7 +29,11 @@ OPERATORS = {
     torch.ops.lba_onnx.matmul.default: "matmul",
     torch.ops.lba_onnx.conv.default: "conv",
 }
-_OPERANDS = {"linear": ("input", "weight", "bias"), "matmul": ("a", "b"), "conv": ("input", "weight", "bias")}
+_OPERANDS = {
+    "linear": ("input", "weight", "bias"),
+    "matmul": ("a", "b", "initial"),
+    "conv": ("input", "weight", "bias"),
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -115,7 +115,7 @@ class _Comparison:
 
     def _compare(self, call: LbaCall, layer: Layer) -> None:
         lacks_bias = call.operator == "linear" and layer.op_type == "LbaMatMul" and len(layer.nodes_of(call)) == 1
-        output = (call.compute(bias=None) if lacks_bias else call.output).detach().numpy()
+        output = layer.laid_out(call, (call.compute(bias=None) if lacks_bias else call.output).detach().numpy())
         got = layer.compute(call)
         if got.shape != output.shape:
             raise ModelError(f"expected an output of shape {output.shape}, got {got.shape}")

@@ -36,7 +36,7 @@ from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.rewrite.provenance import VERSIONS_KEY, set_metadata, write_metadata
 from lba_onnx.rewrite.specs import read_specs
-from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced
+from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced, schema_of
 from lba_onnx.torch.exporting.calls import named_sites, site_of
 from lba_onnx.torch.exporting.constant_operands import fold_operands
 from lba_onnx.torch.exporting.ir_version import lower_ir_version
@@ -120,7 +120,8 @@ def export_float32(
     """Write a model as ONNX with standard operators, for any runtime, and the specs of its sites as JSON.
 
     The file of specs is a `Calibration`: `lba_onnx.convert(path, Calibration.load(specs_path).specs)`, or
-    `lba-onnx convert --calibration_path`, makes of both the model that `export` writes.
+    `lba-onnx convert --calibration_path`, makes of both the model that `export` writes; with `bias_start` where the
+    model's sums start from biases, which the files do not say.
 
     Args:
         model: As for `export`, like all that follow.
@@ -204,8 +205,9 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in attributes}
         node.name = values["statistics"].decode()
         arithmetic = arithmetic_attributes(node)
+        starts = [attribute.name for attribute in schema_of(node).start_attributes if attribute.name in values]
         _keep_attributes(node, [attribute for attribute in attributes if attribute.name not in arithmetic])
-        set_attributes(node, from_attributes(values).to_attributes())
+        set_attributes(node, from_attributes(values).to_attributes() | {name: values[name] for name in starts})
 
 
 def _keep_attributes(node: onnx.NodeProto, attributes: Sequence[onnx.AttributeProto]) -> None:

@@ -53,6 +53,11 @@ class Layer:
         """Return the name of the value that stands for the result of a PyTorch call."""
         return str(self.nodes_of(call)[-1].output[0])
 
+    def laid_out(self, call: LbaCall, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the input or the result of a PyTorch call as the node has it: a Gemm's rows in one axis."""
+        has_rows = call.operator == "linear" and self.op_type == "LbaGemm"
+        return values.reshape(-1, values.shape[-1]) if has_rows else values
+
     def compute(self, call: LbaCall) -> NDArray[Any]:
         """Return what onnxruntime makes of the operands of a PyTorch call.
 
@@ -76,6 +81,8 @@ class Layer:
             assert tensors[1] is not None
             tensors[1] = tensors[1].t()
         arrays = [None if tensor is None else np.ascontiguousarray(tensor.detach().numpy()) for tensor in tensors]
+        assert arrays[0] is not None
+        arrays[0] = self.laid_out(call, arrays[0])
         node, *adds = self.nodes_of(call)
         names = [*node.input, *(name for add in adds for name in add.input if name != node.output[0])]
         return {name: array for name, array in zip(names, arrays, strict=False) if array is not None}

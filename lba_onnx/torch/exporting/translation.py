@@ -2,6 +2,7 @@
 
     linear, input of rank 2           ->  LbaGemm(input, weight, bias, transB=1)
     linear, input of another rank     ->  Add(LbaMatMul(input, Transpose(weight)), bias)
+      whose sums start from the bias  ->  Reshape(LbaGemm(Reshape(input), weight, bias, transB=1, bias_start=1))
     matmul                            ->  LbaMatMul(a, b)
     conv                              ->  LbaConv(input, weight, bias)
 
@@ -62,8 +63,8 @@ def _nodes() -> dict[str, Callable[..., SymbolicTensor]]:
         raise LbaError(f"an export takes the package onnxscript: pip install 'lba-onnx[torch]' ({error})") from None
     domain = Opset(operators.DOMAIN, operators.VERSION)
     standard: dict[str, Callable[..., SymbolicTensor]] = {
-        "Add": onnxscript.opset18.Add,
-        "Transpose": onnxscript.opset18.Transpose,
+        name: getattr(onnxscript.opset18, name)
+        for name in ("Add", "Concat", "Constant", "Reshape", "Shape", "Transpose")
     }
     own = {name: operator for name, operator in operators.OPERATORS.items() if not operator.types}
     return {**standard, **{name: Op(domain, name, _schema(operator)) for name, operator in own.items()}}
@@ -98,12 +99,19 @@ def _linear(nodes: _Nodes, arithmetic: _Arithmetic) -> _Translation:
         input: SymbolicTensor,
         weight: SymbolicTensor,
         bias: SymbolicTensor | None,
+        bias_start: bool,
         spec: str,
         estimator: str,
         statistics: str,
     ) -> SymbolicTensor:
+        starts = _start_attributes(bias, bias_start)
         if len(input.shape) == 2:
-            return nodes["LbaGemm"](input, weight, bias, transB=1, **arithmetic(spec, statistics))
+            return nodes["LbaGemm"](input, weight, bias, transB=1, **starts, **arithmetic(spec, statistics))
+        if starts:
+            rows = nodes["Reshape"](input, nodes["Constant"](value_ints=[-1, weight.shape[1]]))
+            y = nodes["LbaGemm"](rows, weight, bias, transB=1, **starts, **arithmetic(spec, statistics))
+            columns = nodes["Constant"](value_ints=[weight.shape[0]])
+            return nodes["Reshape"](y, nodes["Concat"](nodes["Shape"](input, start=0, end=-1), columns, axis=0))
         transposed = nodes["Transpose"](weight, perm=[1, 0])
         y = nodes["LbaMatMul"](input, transposed, **arithmetic(spec, statistics))
         if bias is None:
@@ -114,8 +122,22 @@ def _linear(nodes: _Nodes, arithmetic: _Arithmetic) -> _Translation:
     return linear
 
 
+def _start_attributes(bias: SymbolicTensor | None, bias_start: bool) -> dict[str, int]:
+    """Return the attribute that lets the sums of a node start from its bias, where it has one."""
+    return {operators.BIAS_START.name: 1} if bias_start and bias is not None else {}
+
+
 def _matmul(nodes: _Nodes, arithmetic: _Arithmetic) -> _Translation:
-    def matmul(a: SymbolicTensor, b: SymbolicTensor, spec: str, estimator: str, statistics: str) -> SymbolicTensor:
+    def matmul(
+        a: SymbolicTensor,
+        b: SymbolicTensor,
+        initial: SymbolicTensor | None,
+        spec: str,
+        estimator: str,
+        statistics: str,
+    ) -> SymbolicTensor:
+        if initial is not None:
+            raise LbaError("expected products whose sums start from zero: LbaMatMul has no bias to start from")
         return nodes["LbaMatMul"](a, b, **arithmetic(spec, statistics))
 
     return matmul
@@ -131,6 +153,7 @@ def _conv(nodes: _Nodes, arithmetic: _Arithmetic) -> _Translation:
         pads_end: list[int],
         dilation: list[int],
         groups: int,
+        bias_start: bool,
         spec: str,
         estimator: str,
         statistics: str,
@@ -144,6 +167,7 @@ def _conv(nodes: _Nodes, arithmetic: _Arithmetic) -> _Translation:
             pads=[*pads_begin, *pads_end],
             dilations=dilation,
             group=groups,
+            **_start_attributes(bias, bias_start),
             **arithmetic(spec, statistics),
         )
 

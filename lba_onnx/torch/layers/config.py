@@ -42,6 +42,8 @@ class LbaConfig:
             the product. It takes over the mode of the site, training or evaluation.
         input_quantizer: Likewise for the input; for a product inside an attention module called twice, once for each
             of the two matrices (`input_quantizer` and `other_quantizer` of the site).
+        bias_start: Whether the sums of sites with a bias start from it, as in fused kernels, in place of zero; else it
+            is added in float32.
 
     Raises:
         TypeError: A field has another type.
@@ -53,6 +55,7 @@ class LbaConfig:
     attention: Sequence[str] = ()
     weight_quantizer: Callable[[], nn.Module] | None = None
     input_quantizer: Callable[[], nn.Module] | None = None
+    bias_start: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields; specs are stored as Accumulator."""
@@ -60,6 +63,10 @@ class LbaConfig:
         object.__setattr__(self, "estimator", _read("estimator", self.estimator, as_estimator))
         if isinstance(self.attention, str) or not all(isinstance(name, str) for name in self.attention):
             raise TypeError(f"expected attention as a list of names and patterns, got {self.attention!r}")
+        if not isinstance(self.bias_start, bool):
+            raise TypeError(
+                f"expected bias_start to be a bool, got {type(self.bias_start).__name__} {self.bias_start!r}"
+            )
         for name in ("weight_quantizer", "input_quantizer"):
             value = getattr(self, name)
             if value is not None and (not callable(value) or isinstance(value, nn.Module)):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.torch.layers.sites import LbaSite
 from lba_onnx.torch.operators.functional import lba_conv1d, lba_conv2d, lba_conv3d, lba_linear, lba_matmul
 
@@ -18,6 +19,7 @@ class WeightSite(LbaSite):
 
     Attributes:
         weight_quantizer: Applied to the weight before the product; None for nothing.
+        bias_start: Whether sums start from the bias, rounded to the accumulator; else it is added in float32.
     """
 
     QUANTIZERS: ClassVar[Mapping[str, str]] = {
@@ -26,6 +28,27 @@ class WeightSite(LbaSite):
     }
 
     weight_quantizer: nn.Module | None
+    bias_start: bool = False
+
+    def __init__(self, *args: Any, bias_start: bool = False, **kwargs: Any) -> None:
+        """Make the site; other arguments are those of `LbaSite`.
+
+        Args:
+            args: Those of the float32 layer.
+            bias_start: Whether sums start from the bias.
+            kwargs: The spec, the estimator, quantizers, and what else the float32 layer takes.
+        """
+        super().__init__(*args, **kwargs)
+        self.bias_start = bias_start
+
+    def configure(self, spec: Accumulator | str, estimator: str, bias_start: bool = False, **quantizers: Any) -> None:
+        """Give the site all its settings, as `LbaSite.configure`, and whether its sums start from the bias."""
+        super().configure(spec, estimator, **quantizers)
+        self.bias_start = bias_start
+
+    def extra_repr(self) -> str:
+        """Return what the printed model says of the site."""
+        return f"{super().extra_repr()}, bias_start=True" if self.bias_start else super().extra_repr()
 
     def quantize_weight(self, weight: Tensor) -> Tensor:
         """Return the weight as it enters the product."""
@@ -33,7 +56,7 @@ class WeightSite(LbaSite):
 
 
 class LbaLinear(WeightSite, nn.Linear):
-    """nn.Linear whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+    """nn.Linear whose dot products run in a low bit-width accumulator."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Return input · weightᵀ + bias.
@@ -44,7 +67,8 @@ class LbaLinear(WeightSite, nn.Linear):
         Returns:
             float32 [..., out_features].
         """
-        return lba_linear(self.quantize_input(input), self.quantize_weight(self.weight), self.bias, **self.settings)
+        values, weight = self.quantize_input(input), self.quantize_weight(self.weight)
+        return lba_linear(values, weight, self.bias, bias_start=self.bias_start, **self.settings)
 
 
 class _LbaConv(WeightSite):
@@ -66,25 +90,24 @@ class _LbaConv(WeightSite):
             values = functional.pad(values, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
         weight = self.quantize_weight(self.weight)
-        return type(self)._conv(
-            values, weight, self.bias, self.stride, padding, self.dilation, self.groups, **self.settings
-        )
+        window = (self.stride, padding, self.dilation, self.groups)
+        return type(self)._conv(values, weight, self.bias, *window, bias_start=self.bias_start, **self.settings)
 
 
 class LbaConv1d(_LbaConv, nn.Conv1d):
-    """nn.Conv1d whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+    """nn.Conv1d whose dot products run in a low bit-width accumulator."""
 
     _conv = staticmethod(lba_conv1d)
 
 
 class LbaConv2d(_LbaConv, nn.Conv2d):
-    """nn.Conv2d whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+    """nn.Conv2d whose dot products run in a low bit-width accumulator."""
 
     _conv = staticmethod(lba_conv2d)
 
 
 class LbaConv3d(_LbaConv, nn.Conv3d):
-    """nn.Conv3d whose dot products run in a low bit-width accumulator; the bias is added in float32."""
+    """nn.Conv3d whose dot products run in a low bit-width accumulator."""
 
     _conv = staticmethod(lba_conv3d)
 
@@ -137,7 +160,8 @@ class LbaProjection(WeightSite):
         Returns:
             float32 [..., out_features].
         """
-        return lba_linear(self.quantize_input(input), self.quantize_weight(weight), bias, **self.settings)
+        values, weight = self.quantize_input(input), self.quantize_weight(weight)
+        return lba_linear(values, weight, bias, bias_start=self.bias_start, **self.settings)
 
 
 LAYER_TYPES: dict[type[Any], type[Any]] = {

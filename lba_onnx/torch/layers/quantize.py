@@ -61,7 +61,7 @@ def quantize_(model: nn.Module, config: LbaConfig | Specs, filter_fn: Filter | N
     specs = _specs(model, config, layers, names)
     estimators = _estimators(model, config, layers, names)
     settings = {
-        name: {"spec": spec, "estimator": estimators[name], **_quantizers(config, name, layers)}
+        name: {"spec": spec, "estimator": estimators[name], **_other_settings(config, name, layers)}
         for name, spec in specs.items()
     }
     _apply(layers, attention, settings)
@@ -213,10 +213,16 @@ def _resolved(
     return resolved
 
 
-def _quantizers(config: LbaConfig, name: str, layers: Mapping[str, Layer]) -> dict[str, nn.Module | None]:
-    """Return the quantizers of a site: new ones; of a float8 layer those that it has, where the config makes none."""
+def _other_settings(config: LbaConfig, name: str, layers: Mapping[str, Layer]) -> dict[str, Any]:
+    """Return the quantizers of a site, and whether its sums start from its bias, where it may have one."""
     module = layers[name].module if name in layers else None
     taken = WeightSite if module is not None else site_type(name.rpartition(".")[2])
+    quantizers = _quantizers(config, module, taken)
+    return {**quantizers, "bias_start": config.bias_start} if issubclass(taken, WeightSite) else quantizers
+
+
+def _quantizers(config: LbaConfig, module: nn.Module | None, taken: type[LbaSite]) -> dict[str, nn.Module | None]:
+    """Return the quantizers of a site: new ones; of a float8 layer those that it has, where the config makes none."""
     factories = {attribute: (field, getattr(config, field)) for attribute, field in taken.QUANTIZERS.items()}
     quantizers = {
         attribute: None if factory is None else make_quantizer(field, factory)

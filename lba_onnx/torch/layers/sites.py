@@ -52,7 +52,7 @@ class LbaSite(nn.Module):
         super().__init__(*args, **kwargs)
         self.configure(spec, estimator, **quantizers)
 
-    def configure(self, spec: Accumulator | str, estimator: str, **quantizers: nn.Module | None) -> None:
+    def configure(self, spec: Accumulator | str, estimator: str, **quantizers: Any) -> None:
         """Give the site all its settings; `statistics` becomes "".
 
         Args:

@@ -11,23 +11,42 @@ from torch import Tensor
 from lba_onnx import native
 from lba_onnx.conv_sizes import output_sizes
 from lba_onnx.torch.operators import gradients
-from lba_onnx.torch.operators.operands import array, as_batches, check_call, geometry, open_key, read_spec
+from lba_onnx.torch.operators.operands import (
+    array,
+    as_batches,
+    as_starts,
+    check_call,
+    conv_starts,
+    geometry,
+    open_key,
+    read_spec,
+)
 
 
-def _product(a: Tensor, b: Tensor, spec: str, statistics: str) -> Tensor:
+def _product(a: Tensor, b: Tensor, initial: Tensor | None, spec: str, statistics: str) -> Tensor:
     left, right = as_batches(a, b)
-    y = native.matmul(left, right, read_spec(spec), torch.get_num_threads(), open_key(statistics))
+    starts = as_starts(initial, _matmul_shape(a, b), (*left.shape[:2], right.shape[2]))
+    y = native.matmul(left, right, read_spec(spec), torch.get_num_threads(), open_key(statistics), starts)
     return torch.from_numpy(y)
 
 
 @torch.library.custom_op("lba_onnx::linear", mutates_args=())
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None, spec: str, estimator: str, statistics: str) -> Tensor:
-    """Return input · weightᵀ in the arithmetic of `spec`, plus the bias in float32.
+def linear(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    bias_start: bool,
+    spec: str,
+    estimator: str,
+    statistics: str,
+) -> Tensor:
+    """Return input · weightᵀ in the arithmetic of `spec`, plus the bias.
 
     Args:
         input: float32 [..., in_features].
         weight: float32 [out_features, in_features].
         bias: float32 [out_features], or None.
+        bias_start: Whether sums start from the bias; else it is added in float32.
         spec: Text of an AccumulatorSpec.
         estimator: One of ESTIMATORS; the backward pass goes by it.
         statistics: A key "run/module", or "".
@@ -37,14 +56,23 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None, spec: str, estima
     """
     check_call(spec, estimator, input=input, weight=weight, bias=bias)
     _check_linear(input, weight, bias)
-    y = _product(input.unsqueeze(0) if input.ndim == 1 else input, weight.t(), spec, statistics)
-    if bias is not None:
+    initial = bias if bias_start else None
+    y = _product(input.unsqueeze(0) if input.ndim == 1 else input, weight.t(), initial, spec, statistics)
+    if bias is not None and not bias_start:
         y.add_(bias.detach())
     return y.view(*input.shape[:-1], weight.shape[0])
 
 
 @linear.register_fake
-def _(input: Tensor, weight: Tensor, bias: Tensor | None, spec: str, estimator: str, statistics: str) -> Tensor:
+def _(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    bias_start: bool,
+    spec: str,
+    estimator: str,
+    statistics: str,
+) -> Tensor:
     check_call(spec, estimator, input=input, weight=weight, bias=bias)
     _check_linear(input, weight, bias)
     return input.new_empty((*input.shape[:-1], weight.shape[0]))
@@ -65,12 +93,13 @@ def _check_bias(bias: Tensor | None, weight: Tensor) -> None:
 
 
 @torch.library.custom_op("lba_onnx::matmul", mutates_args=())
-def matmul(a: Tensor, b: Tensor, spec: str, estimator: str, statistics: str) -> Tensor:
+def matmul(a: Tensor, b: Tensor, initial: Tensor | None, spec: str, estimator: str, statistics: str) -> Tensor:
     """Return the products of matrices in the arithmetic of `spec`; batch dimensions broadcast.
 
     Args:
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns].
+        initial: float32 that broadcasts to the result: what each sum starts from; None for zero.
         spec: Text of an AccumulatorSpec.
         estimator: One of ESTIMATORS; the backward pass goes by it.
         statistics: A key "run/module", or "".
@@ -78,15 +107,29 @@ def matmul(a: Tensor, b: Tensor, spec: str, estimator: str, statistics: str) -> 
     Returns:
         float32 [..., rows, columns].
     """
-    check_call(spec, estimator, a=a, b=b)
+    check_call(spec, estimator, a=a, b=b, initial=initial)
     shape = _matmul_shape(a, b)
-    return _product(a, b, spec, statistics).view(shape)
+    _check_initial(initial, shape)
+    return _product(a, b, initial, spec, statistics).view(shape)
 
 
 @matmul.register_fake
-def _(a: Tensor, b: Tensor, spec: str, estimator: str, statistics: str) -> Tensor:
-    check_call(spec, estimator, a=a, b=b)
-    return a.new_empty(_matmul_shape(a, b))
+def _(a: Tensor, b: Tensor, initial: Tensor | None, spec: str, estimator: str, statistics: str) -> Tensor:
+    check_call(spec, estimator, a=a, b=b, initial=initial)
+    shape = _matmul_shape(a, b)
+    _check_initial(initial, shape)
+    return a.new_empty(shape)
+
+
+def _check_initial(initial: Tensor | None, shape: tuple[int, ...]) -> None:
+    if initial is None:
+        return
+    try:
+        fits = tuple(torch.broadcast_shapes(initial.shape, shape)) == tuple(shape)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"expected initial to broadcast to {tuple(shape)}, got shape {tuple(initial.shape)}")
 
 
 def _matmul_shape(a: Tensor, b: Tensor) -> tuple[int, ...]:
@@ -113,11 +156,12 @@ def conv(
     pads_end: list[int],
     dilation: list[int],
     groups: int,
+    bias_start: bool,
     spec: str,
     estimator: str,
     statistics: str,
 ) -> Tensor:
-    """Return the convolution over one to three spatial axes in the arithmetic of `spec`, plus the bias in float32.
+    """Return the convolution over one to three spatial axes in the arithmetic of `spec`, plus the bias.
 
     Args:
         input: float32 [batch, channels, *size].
@@ -128,6 +172,7 @@ def conv(
         pads_end: Zeros after it.
         dilation: One a spatial axis.
         groups: Groups of channels.
+        bias_start: Whether sums start from the bias; else it is added in float32.
         spec: Text of an AccumulatorSpec.
         estimator: One of ESTIMATORS; the backward pass goes by it.
         statistics: A key "run/module", or "".
@@ -137,6 +182,7 @@ def conv(
     """
     check_call(spec, estimator, input=input, weight=weight, bias=bias)
     shape = _conv_shape(input, weight, bias, stride, pads_begin, pads_end, dilation, groups)
+    addend = None if bias is None else array(bias.contiguous())
     y = native.conv(
         array(input.contiguous()),
         array(weight.contiguous()),
@@ -145,7 +191,8 @@ def conv(
         shape,
         torch.get_num_threads(),
         open_key(statistics),
-        None if bias is None else array(bias.contiguous()),
+        None if bias_start else addend,
+        conv_starts(bias, shape) if bias_start else None,
     )
     return torch.from_numpy(y)
 
@@ -160,6 +207,7 @@ def _(
     pads_end: list[int],
     dilation: list[int],
     groups: int,
+    bias_start: bool,
     spec: str,
     estimator: str,
     statistics: str,

@@ -24,16 +24,18 @@ def lba_linear(
     weight: Tensor,
     bias: Tensor | None = None,
     *,
+    bias_start: bool = False,
     spec: Accumulator | str,
     estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
-    """Return input · weightᵀ + bias, as torch.nn.functional.linear; the bias is added in float32.
+    """Return input · weightᵀ + bias, as torch.nn.functional.linear.
 
     Args:
         input: float32 [..., in_features].
         weight: float32 [out_features, in_features].
         bias: float32 [out_features], or None.
+        bias_start: Whether sums start from the bias, rounded to the accumulator; else it is added in float32.
         spec: The arithmetic, or its text such as "M7E4b12/M7E4b10".
         estimator: How the backward pass treats what the accumulator loses, one of `estimators.ESTIMATORS`.
         statistics: A key "run/module" under which an open run collects, or "".
@@ -45,17 +47,25 @@ def lba_linear(
         TypeError: An operand is not float32, nor taken to it by torch.autocast, or `spec` is neither a spec nor text.
         ValueError: Shapes do not fit, an operand is not on the CPU, or `spec` or `estimator` is unknown.
     """
-    return custom_ops.linear(input, weight, bias, spec_text(spec), estimator, statistics)
+    return custom_ops.linear(input, weight, bias, bias_start, spec_text(spec), estimator, statistics)
 
 
 def lba_matmul(
-    a: Tensor, b: Tensor, *, spec: Accumulator | str, estimator: str = DEFAULT_ESTIMATOR, statistics: str = ""
+    a: Tensor,
+    b: Tensor,
+    *,
+    initial: Tensor | None = None,
+    spec: Accumulator | str,
+    estimator: str = DEFAULT_ESTIMATOR,
+    statistics: str = "",
 ) -> Tensor:
     """Return the product of matrices, as torch.matmul.
 
     Args:
         a: float32 [..., rows, depth], or [depth].
         b: float32 [..., depth, columns], or [depth]; batch dimensions broadcast.
+        initial: float32 that broadcasts to the result: what each sum starts from, rounded to the accumulator; None for
+            zero.
         spec: The arithmetic, or its text such as "M7E4b12/M7E4b10".
         estimator: How the backward pass treats what the accumulator loses, one of `estimators.ESTIMATORS`.
         statistics: A key "run/module" under which an open run collects, or "".
@@ -73,7 +83,10 @@ def lba_matmul(
         )
     left = a.unsqueeze(0) if a.ndim == 1 else a
     right = b.unsqueeze(1) if b.ndim == 1 else b
-    y = custom_ops.matmul(left, right, spec_text(spec), estimator, statistics)
+    if initial is not None and initial.ndim:
+        initial = initial.unsqueeze(-2) if a.ndim == 1 else initial
+        initial = initial.unsqueeze(-1) if b.ndim == 1 else initial
+    y = custom_ops.matmul(left, right, initial, spec_text(spec), estimator, statistics)
     if b.ndim == 1:
         y = y.squeeze(-1)
         return y.squeeze(-1) if a.ndim == 1 else y
@@ -89,13 +102,14 @@ def lba_conv1d(
     dilation: _Sizes = 1,
     groups: int = 1,
     *,
+    bias_start: bool = False,
     spec: Accumulator | str,
     estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
     """Return the convolution over one axis, as torch.nn.functional.conv1d; see `lba_conv2d`."""
     window = _window(1, weight, stride, padding, dilation)
-    return _conv(input, weight, bias, window, groups, spec_text(spec), estimator, statistics)
+    return _conv(input, weight, bias, window, groups, bias_start, spec_text(spec), estimator, statistics)
 
 
 def lba_conv2d(
@@ -107,11 +121,12 @@ def lba_conv2d(
     dilation: _Sizes = 1,
     groups: int = 1,
     *,
+    bias_start: bool = False,
     spec: Accumulator | str,
     estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
-    """Return the convolution over two axes, as torch.nn.functional.conv2d; the bias is added in float32.
+    """Return the convolution over two axes, as torch.nn.functional.conv2d.
 
     Args:
         input: float32 [batch, channels, height, width], or without the batch.
@@ -121,6 +136,7 @@ def lba_conv2d(
         padding: Zeros on both sides, one for all axes or one each; or "valid", or "same".
         dilation: One for all axes, or one each.
         groups: Groups of channels.
+        bias_start: Whether sums start from the bias, rounded to the accumulator; else it is added in float32.
         spec: The arithmetic, or its text such as "M7E4b12/M7E4b10".
         estimator: How the backward pass treats what the accumulator loses, one of `estimators.ESTIMATORS`.
         statistics: A key "run/module" under which an open run collects, or "".
@@ -133,7 +149,7 @@ def lba_conv2d(
         ValueError: Shapes or settings do not fit, an operand is not on the CPU, or `spec` or `estimator` is unknown.
     """
     window = _window(2, weight, stride, padding, dilation)
-    return _conv(input, weight, bias, window, groups, spec_text(spec), estimator, statistics)
+    return _conv(input, weight, bias, window, groups, bias_start, spec_text(spec), estimator, statistics)
 
 
 def lba_conv3d(
@@ -145,13 +161,14 @@ def lba_conv3d(
     dilation: _Sizes = 1,
     groups: int = 1,
     *,
+    bias_start: bool = False,
     spec: Accumulator | str,
     estimator: str = DEFAULT_ESTIMATOR,
     statistics: str = "",
 ) -> Tensor:
     """Return the convolution over three axes, as torch.nn.functional.conv3d; see `lba_conv2d`."""
     window = _window(3, weight, stride, padding, dilation)
-    return _conv(input, weight, bias, window, groups, spec_text(spec), estimator, statistics)
+    return _conv(input, weight, bias, window, groups, bias_start, spec_text(spec), estimator, statistics)
 
 
 def lba_scaled_dot_product_attention(
@@ -257,6 +274,7 @@ def _conv(
     bias: Tensor | None,
     window: tuple[list[int], list[int], list[int], list[int]],
     groups: int,
+    bias_start: bool,
     spec: str,
     estimator: str,
     statistics: str,
@@ -265,7 +283,7 @@ def _conv(
     if weight.ndim != axes + 2 or input.ndim not in (axes + 1, axes + 2):
         shapes = f"{tuple(input.shape)} and {tuple(weight.shape)}"
         raise ValueError(f"expected input and weight with {axes} spatial axes, got shapes {shapes}")
+    settings = (*window, groups, bias_start, spec, estimator, statistics)
     if input.ndim == axes + 1:
-        one = custom_ops.conv(input.unsqueeze(0), weight, bias, *window, groups, spec, estimator, statistics)
-        return one.squeeze(0)
-    return custom_ops.conv(input, weight, bias, *window, groups, spec, estimator, statistics)
+        return custom_ops.conv(input.unsqueeze(0), weight, bias, *settings).squeeze(0)
+    return custom_ops.conv(input, weight, bias, *settings)

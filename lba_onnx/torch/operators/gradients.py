@@ -19,21 +19,30 @@ from torch import Tensor
 from lba_onnx import native
 from lba_onnx.estimators import DEFAULT_ESTIMATOR, gating_of
 from lba_onnx.torch.operators.gating import GatedProducts, add_gated, is_gating_open
-from lba_onnx.torch.operators.operands import array, as_batches, geometry, read_spec
+from lba_onnx.torch.operators.operands import array, as_batches, as_starts, conv_starts, geometry, read_spec
 
 _Floats = npt.NDArray[np.float32]
 
 
 @torch.library.custom_op("lba_onnx::matmul_gradients", mutates_args=())
 def matmul_gradients(
-    grad: Tensor, a: Tensor, b: Tensor, wants_a: bool, wants_b: bool, spec: str, estimator: str, statistics: str
-) -> tuple[Tensor, Tensor]:
+    grad: Tensor,
+    a: Tensor,
+    b: Tensor,
+    initial: Tensor | None,
+    wants_a: bool,
+    wants_b: bool,
+    spec: str,
+    estimator: str,
+    statistics: str,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of lba_onnx::matmul by a gating estimator.
 
     Args:
         grad: float32 [..., rows, columns], of the product.
         a: float32 [..., rows, depth].
         b: float32 [..., depth, columns].
+        initial: float32 that broadcasts to the product: what each sum starts from; None for zero.
         wants_a: Whether the gradient of a is asked for.
         wants_b: Whether that of b is.
         spec: Text of an AccumulatorSpec.
@@ -41,16 +50,24 @@ def matmul_gradients(
         statistics: A key "run/module" under which gated products are counted, or "".
 
     Returns:
-        The gradient of a, of its shape, and that of b with the last two dimensions swapped; a tensor of no elements for
-        one that was not asked for.
+        The gradient of a, of its shape, that of b with the last two dimensions swapped, and that of what sums start
+        from; a tensor of no elements for one that was not asked for, or is not there.
     """
     left, right = as_batches(a, b)
-    upstream = array(grad.contiguous()).reshape(left.shape[0], left.shape[1], right.shape[2])
-    threads = torch.get_num_threads()
-    grad_a, grad_b, _, gated = native.matmul_gradients(
-        upstream, left, right, read_spec(spec), _code(estimator), threads, wants_a=wants_a, wants_b=wants_b
+    shape = (left.shape[0], left.shape[1], right.shape[2])
+    upstream = array(grad.contiguous()).reshape(shape)
+    grad_a, grad_b, grad_initial, gated = native.matmul_gradients(
+        upstream,
+        left,
+        right,
+        read_spec(spec),
+        _code(estimator),
+        torch.get_num_threads(),
+        wants_a=wants_a,
+        wants_b=wants_b,
+        initial=as_starts(initial, grad.shape, shape),
     )
-    _count(statistics, gated, upstream.size * left.shape[2], upstream, grad_a if grad_b is None else grad_b)
+    _count(statistics, gated, upstream.size * left.shape[2], upstream, (grad_b, grad_a, grad_initial))
     batch = grad.shape[:-2]
     shared = left.shape[0] == 1
     return (
@@ -58,6 +75,9 @@ def matmul_gradients(
         grad.new_empty(0)
         if grad_b is None
         else _to_shape(torch.from_numpy(grad_b), (1,) if shared else batch, b.mT.shape),
+        grad.new_empty(0)
+        if grad_initial is None or initial is None
+        else torch.from_numpy(grad_initial).reshape(grad.shape).sum_to_size(initial.shape).clone(),
     )
 
 
@@ -69,9 +89,10 @@ def _code(estimator: str) -> int:
     return gating.code
 
 
-def _count(statistics: str, gated: int, products: int, upstream: _Floats, gradient: _Floats | None) -> None:
-    """Count a backward pass by what came to it and the gradient it gives: the second operand's, usually a weight's."""
+def _count(statistics: str, gated: int, products: int, upstream: _Floats, gradients: Sequence[_Floats | None]) -> None:
+    """Count a backward pass by what came to it and the gradient it gives: the first one that was asked for."""
     if is_gating_open(statistics):
+        gradient = next((gradient for gradient in gradients if gradient is not None), None)
         passes = gradient is not None and bool(gradient.any())
         is_blocked = gated > 0 and not passes and bool(upstream.any())
         add_gated(statistics, GatedProducts(gated, products, int(passes), int(is_blocked)))
@@ -85,11 +106,12 @@ def _to_shape(gradient: Tensor, batch: Sequence[int], shape: Sequence[int]) -> T
 
 @matmul_gradients.register_fake
 def _(
-    grad: Tensor, a: Tensor, b: Tensor, wants_a: bool, wants_b: bool, spec: str, estimator: str, statistics: str
-) -> tuple[Tensor, Tensor]:
+    grad: Tensor, a: Tensor, b: Tensor, initial: Tensor | None, wants_a: bool, wants_b: bool, *settings: object
+) -> tuple[Tensor, Tensor, Tensor]:
     return (
         grad.new_empty(a.shape if wants_a else (0,)),
         grad.new_empty(b.mT.shape if wants_b else (0,)),
+        grad.new_empty((0,) if initial is None else initial.shape),
     )
 
 
@@ -98,6 +120,7 @@ def conv_gradients(
     grad: Tensor,
     input: Tensor,
     weight: Tensor,
+    start: Tensor | None,
     wants_input: bool,
     wants_weight: bool,
     stride: list[int],
@@ -108,13 +131,14 @@ def conv_gradients(
     spec: str,
     estimator: str,
     statistics: str,
-) -> tuple[Tensor, Tensor]:
-    """Return the gradients of lba_onnx::conv, without that of the bias, by a gating estimator.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of lba_onnx::conv, without that of a bias added behind the sums, by a gating estimator.
 
     Args:
         grad: float32 [batch, out_channels, *out_size], of the convolution.
         input: float32 [batch, channels, *size].
         weight: float32 [out_channels, channels / groups, *kernel].
+        start: float32 [out_channels], a bias that sums start from; None where they start from zero.
         wants_input: Whether the gradient of the input is asked for.
         wants_weight: Whether that of the weight is.
         stride: As lba_onnx::conv takes it, like the rest.
@@ -127,10 +151,11 @@ def conv_gradients(
         statistics: A key "run/module" under which gated products are counted, or "".
 
     Returns:
-        The gradients of input and weight; a tensor of no elements for one that was not asked for.
+        The gradients of input, weight and start; a tensor of no elements for one that was not asked for, or is not
+        there.
     """
     upstream = array(grad.contiguous())
-    grad_input, grad_weight, _, gated = native.conv_gradients(
+    grad_input, grad_weight, grad_initial, gated = native.conv_gradients(
         upstream,
         array(input.contiguous()),
         array(weight.contiguous()),
@@ -140,22 +165,36 @@ def conv_gradients(
         torch.get_num_threads(),
         wants_x=wants_input,
         wants_w=wants_weight,
+        initial=conv_starts(start, grad.shape),
     )
     products = upstream.size * math.prod(weight.shape[1:])
-    _count(statistics, gated, products, upstream, grad_input if grad_weight is None else grad_weight)
+    _count(statistics, gated, products, upstream, (grad_weight, grad_input, grad_initial))
     return (
         grad.new_empty(0) if grad_input is None else torch.from_numpy(grad_input),
         grad.new_empty(0) if grad_weight is None else torch.from_numpy(grad_weight),
+        grad.new_empty(0) if grad_initial is None else _of_channels(torch.from_numpy(grad_initial)),
     )
+
+
+def _of_channels(grad: Tensor) -> Tensor:
+    """Sum [batch, out_channels, *out_size] to [out_channels]."""
+    return grad.transpose(0, 1).flatten(1).sum(1)
 
 
 @conv_gradients.register_fake
 def _(
-    grad: Tensor, input: Tensor, weight: Tensor, wants_input: bool, wants_weight: bool, *settings: object
-) -> tuple[Tensor, Tensor]:
+    grad: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    start: Tensor | None,
+    wants_input: bool,
+    wants_weight: bool,
+    *settings: object,
+) -> tuple[Tensor, Tensor, Tensor]:
     return (
         grad.new_empty(input.shape if wants_input else (0,)),
         grad.new_empty(weight.shape if wants_weight else (0,)),
+        grad.new_empty((0,) if start is None else start.shape),
     )
 
 
@@ -182,11 +221,13 @@ class Formula:
     backward: Callable[..., tuple[Tensor | None, ...]]
 
 
-def _save_operands(ctx: Any, first: Tensor, second: Tensor, estimator: str) -> None:
-    """Keep the operands that a gradient asks for: without gating, each for the other's."""
-    wants_first, wants_second = ctx.needs_input_grad[:2]
-    gates = gating_of(estimator) is not None and (wants_first or wants_second)
-    ctx.save_for_backward(first if wants_second or gates else None, second if wants_first or gates else None)
+def _save_operands(ctx: Any, first: Tensor, second: Tensor, start: Tensor | None, estimator: str) -> None:
+    """Keep what a gradient asks for: without gating, each operand for the other's, and nothing for a start's."""
+    wants_first, wants_second, wants_third = ctx.needs_input_grad[:3]
+    gates = gating_of(estimator) is not None and (wants_first or wants_second or (wants_third and start is not None))
+    ctx.save_for_backward(
+        first if wants_second or gates else None, second if wants_first or gates else None, start if gates else None
+    )
 
 
 def _float32_arithmetic() -> contextlib.AbstractContextManager[Any]:
@@ -198,25 +239,29 @@ def _float32_arithmetic() -> contextlib.AbstractContextManager[Any]:
 
 
 def _save_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, weight, _, *ctx.settings = inputs
-    _save_operands(ctx, input, weight, estimator=ctx.settings[1])
+    input, weight, bias, bias_start, *ctx.settings = inputs
+    _save_operands(ctx, input, weight, bias if bias_start else None, estimator=ctx.settings[1])
 
 
 def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    input, weight = ctx.saved_tensors
+    input, weight, start = ctx.saved_tensors
     wants_input, wants_weight, wants_bias = ctx.needs_input_grad[:3]
     with _float32_arithmetic():
         rows = _as_rows(grad)
-        grad_input, grad_weight = None, None
+        grad_input, grad_weight, grad_bias = None, None, None
         if gating_of(ctx.settings[1]) is None:
             grad_input = grad @ weight if wants_input else None
             grad_weight = rows.t() @ _as_rows(input) if wants_weight else None
-        elif wants_input or wants_weight:
-            gradients = matmul_gradients(rows, _as_rows(input), weight.t(), wants_input, wants_weight, *ctx.settings)
+        elif input is not None:
+            gradients = matmul_gradients(
+                rows, _as_rows(input), weight.t(), start, wants_input, wants_weight, *ctx.settings
+            )
             grad_input = gradients[0].view(input.shape) if wants_input else None
             grad_weight = gradients[1] if wants_weight else None
-        grad_bias = rows.sum(0) if wants_bias else None
-    return grad_input, grad_weight, grad_bias, None, None, None
+            grad_bias = gradients[2] if wants_bias and start is not None else None
+        if wants_bias and grad_bias is None:
+            grad_bias = rows.sum(0)
+    return grad_input, grad_weight, grad_bias, None, None, None, None
 
 
 def _as_rows(tensor: Tensor) -> Tensor:
@@ -224,45 +269,52 @@ def _as_rows(tensor: Tensor) -> Tensor:
 
 
 def _save_matmul(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    a, b, *ctx.settings = inputs
-    ctx.shapes = (a.shape, b.shape)
-    _save_operands(ctx, a, b, estimator=ctx.settings[1])
+    a, b, initial, *ctx.settings = inputs
+    ctx.shapes = (a.shape, b.shape, None if initial is None else initial.shape)
+    _save_operands(ctx, a, b, initial, estimator=ctx.settings[1])
 
 
 def _matmul_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    a, b = ctx.saved_tensors
-    wants_a, wants_b = ctx.needs_input_grad[:2]
+    a, b, initial = ctx.saved_tensors
+    wants_a, wants_b, wants_initial = ctx.needs_input_grad[:3]
     with _float32_arithmetic():
         if gating_of(ctx.settings[1]) is not None:
-            grad_a, grad_b = matmul_gradients(grad, a, b, wants_a, wants_b, *ctx.settings)
-            return grad_a if wants_a else None, grad_b.mT if wants_b else None, None, None, None
-        a_shape, b_shape = ctx.shapes
+            found = matmul_gradients(grad, a, b, initial, wants_a, wants_b, *ctx.settings)
+            grad_a, grad_b = found[0] if wants_a else None, found[1].mT if wants_b else None
+            return grad_a, grad_b, found[2] if wants_initial else None, None, None, None
+        a_shape, b_shape, initial_shape = ctx.shapes
         grad_a = (grad @ b.mT).sum_to_size(a_shape) if wants_a else None
         if wants_b and len(b_shape) == 2:
             grad_b = _as_rows(a).t() @ _as_rows(grad)
         else:
             grad_b = (a.mT @ grad).sum_to_size(b_shape) if wants_b else None
-    return grad_a, grad_b, None, None, None
+        grad_initial = grad.sum_to_size(initial_shape) if wants_initial else None
+    return grad_a, grad_b, grad_initial, None, None, None
 
 
 def _save_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, weight, _, *ctx.settings = inputs
+    input, weight, bias, *geometry, bias_start, spec, estimator, statistics = inputs
+    ctx.settings = (*geometry, spec, estimator, statistics)
     ctx.shapes = (input.shape, weight.shape)
-    _save_operands(ctx, input, weight, estimator=ctx.settings[-2])
+    _save_operands(ctx, input, weight, bias if bias_start else None, estimator=estimator)
 
 
 def _conv_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    input, weight = ctx.saved_tensors
+    input, weight, start = ctx.saved_tensors
     wants_input, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-    grad_input, grad_weight = None, None
+    grad_input, grad_weight, grad_bias = None, None, None
     with _float32_arithmetic():
         if gating_of(ctx.settings[-2]) is None:
-            grad_input, grad_weight = _conv_identity(ctx, grad, input, weight)
-        elif wants_input or wants_weight:
-            gradients = conv_gradients(grad, input, weight, wants_input, wants_weight, *ctx.settings)
-            grad_input, grad_weight = (g if w else None for g, w in zip(gradients, ctx.needs_input_grad, strict=False))
-        grad_bias = grad.transpose(0, 1).flatten(1).sum(1) if wants_bias else None
-    return grad_input, grad_weight, grad_bias, *(None for _ in ctx.settings)
+            if wants_input or wants_weight:
+                grad_input, grad_weight = _conv_identity(ctx, grad, input, weight)
+        elif input is not None:
+            gradients = conv_gradients(grad, input, weight, start, wants_input, wants_weight, *ctx.settings)
+            grad_input = gradients[0] if wants_input else None
+            grad_weight = gradients[1] if wants_weight else None
+            grad_bias = gradients[2] if wants_bias and start is not None else None
+        if wants_bias and grad_bias is None:
+            grad_bias = _of_channels(grad)
+    return grad_input, grad_weight, grad_bias, *(None for _ in ctx.settings), None
 
 
 def _conv_identity(

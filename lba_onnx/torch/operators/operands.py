@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -116,6 +117,30 @@ def _one_batch_dimension(values: _Floats, batch: tuple[int, ...]) -> _Floats:
         return np.swapaxes(_one_batch_dimension(values.swapaxes(-1, -2), batch), -1, -2)
     matrices: _Floats = np.broadcast_to(values, (*batch, *values.shape[-2:]))
     return matrices.reshape(math.prod(batch), *values.shape[-2:])
+
+
+def as_starts(initial: Tensor | None, shape: Sequence[int], batches: Sequence[int]) -> _Floats | None:
+    """Return what the sums of a product start from as an array of shape `batches`; None for zero.
+
+    Args:
+        initial: float32 that broadcasts to the product.
+        shape: Of the product.
+        batches: The same as [batch, rows, columns], of the operands as `as_batches` has them.
+    """
+    return None if initial is None else np.broadcast_to(array(initial), shape).reshape(batches)
+
+
+def conv_starts(bias: Tensor | None, shape: Sequence[int]) -> _Floats | None:
+    """Return what the sums of a convolution start from as an array [batch, out_channels, positions]; None for zero.
+
+    Args:
+        bias: float32 [out_channels].
+        shape: Of the convolution.
+    """
+    if bias is None:
+        return None
+    starts: _Floats = np.broadcast_to(array(bias)[:, np.newaxis], (*shape[:2], math.prod(shape[2:])))
+    return starts
 
 
 def geometry(

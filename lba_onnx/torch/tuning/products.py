@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lba_onnx.estimators import DEFAULT_ESTIMATOR
+from lba_onnx.operators import BIAS_START
 from lba_onnx.ops import conv_pads
 from lba_onnx.torch.operators import custom_ops
+from lba_onnx.torch.operators.functional import lba_matmul
 from lba_onnx.torch.tuning.operation import Call, operation
 
 _CONVS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -28,25 +30,23 @@ class Arithmetic:
     spec: str | None = None
     estimator: str = DEFAULT_ESTIMATOR
 
-    def matmul(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the product of matrices, or of stacks of them."""
+    def matmul(self, a: Tensor, b: Tensor, initial: Tensor | None = None) -> Tensor:
+        """Return the product of matrices, or of stacks of them, whose sums start from values, if any are given."""
         if self.spec is None:
-            return a @ b
-        left, right = a.unsqueeze(0) if a.ndim == 1 else a, b.unsqueeze(1) if b.ndim == 1 else b
-        y = custom_ops.matmul(left, right, self.spec, self.estimator, "")
-        y = y.squeeze(-1) if b.ndim == 1 else y
-        return y.squeeze(-1 if b.ndim == 1 else -2) if a.ndim == 1 else y
+            return _plus(a @ b, initial)
+        return lba_matmul(a, b, initial=initial, spec=self.spec, estimator=self.estimator)
 
-    def conv(self, call: Call, x: Tensor, w: Tensor) -> Tensor:
-        """Return the convolution that a node says."""
+    def conv(self, call: Call, x: Tensor, w: Tensor, start: Tensor | None = None) -> Tensor:
+        """Return the convolution that a node says; sums start from a value for each channel, if any are given."""
         axes, attributes = w.ndim - 2, call.attributes
         strides = list(attributes.get("strides", [1] * axes))
         dilations = list(attributes.get("dilations", [1] * axes))
         group, pads = attributes.get("group", 1), _pads(call, x, list(w.shape[2:]))
         if self.spec is None:
-            return _CONVS[axes](_padded(x, pads, 0.0), w, None, strides, 0, dilations, group)
+            return _CONVS[axes](_padded(x, pads, 0.0), w, start, strides, 0, dilations, group)
         begins, ends = pads[:axes], pads[axes:]
-        return custom_ops.conv(x, w, None, strides, begins, ends, dilations, group, self.spec, self.estimator, "")
+        window = (strides, begins, ends, dilations, group)
+        return custom_ops.conv(x, w, start, *window, True, self.spec, self.estimator, "")
 
 
 FLOAT32 = Arithmetic()
@@ -58,7 +58,7 @@ def product(
     a: Tensor,
     b: Tensor,
     c: Tensor | None = None,
-    offset: Tensor | float = 0.0,
+    offset: Tensor | None = None,
 ) -> Tensor:
     """Return what MatMul, Gemm, Conv or a twin of theirs gives.
 
@@ -68,18 +68,27 @@ def product(
         a: Its first operand.
         b: Its second operand.
         c: Its bias, if any.
-        offset: What is added to its sums.
+        offset: What its sums are raised by; where they start from a bias, what it is raised by.
     """
     kind, attributes = call.op_type.removeprefix("Lba"), call.attributes
+    start = c if attributes.get(BIAS_START.name) else None
     if kind == "MatMul":
-        return arithmetic.matmul(a, b) + offset
+        return _plus(arithmetic.matmul(a, b), offset)
     if kind == "Conv":
-        y = arithmetic.conv(call, a, b) + offset
-        return y if c is None else y + c.reshape(-1, *[1] * (y.ndim - 2))
+        if start is not None:
+            return arithmetic.conv(call, a, b, _plus(start, None if offset is None else offset.flatten()))
+        y = _plus(arithmetic.conv(call, a, b), offset)
+        return _plus(y, None if c is None else c.reshape(-1, *[1] * (y.ndim - 2)))
     a, b = a.t() if attributes.get("transA") else a, b.t() if attributes.get("transB") else b
-    y = (arithmetic.matmul(a, b) + offset) * attributes.get("alpha", 1.0)
     beta = attributes.get("beta", 1.0)
-    return y if c is None or beta == 0 else y + c * beta
+    addend = None if c is None or beta == 0 else c * beta
+    if start is not None:
+        return arithmetic.matmul(a, b, offset if addend is None else _plus(addend, offset))
+    return _plus(_plus(arithmetic.matmul(a, b), offset) * attributes.get("alpha", 1.0), addend)
+
+
+def _plus(values: Tensor, addend: Tensor | None) -> Tensor:
+    return values if addend is None else values + addend
 
 
 @operation("MatMul", "Gemm", "Conv")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lba_onnx.errors import ModelError
 from lba_onnx.estimators import DEFAULT_ESTIMATOR
-from lba_onnx.operators import BIAS_START, DOMAIN
+from lba_onnx.operators import DOMAIN
 from lba_onnx.rewrite.attributes import own_attributes
 from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.model_files import OpenModel, load_data, open_model
@@ -40,12 +40,12 @@ class Change:
     Attributes:
         operand: Which operand they are, 0 or 1.
         weights: As the node reads them.
-        offset: What is added to its sums, in a shape that broadcasts to them.
+        offset: What its sums are raised by, in a shape that broadcasts to them; None for nothing.
     """
 
     operand: int
     weights: Tensor
-    offset: Tensor | float = 0.0
+    offset: Tensor | None = None
 
     def applied(self, read: list[Tensor | None]) -> list[Tensor | None]:
         """Return the inputs of the node with these weights in place of its own."""
@@ -157,7 +157,7 @@ class Program:
         change = changes.get(candidate.name)
         arithmetic = Arithmetic(str(candidate.present_spec), self._estimator) if self._accumulates else FLOAT32
         a, b, c = _three(read if change is None else change.applied(read))
-        return product(call, arithmetic, a, b, c, 0.0 if change is None else change.offset)
+        return product(call, arithmetic, a, b, c, None if change is None else change.offset)
 
     def _evaluated(self, node: onnx.NodeProto, read: list[Tensor | None]) -> tuple[Tensor, ...]:
         """Return what ONNX's reference evaluator gives for a node that no gradient passes."""
@@ -184,8 +184,6 @@ def _check(product: Candidate, own: Collection[str]) -> str:
         raise ModelError(f"node {name!r}: expected products of MatMul, Gemm and Conv, got {node.op_type}")
     if product.element_type != "float32":
         raise ModelError(f"node {name!r}: expected float32, got {product.element_type}")
-    if own_attributes(node).get(BIAS_START.name):
-        raise ModelError(f"node {name!r}: expected sums that start from zero, got ones that start from a bias")
     if node.output[0] not in own:
         raise ModelError(f"node {name!r}: expected nodes of the main graph, got one of a subgraph or function")
     return str(node.output[0])
