@@ -75,7 +75,7 @@ def cost(
     """
     table = cost_table if isinstance(cost_table, CostTable) else load_table(cost_table)
     settings = _Settings(Operands.parse(operand_format), table)
-    found = _Model.of(model, spec, selection, input_shapes, data)
+    found = _Model.of(model, selection, input_shapes, data).with_specs(spec, selection)
     nodes = found.priced(settings)
     int8 = unit_cost(INT32, INT8, _ANY_DEPTH, table)
     wide = None
@@ -88,27 +88,54 @@ def cost(
     return ModelCost(nodes, str(settings.operands), table, int8, wide, other)
 
 
+def cost_each(
+    model: ModelSource,
+    specs: "Sequence[Specs | None]",
+    *,
+    operand_format: str,
+    selection: Selection,
+    data: Any,
+    cost_table: CostTable,
+) -> list[tuple[NodeCost, ...]]:
+    """Return what the nodes cost with each of some specs, as `cost` does; products are counted once for all.
+
+    Args:
+        model: As in `cost`.
+        specs: As in `cost`, one after the other.
+        operand_format: As in `cost`.
+        selection: As in `cost`.
+        data: Samples, of which the first one is run to count products.
+        cost_table: A table of costs.
+
+    Raises:
+        DataError, ModelError, SelectionError, ValueError: As `cost`.
+    """
+    settings = _Settings(Operands.parse(operand_format), cost_table)
+    found = _Model.of(model, selection, None, data)
+    return [found.with_specs(spec, selection).priced(settings) for spec in specs]
+
+
 @dataclass(frozen=True)
 class _Product:
     """What is known of one product before it is priced."""
 
     candidate: Candidate
-    spec: Accumulator | None
-    reason: str
     macs: int | None
     depth: int | None
     padded: Fraction | None
     zeros: Fraction | None
+    spec: Accumulator | None = None
+    reason: str = ""
 
     @classmethod
-    def of(cls, decision: Decision, macs: int | None, executions: Sequence[Execution], values: Values) -> "_Product":
-        """Return what is known of a product, from what becomes of it and with which shapes it executes."""
-        candidate, spec = decision.candidate, decision.spec
-        padded = padded_share(candidate, executions)
-        reason = decision.reason if spec is None else ""
-        return cls(
-            candidate, spec, reason, macs, depth_of(candidate, executions), padded, zero_share(candidate, values)
-        )
+    def of(cls, candidate: Candidate, macs: int | None, executions: Sequence[Execution], values: Values) -> "_Product":
+        """Return what is known of a product from the shapes that it executes with; it has no accumulator yet."""
+        padded, zeros = padded_share(candidate, executions), zero_share(candidate, values)
+        return cls(candidate, macs, depth_of(candidate, executions), padded, zeros)
+
+    def decided(self, decision: Decision) -> "_Product":
+        """Return the product with what becomes of it."""
+        return replace(self, spec=decision.spec, reason=decision.reason if decision.spec is None else "")
 
     def priced(self, settings: _Settings) -> NodeCost:
         """Return what it costs."""
@@ -154,7 +181,6 @@ class _Model:
     def of(
         cls,
         model: ModelSource,
-        spec: "Specs | None",
         selection: Selection,
         input_shapes: InputShapes | None,
         data: Any,
@@ -165,9 +191,14 @@ class _Model:
         candidates = find_candidates(opened.proto, opened.path, lowering)
         macs, executions = _counted(model, opened.proto, candidates, input_shapes, data, selection)
         values = Values(opened.proto, list(walk_sites(opened.proto)), opened.path)
-        decisions = _decisions(candidates, spec, selection)
-        known = zip(decisions, macs, executions, strict=True)
-        return cls(tuple(_Product.of(decision, count, shapes, values) for decision, count, shapes in known))
+        known = zip(candidates, macs, executions, strict=True)
+        return cls(tuple(_Product.of(candidate, count, shapes, values) for candidate, count, shapes in known))
+
+    def with_specs(self, spec: "Specs | None", selection: Selection) -> "_Model":
+        """Return the products with their accumulators: their own, or those that are given."""
+        decisions = _decisions([product.candidate for product in self.products], spec, selection)
+        pairs = zip(self.products, decisions, strict=True)
+        return _Model(tuple(product.decided(decision) for product, decision in pairs))
 
     def priced(self, settings: _Settings) -> tuple[NodeCost, ...]:
         """Return what each product costs."""

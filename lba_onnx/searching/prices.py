@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lba_onnx.costing import CostTable, ModelCost, NodeCost, UnitCost, UnpricedError, cost, load_table
+from lba_onnx.costing import CostTable, NodeCost, UnitCost, UnpricedError, load_table
+from lba_onnx.costing.costing import cost_each
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.rewrite.selection import Selection
@@ -111,8 +112,16 @@ def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pr
         UnpricedError: A choice has no price.
     """
     names = {name for choice in choices for name in choice.specs}
-    plain, *found = (_cost(model, choice, sample, pricing) for choice in (Choice("", {}), *choices))
-    macs = {node.node: node.macs or 0 for node in plain.nodes}  # of a branch that the sample does not take, none
+    given = [{name: spec for name, spec in choice.specs.items() if spec is not None} or None for choice in choices]
+    plain, *found = cost_each(
+        model,
+        [None, *given],
+        operand_format=pricing.operand_format,
+        selection=pricing.selection,
+        data=sample,
+        cost_table=pricing.table,
+    )
+    macs = {node.node: node.macs or 0 for node in plain}  # of a branch that the sample does not take, none
     total = sum(macs.values())
     if not total:
         raise ModelError("expected a sample that runs at least one product, got one that runs none")
@@ -124,26 +133,14 @@ def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pr
         for name in macs
         if name in names
     }
-    left = sum(node.macs * pricing.of_node(node) for node in plain.nodes if node.node not in names and node.macs)
-    float32 = sum(macs[node.node] * pricing.of_float32(node) for node in plain.nodes)
+    left = sum(node.macs * pricing.of_node(node) for node in plain if node.node not in names and node.macs)
+    float32 = sum(macs[node.node] * pricing.of_float32(node) for node in plain)
     return Prices({name: macs[name] for name in costs}, costs, left / total, float32 / total)
 
 
-def _cost(model: ModelSource, choice: Choice, sample: Any, pricing: Pricing) -> ModelCost:
-    specs = {name: spec for name, spec in choice.specs.items() if spec is not None}
-    return cost(
-        model,
-        specs or None,
-        operand_format=pricing.operand_format,
-        selection=pricing.selection,
-        data=sample,
-        cost_table=pricing.table,
-    )
-
-
-def _part(found: ModelCost, choice: Choice, name: str, share: float, pricing: Pricing) -> float | None:
+def _part(nodes: Sequence[NodeCost], choice: Choice, name: str, share: float, pricing: Pricing) -> float | None:
     if name not in choice.specs:
         return None
     if not share:
         return 0.0
-    return share * pricing.of_node(next(node for node in found.nodes if node.node == name))
+    return share * pricing.of_node(next(node for node in nodes if node.node == name))
