@@ -63,6 +63,15 @@ def test_gemm_of_float16_and_without_c():
     assert_same_bits(outputs("LbaGemm", {**operands, "C": c}, beta=0.1), expected.astype(np.float16))
 
 
+@pytest.mark.parametrize("text", ["kulisch(M7E4b8)", "splitk3(M4E4b8/M4E4b6),sum=M4E4b6"])
+def test_exact_sums_and_slices_start_from_the_bias(text):
+    proto, x = lba_onnx.convert(network(), text, bias_start=True)[0], images(2)
+    y = make_session(proto).run(None, {"x": x})[0]
+    assert_same_bits(ReferenceEvaluator(proto, new_ops=TWINS).run(None, {"x": x})[0], y)
+    plain = lba_onnx.convert(network(), text)[0]
+    assert np.any(make_session(plain).run(None, {"x": x})[0] != y)
+
+
 @pytest.mark.parametrize("group", [1, 2, 6])
 def test_conv_starts_from_its_bias(group):
     operands = {"A": values(2, 6, 9, 8), "B": values(6, 6 // group, 3, 3), "C": values(6) * 5}

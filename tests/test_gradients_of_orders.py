@@ -42,7 +42,8 @@ SLICED = {
     "slices of slices": f"splitk2(splitk2({FORMATS}),sum=M2E3b1),sum=M2E3b1",
 }
 STARTED = [
-    (ORDERS[order], True) for order in ("tree", "tree, carry", "lanes, carry", "stochastic", "levels", "one chain")
+    *((ORDERS[order], True) for order in ("tree", "tree, carry", "lanes, carry", "stochastic", "levels", "one chain")),
+    *((text, True) for text in (EXACT | SLICED).values()),
 ]
 CASES = [(text, False) for text in (ORDERS | EXACT | SLICED).values()] + STARTED
 
@@ -101,8 +102,9 @@ def test_convolutions_are_the_references(text: str, starts: bool, estimator: str
 
 
 @pytest.mark.parametrize("estimator", GATING)
-def test_what_a_sum_of_nothing_starts_from(estimator: str) -> None:
-    spec = as_spec(FORMATS)
+@pytest.mark.parametrize("text", [FORMATS, "kulisch(M2E3b1)", f"splitk2({FORMATS}),sum=M2E3b1"])
+def test_what_a_sum_of_nothing_starts_from(text: str, estimator: str) -> None:
+    spec = as_spec(text)
     a, b = np.zeros((1, 3, 0), np.float32), np.zeros((1, 0, 2), np.float32)
     initial = np.array([[[200.0], [0.25], [3.0]]], np.float32)  # saturates, underflows, stays
     grad = np.ones((1, 3, 2), np.float32)
@@ -134,15 +136,6 @@ def test_an_exact_sum_gates_all_or_nothing() -> None:
     }.items():
         masks = reference_gradients.matmul_masks(x, ones, "kulisch(M2E3b-1),round=truncate", estimator)
         assert masks[:, 0].all(-1).tolist() == masks[:, 0].any(-1).tolist() == expected, estimator
-
-
-@pytest.mark.parametrize("text", [EXACT["kulisch"], SLICED["slices"]])
-def test_kinds_without_starts_refuse_them(text: str) -> None:
-    ones, code = np.ones((1, 1, 1), np.float32), ESTIMATORS["immediate_overflow"].gating.code
-    with pytest.raises(ValueError, match="expected no initial values: sums of this kind"):
-        native.matmul_gradients(ones, ones, ones, as_spec(text), code, 1, initial=ones)
-    with pytest.raises(ValueError, match="expected a kind whose sums may start from a value"):
-        reference_gradients.matmul_gradients(ones, ones, ones, text, "immediate_overflow", ones)
 
 
 @pytest.mark.torch

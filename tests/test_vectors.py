@@ -29,6 +29,7 @@ FOLDERS = ("", "nearest/", "rules/", "sums/")
 NAMES = [
     *(f"{folder}{name}" for folder in FOLDERS for name in KINDS if (FOLDER / folder / name).exists()),
     f"rules/{STARTS}",
+    f"sums/{STARTS}",
 ]
 
 

@@ -137,7 +137,7 @@ KINDS: dict[str, type[Case]] = {
     "matmul.txt": MatMulCase,
     "conv.txt": ConvCase,
 }
-STARTS = "starts.txt"  # of the folder `rules` alone
+STARTS = "starts.txt"  # of the folders `rules` and `sums`
 
 
 def read_cases(name: str) -> Iterator[Case]:

@@ -194,5 +194,5 @@ int main() {
   lba::CheckFiles({"/", lba::Rounding::kTruncate, false, false});
   lba::CheckFiles({"/nearest/", lba::Rounding::kNearest, false, false});
   lba::CheckFiles({"/rules/", {}, true, true});
-  lba::CheckFiles({"/sums/", {}, true, false});
+  lba::CheckFiles({"/sums/", {}, true, true});
 }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from convolutions import CONVOLUTIONS
 from kinds import SPECIALS, Draw
 from rationals import Format, bits, line
-from rule_files import NAMED
+from rule_files import NAMED, starts_of, value_of
 from rule_kinds import RULE_KINDS, pairs_of
 from rules import Rules, value_bits
 from sums import Chained, Exact, Pairs, Sliced, Sums
@@ -101,6 +101,24 @@ def matmul_lines() -> Iterator[str]:
         yield line(sums, rows, depth, columns, *operands, *map(value_bits, results))
 
 
+def starts_lines() -> Iterator[str]:
+    """Yield the cases of starts.txt."""
+    draw, depths, kinds = Draw(24), itertools.cycle(DEPTHS), itertools.cycle(RULE_KINDS)
+    cases = [(sums, next(depths)) for sums in (*SUMS, *SUMS)]
+    for sums, depth in (*cases, (EXACT[3], 0), (SLICED[1], 0), (SLICED[4], 0)):
+        rows, columns, kind = draw.integer(1, 2), draw.integer(1, 3), next(kinds)
+        a = [[pair[0] for pair in pairs_of(kind, draw, sums.drawn_for, depth)] for _ in range(rows)]
+        b = [[pair[1] for pair in pairs_of(kind, draw, sums.drawn_for, depth)] for _ in range(columns)]
+        starts = starts_of(draw, sums.drawn_for, kind, rows * columns)
+        places = itertools.product(range(rows), range(columns))
+        results = [
+            sums.dot(list(zip(a[r], b[c], strict=True)), (r, c), value_of(start))
+            for (r, c), start in zip(places, starts, strict=True)
+        ]
+        operands = (bits([*itertools.chain(*rows_of)]) for rows_of in (a, zip(*b, strict=True)))
+        yield line(sums, rows, depth, columns, *operands, bits(starts), *map(value_bits, results))
+
+
 def conv_lines() -> Iterator[str]:
     """Yield the cases of conv.txt."""
     draw, kinds, cycle = Draw(23), itertools.cycle(RULE_KINDS), itertools.cycle(SUMS)
@@ -121,5 +139,6 @@ def conv_lines() -> Iterator[str]:
 SUM_FILES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "dot.txt": ("accumulator depth x w result", dot_lines),
     "matmul.txt": ("accumulator rows depth columns a b result", matmul_lines),
+    "starts.txt": ("accumulator rows depth columns a b initial result", starts_lines),
     "conv.txt": ("accumulator axes x_shape w_shape strides pads dilations group out_shape x w result", conv_lines),
 }

@@ -20,12 +20,13 @@ class Exact:
         """What kinds of data go by."""
         return self.result
 
-    def dot(self, pairs: Pairs, place: tuple[int, int]) -> Value:
-        """Return the dot product."""
-        total: Value = 0.0
+    def dot(self, pairs: Pairs, place: tuple[int, int], start: Value = 0.0) -> Value:
+        """Return the dot product; the exact sum starts from a value."""
+        total = start
         for x, w in pairs:
             total = add(total, multiply(x, w))
-        return quantize(total, self.result.accumulator, self.result)
+        is_zero = isinstance(total, float) and total == 0
+        return quantize(0.0 if is_zero else total, self.result.accumulator, self.result)
 
     def __str__(self) -> str:
         """Return the text."""
@@ -43,10 +44,10 @@ class Chained:
         """What kinds of data go by."""
         return self.rules
 
-    def dot(self, pairs: Pairs, place: tuple[int, int]) -> Value:
-        """Return the dot product."""
+    def dot(self, pairs: Pairs, place: tuple[int, int], start: Value = 0.0) -> Value:
+        """Return the dot product; its last chain starts from a value."""
         output = Output(self.rules, place)
-        return output.dot([output.product(x, w, k) for k, (x, w) in enumerate(pairs)])
+        return output.dot([output.product(x, w, k) for k, (x, w) in enumerate(pairs)], start)
 
     def in_slice(self, index: int) -> "Chained":
         """Return what sums one slice, with random bits of its own."""
@@ -71,9 +72,9 @@ class Sliced:
         """What kinds of data go by."""
         return self.inner.drawn_for
 
-    def dot(self, pairs: Pairs, place: tuple[int, int]) -> Value:
-        """Return the dot product."""
-        total: Value = 0.0
+    def dot(self, pairs: Pairs, place: tuple[int, int], start: Value = 0.0) -> Value:
+        """Return the dot product; the chain of slices starts from a value in the format that they are combined in."""
+        total = quantize(start, self.total.accumulator, self.total)
         size = max(-(-len(pairs) // self.slices), 1)
         for index, start in enumerate(range(0, len(pairs), size)):
             inner = self.inner.in_slice(index) if isinstance(self.inner, Chained) else self.inner

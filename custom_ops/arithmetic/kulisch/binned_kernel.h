@@ -134,7 +134,8 @@ void RunBinnedTile(const TileArgs& args) {
       const auto w = [&](int64_t k, int v) { return Vector::Load(args.columns + k * kColumnPanel + c + v * kLanes); };
       SumCut<Vector>(args.depth, cuts, x, w, parts + c, kColumnPanel);
     }
-    FinishBins(args.constants, parts, cuts.bins, kColumnPanel, args.column_count, args.out + r * kColumnPanel);
+    const float* starts = args.starts == nullptr ? nullptr : args.starts + r * kColumnPanel;
+    FinishBins(args.constants, parts, cuts.bins, kColumnPanel, args.column_count, starts, args.out + r * kColumnPanel);
   }
 }
 
@@ -153,7 +154,8 @@ void RunBinnedDirect(const DirectArgs& args) {
     const auto w = [&](int64_t k, int v) { return Vector::Load(args.plane + args.offsets[k] + q + v * kLanes); };
     SumCut<Vector>(args.depth, cuts, x, w, parts, kStride);
     const int count = static_cast<int>(args.count - q < kStride ? args.count - q : kStride);
-    FinishBins(args.constants, parts, cuts.bins, kStride, count, args.out + q);
+    const float* starts = args.starts == nullptr ? nullptr : args.starts + q;
+    FinishBins(args.constants, parts, cuts.bins, kStride, count, starts, args.out + q);
   }
 }
 

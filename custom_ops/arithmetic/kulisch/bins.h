@@ -25,8 +25,10 @@ inline int BinBits(int64_t depth) {
 
 }  // namespace
 
-// parts[bin][i], i < count, of outputs whose exact sums they add up to; out[i] is the rounded sum.
-void FinishBins(const void* constants, const double* parts, int bins, int stride, int count, float* out);
+// parts[bin][i], i < count, of outputs whose exact sums they add up to, besides what these start from, if anything;
+// out[i] is the rounded sum.
+void FinishBins(const void* constants, const double* parts, int bins, int stride, int count, const float* starts,
+                float* out);
 
 }  // namespace lba
 

@@ -25,7 +25,7 @@ class KulischChains {
       : constants_(result.constants()),
         smallest_normal_(result.format.has_subnormals ? result.format.min_value() : 0) {}
 
-  LBA_HOST_DEVICE void Start(int, float, int64_t, Chain*) const {}  // never called: sums start from zero alone
+  LBA_HOST_DEVICE void Start(int, float value, int64_t, Chain* chain) const { chain->sum.Add(value); }
 
   LBA_HOST_DEVICE void AddProduct(float x, float w, Chain* chain, ChainEvents* events) const {
     AddProduct(static_cast<double>(x) * static_cast<double>(w), chain, events);

@@ -26,6 +26,8 @@ class KulischPlanner : public Planner {
     return {FitsBins(moving, fixed) ? path() : CpuPath::kExact, false};
   }
 
+  bool has_starts() const override { return true; }
+
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return KulischAvx512Kernels();

@@ -11,8 +11,14 @@ const RuledConstants& ResultOf(const void* constants) { return *static_cast<cons
 
 double Product(float x, float w) { return static_cast<double>(x) * static_cast<double>(w); }
 
-WideSum ExactSum(const TileArgs& args, int row, int column) {
+WideSum StartOf(const float* starts, int64_t output) {
   WideSum sum;
+  if (starts != nullptr) sum.Add(starts[output]);
+  return sum;
+}
+
+WideSum ExactSum(const TileArgs& args, int row, int column) {
+  WideSum sum = StartOf(args.starts, row * kColumnPanel + column);
   for (int64_t k = 0; k < args.depth; ++k) {
     sum.Add(Product(args.rows[k * kRowPanel + row], args.columns[k * kColumnPanel + column]));
   }
@@ -29,7 +35,7 @@ void RunExactTile(const TileArgs& args) {
 
 void RunExactDirect(const DirectArgs& args) {
   for (int64_t q = 0; q < args.count; ++q) {
-    WideSum sum;
+    WideSum sum = StartOf(args.starts, q);
     for (int64_t k = 0; k < args.depth; ++k) sum.Add(Product(args.plane[args.offsets[k] + q], args.weights[k]));
     args.out[q] = RoundedResult(sum, ResultOf(args.constants));
   }
@@ -48,7 +54,8 @@ void OpenKulischTile(const OpenTileArgs& args) {
       const bool is_gated = args.estimator == Estimator::kImmediateDifference ? exact != 0 && total == 0
                                                                               : result.accumulator.IsLargest(total);
       if (!is_gated) continue;
-      for (int64_t k = 0; k < args.tile.depth; ++k) args.open[k * kRowPanel + r] &= ~(uint32_t{1} << c);
+      const int64_t terms = args.tile.depth + (args.tile.starts == nullptr ? 0 : 1);
+      for (int64_t k = 0; k < terms; ++k) args.open[k * kRowPanel + r] &= ~(uint32_t{1} << c);
     }
   }
 }
@@ -63,14 +70,16 @@ const TileKernels& KulischExactKernels() {
   return kernels;
 }
 
-void FinishBins(const void* constants, const double* parts, int bins, int stride, int count, float* out) {
+void FinishBins(const void* constants, const double* parts, int bins, int stride, int count, const float* starts,
+                float* out) {
   const RuledConstants& result = ResultOf(constants);
   for (int i = 0; i < count; ++i) {
-    if (bins <= 2) {
-      out[i] = RoundedResult(bins == 1 ? parts[i] : AddToOdd(parts[i], parts[stride + i]), result);
+    if (bins == 1 || (bins == 2 && starts == nullptr)) {
+      const double other = bins == 2 ? parts[stride + i] : starts == nullptr ? 0 : starts[i];
+      out[i] = RoundedResult(AddToOdd(parts[i], other), result);
       continue;
     }
-    WideSum sum;
+    WideSum sum = StartOf(starts, i);
     for (int bin = 0; bin < bins; ++bin) sum.Add(parts[bin * stride + i]);
     out[i] = RoundedResult(sum, result);
   }

@@ -42,6 +42,10 @@ Slices::Slices(const SplitKSpec& spec, int64_t all)
   }
 }
 
+void Slices::Begin(const float* starts, int64_t count, float* totals) const {
+  for (int64_t i = 0; i < count; ++i) totals[i] = starts == nullptr ? 0.0f : static_cast<float>(StartFrom(starts[i]));
+}
+
 void Slices::Combine(const float* parts, int64_t count, float* totals) const {
   if (total.is_float32()) {
     for (int64_t i = 0; i < count; ++i) totals[i] += parts[i];
@@ -81,9 +85,12 @@ template <int kVariant>
 void SplitPlanner::RunTile(const TileArgs& args) {
   const auto& [slices, path] = *static_cast<const Sliced*>(args.constants);
   alignas(64) float part[kRowPanel * kColumnPanel];
-  for (int r = 0; r < args.row_count; ++r) std::fill_n(args.out + r * kColumnPanel, args.column_count, 0.0f);
+  for (int r = 0; r < args.row_count; ++r) {
+    const int first = r * kColumnPanel;
+    slices->Begin(args.starts == nullptr ? nullptr : args.starts + first, args.column_count, args.out + first);
+  }
   int64_t begin = 0;
-  for (size_t slice = 0; slice < slices->planners.size(); begin = slices->end(slice++)) {
+  for (size_t slice = 0; slice < slices->count(); begin = slices->end(slice++)) {
     const Planner& planner = *slices->planners[slice];
     const TileKernels& kernels = planner.KernelsOf(path);
     TileArgs inner = args;
@@ -93,6 +100,7 @@ void SplitPlanner::RunTile(const TileArgs& args) {
     inner.depth = slices->end(slice) - begin;
     inner.order = &planner.order();
     inner.out = part;
+    inner.starts = nullptr;
     {
       const FpScope scope(kernels.mode);
       kernels.tile[kVariant](inner);
@@ -107,10 +115,10 @@ template <int kVariant>
 void SplitPlanner::RunDirect(const DirectArgs& args) {
   const auto& [slices, path] = *static_cast<const Sliced*>(args.constants);
   alignas(64) float part[kDirectPositions];
-  std::fill_n(args.out, args.count, 0.0f);
+  slices->Begin(args.starts, args.count, args.out);
   for (int64_t q = 0; q < args.count; q += kDirectPositions) {
     int64_t begin = 0;
-    for (size_t slice = 0; slice < slices->planners.size(); begin = slices->end(slice++)) {
+    for (size_t slice = 0; slice < slices->count(); begin = slices->end(slice++)) {
       const Planner& planner = *slices->planners[slice];
       const TileKernels& kernels = planner.KernelsOf(path);
       DirectArgs inner = args;
@@ -122,6 +130,7 @@ void SplitPlanner::RunDirect(const DirectArgs& args) {
       inner.order = &planner.order();
       inner.count = std::min(args.count - q, kDirectPositions);
       inner.out = part;
+      inner.starts = nullptr;
       {
         const FpScope scope(kernels.mode);
         kernels.direct[kVariant](inner);
@@ -136,11 +145,22 @@ void SplitPlanner::OpenTile(const OpenTileArgs& args) {
   const RuledOutput total(slices->constants, {});
   const bool is_difference = args.estimator == Estimator::kImmediateDifference;
   alignas(64) float part[kRowPanel * kColumnPanel];
+  const float* starts = args.tile.starts;
+  const auto clear = [&](int row, int column, int64_t first, int64_t last) {
+    for (int64_t k = first; k < last; ++k) args.open[k * kRowPanel + row] &= ~(uint32_t{1} << column);
+  };
+  const auto is_gated = [&](bool adds, double before, double after) {
+    return is_difference ? adds && after == before : slices->constants.accumulator.IsLargest(after);
+  };
   for (int r = 0; r < args.tile.row_count; ++r) {
-    std::fill_n(args.tile.out + r * kColumnPanel, args.tile.column_count, 0.0f);
+    const int first = r * kColumnPanel;
+    slices->Begin(starts == nullptr ? nullptr : starts + first, args.tile.column_count, args.tile.out + first);
+    for (int c = 0; starts != nullptr && c < args.tile.column_count; ++c) {
+      if (is_gated(starts[first + c] != 0, 0, args.tile.out[first + c])) clear(r, c, slices->depth, slices->depth + 1);
+    }
   }
   int64_t begin = 0, end = 0;
-  for (size_t slice = 0; slice < slices->planners.size(); ++slice, begin = end) {
+  for (size_t slice = 0; slice < slices->count(); ++slice, begin = end) {
     const Planner& planner = *slices->planners[slice];
     end = slices->end(slice);
     OpenTileArgs inner = args;
@@ -150,6 +170,7 @@ void SplitPlanner::OpenTile(const OpenTileArgs& args) {
     inner.tile.depth = end - begin;
     inner.tile.order = &planner.order();
     inner.tile.out = part;
+    inner.tile.starts = nullptr;
     inner.open += begin * kRowPanel;
     planner.open()(inner);
     for (int r = 0; r < args.tile.row_count; ++r) {
@@ -157,11 +178,10 @@ void SplitPlanner::OpenTile(const OpenTileArgs& args) {
         const int output = r * kColumnPanel + c;
         const double before = args.tile.out[output], after = total.Join(before, part[output], 1, 0);
         args.tile.out[output] = static_cast<float>(after);
-        const bool is_gated =
-            is_difference ? part[output] != 0 && after == before : slices->constants.accumulator.IsLargest(after);
-        if (!is_gated) continue;
-        const int64_t first = args.estimator == Estimator::kRecursiveOverflow ? 0 : begin;
-        for (int64_t k = first; k < end; ++k) args.open[k * kRowPanel + r] &= ~(uint32_t{1} << c);
+        if (!is_gated(part[output] != 0, before, after)) continue;
+        const bool is_recursive = args.estimator == Estimator::kRecursiveOverflow;
+        clear(r, c, is_recursive ? 0 : begin, end);
+        if (is_recursive && starts != nullptr) clear(r, c, slices->depth, slices->depth + 1);
       }
     }
   }

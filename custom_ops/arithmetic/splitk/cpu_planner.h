@@ -21,6 +21,10 @@ struct Slices {
 
   Slices(const SplitKSpec& spec, int64_t all);
   int64_t end(size_t slice) const { return std::min((static_cast<int64_t>(slice) + 1) * size, depth); }
+  size_t count() const { return depth == 0 ? 0 : planners.size(); }
+  double StartFrom(float value) const { return RuledOutput(constants, {}).StartFrom(value, 1, 0); }
+  // totals[count]: rounded starts, or zeros where `starts` is null.
+  void Begin(const float* starts, int64_t count, float* totals) const;
   // Adds one value more to totals. In the default environment.
   void Combine(const float* parts, int64_t count, float* totals) const;
 };
@@ -40,6 +44,12 @@ class SplitPlanner : public Planner {
     return first().Variant(moving, fixed, is_fused);
   }
   bool differs_by_place() const override { return first().differs_by_place(); }
+  // Slices know nothing of what their combination starts from.
+  bool has_starts() const override { return true; }
+  float RoundedStart(float value, const Place&, int64_t) const override {
+    return static_cast<float>(slices_.StartFrom(value));
+  }
+  PanelPlan PlanStarts(const PanelPlan& plan, const ValueRange&) const override { return plan; }
 
   const TileKernels& KernelsOf(CpuPath path) const override { return kernels_[static_cast<int>(path)]; }
   const void* constants(CpuPath path) const override { return &sliced_[static_cast<int>(path)]; }

@@ -26,10 +26,14 @@ class SlicesFollower : public ChainFollower {
     }
   }
 
-  void Follow(const float* x, const float* fixed, int lanes, int64_t, const float*) override {
+  void Follow(const float* x, const float* fixed, int lanes, int64_t, const float* starts) override {
     double totals[kChainLanes]{}, exact_totals[kChainLanes]{};
+    for (int lane = 0; starts != nullptr && lane < lanes; ++lane) {
+      totals[lane] = slices_.StartFrom(starts[lane]);
+      exact_totals[lane] = starts[lane];
+    }
     int64_t begin = 0;
-    for (size_t slice = 0; slice < slices_.planners.size(); begin = slices_.end(slice++)) {
+    for (size_t slice = 0; slice < slices_.count(); begin = slices_.end(slice++)) {
       const Planner& planner = *slices_.planners[slice];
       const int64_t depth = slices_.end(slice) - begin;
       const float* of_slice = fixed + begin * kChainLanes;

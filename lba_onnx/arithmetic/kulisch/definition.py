@@ -31,23 +31,39 @@ def dot(x: Sequence[float], w: Sequence[float], initial: float, result: ResultFo
     return result.exact(sum((Fraction(a) * Fraction(b) for a, b in terms), Fraction(0)))
 
 
-def steps(products: Iterator[Float64s], depth: int, shape: tuple[int, ...], result: ResultFormat) -> Iterator[Step]:
+def start_step(initial: Float64s, depth: int) -> Step:
+    """Return the step that holds what sums start from, of which nothing is lost."""
+    never = np.zeros(initial.shape, bool)
+    return Step(1, depth, depth, depth + 1, None, None, initial, np.zeros(initial.shape), initial, never)
+
+
+def steps(
+    products: Iterator[Float64s], depth: int, shape: tuple[int, ...], result: ResultFormat, start: Float64s | None
+) -> Iterator[Step]:
     """Yield the additions of dot products, then the rounding of each sum as an addition to zero, the one that loses."""
-    units: NDArray[Any] = np.zeros(shape, object)
-    special, after, never = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
+    first = np.zeros(shape) if start is None else start
+    units, special = _held(first)
+    after, never = first, np.zeros(shape, bool)
     for k in range(depth):
         product, before = next(products), after
-        is_finite = np.isfinite(product)
-        units = units + _to_units(np.where(is_finite, product, 0.0))
+        more, not_finite = _held(product)
+        units = units + more
         with np.errstate(invalid="ignore"):  # infinities of both signs
-            special = special + np.where(is_finite, 0.0, product)
+            special = special + not_finite
         after = np.where(special == 0, np.asarray(_nearest(units), np.float64), special)
         yield Step(1, 0, k, k + 1, product, never, product, before, after, never, (), _NOTHING)
-    if depth:
+    terms = depth if start is None else depth + 1
+    if terms:
         with np.errstate(invalid="ignore"):
             exact = np.asarray(np.frompyfunc(result.exact, 1, 1)(_fractions(units)), np.float64)
             total = np.where(special == 0, exact, result.array(special))
-        yield Step(2, 0, 0, depth, None, None, after, np.zeros(shape), total, result.overflows(total))
+        yield Step(2, 0, 0, terms, None, None, after, np.zeros(shape), total, result.overflows(total))
+
+
+def _held(values: Float64s) -> tuple[NDArray[Any], Float64s]:
+    """Return numbers in units, and what is no number apart, with zeros in the places of the other."""
+    is_finite = np.isfinite(values)
+    return _to_units(np.where(is_finite, values, 0.0)), np.where(is_finite, 0.0, values)
 
 
 _to_units = np.frompyfunc(lambda value: int(math.ldexp(value, _UNITS_LOG2)), 1, 1)

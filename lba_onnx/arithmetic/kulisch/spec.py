@@ -104,7 +104,11 @@ class KulischSpec(Accumulator):
         start: Float64s | None = None,
     ) -> Iterator[Step]:
         """Yield the additions of dot products, told to 53 bits, then the rounding of the exact sums."""
-        return definition.steps(products, depth, shape, self.result)
+        return definition.steps(products, depth, shape, self.result, start)
+
+    def start_step(self, initial: Float64s, depth: int, places: Places) -> Step:
+        """Return the step that holds values in the sum, which loses nothing of them."""
+        return definition.start_step(initial, depth)
 
     def rounding_points(self, depth: int) -> tuple[RoundingPoint, ...]:
         """Return the one rounding of the whole sum."""

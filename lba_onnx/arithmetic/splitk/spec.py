@@ -1,7 +1,7 @@
 """Sums by slices of the depth: each slice is summed by an accumulator of any kind, and these sums in a chain.
 
     size = ceil(depth / slices)
-    total = 0
+    total = round(initial)
     for each slice of `size` consecutive k, upward:
         total = round(total + inner(slice))
 
@@ -120,7 +120,7 @@ class SplitKSpec(Accumulator):
         """Return the combined sums of the slices."""
         if len(x) != len(w):
             raise ValueError(f"expected vectors of one length, got {len(x)} and {len(w)} values")
-        total = initial
+        total = self.total.exact(initial)
         for index, (begin, end) in enumerate(self.spans(len(x))):
             part = self.inner.in_slice(index).dot(x[begin:end], w[begin:end], place=place)
             total = self._combined(total, part)
@@ -144,7 +144,7 @@ class SplitKSpec(Accumulator):
         start: Float64s | None = None,
     ) -> Iterator[Step]:
         """Yield the additions of each slice, then the one of its sum to the total."""
-        total = np.zeros(shape)
+        total = np.zeros(shape) if start is None else start
         for index, (begin, end) in enumerate(self.spans(depth)):
             part = np.zeros(shape)
             for step in self.inner.in_slice(index).steps(products, end - begin, shape, places):
@@ -152,8 +152,16 @@ class SplitKSpec(Accumulator):
                 yield step.moved(begin)
             after = self.total.array(odd_sum(part, total))
             overflows = self.total.overflows(after)
-            yield Step(len(self.inner.levels), 0, begin, end, None, None, part, total, after, overflows)
+            inside = None if start is None else np.r_[0:end, depth]
+            yield Step(len(self.inner.levels), 0, begin, end, None, None, part, total, after, overflows, inside=inside)
             total = after
+
+    def start_step(self, initial: Float64s, depth: int, places: Places) -> Step:
+        """Return the step that rounds values to the format of the chain of slices, which starts from them."""
+        after, zeros = self.total.array(initial), np.zeros(initial.shape)
+        overflows = self.total.overflows(after)
+        level = len(self.inner.levels)
+        return Step(level, depth, depth, depth + 1, None, None, initial, zeros, after, overflows)
 
     def rounding_points(self, depth: int) -> tuple[RoundingPoint, ...] | None:
         """Return the roundings of the slices, and of the chain that combines them; the first one joins a zero."""
