@@ -49,8 +49,10 @@ void CheckLevels(const std::vector<int64_t>& sizes, int64_t depth, CpuPath path)
   const Grouped accumulator(GroupsOf(sizes));
   StatisticsCollector collector("run/node", {});
   const int64_t call = collector.NextCall(accumulator);
-  CollectStatistics(accumulator, StridedSource(walked.a.data(), walked.kRows, depth, depth, 1),
-                    StridedSource(walked.b.data(), walked.kColumns, depth, depth, 1), {}, call, ThreadParallel(2), 1,
+  const StridedSource rows(walked.a.data(), walked.kRows, depth, depth, 1);
+  const StridedSource columns(walked.b.data(), walked.kColumns, depth, depth, 1);
+  const auto visit = [&](int64_t, const CountedProducts::Visitor& visitor) { visitor(rows, columns, {}); };
+  CollectStatistics(accumulator, {1, walked.kRows, walked.kColumns, depth, visit}, call, ThreadParallel(2), 1,
                     &collector);
   const std::string what =
       std::string(CpuPathName(path)) + ", " + std::to_string(sizes.size()) + " groups, depth " + std::to_string(depth);

@@ -10,6 +10,8 @@
 #include "kernels/cpu/masked_conv.h"
 #include "kernels/cpu/moving_panel.h"
 #include "kernels/cpu/packed_filter.h"
+#include "kernels/cpu/phase_planes.h"
+#include "kernels/cpu/plane_extremes.h"
 #include "kernels/cpu/starts.h"
 #include "kernels/cpu/statistics_chain.h"
 #include "lba/watched_run.h"
@@ -82,12 +84,19 @@ void AddBias(const ConvShape& s, const float* bias, float* y, const Parallel& pa
 void CollectConvStatistics(const Accumulator& accumulator, const ConvShape& shape, const float* x, const float* w,
                            const Starts& starts, const Parallel& parallel, StatisticsCollector* statistics) {
   const int64_t call = statistics->NextCall(accumulator);
-  const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.groups);
-  for (int64_t group = 0; group < shape.groups; ++group) {
-    const ProductStarts group_starts = OfFilters(starts, group * shape.group_out_channels(), shape.output_size());
-    CollectStatistics(accumulator, Im2colSource(shape, x, group), FilterSource(shape, w, group), group_starts,
-                      call + group, parallel, share, statistics);
+  const double share = 1 - ProductShare(statistics);
+  const auto visit = [&](int64_t group, const CountedProducts::Visitor& visitor) {
+    visitor(Im2colSource(shape, x, group), FilterSource(shape, w, group),
+            OfFilters(starts, group * shape.group_out_channels(), shape.output_size()));
+  };
+  const CountedProducts products{shape.groups, shape.batch * shape.output_size(), shape.group_out_channels(),
+                                 shape.depth(), visit};
+  if (!HasFewFilters(shape) || !HasModestPlanes(shape)) {
+    return CollectStatistics(accumulator, products, call, parallel, share, statistics);
   }
+  const std::shared_ptr<const Planner> planner = PlannerOf(accumulator, shape.depth());
+  FollowSamples(*planner, products, call, parallel, kFollowedShare * share, statistics);
+  CollectPlaneExtremes(*planner, shape, x, w, starts, parallel, (1 - kFollowedShare) * share, statistics);
 }
 
 }  // namespace

@@ -9,10 +9,6 @@
 
 namespace lba {
 
-// Whether the padded copy is in proportion to the operands. Far apart taps in wide padding can make it arbitrarily
-// large around a few values; it must not be made then.
-bool HasModestPlanes(const ConvShape& shape);
-
 // y gets the dot products; the bias is the caller's.
 void DirectConv(const Planner& planner, const ConvShape& shape, const float* x, const float* w,
                 const PackedFilter& filter, const RoundedStarts& starts, float* y, const Parallel& parallel,

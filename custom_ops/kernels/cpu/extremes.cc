@@ -123,6 +123,13 @@ double LargestProduct(const DoublePanel& rows, const DoublePanel& columns) {
 
 }  // namespace
 
+Extremes KnownExtremes(const StatisticsCollector& collector) {
+  Extremes known;
+  const Counts counts = collector.Read();
+  for (size_t level = 0; level < counts.levels.size(); ++level) known.levels[level] = counts.levels[level].max_abs;
+  return known;
+}
+
 void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const PanelSource& fixed,
                      const StartedSum& started, const Parallel& parallel, double share,
                      StatisticsCollector* collector) {
@@ -133,9 +140,6 @@ void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const P
   std::vector<DoublePanel> row_panels(CeilDiv(rows.vectors(), kRowPanel));
   RunTasks(parallel, static_cast<int64_t>(row_panels.size()),
            [&](int64_t i) { row_panels[i].Load(rows, i * kRowPanel, kRowPanel, groups); });
-  Extremes known;
-  const Counts counts = collector->Read();
-  for (size_t level = 0; level < counts.levels.size(); ++level) known.levels[level] = counts.levels[level].max_abs;
   const ExtremesKernel kernel = PathKernelsOf(SelectedCpuPath()).extremes;
   const int64_t panels = CeilDiv(columns.vectors(), kColumnPanel);
   const int64_t tasks = std::min(panels, kMostTasks);
@@ -143,7 +147,7 @@ void CollectExtremes(const SumGroups& groups, const PanelSource& moving, const P
     DoublePanel panel;
     DoubleStarts starts;
     const bool has_starts = started.starts.data != nullptr;
-    Extremes extremes = known;
+    Extremes extremes = KnownExtremes(*collector);
     for (int64_t p = panels * task / tasks; p < panels * (task + 1) / tasks; ++p) {
       const int64_t first = p * kColumnPanel;
       const int count = static_cast<int>(std::min<int64_t>(columns.vectors() - first, kColumnPanel));

@@ -6,6 +6,7 @@
 
 #include "common/levels.h"
 #include "kernels/cpu/panel.h"
+#include "kernels/cpu/path_kernels.h"
 #include "kernels/cpu/starts.h"
 #include "lba/parallel.h"
 #include "lba/statistics.h"
@@ -17,6 +18,9 @@ struct StartedSum {
   ProductStarts starts;
   int sum = 0;
 };
+
+// The largest that have been seen so far.
+Extremes KnownExtremes(const StatisticsCollector& collector);
 
 // Every vector of `moving` against every vector of `fixed`, unquantized, in these groups. Infinite values and NaN are
 // not counted. `share`: as for RunTasks.

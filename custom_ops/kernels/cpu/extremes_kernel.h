@@ -1,5 +1,5 @@
-// The largest magnitudes that the unquantized chains of a tile reach, in double, in the order of the definition.
-// Include it only from files that are compiled for one instruction set.
+// The largest magnitudes that unquantized chains reach, in double, in the order of the definition: those of a tile, or
+// of one filter at the positions of planes. Include it only from files that are compiled for one instruction set.
 #ifndef LBA_KERNELS_CPU_EXTREMES_KERNEL_H_
 #define LBA_KERNELS_CPU_EXTREMES_KERNEL_H_
 
@@ -24,10 +24,11 @@ struct Doubles2 {
   typedef int64_t Bits __attribute__((vector_size(16)));
 
   static V MultiplyAdd(V w, double x, V sum) { return sum + w * x; }
+  // The larger of the two; the second where the first is NaN.
+  static V Larger(V magnitude, V largest) { return magnitude > largest ? magnitude : largest; }
   // The larger of the magnitude of `value` and `largest`; `largest` where value is NaN.
   static V Largest(V value, V largest) {
-    const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
-    return magnitude > largest ? magnitude : largest;
+    return Larger(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX), largest);
   }
 };
 #if defined(__AVX2__)
@@ -36,8 +37,9 @@ struct Doubles4 {
   typedef int64_t Bits __attribute__((vector_size(32)));
 
   static V MultiplyAdd(V w, double x, V sum) { return _mm256_fmadd_pd(w, _mm256_set1_pd(x), sum); }
+  static V Larger(V magnitude, V largest) { return _mm256_max_pd(magnitude, largest); }
   static V Largest(V value, V largest) {
-    return _mm256_max_pd(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX), largest);
+    return Larger(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX), largest);
   }
 };
 #endif
@@ -47,6 +49,7 @@ struct Doubles8 {
   typedef int64_t Bits __attribute__((vector_size(64)));
 
   static V MultiplyAdd(V w, double x, V sum) { return _mm512_fmadd_pd(w, _mm512_set1_pd(x), sum); }
+  static V Larger(V magnitude, V largest) { return _mm512_max_pd(magnitude, largest); }
   static V Largest(V value, V largest) {
     constexpr int kLargerMagnitude = 3, kWithoutSign = 2 << 2;
     return _mm512_range_pd(value, largest, kLargerMagnitude | kWithoutSign);
@@ -54,14 +57,38 @@ struct Doubles8 {
 };
 #endif
 
-// Rows, one at a time, against kVectors vectors of columns. Infinite sums are counted only if kCountsInfinity; leaving
-// them out costs time.
-template <class Doubles, bool kCountsInfinity>
+// A row of a tile against its columns from `column` on.
+struct TileOperands {
+  static constexpr bool kHasGaps = false;
+  const ExtremesArgs& args;
+  int row, column;
+
+  double Scalar(int64_t k) const { return args.rows[k * kRowPanel + row]; }
+  const double* Vectors(int64_t k) const { return args.columns + k * kColumnPanel + column; }
+  const double* starts() const { return args.starts == nullptr ? nullptr : args.starts + row * kColumnPanel + column; }
+};
+
+// A filter at the positions of planes from `position` on.
+struct PlaneOperands {
+  static constexpr bool kHasGaps = true;
+  const PlaneExtremesArgs& args;
+  int64_t position;
+
+  double Scalar(int64_t k) const { return args.weights[k]; }
+  const double* Vectors(int64_t k) const { return args.planes + args.offsets[k] + position; }
+  const double* starts() const { return args.starts == nullptr ? nullptr : args.starts + position; }
+  const int64_t* masks() const { return args.masks + position; }
+};
+
+// Dot products of a scalar at each depth with kVectors vectors. Infinite sums are counted only if kCountsInfinity;
+// leaving them out costs time.
+template <class Doubles, bool kCountsInfinity, class Operands>
 struct ExtremeSums {
   using V = typename Doubles::V;
   using Bits = typename Doubles::Bits;
   static constexpr int kLanes = sizeof(V) / sizeof(double);
   static constexpr int kVectors = 4;  // chains side by side hide the latency of the additions
+  static constexpr int kWidth = kVectors * kLanes;
 
   V largest[kMaxSums][kVectors];  // magnitudes so far
 
@@ -69,83 +96,114 @@ struct ExtremeSums {
     for (V(&sum)[kVectors] : largest) std::fill_n(sum, kVectors, V{});
   }
 
-  static void Raise(const V& value, V* known) {
-    if constexpr (kCountsInfinity) {
+  // `mask`: which bits of a value count.
+  static void Raise(const V& value, const Bits& mask, V* known) {
+    if constexpr (kCountsInfinity && !Operands::kHasGaps) {
       *known = Doubles::Largest(value, *known);
     } else {
-      const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX);
-      *known = Doubles::Largest(magnitude <= std::numeric_limits<double>::max() ? magnitude : V{}, *known);
+      const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & mask);
+      if constexpr (kCountsInfinity) {
+        *known = Doubles::Larger(magnitude, *known);
+      } else {
+        *known = Doubles::Larger(magnitude <= std::numeric_limits<double>::max() ? magnitude : V{}, *known);
+      }
     }
   }
 
-  static void AddTo(V (&sums)[kVectors], const V (&ended)[kVectors], V (&known)[kVectors]) {
+  static void AddTo(V (&sums)[kVectors], const V (&ended)[kVectors], const Bits (&masks)[kVectors],
+                    V (&known)[kVectors]) {
     for (int v = 0; v < kVectors; ++v) {
       sums[v] += ended[v];
-      Raise(sums[v], &known[v]);
+      Raise(sums[v], masks[v], &known[v]);
     }
   }
 
-  static void Start(const ExtremesArgs& args, int n, int row, int column, V (&sums)[kVectors]) {
-    std::fill_n(sums, kVectors, V{});
-    if (args.starts == nullptr || args.started_sum != n) return;
-    std::memcpy(&sums, args.starts + row * kColumnPanel + column, sizeof sums);
+  static void Load(const double* starts, V (&sums)[kVectors]) {
+    if (starts == nullptr) {
+      std::fill_n(sums, kVectors, V{});
+    } else {
+      std::memcpy(&sums, starts, sizeof sums);
+    }
   }
 
-  void Follow(const ExtremesArgs& args, int row, int column) {
+  static void LoadMasks(const Operands& operands, Bits (&masks)[kVectors]) {
+    if constexpr (Operands::kHasGaps) {
+      std::memcpy(&masks, operands.masks(), sizeof masks);
+    } else {
+      for (Bits& mask : masks) mask = Bits{} + INT64_MAX;
+    }
+  }
+
+  void Follow(const Operands& operands, int64_t depth, const SumGroups& groups, int started_sum) {
+    const auto start = [&](int n, V(&sums)[kVectors]) { Load(started_sum == n ? operands.starts() : nullptr, sums); };
     V outer[kMaxSums][kVectors], first_largest[kVectors];  // outer[0] is not used
-    for (int n = 1; n <= args.groups.count; ++n) Start(args, n, row, column, outer[n]);
+    for (int n = 1; n <= groups.count; ++n) start(n, outer[n]);
+    Bits masks[kVectors];
+    LoadMasks(operands, masks);
     std::copy_n(largest[0], kVectors, first_largest);
-    for (int64_t begin = 0, end = 0; begin < args.depth; begin = end) {
-      end = args.groups.RunEnd(begin, args.depth);
+    for (int64_t begin = 0, end = 0; begin < depth; begin = end) {
+      end = groups.RunEnd(begin, depth);
       V sums[kVectors];
-      Start(args, 0, row, column, sums);
+      start(0, sums);
       for (int64_t k = begin; k < end; ++k) {
-        const double x = args.rows[k * kRowPanel + row];
+        const double x = operands.Scalar(k);
+        const double* vectors = operands.Vectors(k);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           V w;
-          std::memcpy(&w, args.columns + k * kColumnPanel + column + v * kLanes, sizeof w);
+          std::memcpy(&w, vectors + v * kLanes, sizeof w);
           sums[v] = Doubles::MultiplyAdd(w, x, sums[v]);
-          Raise(sums[v], &first_largest[v]);
+          Raise(sums[v], masks[v], &first_largest[v]);
         }
       }
-      if (args.groups.count == 0) continue;
-      AddTo(outer[1], sums, largest[1]);
-      for (int n = 1; n < args.groups.count && args.groups.Ends(n, end, args.depth); ++n) {
-        AddTo(outer[n + 1], outer[n], largest[n + 1]);
+      if (groups.count == 0) continue;
+      AddTo(outer[1], sums, masks, largest[1]);
+      for (int n = 1; n < groups.count && groups.Ends(n, end, depth); ++n) {
+        AddTo(outer[n + 1], outer[n], masks, largest[n + 1]);
         std::fill_n(outer[n], kVectors, V{});
       }
     }
     std::copy_n(first_largest, kVectors, largest[0]);
   }
 
-  void Reduce(Extremes* extremes) const {
+  Extremes Reduced() const {
+    Extremes extremes;
     for (int n = 0; n < kMaxSums; ++n) {
       for (int v = 0; v < kVectors; ++v) {
-        for (int lane = 0; lane < kLanes; ++lane) extremes->Raise(n + 1, largest[n][v][lane]);
+        for (int lane = 0; lane < kLanes; ++lane) extremes.Raise(n + 1, largest[n][v][lane]);
       }
     }
+    return extremes;
   }
 };
 
 template <class Doubles, bool kCountsInfinity>
-Extremes SumsOfTile(const ExtremesArgs& args) {
-  using Sums = ExtremeSums<Doubles, kCountsInfinity>;
-  Sums largest;
+Extremes SumsOf(const ExtremesArgs& args) {
+  using Sums = ExtremeSums<Doubles, kCountsInfinity, TileOperands>;
+  Sums sums;
   for (int row = 0; row < args.row_count; ++row) {
-    for (int column = 0; column < args.column_count; column += Sums::kVectors * Sums::kLanes) {
-      largest.Follow(args, row, column);
+    for (int column = 0; column < args.column_count; column += Sums::kWidth) {
+      sums.Follow({args, row, column}, args.depth, args.groups, args.started_sum);
     }
   }
-  Extremes extremes;
-  largest.Reduce(&extremes);
-  return extremes;
+  return sums.Reduced();
 }
 
-template <class Doubles>
-Extremes TileExtremes(const ExtremesArgs& args) {
-  const Extremes extremes = SumsOfTile<Doubles, true>(args);
-  return extremes.is_finite() ? extremes : SumsOfTile<Doubles, false>(args);
+template <class Doubles, bool kCountsInfinity>
+Extremes SumsOf(const PlaneExtremesArgs& args) {
+  using Sums = ExtremeSums<Doubles, kCountsInfinity, PlaneOperands>;
+  static_assert(kPlaneTail % Sums::kWidth == 0, "vectors may not pass the tail");
+  Sums sums;
+  for (int64_t position = 0; position < args.positions; position += Sums::kWidth) {
+    sums.Follow({args, position}, args.depth, args.groups, args.started_sum);
+  }
+  return sums.Reduced();
+}
+
+template <class Doubles, class Args>
+Extremes LargestSums(const Args& args) {
+  const Extremes extremes = SumsOf<Doubles, true>(args);
+  return extremes.is_finite() ? extremes : SumsOf<Doubles, false>(args);
 }
 
 }  // namespace

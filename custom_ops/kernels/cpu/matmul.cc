@@ -123,11 +123,12 @@ void RecordMatMul(const Accumulator& accumulator, const MatMulShape& shape, cons
     return;
   }
   const int64_t call = statistics->NextCall(accumulator);
-  const double share = (1 - ProductShare(statistics)) / static_cast<double>(shape.batch());
-  for (int64_t entry = 0; entry < shape.batch(); ++entry) {
-    CollectStatistics(accumulator, SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]),
-                      OfMatrix(starts, entry, shape.rows), call + entry, parallel, share, statistics);
-  }
+  const auto visit = [&](int64_t entry, const CountedProducts::Visitor& visitor) {
+    visitor(SourceOfA(shape, a, entry), SourceOfB(shape, b, shape.b_offsets[entry]),
+            OfMatrix(starts, entry, shape.rows));
+  };
+  CollectStatistics(accumulator, {shape.batch(), shape.rows, shape.columns, shape.depth, visit}, call, parallel,
+                    1 - ProductShare(statistics), statistics);
 }
 
 }  // namespace lba

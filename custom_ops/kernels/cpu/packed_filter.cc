@@ -3,12 +3,14 @@
 namespace lba {
 namespace {
 
-constexpr int64_t kMaxDirectFilters = 3;  // per group
+constexpr int64_t kFewFilters = 3;  // per group
 
 }  // namespace
 
+bool HasFewFilters(const ConvShape& shape) { return shape.groups > 1 && shape.group_out_channels() <= kFewFilters; }
+
 bool IsDirect(const Planner& planner, const ConvShape& shape) {
-  return shape.groups > 1 && shape.group_out_channels() <= kMaxDirectFilters && !planner.differs_by_place();
+  return HasFewFilters(shape) && !planner.differs_by_place();
 }
 
 StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group) {

@@ -24,8 +24,11 @@ class PackedFilter {
 // The filters of one group, one vector each.
 StridedSource FilterSource(const ConvShape& shape, const float* w, int64_t group);
 
-// Groups with few output channels (depthwise: one) leave most rows of a tile idle: they are computed directly from a
-// padded copy of the input, many positions of one filter at a time; not where outputs differ by their place.
+// Groups with few output channels (depthwise: one) leave most rows of a tile idle.
+bool HasFewFilters(const ConvShape& shape);
+
+// They are computed directly from a padded copy of the input, many positions of one filter at a time; not where outputs
+// differ by their place.
 bool IsDirect(const Planner& planner, const ConvShape& shape);
 
 }  // namespace lba

@@ -11,8 +11,8 @@
 namespace lba {
 
 const PathKernels& Avx2PathKernels() {
-  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles4>, OpenTileBy, TileGradients<Avx2>,
-                                   Dequantize<EightCodes>};
+  static const PathKernels kernels{ScalePanel, LargestSums<Doubles4>, LargestSums<Doubles4>,
+                                   OpenTileBy, TileGradients<Avx2>,   Dequantize<EightCodes>};
   return kernels;
 }
 

@@ -11,8 +11,8 @@
 namespace lba {
 
 const PathKernels& Avx512PathKernels() {
-  static const PathKernels kernels{ScalePanel, TileExtremes<Doubles8>, OpenTileBy, TileGradients<Avx512>,
-                                   Dequantize<SixteenCodes>};
+  static const PathKernels kernels{ScalePanel, LargestSums<Doubles8>, LargestSums<Doubles8>,
+                                   OpenTileBy, TileGradients<Avx512>, Dequantize<SixteenCodes>};
   return kernels;
 }
 

@@ -40,7 +40,26 @@ struct ExtremesArgs {
   int started_sum;       // which sum of the groups starts from them
 };
 
-using ExtremesKernel = Extremes (*)(const ExtremesArgs&);  // under FpMode::kNearest
+// One filter of a convolution at the positions of planes: weights[k] times planes[offsets[k] + position]. Masks are
+// INT64_MAX where a position is an output, and else 0. All arrays of positions go on by kPlaneTail. Products are the
+// caller's.
+struct PlaneExtremesArgs {
+  const double* weights;
+  const double* planes;
+  const int64_t* offsets;
+  const int64_t* masks;
+  int64_t positions;
+  int64_t depth;
+  SumGroups groups;
+  const double* starts;  // null: all sums start from zero
+  int started_sum;       // which sum of the groups starts from them
+};
+
+constexpr int64_t kPlaneTail = 32;  // the most positions that are computed side by side
+
+// Both under FpMode::kNearest.
+using ExtremesKernel = Extremes (*)(const ExtremesArgs&);
+using PlaneExtremesKernel = Extremes (*)(const PlaneExtremesArgs&);
 
 // Multiplies the panel [depth][width] by the power of two `scale`, in place, and returns the range of the values
 // before. Call under FpMode::kTowardZero.
@@ -49,6 +68,7 @@ using ScalePanelKernel = ValueRange (*)(float* panel, int64_t depth, int width, 
 struct PathKernels {
   ScalePanelKernel scale_panel;
   ExtremesKernel extremes;
+  PlaneExtremesKernel plane_extremes;
   OpenKernel open;
   GradientKernel gradients;
   DequantizeKernel dequantize;

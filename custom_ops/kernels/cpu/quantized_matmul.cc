@@ -79,7 +79,9 @@ void QuantizedMatMul(const Accumulator& accumulator, int64_t rows, const float* 
   } else if (statistics != nullptr) {
     const int64_t call = statistics->NextCall(accumulator);
     const double share = 1 - ProductShare(statistics);
-    CollectStatistics(accumulator, moving, columns, ProductStarts{}, call, parallel, share, statistics);
+    const auto visit = [&](int64_t, const CountedProducts::Visitor& visitor) { visitor(moving, columns, {}); };
+    CollectStatistics(accumulator, {1, rows, columns.vectors(), columns.depth(), visit}, call, parallel, share,
+                      statistics);
   }
 }
 

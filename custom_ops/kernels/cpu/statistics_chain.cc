@@ -35,33 +35,51 @@ double ProductShare(const StatisticsCollector* collector) {
   return collector->is_observed() ? kBesideObserver : kBesideStatistics;
 }
 
-void CollectStatistics(const Accumulator& accumulator, const PanelSource& moving, const PanelSource& fixed,
-                       const ProductStarts& starts, int64_t call, const Parallel& parallel, double share,
-                       StatisticsCollector* collector) {
-  constexpr double kChainShare = 0.3;  // at the usual fractions sampled
-  const SampledPositions samples = SampledPositions::Of(moving.vectors(), call, collector->sampled_fraction());
-  const std::shared_ptr<const Planner> planner = PlannerOf(accumulator, moving.depth());
+void FollowSamples(const Planner& planner, const CountedProducts& products, int64_t call, const Parallel& parallel,
+                   double share, StatisticsCollector* collector) {
+  constexpr int64_t kMostTasks = 16;
+  std::vector<SampledPositions> samples;
+  std::vector<int64_t> ends;  // of the samples of each product, numbered through
+  for (int64_t i = 0; i < products.count; ++i) {
+    samples.push_back(SampledPositions::Of(products.moving, call + i, collector->sampled_fraction()));
+    ends.push_back(samples.back().count + (ends.empty() ? 0 : ends.back()));
+  }
+  const int64_t all = ends.back(), tasks = std::min(all, kMostTasks);
   const auto follow = [&](int64_t task) {
     const FpScope scope(FpMode::kNearest);
-    const std::unique_ptr<ChainFollower> follower = planner->FollowChains();
-    std::vector<float> x(moving.depth()), panel;
-    int64_t followed = 0;
-    for (int64_t sample = task; sample < samples.count; sample += 16) {
-      const int64_t position = samples.first + sample * samples.step;
-      moving.Pack(position, 1, 1, x.data());
-      FollowVector(x.data(), position, fixed, starts, follower.get(), &panel);
-      followed += fixed.vectors();
+    const std::unique_ptr<ChainFollower> follower = planner.FollowChains();
+    std::vector<float> x(products.depth), panel;
+    const int64_t begin = all * task / tasks, end = all * (task + 1) / tasks;
+    for (int64_t i = std::upper_bound(ends.begin(), ends.end(), begin) - ends.begin(), n = begin; n < end; ++i) {
+      products.visit(i, [&](const PanelSource& moving, const PanelSource& fixed, const ProductStarts& starts) {
+        for (; n < std::min(ends[i], end); ++n) {
+          const int64_t position = samples[i].first + (n - (ends[i] - samples[i].count)) * samples[i].step;
+          moving.Pack(position, 1, 1, x.data());
+          FollowVector(x.data(), position, fixed, starts, follower.get(), &panel);
+        }
+      });
     }
     Counts counts = follower->Followed();
-    counts.sampled_outputs = followed;
+    counts.sampled_outputs = (end - begin) * products.fixed;
     collector->Merge(counts);
   };
-  RunTasks(parallel, std::min<int64_t>(samples.count, 16), follow, kChainShare * share);
-  CollectExtremes(planner->groups(), moving, fixed, {starts, planner->started_sum()}, parallel,
-                  (1 - kChainShare) * share, collector);
+  RunTasks(parallel, tasks, follow, share);
   Counts outputs;
-  outputs.outputs = moving.vectors() * fixed.vectors();
+  outputs.outputs = products.count * products.moving * products.fixed;
   collector->Merge(outputs);
+}
+
+void CollectStatistics(const Accumulator& accumulator, const CountedProducts& products, int64_t call,
+                       const Parallel& parallel, double share, StatisticsCollector* collector) {
+  const std::shared_ptr<const Planner> planner = PlannerOf(accumulator, products.depth);
+  FollowSamples(*planner, products, call, parallel, kFollowedShare * share, collector);
+  const double extremes_share = (1 - kFollowedShare) * share / static_cast<double>(products.count);
+  for (int64_t i = 0; i < products.count; ++i) {
+    products.visit(i, [&](const PanelSource& moving, const PanelSource& fixed, const ProductStarts& starts) {
+      CollectExtremes(planner->groups(), moving, fixed, {starts, planner->started_sum()}, parallel, extremes_share,
+                      collector);
+    });
+  }
 }
 
 }  // namespace lba
