@@ -58,7 +58,7 @@ def measure_model(name: str, arguments: argparse.Namespace) -> list[Row]:
     """A row for each uniform choice at equal cost, and for each at equal loss; of the cheapest there is none."""
     model = load_with_photographs(arguments.photographs) if name == PHOTOGRAPHS else zoo.load(name)
     progress_path = arguments.progress_folder / f"search_{name}.progress"
-    passes = _Passes(model.model_path, progress_path.with_suffix(".samples"))
+    passes = Passes(model.model_path, progress_path.with_suffix(".samples"))
     with passes.counted():
         found = lba_onnx.search(
             model.model_path,
@@ -74,7 +74,7 @@ def measure_model(name: str, arguments: argparse.Namespace) -> list[Row]:
     return [_row(name, found, point, whole) for point in found.points if point.against is not None]
 
 
-class _Passes:
+class Passes:
     """Counts how many samples run through sessions of whole models, layers that corrections compute apart.
 
     The count is kept beside the progress, so that a search that was interrupted has all of it, and what it did twice.

@@ -10,6 +10,7 @@ from integer_models import operator_case
 from small_models import images, network
 
 import lba_onnx
+from benchmarks.search import Passes
 from lba_onnx.cli import main
 from lba_onnx.costing import UnpricedError, unit_cost
 from lba_onnx.data.execution import Execution
@@ -29,8 +30,16 @@ def search(choices=CHOICES, model=None, data=DATA, **settings):
 
 
 @pytest.fixture(scope="module")
-def found():
-    return search(budgets=["M5E4", "35%"], losses=["M5E4"])
+def counted(tmp_path_factory):
+    passes = Passes(network(), tmp_path_factory.mktemp("passes") / "samples")
+    with passes.counted():
+        found = search(budgets=["M5E4", "35%"], losses=["M5E4"])
+    return found, passes.runs(found)
+
+
+@pytest.fixture(scope="module")
+def found(counted):
+    return counted[0]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,11 @@ def test_the_result_is_json_that_tells_all(found, tmp_path):
     point = value["points"][0]
     assert point["against"]["verdict"] in ("wins", "ties", "loses") and point["comparison"]["outputs"]
     assert value["passes"]["bound"] == (3 + 10) * 3 + 30 * 3 > value["passes"]["sensitivity"]
+
+
+def test_runs_of_models_are_within_the_bound(counted):
+    found, passes = counted
+    assert found.passes.sensitivity < passes <= found.passes.bound == (3 + 10) * 3 + 30 * 3
 
 
 def test_a_front_without_budgets_runs_from_the_cheapest_on():
