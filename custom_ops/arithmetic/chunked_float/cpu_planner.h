@@ -46,6 +46,7 @@ class ChunkedFloatPlanner : public Planner {
                      double largest_start) const override {
     return short_cuts_.Variant(moving, fixed, is_fused, order().is_one_chain ? largest_start : 0).index();
   }
+  const GateKernels* GatesOf(CpuPath path) const override { return KernelsOf(path).gates; }
   GatePlan PlanGates(CpuPath path, const PanelBounds& moving, const PanelBounds& fixed) const override;
 
   const TileKernels& KernelsOf(CpuPath path) const override { return kernels_(path, short_cuts_); }

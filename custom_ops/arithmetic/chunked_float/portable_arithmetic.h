@@ -99,10 +99,9 @@ class PortableArithmetic {
 template <Rounding kRounding>
 TileKernels MakePortableKernels(FpMode mode) {
   using Arithmetic = PortableArithmetic<kRounding>;
-  TileKernels kernels{CpuPath::kPortable, mode, {}, {}, {}};
+  TileKernels kernels{CpuPath::kPortable, mode, {}, {}, &kGates<Arithmetic, Arithmetic>};
   std::fill(kernels.tile, kernels.tile + kMostVariants, RunTile<Arithmetic>);
   std::fill(kernels.direct, kernels.direct + kMostVariants, RunDirect<Arithmetic>);
-  FillGates<Arithmetic, Arithmetic>(&kernels);
   return kernels;
 }
 

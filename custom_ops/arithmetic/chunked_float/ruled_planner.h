@@ -26,7 +26,6 @@ class RuledPlanner : public DefinitionPlanner<RuledDefinition> {
   PanelPlan Plan(const ValueRange& moving, const ValueRange& fixed, int) const override {
     return OnDoubles(moving, fixed);
   }
-  bool has_gate_kernels() const override { return false; }  // tables that it shares have those of rounded products
   // kPortable stands for vectors of double here: AVX2's on a path that has them.
   const TileKernels& KernelsOf(CpuPath path) const override {
     if (path == CpuPath::kExact) return DefinitionPlanner::KernelsOf(path);

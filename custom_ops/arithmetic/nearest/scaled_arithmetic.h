@@ -238,15 +238,13 @@ TileKernels MakeNearestKernels(CpuPath path) {
   using Round = NearestArithmetic<Isa, ProductStep::kRound, false, kSum>;
   using RoundSaturate = NearestArithmetic<Isa, ProductStep::kRound, true, kSum>;
   using Saturate = NearestArithmetic<Isa, ProductStep::kSaturate, true, kSum>;
-  TileKernels kernels{path,
-                      FpMode::kNearestFlush,
-                      {RunTile<Fused>, RunTile<FusedSaturate>, RunTile<Exact>, RunTile<RoundSaturate>, RunTile<Round>,
-                       RunTile<RoundSaturate>, RunTile<Saturate>, RunTile<Saturate>},
-                      {RunDirect<Fused>, RunDirect<FusedSaturate>, RunDirect<Exact>, RunDirect<RoundSaturate>,
-                       RunDirect<Round>, RunDirect<RoundSaturate>, RunDirect<Saturate>, RunDirect<Saturate>},
-                      {}};
-  FillGates<Round, Saturate>(&kernels);
-  return kernels;
+  return {path,
+          FpMode::kNearestFlush,
+          {RunTile<Fused>, RunTile<FusedSaturate>, RunTile<Exact>, RunTile<RoundSaturate>, RunTile<Round>,
+           RunTile<RoundSaturate>, RunTile<Saturate>, RunTile<Saturate>},
+          {RunDirect<Fused>, RunDirect<FusedSaturate>, RunDirect<Exact>, RunDirect<RoundSaturate>, RunDirect<Round>,
+           RunDirect<RoundSaturate>, RunDirect<Saturate>, RunDirect<Saturate>},
+          &kGates<Round, Saturate>};
 }
 
 }  // namespace

@@ -108,22 +108,19 @@ class ScaledArithmetic {
 template <class Isa>
 TileKernels MakeScaledKernels(CpuPath path) {
   using S = ProductStep;
-  TileKernels kernels{
-      path,
-      FpMode::kTowardZeroFlush,
-      {RunTile<ScaledArithmetic<Isa, S::kFused, false>>, RunTile<ScaledArithmetic<Isa, S::kFused, true>>,
-       RunTile<ScaledArithmetic<Isa, S::kExact, false>>, RunTile<ScaledArithmetic<Isa, S::kExact, true>>,
-       RunTile<ScaledArithmetic<Isa, S::kRound, false>>, RunTile<ScaledArithmetic<Isa, S::kRound, true>>,
-       RunTile<ScaledArithmetic<Isa, S::kSaturate, false>>, RunTile<ScaledArithmetic<Isa, S::kSaturate, true>>},
-      {RunDirect<ScaledArithmetic<Isa, S::kFused, false>>, RunDirect<ScaledArithmetic<Isa, S::kFused, true>>,
-       RunDirect<ScaledArithmetic<Isa, S::kExact, false>>, RunDirect<ScaledArithmetic<Isa, S::kExact, true>>,
-       RunDirect<ScaledArithmetic<Isa, S::kRound, false>>, RunDirect<ScaledArithmetic<Isa, S::kRound, true>>,
-       RunDirect<ScaledArithmetic<Isa, S::kSaturate, false>>, RunDirect<ScaledArithmetic<Isa, S::kSaturate, true>>},
-      {}};
   // Two are enough to follow a tile a second time. Without underflow, what saturates nothing stops at max_value by
   // itself.
-  FillGates<ScaledArithmetic<Isa, S::kRound, false>, ScaledArithmetic<Isa, S::kSaturate, true>>(&kernels);
-  return kernels;
+  return {path,
+          FpMode::kTowardZeroFlush,
+          {RunTile<ScaledArithmetic<Isa, S::kFused, false>>, RunTile<ScaledArithmetic<Isa, S::kFused, true>>,
+           RunTile<ScaledArithmetic<Isa, S::kExact, false>>, RunTile<ScaledArithmetic<Isa, S::kExact, true>>,
+           RunTile<ScaledArithmetic<Isa, S::kRound, false>>, RunTile<ScaledArithmetic<Isa, S::kRound, true>>,
+           RunTile<ScaledArithmetic<Isa, S::kSaturate, false>>, RunTile<ScaledArithmetic<Isa, S::kSaturate, true>>},
+          {RunDirect<ScaledArithmetic<Isa, S::kFused, false>>, RunDirect<ScaledArithmetic<Isa, S::kFused, true>>,
+           RunDirect<ScaledArithmetic<Isa, S::kExact, false>>, RunDirect<ScaledArithmetic<Isa, S::kExact, true>>,
+           RunDirect<ScaledArithmetic<Isa, S::kRound, false>>, RunDirect<ScaledArithmetic<Isa, S::kRound, true>>,
+           RunDirect<ScaledArithmetic<Isa, S::kSaturate, false>>, RunDirect<ScaledArithmetic<Isa, S::kSaturate, true>>},
+          &kGates<ScaledArithmetic<Isa, S::kRound, false>, ScaledArithmetic<Isa, S::kSaturate, true>>};
 }
 
 // Of trees: one that saturates nothing inside them, and one that does.

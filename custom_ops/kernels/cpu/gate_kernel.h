@@ -134,16 +134,11 @@ void FollowTile(const GateArgs& args) {
   }
 }
 
-// Into a table of kernels. Light: an Arithmetic that saturates nothing inside a chunk, for variant 0; Full: one that
-// does, for variant 1.
+// Light: an Arithmetic that saturates nothing inside a chunk, for variant 0; Full: one that does, for variant 1.
 template <class Light, class Full>
-void FillGates(TileKernels* kernels) {
-  const GateKernel gates[kWatches][kGateVariants] = {
-      {FollowTile<Light, Watch::kJoins>, FollowTile<Light, Watch::kJoins>},
-      {FollowTile<Light, Watch::kOverflow>, FollowTile<Full, Watch::kOverflow>},
-      {FollowTile<Light, Watch::kDifference>, FollowTile<Full, Watch::kDifference>}};
-  for (int watch = 0; watch < kWatches; ++watch) std::copy_n(gates[watch], kGateVariants, kernels->gates[watch]);
-}
+constexpr GateKernels kGates = {{{FollowTile<Light, Watch::kJoins>, FollowTile<Light, Watch::kJoins>},
+                                 {FollowTile<Light, Watch::kOverflow>, FollowTile<Full, Watch::kOverflow>},
+                                 {FollowTile<Light, Watch::kDifference>, FollowTile<Full, Watch::kDifference>}}};
 
 }  // namespace
 }  // namespace lba

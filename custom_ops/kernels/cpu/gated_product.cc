@@ -92,8 +92,7 @@ struct Call {
   bool is_difference() const { return estimator == Estimator::kImmediateDifference; }
   // Which path follows a panel: a plan's where it has kernels for that, else the definition.
   CpuPath PathOf(const PanelPlan& plan, bool has_starts) const {
-    const bool has_gates = planner.has_gate_kernels() && planner.KernelsOf(plan.path).gates[0][0] != nullptr;
-    return has_gates && !has_starts ? plan.path : CpuPath::kExact;
+    return planner.GatesOf(plan.path) != nullptr && !has_starts ? plan.path : CpuPath::kExact;
   }
 };
 
@@ -200,9 +199,8 @@ class Slice {
     const Watch watch = call_.is_difference() ? Watch::kDifference
                         : plan.can_overflow   ? Watch::kOverflow
                                               : Watch::kJoins;
-    const TileKernels& kernels = planner.KernelsOf(path_);
-    const FpScope scope(kernels.mode);
-    kernels.gates[static_cast<int>(watch)][plan.variant](
+    const FpScope scope(planner.KernelsOf(path_).mode);
+    planner.GatesOf(path_)->of[static_cast<int>(watch)][plan.variant](
         {planner.constants(path_), sides.rows, sides.columns, call_.depth, &planner.order(), sides.row_count,
          sides.column_count, product_gates_.data(), sum_gates_.data(), join_gates_.data()});
     return watch;

@@ -92,7 +92,11 @@ struct GradientArgs {
   float* grad_columns;
 };
 
-using GateKernel = void (*)(const GateArgs&);  // under the mode of its table
+using GateKernel = void (*)(const GateArgs&);
+// Of one path and arithmetic; they run under the mode of the path's tile kernels.
+struct GateKernels {
+  GateKernel of[kWatches][kGateVariants];
+};
 // Turns the gates into the words of GradientArgs::open; returns how many products are gated.
 using OpenKernel = int64_t (*)(const OpenArgs&);
 using GradientKernel = void (*)(const GradientArgs&);  // under FpMode::kNearest

@@ -54,8 +54,8 @@ class Planner {
   virtual int Variant(const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/, bool /*is_fused*/) const {
     return 0;
   }
-  // Whether the gates in the tables of its kernels are those of its steps, for gradients; else the definition's are.
-  virtual bool has_gate_kernels() const { return true; }
+  // For gradients: the kernels that follow the gates of a path's steps, null where the definition does; and how.
+  virtual const GateKernels* GatesOf(CpuPath) const { return nullptr; }
   virtual GatePlan PlanGates(CpuPath, const PanelBounds& /*moving*/, const PanelBounds& /*fixed*/) const { return {}; }
 
   // Whether totals may start from values; one of them, rounded; and what takes it to the scale of a path's sums.

@@ -65,7 +65,7 @@ struct TileKernels {
   FpMode mode;
   TileKernel tile[kMostVariants];
   DirectKernel direct[kMostVariants];
-  GateKernel gates[kWatches][kGateVariants];
+  const GateKernels* gates;  // of steps that round products; null where there are none
 };
 
 }  // namespace lba
