@@ -135,12 +135,6 @@ def test_levels_that_onnxruntime_takes_for_its_default_are_the_default(level):
     np.testing.assert_array_equal(case.run(converted), lba_onnx.matmul(case.a, case.weights, SPEC))
 
 
-def test_sequences_without_steps_are_left():
-    model = lstm(hidden_size=3)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 0
-    assert refusal(model) == "its sequences have no steps, which onnxruntime's Scan does not take"
-
-
 @pytest.mark.parametrize("has_mask", [False, True])
 def test_an_empty_batch_of_keys_in_heads_beside_a_bias_runs(has_mask):
     feeds = {"q": np.ones((0, 2, 8), np.float32), "k": np.ones((0, 2, 3, 4), np.float32)}

@@ -154,3 +154,18 @@ def test_command_takes_the_option(tmp_path: Path):
     assert json.loads(options)["accumulate"] == REDUCTIONS
     listed = CliRunner().invoke(main, ["inspect", "-i", str(path), "--accumulate", "reductions", "--json"])
     assert {entry["node"] for entry in json.loads(listed.stdout)["ledger"]["nodes"]} == SUMS | PRODUCTS
+
+
+def test_sums_inside_of_what_is_taken_apart_are_no_products():
+    """Converting them ended in a KeyError."""
+    node = helper.make_node("Einsum", ["x", "y"], ["z"], "node", equation="ijm,jk->ik")
+    fed = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [2, 3, 4]), ("y", [3, 5]))
+    ]
+    result = helper.make_tensor_value_info("z", TensorProto.FLOAT, [2, 5])
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(helper.make_graph([node], "one", fed, [result]), opset_imports=opsets, ir_version=8)
+    converted, report = convert(model, SPEC, selection=ON_REQUEST)
+    assert [(entry.node, entry.is_done) for entry in report] == [("node", True)]
+    assert converted.graph == convert(model, SPEC)[0].graph

@@ -139,7 +139,7 @@ class Candidate:
 
 def takes_codes(node: onnx.NodeProto) -> bool:
     """Return whether a node is an operator of integers, or one that this package's operators of integers stand for."""
-    return (has_twin(node) or is_twin(node)) and schema_of(node).takes_codes
+    return _has_schema(node) and schema_of(node).takes_codes
 
 
 def find_candidates(
@@ -158,7 +158,11 @@ def find_candidates(
     lowering = lowering or Lowering()
     sites = list(walk_sites(model))
     accumulating = find_accumulating(model, sites, lowering.groups)
-    found = [(site, lowering.refusal(site.node) or reason) for site, reason in accumulating]
+    found = [
+        (site, lowering.refusal(site.node) or reason)
+        for site, reason in accumulating
+        if lowering.origin(site.node) is None or _has_schema(site.node)  # sums inside what is taken apart are float32
+    ]
     products = [_products(site.node) for site, _ in found]
     names = unique_names([site for site, _ in found], [[product.name for product in own] for own in products])
     sources, values = WeightSources(), Values(model, sites, path)
@@ -175,7 +179,11 @@ def converted_products(model: onnx.ModelProto) -> list[Candidate]:
 
 
 def _products(node: onnx.NodeProto) -> tuple[Product, ...]:
-    return schema_of(node).products if has_twin(node) or is_twin(node) else (Product(),)
+    return schema_of(node).products if _has_schema(node) else (Product(),)
+
+
+def _has_schema(node: onnx.NodeProto) -> bool:
+    return has_twin(node) or is_twin(node)
 
 
 def _describe(

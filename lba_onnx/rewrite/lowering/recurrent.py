@@ -19,6 +19,7 @@ import onnx
 from lba_onnx.rewrite.lowering.maker import Maker
 from lba_onnx.rewrite.lowering.recurrent_activations import activations_of
 from lba_onnx.rewrite.lowering.recurrent_cells import Cell, Step, gru_step, lstm_step, rnn_step
+from lba_onnx.rewrite.lowering.recurrent_empty import FIRST_OPSET, SpareStep
 from lba_onnx.rewrite.lowering.recurrent_steps import REVERSED, Results, run_steps
 from lba_onnx.rewrite.lowering.recurrent_weights import Weights
 from lba_onnx.rewrite.lowering.rule import Refused, Source
@@ -92,11 +93,15 @@ class _Recurrence:
         self._hidden = _hidden_size(source, 1 if kind.has_codes else 2)
         self._batch_axis = 0 if source.attributes.get("layout", 0) else 1
         _check_inputs(source, len(self._suffixes), kind, self._hidden)
+        self._spare: SpareStep | None = None
 
     def make(self) -> None:
         x = self._source.input(_X)
         if self._batch_axis == 0:
             x = self._maker.add("Transpose", [x], perm=[1, 0, 2])
+        if not _steps(self._source) and self._source.site.opset >= FIRST_OPSET:
+            self._spare = SpareStep.of(self._tensors, x)
+            x = self._spare.x
         found = [self._direction(x, number) for number in range(len(self._suffixes))]
         self._write(0, [outputs for outputs, _ in found])
         for index in range(self._kind.states):
@@ -133,7 +138,11 @@ class _Recurrence:
         if cell.bias is not None:
             gates = self._maker.add("Add", [gates, tensors.name(cell.bias, "bias")])
         first = [self._first_state(x, index, number) for index in range(self._kind.states)]
-        return run_steps(tensors, cell, self._kind.step, gates, first, self._source.input(_LENGTHS))
+        outputs, states = run_steps(tensors, cell, self._kind.step, gates, first, self._source.input(_LENGTHS))
+        if self._spare is None:
+            return outputs, states
+        nothing = [tensors.float32(0, "nothing")] * len(states) if self._kind.zeroes_empty else first
+        return self._spare.outputs(outputs), [self._spare.state(*pair) for pair in zip(states, nothing, strict=True)]
 
     def _cell(self, number: int) -> Cell:
         attributes = self._source.attributes
@@ -217,11 +226,15 @@ def _hidden_size(source: Source, axis: int) -> int:
     return int(hidden)
 
 
+def _steps(source: Source) -> int | None:
+    """Return how many steps its sequences have; None where that is not known."""
+    return (source.dimensions(_X) or (None, None))[1 if source.attributes.get("layout", 0) else 0]
+
+
 def _check_inputs(source: Source, directions: int, kind: Kind, hidden: int) -> None:
     if source.element_type(_X, *(() if kind.has_codes else (_W, _R))) != onnx.TensorProto.FLOAT:
         raise Refused(f"element type {source.dtype(_X)}; expected float32, the one that onnxruntime computes")
-    steps = (source.dimensions(_X) or (None,))[1 if source.attributes.get("layout", 0) else 0]
-    if steps == 0:
+    if _steps(source) == 0 and source.site.opset < FIRST_OPSET:
         raise Refused("its sequences have no steps, which onnxruntime's Scan does not take")
     width = kind.gates * hidden
     expected: dict[int, tuple[int | None, ...]] = {

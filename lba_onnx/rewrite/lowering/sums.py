@@ -120,7 +120,7 @@ class Sums:
         return total if is_placed else self._place(total, keeps_axes, output)
 
     def mean(self, value: str, product: str, *, keeps_axes: bool = True, output: str = "") -> str:
-        """Return the mean of a value: the sum, divided in float32 by the number of elements."""
+        """Return the mean of a value: the sum, divided in float32 by the number of elements; of none it is zero."""
         is_placed = self._is_placed(keeps_axes)
         total = self._multiply(value, product)
         mean = self.maker.add("Div", [total, self._divisor], output=output if is_placed else "")
@@ -159,8 +159,9 @@ class Sums:
     @cached_property
     def _divisor(self) -> str:
         if self._number is not None:
-            return self.maker.constant(np.asarray(self._number, np.float32), "count")
-        return self.maker.add("Cast", [self._counted], to=onnx.TensorProto.FLOAT)
+            return self.maker.constant(np.asarray(max(self._number, 1), np.float32), "count")
+        counted = self.maker.add("Cast", [self._counted], to=onnx.TensorProto.FLOAT)
+        return self.maker.add("Max", [counted, self.maker.constant(np.asarray(1, np.float32), "least")])
 
     def _multiply(self, value: str, product: str, output: str = "") -> str:
         """Return the sums with the axes that are kept, and behind them one of a single element."""
