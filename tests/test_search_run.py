@@ -91,6 +91,12 @@ def test_runs_of_models_are_within_the_bound(counted):
     assert found.passes.sensitivity < passes <= found.passes.bound == (3 + 10) * 3 + 30 * 3
 
 
+@pytest.mark.parametrize(("batch_size", "seen", "chosen_by"), [(16, 18, 18), (7, 18, 18), (5, 20, 16), (36, 18, 18)])
+def test_as_many_samples_are_seen_as_choose(batch_size, seen, chosen_by):
+    found = search(["M7E4"], data=lba_onnx.Samples(DATA, batch_size=batch_size), sensitivity_samples=40, effort=None)
+    assert found.samples == {"seen": seen, "chosen_by": chosen_by, "checked": 12}
+
+
 def test_a_front_without_budgets_runs_from_the_cheapest_on():
     found = search(points=4)
     costs = [point.cost for point in found.points]

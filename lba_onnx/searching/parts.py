@@ -6,6 +6,7 @@ to fit            0   2 3   5 6 7 8            calibration; the first of them fo
 """
 
 import itertools
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ class Parts:
             found = total + _count(kept_apart)
             raise DataError(f"expected at least {_LEAST_SAMPLES} samples, one in four to be kept apart, got {found}")
         half = total // 2
-        to_fit = replace(to_fit, batch_size=min(to_fit.batch_size, half))
+        to_fit = replace(to_fit, batch_size=_even(half, to_fit.batch_size))
         batches = tuple(read_samples(to_fit.up_to(total), inputs))
         begins = itertools.accumulate((batch.samples for batch in batches), initial=0)
         seen = tuple(batch for batch, begin in zip(batches, begins, strict=False) if begin < half)
@@ -72,6 +73,11 @@ class Parts:
         for batch in (*self.seen, *self.chosen_by, *self.kept_apart):
             digest.update(batch)
         return digest.hexdigest()
+
+
+def _even(samples: int, batch_size: int) -> int:
+    """Return a batch size, no larger, of which whole batches come to a number of samples, or to few more."""
+    return math.ceil(samples / math.ceil(samples / batch_size))
 
 
 def _count(batches: Iterable[Batch]) -> int:
