@@ -147,6 +147,18 @@ def test_extremes_come_from_all_outputs_on_every_path(forced_path: str, sizes: t
     assert statistics["total"].max_abs == np.abs(totals).max()
 
 
+def test_sums_count_that_exceed_what_is_known_by_less_than_float32_tells(run: str, forced_path: str) -> None:
+    rng = np.random.default_rng(10)
+    a, b = (rng.uniform(0.5, 1, shape).astype(np.float32) for shape in ((1, 1, 200), (1, 200, 40)))
+    spec, known = AccumulatorSpec.parse("M7E4b10,chunk=none"), []
+    for k in rng.permutation(200)[:50]:
+        a[0, 0, k] = np.nextafter(a[0, 0, k], np.float32(2))
+        native.matmul(a, b, spec, 1, f"{run}/node")
+        known.append(native.statistics_read(f"{run}/node")["total"].max_abs)
+        assert known[-1] == np.cumsum(a[0, 0, :, None].astype(np.float64) * b[0], axis=0)[-1].max(), forced_path
+    assert np.all(np.diff(known) > 0) and len({np.float32(value) for value in known}) < len(known)
+
+
 def test_extremes_of_infinite_operands_are_those_of_the_finite_values(run: str) -> None:
     a = np.array([[[np.inf, 2.0, 3.0], [np.nan, 1.0, 4.0], [5.0, 6.0, 0.0]]], np.float32)
     b = np.array([[[1.0], [1.0], [1.0]]], np.float32)

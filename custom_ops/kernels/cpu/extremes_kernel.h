@@ -20,6 +20,8 @@ namespace {  // each instruction set has its own copy
 // Vectors of double, and of their bits. Products of float32 values are exact in double, so that a fused multiply-add
 // rounds as a multiplication and an addition do.
 struct Doubles2 {
+  using Number = double;
+  static constexpr int64_t kMagnitude = INT64_MAX;
   typedef double V __attribute__((vector_size(16)));
   typedef int64_t Bits __attribute__((vector_size(16)));
 
@@ -33,6 +35,8 @@ struct Doubles2 {
 };
 #if defined(__AVX2__)
 struct Doubles4 {
+  using Number = double;
+  static constexpr int64_t kMagnitude = INT64_MAX;
   typedef double V __attribute__((vector_size(32)));
   typedef int64_t Bits __attribute__((vector_size(32)));
 
@@ -45,6 +49,8 @@ struct Doubles4 {
 #endif
 #if defined(__AVX512DQ__)
 struct Doubles8 {
+  using Number = double;
+  static constexpr int64_t kMagnitude = INT64_MAX;
   typedef double V __attribute__((vector_size(64)));
   typedef int64_t Bits __attribute__((vector_size(64)));
 
@@ -57,15 +63,57 @@ struct Doubles8 {
 };
 #endif
 
+// Vectors of float, likewise.
+struct Floats4 {
+  using Number = float;
+  static constexpr int32_t kMagnitude = INT32_MAX;
+  typedef float V __attribute__((vector_size(16)));
+  typedef int32_t Bits __attribute__((vector_size(16)));
+
+  static V MultiplyAdd(V w, float x, V sum) { return sum + w * x; }
+  static V Largest(V value, V largest) {
+    const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT32_MAX);
+    return magnitude > largest ? magnitude : largest;
+  }
+};
+#if defined(__AVX2__)
+struct Floats8 {
+  using Number = float;
+  static constexpr int32_t kMagnitude = INT32_MAX;
+  typedef float V __attribute__((vector_size(32)));
+  typedef int32_t Bits __attribute__((vector_size(32)));
+
+  static V MultiplyAdd(V w, float x, V sum) { return _mm256_fmadd_ps(w, _mm256_set1_ps(x), sum); }
+  static V Largest(V value, V largest) {
+    return _mm256_max_ps(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT32_MAX), largest);
+  }
+};
+#endif
+#if defined(__AVX512DQ__)
+struct Floats16 {
+  using Number = float;
+  static constexpr int32_t kMagnitude = INT32_MAX;
+  typedef float V __attribute__((vector_size(64)));
+  typedef int32_t Bits __attribute__((vector_size(64)));
+
+  static V MultiplyAdd(V w, float x, V sum) { return _mm512_fmadd_ps(w, _mm512_set1_ps(x), sum); }
+  static V Largest(V value, V largest) {
+    constexpr int kLargerMagnitude = 3, kWithoutSign = 2 << 2;
+    return _mm512_range_ps(value, largest, kLargerMagnitude | kWithoutSign);
+  }
+};
+#endif
+
 // A row of a tile against its columns from `column` on.
+template <class Number>
 struct TileOperands {
   static constexpr bool kHasGaps = false;
-  const ExtremesArgs& args;
+  const ExtremesArgs<Number>& args;
   int row, column;
 
-  double Scalar(int64_t k) const { return args.rows[k * kRowPanel + row]; }
-  const double* Vectors(int64_t k) const { return args.columns + k * kColumnPanel + column; }
-  const double* starts() const { return args.starts == nullptr ? nullptr : args.starts + row * kColumnPanel + column; }
+  Number Scalar(int64_t k) const { return args.rows[k * kRowPanel + row]; }
+  const Number* Vectors(int64_t k) const { return args.columns + k * kColumnPanel + column; }
+  const Number* starts() const { return args.starts == nullptr ? nullptr : args.starts + row * kColumnPanel + column; }
 };
 
 // A filter at the positions of planes from `position` on.
@@ -82,12 +130,14 @@ struct PlaneOperands {
 
 // Dot products of a scalar at each depth with kVectors vectors. Infinite sums are counted only if kCountsInfinity;
 // leaving them out costs time.
-template <class Doubles, bool kCountsInfinity, class Operands>
+template <class Numbers, bool kCountsInfinity, class Operands>
 struct ExtremeSums {
-  using V = typename Doubles::V;
-  using Bits = typename Doubles::Bits;
-  static constexpr int kLanes = sizeof(V) / sizeof(double);
-  static constexpr int kVectors = 4;  // chains side by side hide the latency of the additions
+  using Number = typename Numbers::Number;
+  using V = typename Numbers::V;
+  using Bits = typename Numbers::Bits;
+  static constexpr int kLanes = sizeof(V) / sizeof(Number);
+  // Chains side by side hide the latency of the additions.
+  static constexpr int kVectors = kColumnPanel / kLanes < 4 ? kColumnPanel / kLanes : 4;
   static constexpr int kWidth = kVectors * kLanes;
 
   V largest[kMaxSums][kVectors];  // magnitudes so far
@@ -99,13 +149,13 @@ struct ExtremeSums {
   // `mask`: which bits of a value count.
   static void Raise(const V& value, const Bits& mask, V* known) {
     if constexpr (kCountsInfinity && !Operands::kHasGaps) {
-      *known = Doubles::Largest(value, *known);
+      *known = Numbers::Largest(value, *known);
     } else {
       const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & mask);
       if constexpr (kCountsInfinity) {
-        *known = Doubles::Larger(magnitude, *known);
+        *known = Numbers::Larger(magnitude, *known);
       } else {
-        *known = Doubles::Larger(magnitude <= std::numeric_limits<double>::max() ? magnitude : V{}, *known);
+        *known = Numbers::Larger(magnitude <= std::numeric_limits<Number>::max() ? magnitude : V{}, *known);
       }
     }
   }
@@ -118,7 +168,7 @@ struct ExtremeSums {
     }
   }
 
-  static void Load(const double* starts, V (&sums)[kVectors]) {
+  static void Load(const Number* starts, V (&sums)[kVectors]) {
     if (starts == nullptr) {
       std::fill_n(sums, kVectors, V{});
     } else {
@@ -130,7 +180,7 @@ struct ExtremeSums {
     if constexpr (Operands::kHasGaps) {
       std::memcpy(&masks, operands.masks(), sizeof masks);
     } else {
-      for (Bits& mask : masks) mask = Bits{} + INT64_MAX;
+      for (Bits& mask : masks) mask = Bits{} + Numbers::kMagnitude;
     }
   }
 
@@ -146,13 +196,13 @@ struct ExtremeSums {
       V sums[kVectors];
       start(0, sums);
       for (int64_t k = begin; k < end; ++k) {
-        const double x = operands.Scalar(k);
-        const double* vectors = operands.Vectors(k);
+        const Number x = operands.Scalar(k);
+        const Number* vectors = operands.Vectors(k);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           V w;
           std::memcpy(&w, vectors + v * kLanes, sizeof w);
-          sums[v] = Doubles::MultiplyAdd(w, x, sums[v]);
+          sums[v] = Numbers::MultiplyAdd(w, x, sums[v]);
           Raise(sums[v], masks[v], &first_largest[v]);
         }
       }
@@ -177,9 +227,10 @@ struct ExtremeSums {
   }
 };
 
-template <class Doubles, bool kCountsInfinity>
-Extremes SumsOf(const ExtremesArgs& args) {
-  using Sums = ExtremeSums<Doubles, kCountsInfinity, TileOperands>;
+template <class Numbers, bool kCountsInfinity>
+Extremes SumsOf(const ExtremesArgs<typename Numbers::Number>& args) {
+  using Sums = ExtremeSums<Numbers, kCountsInfinity, TileOperands<typename Numbers::Number>>;
+  static_assert(kColumnPanel % Sums::kWidth == 0, "vectors may not pass the panel");
   Sums sums;
   for (int row = 0; row < args.row_count; ++row) {
     for (int column = 0; column < args.column_count; column += Sums::kWidth) {
@@ -204,6 +255,11 @@ template <class Doubles, class Args>
 Extremes LargestSums(const Args& args) {
   const Extremes extremes = SumsOf<Doubles, true>(args);
   return extremes.is_finite() ? extremes : SumsOf<Doubles, false>(args);
+}
+
+template <class Floats>
+Extremes LargestFloatSums(const ExtremesArgs<float>& args) {
+  return SumsOf<Floats, true>(args);
 }
 
 }  // namespace

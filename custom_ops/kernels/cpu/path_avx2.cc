@@ -11,7 +11,7 @@
 namespace lba {
 
 const PathKernels& Avx2PathKernels() {
-  static const PathKernels kernels{ScalePanel, LargestSums<Doubles4>, LargestSums<Doubles4>,
+  static const PathKernels kernels{ScalePanel, LargestSums<Doubles4>, LargestFloatSums<Floats8>, LargestSums<Doubles4>,
                                    OpenTileBy, TileGradients<Avx2>,   Dequantize<EightCodes>};
   return kernels;
 }

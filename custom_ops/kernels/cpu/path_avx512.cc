@@ -11,7 +11,7 @@
 namespace lba {
 
 const PathKernels& Avx512PathKernels() {
-  static const PathKernels kernels{ScalePanel, LargestSums<Doubles8>, LargestSums<Doubles8>,
+  static const PathKernels kernels{ScalePanel, LargestSums<Doubles8>, LargestFloatSums<Floats16>, LargestSums<Doubles8>,
                                    OpenTileBy, TileGradients<Avx512>, Dequantize<SixteenCodes>};
   return kernels;
 }

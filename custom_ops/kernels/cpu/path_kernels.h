@@ -29,14 +29,15 @@ struct Extremes {
 };
 
 // rows [depth][kRowPanel] and columns [depth][kColumnPanel] as they are; columns past the count hold zeros. Products
-// are the caller's.
+// are the caller's. `Number` is double, which the extremes are defined in, or float.
+template <class Number>
 struct ExtremesArgs {
-  const double* rows;
-  const double* columns;
+  const Number* rows;
+  const Number* columns;
   int64_t depth;
   SumGroups groups;
   int row_count, column_count;
-  const double* starts;  // [kRowPanel][kColumnPanel]; null: all sums start from zero
+  const Number* starts;  // [kRowPanel][kColumnPanel]; null: all sums start from zero
   int started_sum;       // which sum of the groups starts from them
 };
 
@@ -57,8 +58,9 @@ struct PlaneExtremesArgs {
 
 constexpr int64_t kPlaneTail = 32;  // the most positions that are computed side by side
 
-// Both under FpMode::kNearest.
-using ExtremesKernel = Extremes (*)(const ExtremesArgs&);
+// All under FpMode::kNearest. Those in float are rounded at each step, and infinite where a sum leaves its range.
+using ExtremesKernel = Extremes (*)(const ExtremesArgs<double>&);
+using FloatExtremesKernel = Extremes (*)(const ExtremesArgs<float>&);
 using PlaneExtremesKernel = Extremes (*)(const PlaneExtremesArgs&);
 
 // Multiplies the panel [depth][width] by the power of two `scale`, in place, and returns the range of the values
@@ -68,6 +70,7 @@ using ScalePanelKernel = ValueRange (*)(float* panel, int64_t depth, int width, 
 struct PathKernels {
   ScalePanelKernel scale_panel;
   ExtremesKernel extremes;
+  FloatExtremesKernel float_extremes;
   PlaneExtremesKernel plane_extremes;
   OpenKernel open;
   GradientKernel gradients;

@@ -8,8 +8,9 @@
 namespace lba {
 
 const PathKernels& PortablePathKernels() {
-  static const PathKernels kernels{ScalePanel, LargestSums<Doubles2>,          LargestSums<Doubles2>,
-                                   OpenTileBy, TileGradients<PortableVectors>, Dequantize<EightCodes>};
+  static const PathKernels kernels{
+      ScalePanel, LargestSums<Doubles2>,          LargestFloatSums<Floats4>, LargestSums<Doubles2>,
+      OpenTileBy, TileGradients<PortableVectors>, Dequantize<EightCodes>};
   return kernels;
 }
 
