@@ -122,6 +122,20 @@ def test_alpha_beta_and_c_are_applied_in_float32_afterwards(emulated):
     np.testing.assert_array_equal(y, expected)
 
 
+def test_sums_start_from_an_addend(emulated):
+    y = np.empty((3, 7, 6), np.float32)
+    started = {"c": Tensor.of(C), "starts_from_c": True}
+    cuda.compute_host(matmul_call(Tensor.of(A), Tensor.of(B), y.ctypes.data, SPEC, beta=0.3, **started))
+    np.testing.assert_array_equal(y, kernels.matmul(A, B, SPEC, initial=np.float32(0.3) * C))
+    with pytest.raises(ValueError, match="expected an alpha of 1 where sums start from c, got 0.7"):
+        cuda.compute_host(matmul_call(Tensor.of(A), Tensor.of(B), y.ctypes.data, SPEC, alpha=0.7, **started))
+    expected = kernels.conv(X, W, SPEC, (1, 2), (1, 0, 0, 1), None, 2, initial=BIAS[:, np.newaxis, np.newaxis])
+    y = np.empty(expected.shape, np.float32)
+    described = {"bias": Tensor.of(BIAS), "starts_from_bias": True}
+    cuda.compute_host(conv_call(Tensor.of(X), Tensor.of(W), y.ctypes.data, SPEC, GEOMETRY, **described))
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_an_addend_times_zero_is_none_even_where_it_is_not_finite(emulated):
     y, c = np.full((3, 7, 6), np.nan, np.float32), np.full((7, 6), np.inf, np.float32)
     cuda.compute_host(matmul_call(Tensor.of(A), Tensor.of(B), y.ctypes.data, SPEC, beta=0.0, c=Tensor.of(c)))

@@ -56,13 +56,31 @@ def test_offloaded_products_give_the_bits_of_the_cpu(op_type, shapes, attributes
     assert spy.calls(product) == before + 2
 
 
+@FLOATS
+@CONSTANT
 @pytest.mark.parametrize("op_type", ["LbaGemm", "LbaConv"])
-def test_biases_that_sums_start_from_are_refused(op_type, spy):
-    operands = draw(A=(2, 3, 4), B=(5, 3, 2), C=(5,)) if op_type == "LbaConv" else draw(A=(2, 40), B=(40, 5), C=(5,))
-    model = operand_model(op_type, operands, "B", {**SPEC.to_attributes(), "bias_start": 1})
-    run(make_session(model), operands)
-    with pytest.raises(Exception, match="attribute bias_start: expected 0 on a CUDA device.*got 1"):
-        make_session(model, offload="cuda")
+def test_sums_start_from_biases(op_type, constant, dtype, spy):
+    is_conv = op_type == "LbaConv"
+    operands = draw(dtype, A=(2, 3, 4), B=(5, 3, 2), C=(5,)) if is_conv else draw(dtype, A=(2, 40), B=(40, 5), C=(2, 1))
+    attributes = {**SPEC.to_attributes(), "bias_start": 1, **({} if is_conv else {"beta": 0.3})}
+    model = operand_model(op_type, operands, constant, attributes)
+    expected = run(make_session(model), operands)
+    assert_same(run(make_session(model, offload="cuda"), operands), expected)
+    keys = "starts-cpu", "starts-offloaded"
+    read = []
+    for key, config in zip(keys, ({}, {"offload": "cuda"}), strict=True):
+        native.statistics_open(key, 1.0)
+        try:
+            run(
+                make_session(
+                    operand_model(op_type, operands, constant, {**attributes, "statistics": f"{key}/n"}), **config
+                ),
+                operands,
+            )
+            read.append(native.statistics_read(f"{key}/n"))
+        finally:
+            native.statistics_close(key)
+    assert_same_statistics(*read)
 
 
 @CONSTANT

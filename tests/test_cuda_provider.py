@@ -12,6 +12,7 @@ from statistics_numbers import assert_same_statistics
 
 import lba_onnx
 from lba_onnx import AccumulatorSpec, native
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.native import observer as observers
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
@@ -90,6 +91,36 @@ def test_gemm_gives_the_bits_of_the_cpu(c, dtype, cuda_operators, spy):
 def test_gemm_with_beta_0_does_not_read_c(cuda_operators, spy):
     operands = draw(A=(3, 20), B=(20, 5)) | {"C": np.full((3, 5), np.nan, np.float32)}
     assert np.isfinite(check(cuda_operators, "LbaGemm", operands, beta=0.0)).all()
+
+
+STARTED_TEXTS = ("M7E4b12/M7E4b10", "M7E4b10,chunk=none,round=nearest", "M7E4b10,chunk=3x2", *OTHER_TEXTS)
+STARTED_KINDS = ("kulisch(M7E4b8)", "splitk3(M7E4b10),sum=M7E4b8")
+
+
+@pytest.mark.parametrize("text", [*STARTED_TEXTS, *STARTED_KINDS])
+def test_sums_start_from_biases(text, cuda_operators, spy):
+    spec = as_spec(text)
+    for shape, beta in (((5,), 1.0), ((3, 1), 0.3), ((), -2.0), ((5,), 0.0)):
+        operands = draw(A=(3, 20), B=(20, 5)) | {"C": np.asarray(3 * draw(C=(1, *shape))["C"][0])}
+        check(cuda_operators, "LbaGemm", operands, "B", spec, beta=beta, bias_start=1)
+    operands = draw(np.float16, A=(2, 4, 7, 6), B=(6, 2, 3, 3), C=(6,))
+    y = check(cuda_operators, "LbaConv", operands, "B", spec, group=2, pads=[1, 0, 0, 1], bias_start=1)
+    assert np.any(y != check(cuda_operators, "LbaConv", operands, "B", spec, group=2, pads=[1, 0, 0, 1]))
+    check(cuda_operators, "LbaConv", draw(A=(1, 6, 7), B=(6, 1, 3), C=(6,)), "", spec, group=6, bias_start=1)
+    check(cuda_operators, "LbaConv", draw(A=(2, 0, 4), B=(3, 0, 2), C=(3,)), "", spec, bias_start=1)
+    check(cuda_operators, "LbaGemm", draw(A=(3, 20), B=(20, 5)), "", spec, bias_start=1)
+
+
+def test_statistics_of_sums_that_start_from_biases_are_the_cpus(cuda_operators, spy):
+    operands = draw(A=(3, 20), B=(20, 5), C=(5,))
+    attributes = {**SPEC.to_attributes(), "bias_start": 1, "statistics": "started/node"}
+    native.statistics_open("started", 1.0)
+    try:
+        session = make_session(operand_model("LbaGemm", operands, "B", attributes), cuda_operators)
+        with pytest.raises(Exception, match="expected no statistics of sums that start from values on a CUDA device"):
+            run(session, operands)
+    finally:
+        native.statistics_close("started")
 
 
 CONVS = {

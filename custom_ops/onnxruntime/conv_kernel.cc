@@ -11,7 +11,6 @@ class ConvKernel : public Kernel {
       : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadConvAttributes(node.attributes())),
         w_(node, 1) {
-    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     ConvOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const bool is_constant = w_.constant() != nullptr;

@@ -7,7 +7,6 @@ namespace {
 class CudaConvKernel : public Kernel {
  public:
   explicit CudaConvKernel(const Node& node) : node_(node), attributes_(ReadConvAttributes(node.attributes())) {
-    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     ConvOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const Tensor w = ConstantWeights(node, 1);
     if (w.data == nullptr) return;
@@ -29,6 +28,7 @@ class CudaConvKernel : public Kernel {
     args.x = x.data;
     args.w = w.data;
     args.bias = bias.data;
+    args.starts_from_bias = attributes_.starts_from_bias ? 1 : 0;
     args.y = call.Output(0, dimensions);
     if (ElementCount(dimensions) > 0) node_.Run(call, args, packed_w_);
   }

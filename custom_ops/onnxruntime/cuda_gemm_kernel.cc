@@ -8,7 +8,6 @@ namespace {
 class CudaGemmKernel : public Kernel {
  public:
   explicit CudaGemmKernel(const Node& node) : node_(node), attributes_(ReadGemmAttributes(node.attributes())) {
-    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     GemmOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const Tensor b = ConstantWeights(node, 1);
     if (b.data == nullptr) return;
@@ -41,6 +40,7 @@ class CudaGemmKernel : public Kernel {
     args->alpha = attributes_.alpha;
     args->beta = attributes_.beta;
     args->c = c.data;
+    args->starts_from_c = attributes_.starts_from_bias ? 1 : 0;
     args->c_row_stride = strides.row;
     args->c_column_stride = strides.column;
   }

@@ -13,7 +13,6 @@ class GemmKernel : public Kernel {
       : statistics_(ReadStatistics(node.attributes())),
         attributes_(ReadGemmAttributes(node.attributes())),
         b_(node, 1) {
-    RequireCpuStarts(attributes_.starts_from_bias, node.place());
     const SharedAccumulator accumulator = ReadAccumulator(node.attributes());
     GemmOutput(node.InputShape(0), node.InputShape(1), node.InputShape(2), attributes_);
     const bool is_constant = b_.constant() != nullptr;

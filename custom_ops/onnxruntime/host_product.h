@@ -17,7 +17,7 @@ namespace lba::ort {
 class HostMatMul {
  public:
   virtual ~HostMatMul() = default;
-  // y [batch..., rows, columns], contiguous; `statistics` may be null; no starts where the product is offloaded.
+  // y [batch..., rows, columns], contiguous; `statistics` may be null; all matrices start from the same.
   virtual void Compute(const StridedMatMul& shape, const float* a, const float* b, float* y, const Parallel& parallel,
                        StatisticsCollector* statistics, const Starts& starts = {}) const = 0;
 };
@@ -25,7 +25,7 @@ class HostMatMul {
 class HostConv {
  public:
   virtual ~HostConv() = default;
-  // All contiguous; `bias` and `statistics` may be null; no starts where the convolution is offloaded.
+  // All contiguous; `bias` and `statistics` may be null; starts are a bias: one for each channel.
   virtual void Compute(const ConvShape& shape, const float* x, const float* w, const float* bias, float* y,
                        const Parallel& parallel, StatisticsCollector* statistics, const Starts& starts = {}) const = 0;
 };

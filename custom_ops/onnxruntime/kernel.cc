@@ -60,12 +60,6 @@ Tensor Node::ConstantInput(size_t index) const {
   return is_constant != 0 && value != nullptr ? ReadTensor(api_, value) : Tensor{};
 }
 
-void RequireCpuStarts(bool starts_from_bias, Place place) {
-  if (!starts_from_bias || place == Place::kCpu) return;
-  throw std::invalid_argument(
-      "attribute bias_start: expected 0 on a CUDA device, whose sums start from zero, got 1; the CPU computes both");
-}
-
 void RequireFloats(const Accumulator& accumulator) {
   if (accumulator.integers() == nullptr) return;
   throw std::invalid_argument("expected an accumulator of floats for operands of floats, such as M7E4b10, got " +

@@ -81,9 +81,6 @@ void RequireRank(const Tensor& operand);
 // Throws std::invalid_argument for an accumulator of integers.
 void RequireFloats(const Accumulator& accumulator);
 
-// Throws std::invalid_argument for a node whose sums start from its bias, unless the CPU computes them.
-void RequireCpuStarts(bool starts_from_bias, Place place);
-
 // A tensor's values as float32: its own, or a converted copy for float16.
 class Floats {
  public:

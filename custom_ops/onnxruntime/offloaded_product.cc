@@ -28,13 +28,18 @@ class OffloadedMatMul : public HostMatMul {
   }
 
   void Compute(const StridedMatMul& shape, const float* a, const float* b, float* y, const Parallel& parallel,
-               StatisticsCollector* statistics, const Starts&) const override {
+               StatisticsCollector* statistics, const Starts& starts) const override {
     LbaCudaMatMulArgs args = CudaArguments(shape, kFloat32);
+    args.beta = 1;
+    args.c = starts.data;
+    args.c_row_stride = starts.strides[1];
+    args.c_column_stride = starts.strides[2];
+    args.starts_from_c = starts.data == nullptr ? 0 : 1;
     args.a = a;
     args.b = b;
     args.y = y;
     cuda_.Check(cuda_.matmul_host(cuda_accumulator_.get(), &args, packed_b_.get()));
-    if (statistics != nullptr) RecordMatMul(*accumulator_, WithOffsets(shape), a, b, y, parallel, statistics);
+    if (statistics != nullptr) RecordMatMul(*accumulator_, WithOffsets(shape), a, b, y, parallel, statistics, starts);
   }
 
  private:
@@ -57,13 +62,15 @@ class OffloadedConv : public HostConv {
   }
 
   void Compute(const ConvShape& shape, const float* x, const float* w, const float* bias, float* y,
-               const Parallel& parallel, StatisticsCollector* statistics, const Starts&) const override {
+               const Parallel& parallel, StatisticsCollector* statistics, const Starts& starts) const override {
     LbaCudaConvArgs args = CudaArguments(shape, kFloat32);
+    args.bias = starts.data;
+    args.starts_from_bias = starts.data == nullptr ? 0 : 1;
     args.x = x;
     args.w = w;
     args.y = y;
     cuda_.Check(cuda_.conv_host(cuda_accumulator_.get(), &args, packed_w_.get()));
-    FinishConv(*accumulator_, shape, x, w, bias, y, parallel, statistics);
+    FinishConv(*accumulator_, shape, x, w, bias, y, parallel, statistics, starts);
   }
 
  private:

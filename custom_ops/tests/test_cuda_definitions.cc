@@ -21,7 +21,7 @@ namespace {
 
 struct Case {
   int64_t rows = 5, columns = 37, depth = 0;
-  std::vector<float> a, b;  // a [rows][depth], b [columns][depth]
+  std::vector<float> a, b, starts;  // a [rows][depth], b [columns][depth], starts [rows][columns] or none
 };
 
 // All magnitudes that float32 has, and now and then what is no number.
@@ -37,6 +37,7 @@ Case Drawn(int64_t depth, bool is_hostile) {
   };
   for (int64_t i = 0; i < c.rows * depth; ++i) c.a.push_back(draw());
   for (int64_t i = 0; i < c.columns * depth; ++i) c.b.push_back(draw());
+  for (int64_t i = 0; depth != 7 && i < c.rows * c.columns; ++i) c.starts.push_back(draw());
   return c;
 }
 
@@ -49,14 +50,15 @@ std::vector<float> OnCpu(const std::string& text, const Case& c) {
   shape.a_row_stride = shape.b_column_stride = c.depth;
   shape.a_depth_stride = shape.b_depth_stride = 1;
   std::vector<float> y(c.rows * c.columns);
-  MatMul(*ParseAccumulator(text), shape, c.a.data(), c.b.data(), nullptr, y.data(), SerialParallel(), nullptr);
+  MatMul(*ParseAccumulator(text), shape, c.a.data(), c.b.data(), nullptr, y.data(), SerialParallel(), nullptr,
+         {c.starts.empty() ? nullptr : c.starts.data(), {0, c.columns, 1}});
   return y;
 }
 
 template <class Kind>
 void CheckKind(const typename Kind::Spec& spec, const std::string& text) {
   for (const bool is_hostile : {false, true}) {
-    for (const int64_t depth : {1, 7, 50}) {
+    for (const int64_t depth : {0, 1, 7, 50}) {
       const Case c = Drawn(depth, is_hostile);
       std::vector<float> y(c.rows * c.columns);
       unsigned long long counters[LBA_CUDA_KERNEL_COUNT] = {};
@@ -67,6 +69,10 @@ void CheckKind(const typename Kind::Spec& spec, const std::string& text) {
       problem.rows = {{c.a.data(), false}, one, c.rows, depth, depth, 1};
       problem.columns = {{c.b.data(), false}, one, c.columns, depth, depth, 1};
       problem.output.data = y.data();
+      problem.output.starts = !c.starts.empty();
+      problem.output.addend.data = c.starts.empty() ? nullptr : c.starts.data();
+      problem.addend_row_stride = c.columns;
+      problem.addend_column_stride = 1;
       const cuda::defined::MatMulArgs<Kind> args{Kind(spec, depth), problem, c.rows * c.columns, counters};
       cuda::Launch(cuda::defined::MatMulKernel<Kind>, cuda::CeilDiv(args.outputs, cuda::defined::kThreads),
                    cuda::defined::kThreads, nullptr, args);

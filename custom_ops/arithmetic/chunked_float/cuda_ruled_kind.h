@@ -18,8 +18,10 @@ class RuledKind {
       : constants_(RuledConstants::Of(spec)), order_(spec.Order(depth)) {}
 
   template <class Read>
-  __device__ float Dot(const Place& place, int64_t depth, const Read& read) const {
-    return DefinedDot(RuledDefinition(constants_), depth, order_, place, read);
+  __device__ float Dot(const Place& place, int64_t depth, float start, const Read& read) const {
+    const RuledDefinition definition(constants_);
+    const double rounded = definition.At(place).StartFrom(start, order_.last_level(), depth);
+    return DefinedDotFrom(rounded, definition, depth, order_, place, read);
   }
   // As the sum of a slice, which draws with a seed so much larger.
   template <class Read>

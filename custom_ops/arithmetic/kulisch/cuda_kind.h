@@ -21,8 +21,9 @@ class KulischKind {
   KulischKind(const Spec& spec, int64_t) : result_(spec.result.constants()) {}
 
   template <class Read>
-  __device__ float Dot(const Place&, int64_t depth, const Read& read) const {
+  __device__ float Dot(const Place&, int64_t depth, float start, const Read& read) const {
     WideSum sum;
+    sum.Add(start);
     for (int64_t k = 0; k < depth; ++k) {
       float x, w;
       read(k, &x, &w);
@@ -33,7 +34,7 @@ class KulischKind {
   // Nothing is drawn: all slices are alike.
   template <class Read>
   __device__ float DotOfSlice(int64_t, const Place& place, int64_t depth, const Read& read) const {
-    return Dot(place, depth, read);
+    return Dot(place, depth, 0, read);
   }
   static KulischChains ChainsOf(const Spec& spec) { return KulischChains(spec.result); }
 

@@ -34,9 +34,9 @@ class SplitKind {
         total_(spec.total.constants()) {}
 
   template <class Read>
-  __device__ float Dot(const Place& place, int64_t depth, const Read& read) const {
+  __device__ float Dot(const Place& place, int64_t depth, float start, const Read& read) const {
     const RuledOutput output(total_, {});
-    double total = 0;
+    double total = output.StartFrom(start, 1, 0);
     for (int64_t slice = 0, begin = 0; begin < depth; ++slice, begin += size_) {
       const int64_t count = size_ < depth - begin ? size_ : depth - begin;
       const Inner& inner = count == size_ ? inner_ : last_;

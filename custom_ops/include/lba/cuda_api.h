@@ -43,7 +43,8 @@ LBA_EXPORT int lba_cuda_synchronize(void* stream);
 
 /* y[i..., row, column] = alpha * dot + beta * c[row, column] for every index i of the batch dimensions, as Gemm defines
    it: alpha, beta and c in float32 after the dot product, one rounding to the type of y. Strides count elements; a
-   stride of 0 broadcasts. y is contiguous. c may be null. */
+   stride of 0 broadcasts. y is contiguous. c may be null. With starts_from_c other than 0 sums start from beta * c,
+   rounded to the accumulator, and nothing is done to them afterwards; alpha has to be 1. */
 typedef struct LbaCudaMatMulArgs {
   int32_t type;       /* of a, b, c and y: LBA_FLOAT32, or LBA_FLOAT16, which is read and written only */
   int32_t batch_rank; /* at most LBA_CUDA_BATCH_RANK */
@@ -59,9 +60,11 @@ typedef struct LbaCudaMatMulArgs {
   const void* c;
   int64_t c_row_stride, c_column_stride;
   void* y;
+  int32_t starts_from_c;
 } LbaCudaMatMulArgs;
 
-/* Convolution as LbaConvArgs describes it. */
+/* Convolution as LbaConvArgs describes it; with starts_from_bias other than 0 sums start from the bias, rounded to the
+   accumulator, and it is not added afterwards. */
 typedef struct LbaCudaConvArgs {
   int32_t type; /* of x, w, bias and y */
   int32_t rank;
@@ -71,6 +74,7 @@ typedef struct LbaCudaConvArgs {
   const void* w;
   const void* bias;
   void* y;
+  int32_t starts_from_bias;
 } LbaCudaConvArgs;
 
 /* A constant operand, packed for the device on which it was made: B of a product, or the weights of a convolution.
@@ -106,8 +110,8 @@ LBA_EXPORT int lba_cuda_conv_host(const LbaAccumulator* accumulator, const LbaCu
                                   const LbaCudaWeights* weights);
 
 /* What lba_statistics_read tells of one call, counted on the device: the `call`-th of a node (it decides which
-   positions are sampled). y, alpha, beta, c and bias are not read. `out` is host memory, with room as for
-   lba_statistics_read. Waits. */
+   positions are sampled). y, alpha, beta, c and bias are not read; sums that start from c or the bias are refused.
+   `out` is host memory, with room as for lba_statistics_read. Waits. */
 LBA_EXPORT int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaMatMulArgs* args,
                                           int64_t call, double sampled_fraction, LbaStatistics* out, void* stream);
 LBA_EXPORT int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaConvArgs* args, int64_t call,

@@ -79,6 +79,11 @@ void RequireSampling(int64_t call, double sampled_fraction) {
   Require(sampled_fraction > 0 && sampled_fraction <= 1, "expected a sampled fraction in (0, 1]");
 }
 
+void RequireCounted(const lba::cuda::Output& output) {
+  Require(!output.starts,
+          "expected no statistics of sums that start from values on a CUDA device: they are counted on the CPU");
+}
+
 int64_t OutputsOf(const lba::ConvShape& shape) { return shape.batch * shape.out_channels * shape.output_size(); }
 
 }  // namespace
@@ -262,6 +267,7 @@ int lba_cuda_matmul_statistics(const LbaAccumulator* accumulator, const LbaCudaM
   return Guarded([&] {
     RequireSampling(call, sampled_fraction);
     const lba::cuda::MatMulProblem problem = lba::cuda::MatMulProblemOf(accumulator, args);
+    RequireCounted(problem.output);
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->a, "a");
     if (problem.outputs() > 0 && problem.depth() > 0) RequirePointer(args->b, "b");
     problem.accumulator->OnCuda()->CountMatMul(*args, call, sampled_fraction, StreamOf(stream)).Fill(out);
@@ -273,6 +279,7 @@ int lba_cuda_conv_statistics(const LbaAccumulator* accumulator, const LbaCudaCon
   return Guarded([&] {
     RequireSampling(call, sampled_fraction);
     const lba::cuda::ConvProblem problem = lba::cuda::ConvProblemOf(accumulator, args);
+    RequireCounted(problem.output);
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->x, "x");
     if (OutputsOf(problem.shape) > 0 && problem.shape.depth() > 0) RequirePointer(args->w, "w");
     problem.accumulator->OnCuda()

@@ -1,7 +1,8 @@
 // Products by a definition alone, one output a thread: every operand, every order of sums. A Kind, made from its Spec
 // and a depth, is copied to the device and brings
-//   Dot(place, depth, read)      the dot product of an output: read(k, &x, &w) gives its operands
-//   ChainsOf(spec), kGroups      for the statistics, on the host
+//   Dot(place, depth, start, read)   the dot product of an output, which starts from a float: read(k, &x, &w) gives its
+//                                    operands
+//   ChainsOf(spec), kGroups          for the statistics, on the host
 #ifndef LBA_KERNELS_CUDA_DEFINED_KERNELS_H_
 #define LBA_KERNELS_CUDA_DEFINED_KERNELS_H_
 
@@ -17,6 +18,10 @@ namespace lba::cuda {
 namespace defined {
 
 constexpr int kThreads = 128;
+
+__device__ inline float Finished(const Output& output, float dot, int64_t addend) {
+  return output.starts ? dot : output.Finish(dot, addend);
+}
 
 // Which output of all a thread computes. Tells the counter of the definition, the last one.
 __device__ inline int64_t OutputOfThread(unsigned long long* counters) {
@@ -41,12 +46,13 @@ __global__ void __launch_bounds__(kThreads) MatMulKernel(const __grid_constant__
   const int64_t entry = place.row / p.rows.vectors, row = place.row % p.rows.vectors;
   const int64_t row_offset = p.rows.matrices(p.row_matrices(entry));
   const int64_t column_offset = p.columns.matrices(p.column_matrices(entry));
-  const float dot = args.kind.Dot(place, p.rows.depth, [&](int64_t k, float* x, float* w) {
+  const int64_t addend = row * p.addend_row_stride + place.column * p.addend_column_stride;
+  const float start = p.output.Start(addend);
+  const float dot = args.kind.Dot(place, p.rows.depth, start, [&](int64_t k, float* x, float* w) {
     *x = p.rows.Read(row_offset, row, k);
     *w = p.columns.Read(column_offset, place.column, k);
   });
-  const int64_t addend = row * p.addend_row_stride + place.column * p.addend_column_stride;
-  p.output.Store(index, p.output.Finish(dot, addend));
+  p.output.Store(index, Finished(p.output, dot, addend));
 }
 
 template <class Kind>
@@ -76,7 +82,8 @@ __global__ void __launch_bounds__(kThreads) ConvKernel(const __grid_constant__ C
   const Place place{plane / channels * g.outputs.size + index % g.outputs.size, plane % channels};
   const PatchOperands operands(g, args.x, args.taps, args.weights, place.column / g.filters, place.column % g.filters,
                                place.row);
-  args.output.Store(index, args.output.Finish(args.kind.Dot(place, g.depth, operands), place.column));
+  const float dot = args.kind.Dot(place, g.depth, args.output.Start(place.column), operands);
+  args.output.Store(index, Finished(args.output, dot, place.column));
 }
 
 }  // namespace defined

@@ -12,7 +12,13 @@ struct Output {
   void* data = nullptr;
   bool is_half = false;
   float alpha = 1, beta = 1;
-  Values addend;  // null data: none
+  Values addend;        // null data: none
+  bool starts = false;  // whether dot products start from beta * addend: then nothing is left to be done to them
+
+  // What a dot product starts from.
+  __device__ float Start(int64_t addend_index) const {
+    return starts && addend.data != nullptr ? beta * addend[addend_index] : 0.0f;
+  }
 
   // alpha * dot + beta * addend[addend_index], each operation rounded to nearest in float32.
   __device__ float Finish(float dot, int64_t addend_index) const {

@@ -92,6 +92,9 @@ MatMulProblem MatMulProblemOf(const LbaAccumulator* accumulator, const LbaCudaMa
   problem.column_matrices = MatrixOfEntry(*args, args->b_batch_strides);
   // As in Gemm, an addend times 0 is none, even where it is NaN.
   problem.output = {args->y, is_half, args->alpha, args->beta, {args->beta == 0 ? nullptr : args->c, is_half}};
+  problem.output.starts = args->starts_from_c != 0;
+  Require(!problem.output.starts || args->alpha == 1,
+          "expected an alpha of 1 where sums start from c, got " + std::to_string(args->alpha));
   problem.addend_row_stride = args->c_row_stride;
   problem.addend_column_stride = args->c_column_stride;
   return problem;
@@ -108,6 +111,7 @@ ConvProblem ConvProblemOf(const LbaAccumulator* accumulator, const LbaCudaConvAr
   problem.x = {args->x, is_half};
   problem.weights = FiltersOf(problem.shape, {args->w, is_half});
   problem.output = {args->y, is_half, 1.0f, 1.0f, {args->bias, is_half}};
+  problem.output.starts = args->starts_from_bias != 0;
   return problem;
 }
 

@@ -74,6 +74,7 @@ def matmul_call(
     alpha: float = 1.0,
     beta: float = 0.0,
     c: Tensor | None = None,
+    starts_from_c: bool = False,
 ) -> Call:
     """Describe y = alpha * (a @ b) + beta * c.
 
@@ -85,6 +86,7 @@ def matmul_call(
         alpha: Factor of the dot products, in float32.
         beta: Factor of c, in float32.
         c: [rows, columns], added to every matrix; None for nothing.
+        starts_from_c: Whether sums start from beta * c, in place of what is added to them; alpha is then 1.
 
     Raises:
         ValueError: Types or shapes do not fit, or more than 8 batch dimensions are left.
@@ -105,7 +107,7 @@ def matmul_call(
         rows=rows, columns=b.shape[-1], depth=a.shape[-1],
         a=a.pointer, a_row_stride=a.strides[-2], a_depth_stride=a.strides[-1],
         b=b.pointer, b_depth_stride=b.strides[-2], b_column_stride=b.strides[-1],
-        alpha=alpha, beta=beta, y=y,
+        alpha=alpha, beta=beta, y=y, starts_from_c=starts_from_c,
     )  # fmt: skip
     for i, axis in enumerate(batch):
         args.batch[i], args.a_batch_strides[i], args.b_batch_strides[i] = axis.size, axis.a_stride, axis.b_stride
@@ -115,7 +117,14 @@ def matmul_call(
 
 
 def conv_call(
-    x: Tensor, w: Tensor, y: int, spec: Accumulator, geometry: ConvGeometry, *, bias: Tensor | None = None
+    x: Tensor,
+    w: Tensor,
+    y: int,
+    spec: Accumulator,
+    geometry: ConvGeometry,
+    *,
+    bias: Tensor | None = None,
+    starts_from_bias: bool = False,
 ) -> Call:
     """Describe a convolution.
 
@@ -126,6 +135,7 @@ def conv_call(
         spec: The arithmetic.
         geometry: Strides, dilations, pads and group.
         bias: [out_channels], added in float32 afterwards; None for none.
+        starts_from_bias: Whether sums start from the bias, which is not added afterwards.
 
     Raises:
         ValueError: The operands are of different types.
@@ -138,6 +148,7 @@ def conv_call(
         w=w.pointer,
         bias=None if bias is None else bias.pointer,
         y=y,
+        starts_from_bias=starts_from_bias,
     )
     return Call("conv", str(spec), args)
 

@@ -57,13 +57,14 @@ class CudaMatMulArgs(ctypes.Structure):
         ("c_row_stride", ctypes.c_int64),
         ("c_column_stride", ctypes.c_int64),
         ("y", ctypes.c_void_p),
+        ("starts_from_c", ctypes.c_int32),
     )
 
 
 class CudaConvArgs(ctypes.Structure):
     """LbaCudaConvArgs."""
 
-    _fields_ = (("type", ctypes.c_int32), *CONV_FIELDS)
+    _fields_ = (("type", ctypes.c_int32), *CONV_FIELDS, ("starts_from_bias", ctypes.c_int32))
 
 
 def find_cuda_library() -> Path | None:
