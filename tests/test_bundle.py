@@ -16,12 +16,13 @@ from language_models import decoder
 from small_models import images, network
 
 import lba_onnx
+from lba_onnx import native
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.cli import main
 from lba_onnx.errors import DataError, LibraryError, ModelError, OutputError
 from lba_onnx.files.hashes import file_hash
 from lba_onnx.shipping import Attachments, SampleInputs, bundle, verify
-from lba_onnx.shipping.libraries import this_platform
+from lba_onnx.shipping.libraries import copy_libraries, this_platform
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
 
@@ -57,6 +58,14 @@ def rehash(folder, name):
 
 def elf(machine):
     return b"\x7fELF" + bytes(14) + machine.to_bytes(2, "little") + bytes(44)
+
+
+def mach_o(machine):
+    return b"\xcf\xfa\xed\xfe" + machine.to_bytes(4, "little") + bytes(56)
+
+
+def pe(machine):
+    return b"MZ" + bytes(58) + (128).to_bytes(4, "little") + bytes(64) + b"PE\0\0" + machine.to_bytes(2, "little")
 
 
 def test_a_bundle_holds_on_the_machine_that_made_it(whole):
@@ -144,10 +153,28 @@ def test_libraries_of_other_platforms_come_from_files_and_wheels(model_path, tmp
         verify(tmp_path / "b")
 
 
-def test_a_library_that_is_none_is_refused(model_path, tmp_path):
-    (tmp_path / "l.so").write_bytes(elf(8))
-    with pytest.raises(LibraryError, match=r"l.so: expected a shared library for Linux on x86_64 or aarch64"):
+def test_libraries_say_which_system_they_are_for(tmp_path):
+    files = {
+        "darwin-arm64/liblba_ops.dylib": mach_o(0x0100000C),
+        "darwin-x86_64/liblba_ops.dylib": mach_o(0x01000007),
+        "windows-amd64/liblba_ops.dll": pe(0x8664),
+        "windows-arm64/liblba_ops.dll": pe(0xAA64),
+    }
+    for index, content in enumerate(files.values()):
+        (tmp_path / f"library{index}").write_bytes(content)
+    found = copy_libraries(sorted(tmp_path.glob("library?")), tmp_path / "lib")
+    assert {found.pop(this_platform()), *files} == {*found.values(), f"{this_platform()}/{native.LIBRARY_NAME}"}
+    assert {path: (tmp_path / "lib" / path).read_bytes() for path in files} == files
+
+
+@pytest.mark.parametrize("content", [elf(8), mach_o(7), pe(0x14C), b"MZ" + bytes(200), b"", b"text"])
+def test_a_library_that_is_none_is_refused(model_path, tmp_path, content):
+    (tmp_path / "l.so").write_bytes(content)
+    with pytest.raises(LibraryError, match=r"l.so: expected a shared library for linux-x86_64, .*, windows-arm64, got"):
         bundle(model_path, tmp_path / "b", attachments=Attachments((tmp_path / "l.so",)))
+
+
+def test_a_wheel_of_another_package_is_refused(model_path, tmp_path):
     with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
         wheel.writestr("other/liblba_ops.so", elf(62))
     with pytest.raises(LibraryError, match=r"w.whl: expected a wheel of this package"):

@@ -4,14 +4,16 @@ import ctypes
 import functools
 import importlib.resources
 import os
-import sys
+import platform
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lba_onnx.errors import LibraryError
 from lba_onnx.version import __version__
 
-LIBRARY_NAME = {"darwin": "liblba_ops.dylib", "win32": "liblba_ops.dll"}.get(sys.platform, "liblba_ops.so")
+LIBRARY_NAMES = {"linux": "liblba_ops.so", "darwin": "liblba_ops.dylib", "windows": "liblba_ops.dll"}
+"""By `platform.system()` in small letters."""
+LIBRARY_NAME = LIBRARY_NAMES.get(platform.system().lower(), LIBRARY_NAMES["linux"])
 LIBRARY_VARIABLE = "LBA_ONNX_LIBRARY"
 LOG2_BINS = 704
 LOG2_OFFSET = 352

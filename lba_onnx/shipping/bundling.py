@@ -2,7 +2,8 @@
 
     bundle/
       MANIFEST.json                              what is in it, and the SHA-256 of every file
-      README.md  run.py  run.cc  CMakeLists.txt  how to run it
+      README.md  run.py                          how to run it, in Python
+      run.cc  sample.h  CMakeLists.txt           and in C++
       model/                                     the model and its external data
       lib/linux-x86_64/liblba_ops.so             the native library for each platform
       provenance.json  provenance/               what the model's metadata say, and the files given
@@ -104,7 +105,7 @@ def _readable(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write_runners(folder: Path, model_name: str, libraries: Mapping[str, str]) -> None:
-    for name in ("run.py", "run.cc", "CMakeLists.txt"):
+    for name in ("run.py", "run.cc", "sample.h", "CMakeLists.txt"):
         (folder / name).write_text(template("bundle", name), encoding="utf-8")
     text = template("bundle", "README.md").format(model=model_name, library=libraries[this_platform()])
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -1,21 +1,14 @@
-"""The native library for a machine: which one a file is for, and those at hand.
-
-    linux-x86_64, linux-aarch64      as `platform.system()` and `platform.machine()` say, in small letters
-
-The file itself says which it is for.
-"""
+"""The native library for a machine, and those at hand; a file itself says which platform it is for."""
 
 import platform
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lba_onnx.errors import LibraryError
 from lba_onnx.native.cuda import CUDA_LIBRARY_NAME, find_cuda_library
-from lba_onnx.native.library import LIBRARY_NAME, library_path
-
-_ELF = b"\x7fELF"
-_MACHINES = {62: "x86_64", 183: "aarch64"}  # e_machine of an ELF header
+from lba_onnx.native.library import LIBRARY_NAME, LIBRARY_NAMES, library_path
+from lba_onnx.shipping.library_formats import platform_of
 
 
 def this_platform() -> str:
@@ -38,11 +31,13 @@ def copy_libraries(given: Iterable[Path], folder: Path) -> Mapping[str, str]:
     """
     found: dict[str, str] = {}
     for path in given:
-        contents = dict(_contents(path))
-        name = platform_of(contents[LIBRARY_NAME], path)
+        contents = _contents(path)
+        library = next(iter(contents))
+        name = platform_of(contents[library], path)
         if name in found:
             raise LibraryError(f"{path}: expected one library for {name}, got a second")
-        found[name] = f"{name}/{_write(contents, folder / name)}"
+        _write(contents, folder / name)
+        found[name] = f"{name}/{library}"
     if this_platform() not in found:
         name = this_platform()
         found[name] = f"{name}/{copy_installed(folder / name)}"
@@ -51,47 +46,29 @@ def copy_libraries(given: Iterable[Path], folder: Path) -> Mapping[str, str]:
 
 def copy_installed(folder: Path) -> str:
     """Copy the installed library, and the CUDA library beside it, into a folder; returns the library's name there."""
-    return _write(dict(_installed()), folder)
-
-
-def platform_of(content: bytes, path: Path) -> str:
-    """Return the platform that a library is for.
-
-    Raises:
-        LibraryError: It is no library, or for another machine than those that are known.
-    """
-    machine = int.from_bytes(content[18:20], "little")
-    if content[:4] != _ELF or machine not in _MACHINES:
-        raise LibraryError(
-            f"{path}: expected a shared library for Linux on {' or '.join(_MACHINES.values())}, got something else"
-        )
-    return f"linux-{_MACHINES[machine]}"
-
-
-def _installed() -> Iterator[tuple[str, bytes]]:
-    yield LIBRARY_NAME, library_path().read_bytes()
+    contents = {LIBRARY_NAME: library_path().read_bytes()}
     cuda = find_cuda_library()
     if cuda is not None:
-        yield CUDA_LIBRARY_NAME, cuda.read_bytes()
+        contents[CUDA_LIBRARY_NAME] = cuda.read_bytes()
+    _write(contents, folder)
+    return LIBRARY_NAME
 
 
-def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the libraries in a file, which is one or a wheel, by their names."""
+def _contents(path: Path) -> Mapping[str, bytes]:
+    """Return the libraries in a file, which is one or a wheel, by the names they are to have; the CPU's first."""
     if not zipfile.is_zipfile(path):
-        yield LIBRARY_NAME, path.read_bytes()
-        return
+        content = path.read_bytes()
+        return {LIBRARY_NAMES[platform_of(content, path).split("-")[0]]: content}
     with zipfile.ZipFile(path) as wheel:
         members = {name.rpartition("/")[2]: name for name in wheel.namelist() if name.startswith("lba_onnx/")}
-        if LIBRARY_NAME not in members:
+        names = [name for name in (*LIBRARY_NAMES.values(), CUDA_LIBRARY_NAME) if name in members]
+        if not names or names[0] == CUDA_LIBRARY_NAME:
             raise LibraryError(f"{path}: expected a wheel of this package, got a file without lba_onnx/{LIBRARY_NAME}")
-        for name in (LIBRARY_NAME, CUDA_LIBRARY_NAME):
-            if name in members:
-                yield name, wheel.read(members[name])
+        return {name: wheel.read(members[name]) for name in names}
 
 
-def _write(contents: Mapping[str, bytes], folder: Path) -> str:
+def _write(contents: Mapping[str, bytes], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o755)
-    return LIBRARY_NAME
