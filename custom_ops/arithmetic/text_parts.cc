@@ -37,6 +37,10 @@ std::vector<Part> Split(const Part& whole, char separator) {
   return parts;
 }
 
+bool BeginsWith(const std::string& text, const std::string& name) {
+  return Split({text, 0}, ',').front().text.compare(0, name.size(), name) == 0;
+}
+
 void FailAt(const std::string& problem, const Part& part, const std::string& text) {
   throw std::invalid_argument(problem + ", at character " + std::to_string(part.start + 1) + " of the spec '" + text +
                               "'");

@@ -17,6 +17,9 @@ struct Part {
 // What stands between separators outside parentheses and angle brackets.
 std::vector<Part> Split(const Part& whole, char separator);
 
+// Whether the first of the parts between commas begins with a name.
+bool BeginsWith(const std::string& text, const std::string& name);
+
 // Throws std::invalid_argument with the character at fault.
 [[noreturn]] void FailAt(const std::string& problem, const Part& part, const std::string& text);
 

@@ -76,6 +76,10 @@ class ResultFormat:
         except ValueError as error:
             raise text.error(f"{error}{nearest(part.text, _NAMED)}", part) from None
 
+    def described(self) -> dict[str, str]:
+        """Return the format and the rounding as values of JSON."""
+        return {"result_format": str(self.number_format), "rounding": self.rounding.value}
+
     @property
     def head(self) -> str:
         """The name of the format, or its bits and bias."""

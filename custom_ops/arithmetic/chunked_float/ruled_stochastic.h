@@ -3,71 +3,65 @@
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_STOCHASTIC_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_RULED_STOCHASTIC_H_
 
+#include <cstring>
+
 #include "arithmetic/chunked_float/ruled_vectors.h"
+#include "kernels/cpu/random_vectors.h"
 #include "kernels/cpu/tile_kernel.h"
 
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// The draws of common/random_bits.h for one row of a tile and kVectors vectors of its columns.
+// For random_vectors.h: as many integers as a vector has doubles.
+template <int kCount>
+struct RuledIntegers {
+  using Integers = typename VectorTypes<kCount>::Words;
+  static constexpr int kLanes = kCount;
+
+  static Integers LoadIntegers(const uint32_t* p) {
+    Integers values;
+    std::memcpy(&values, p, sizeof values);
+    return values;
+  }
+  static Integers SetInteger(uint32_t value) { return Integers{} + value; }
+  static Integers Xor(Integers a, Integers b) { return a ^ b; }
+  static Integers AddIntegers(Integers a, Integers b) { return a + b; }
+  static Integers MultiplyLow(Integers a, Integers b) { return a * b; }
+  template <int kBits>
+  static Integers ShiftRight(Integers a) {
+    return a >> kBits;
+  }
+};
+
+// The draws for one row of a tile and kVectors vectors of its columns.
 template <int kLanes, int kVectors>
 class RuledDraws {
  public:
   using D = DoublesOf<kLanes>;
   using Words = typename D::Bits[kVectors];
 
-  RuledDraws(const RuledConstants& c, const TilePlaces& places, int column, int streams)
-      : seed_(c.seed), streams_(streams), bits_(c.random_bits), per_word_(32 / c.random_bits), places_(places) {
-    for (int stream = 0; stream < streams; ++stream) {
-      for (int i = 0; i < kVectors * kLanes; ++i) {
-        columns_[stream][i / kLanes][i % kLanes] = Mixed(stream, places.At(0, column + i), places.columns_are_rows);
-      }
-    }
-  }
+  RuledDraws(const RuledConstants& c, const TilePlaces& places, int row, int column, int streams)
+      : bits_(c.random_bits), random_(c.seed, c.random_bits, places, row, column, 0, streams) {}
 
-  void SetRow(int row) {
-    for (int stream = 0; stream < streams_; ++stream) {
-      row_[stream] = Mixed(stream, places_.At(row, 0), !places_.columns_are_rows);
-    }
-  }
-
-  int64_t GroupOf(int64_t step) const { return step / per_word_; }
-  int64_t EndOf(int64_t group) const { return (group + 1) * per_word_; }
+  int64_t GroupOf(int64_t step) const { return step / random_.per_word(); }
+  int64_t EndOf(int64_t group) const { return (group + 1) * random_.per_word(); }
 
   void Load(int stream, int64_t group, Words& words) const {
-    const uint32_t g = static_cast<uint32_t>(group), row = MixBits(row_[stream] + g);
-    ForEach<kVectors>(
-        [&](int v) { words[v] = __builtin_convertvector(Mix(Mix(columns_[stream][v] + g) ^ row), typename D::Bits); });
+    typename RuledIntegers<kLanes>::Integers drawn[1][kVectors];
+    random_.Words(stream, group, drawn);
+    ForEach<kVectors>([&](int v) { words[v] = __builtin_convertvector(drawn[0][v], typename D::Bits); });
   }
 
   // A step's draw from its word, as a number: beside 2^52 the last place is 1.
   typename D::V Of(const typename D::Bits& word, int64_t step) const {
-    const int place = static_cast<int>(step % per_word_) * bits_;
+    const int place = static_cast<int>(step % random_.per_word()) * bits_;
     const typename D::Bits draw = (word >> place) & ((int64_t{1} << bits_) - 1);
     return reinterpret_cast<typename D::V>(draw | int64_t{0x4330000000000000}) - 0x1p52;
   }
 
  private:
-  using Keys = typename VectorTypes<kLanes>::Words;
-
-  uint32_t Mixed(int stream, const Place& place, bool is_row) const {
-    return is_row ? MixIndex(RandomBits::RowKey(seed_, stream), place.row)
-                  : MixIndex(RandomBits::ColumnKey(seed_, stream), place.column);
-  }
-  // As MixBits.
-  static Keys Mix(Keys h) {
-    h ^= h >> 16;
-    h *= 0x7feb352du;
-    h ^= h >> 15;
-    h *= 0x846ca68bu;
-    return h ^ h >> 16;
-  }
-
-  const uint64_t seed_;
-  const int streams_, bits_, per_word_;
-  const TilePlaces& places_;
-  uint32_t row_[RandomBits::kMostStreams];
-  Keys columns_[RandomBits::kMostStreams][kVectors];
+  const int bits_;
+  const RandomVectors<RuledIntegers<kLanes>, 1, kVectors> random_;
 };
 
 // One row and kVectors vectors of columns of a tile.
@@ -160,10 +154,8 @@ template <bool kExactProducts, int kLanes>
   constexpr int kStep = Row::kVectors * kLanes;
   static_assert(kColumnPanel % kStep == 0, "no block may pass the panel");
   for (int column = 0; column < args.column_count; column += kStep) {
-    typename Row::Draws draws(c, args.places, column, args.order->levels + 2);
     for (int row = 0; row < args.row_count; ++row) {
-      draws.SetRow(row);
-      rows.Run(draws, row, column);
+      rows.Run({c, args.places, row, column, args.order->levels + 2}, row, column);
     }
   }
 }

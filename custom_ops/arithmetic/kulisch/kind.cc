@@ -9,7 +9,7 @@ namespace {
 
 const std::string kName = "kulisch";
 
-bool Claims(const std::string& text) { return Split({text, 0}, ',').front().text.compare(0, kName.size(), kName) == 0; }
+bool Claims(const std::string& text) { return BeginsWith(text, kName); }
 
 SharedAccumulator Parse(const std::string& text) {
   const std::vector<Part> parts = Split({text, 0}, ',');

@@ -13,7 +13,7 @@ const std::string kName = "splitk", kSum = "sum=";
 constexpr int kMostSlices = 1024;
 constexpr size_t kMostDigits = 4;
 
-bool Claims(const std::string& text) { return Split({text, 0}, ',').front().text.compare(0, kName.size(), kName) == 0; }
+bool Claims(const std::string& text) { return BeginsWith(text, kName); }
 
 // What stands in the parentheses, and how many slices there are.
 std::string ReadHead(const Part& head, const std::string& text, int64_t* slices) {

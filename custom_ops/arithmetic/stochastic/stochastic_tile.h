@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "arithmetic/stochastic/cpu_kernels.h"
-#include "arithmetic/stochastic/random_vectors.h"
+#include "kernels/cpu/random_vectors.h"
 #include "kernels/cpu/tile_kernel.h"
 
 namespace lba {
@@ -71,7 +71,7 @@ class StochasticBlock {
         args_(args),
         row_(row),
         column_(column),
-        random_(c.seed, c.random_bits, args.places, row, column, args.order->levels + 2) {}
+        random_(c.seed, c.random_bits, args.places, row, column, 1, args.order->levels + 2) {}
 
   void Run() const {
     OuterSums<Rounding, kRows, kVectors> outer(*args_.order);

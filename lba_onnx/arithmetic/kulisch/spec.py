@@ -74,7 +74,7 @@ class KulischSpec(Accumulator):
 
     def described(self) -> dict[str, Any]:
         """Return the format of the result."""
-        return {"result_format": str(self.result.number_format), "rounding": self.result.rounding.value}
+        return self.result.described()
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """Return what is exact and what is rounded."""

@@ -94,8 +94,7 @@ class SplitKSpec(Accumulator):
 
     def described(self) -> dict[str, Any]:
         """Return the number of slices, and what sums and combines them."""
-        held = {"result_format": str(self.total.number_format), "rounding": self.total.rounding.value}
-        return {"slices": self.slices, "slice": self.inner.to_json(), **held}
+        return {"slices": self.slices, "slice": self.inner.to_json(), **self.total.described()}
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """Return the slices, what sums them, and how they are combined."""

@@ -2,8 +2,8 @@
 // integers of 32 bits,
 //   Integers, kLanes, LoadIntegers(p), SetInteger(i), Xor(a, b), AddIntegers(a, b), MultiplyLow(a, b), ShiftRight<n>(a)
 // Include it only from files that are compiled for one instruction set.
-#ifndef LBA_ARITHMETIC_STOCHASTIC_RANDOM_VECTORS_H_
-#define LBA_ARITHMETIC_STOCHASTIC_RANDOM_VECTORS_H_
+#ifndef LBA_KERNELS_CPU_RANDOM_VECTORS_H_
+#define LBA_KERNELS_CPU_RANDOM_VECTORS_H_
 
 #include <cstdint>
 
@@ -22,13 +22,14 @@ inline typename Isa::Integers MixVector(typename Isa::Integers h) {
   return Isa::Xor(h, Isa::template ShiftRight<16>(h));
 }
 
-// Of kRows rows and kVectors vectors of columns. A draw mixes what the row and the column have mixed.
+// Of kRows rows and kVectors vectors of columns, and of the streams from one on. A draw mixes what the row and the
+// column have mixed.
 template <class Isa, int kRows, int kVectors>
 class RandomVectors {
  public:
   using Integers = typename Isa::Integers;
 
-  RandomVectors(uint64_t seed, int bits, const TilePlaces& places, int row, int column, int streams)
+  RandomVectors(uint64_t seed, int bits, const TilePlaces& places, int row, int column, int first_stream, int streams)
       : per_word_(32 / bits) {
     uint32_t low[kVectors * kLanes], high[kVectors * kLanes];
     for (int c = 0; c < kVectors * kLanes; ++c) {
@@ -36,7 +37,7 @@ class RandomVectors {
       low[c] = static_cast<uint32_t>(index);
       high[c] = static_cast<uint32_t>(static_cast<uint64_t>(index) >> 32);
     }
-    for (int stream = 1; stream < streams; ++stream) {
+    for (int stream = first_stream; stream < streams; ++stream) {
       const uint32_t row_key = RandomBits::RowKey(seed, stream), column_key = RandomBits::ColumnKey(seed, stream);
       for (int r = 0; r < kRows; ++r) {
         const Place place = places.At(row + r, column);
@@ -83,4 +84,4 @@ class RandomVectors {
 }  // namespace
 }  // namespace lba
 
-#endif  // LBA_ARITHMETIC_STOCHASTIC_RANDOM_VECTORS_H_
+#endif  // LBA_KERNELS_CPU_RANDOM_VECTORS_H_
