@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import onnx
@@ -11,6 +11,7 @@ import pytest
 
 import lba_onnx
 from lba_onnx import AccumulatorSpec
+from lba_onnx.rewrite import ConversionReport
 from models.fetch import FetchError
 from models.zoo import NAMES, Run, Samples, ZooModel, load, run
 
@@ -64,6 +65,12 @@ EXPECTED = {
 DRAWN = {"rapidocr_cls", "rapidocr_rec", "ddddocr_float32"}
 
 
+@pytest.fixture(params=NAMES, scope="module")
+def name(request: pytest.FixtureRequest) -> str:
+    """The model's name: all tests of one model run before those of the next."""
+    return request.param
+
+
 @cache
 def loaded(name: str) -> ZooModel:
     pytest.importorskip("torch")
@@ -80,6 +87,11 @@ def some(samples: Samples, count: int) -> Samples:
         total = len(next(iter(samples.values())))
         return {name: array[:: max(total // count, 1)][:count] for name, array in samples.items()}
     return samples[:: max(len(samples) // count, 1)][:count]
+
+
+@lru_cache(maxsize=1)
+def widely_converted(name: str) -> tuple[onnx.ModelProto, ConversionReport]:
+    return lba_onnx.convert(loaded(name).model_path, WIDE)
 
 
 @cache
@@ -112,10 +124,9 @@ def test_a_name_that_the_zoo_lacks_is_refused():
         load("resnet")
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_the_ledger_accounts_for_every_candidate(name):
     expected = EXPECTED[name]
-    _, report = lba_onnx.convert(loaded(name).model_path, WIDE)
+    _, report = widely_converted(name)
     nodes = count_operators(onnx.load(loaded(name).model_path).graph)
     products = Counter(expected.converted) + Counter(expected.left)
     assert nodes.keys() == products.keys()
@@ -125,7 +136,6 @@ def test_the_ledger_accounts_for_every_candidate(name):
     assert all(entry.reason for entry in report.left)
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_float32_gives_the_known_baseline(name):
     model, expected = loaded(name), EXPECTED[name].baseline
     if expected is None:
@@ -135,7 +145,6 @@ def test_float32_gives_the_known_baseline(name):
     assert measured == pytest.approx(expected, abs=0.05 if name in DRAWN else 1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_wide_accumulators_agree_with_float32(name):
     """A product passes 16 prefix sums and depth / 16 totals, each truncated by less than 2^-22, in every layer.
 
@@ -144,14 +153,13 @@ def test_wide_accumulators_agree_with_float32(name):
     rapidocr_det, 1.5e-5 rapidocr_cls, 7.4e-4 rapidocr_rec; at most 0.4 of the bound.
     """
     expected = EXPECTED[name]
-    converted, _ = lba_onnx.convert(loaded(name).model_path, WIDE)
+    converted, _ = widely_converted(name)
     actual = run(converted, some(loaded(name).test, expected.samples))
     layers = sum(expected.converted.values())
     bound = layers * (CHUNK_SIZE + expected.deepest / CHUNK_SIZE) * 2.0**-22
     assert 0 < max(largest_relative_differences(actual, float32_run(name))) <= bound
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_twelve_bit_accumulators_run_calibrated(name):
     model, expected = loaded(name), EXPECTED[name]
     calibration = lba_onnx.calibrate(model.model_path, some(model.calibration, 4), family="M7E4", method="max")
