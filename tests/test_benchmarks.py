@@ -17,6 +17,7 @@ from residual_models import pre_norm
 import lba_onnx
 from benchmarks import (
     conv,
+    gradients,
     harness,
     language_models,
     layer_shapes,
@@ -37,6 +38,7 @@ from benchmarks.nodes import open_session
 from benchmarks.transformations import main as measure_transformations
 from benchmarks.variants import VARIANTS, significant_bits
 from lba_onnx import AccumulatorSpec, kernels, reference, reference_gradients
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.rounding import Rounding
 
 EFFORT = harness.Effort(rounds=1, sample_seconds=0)
@@ -260,6 +262,21 @@ def test_transformations_benchmark_measures_each_step(monkeypatch: pytest.Monkey
     assert rows[1]["most_product"] < rows[0]["most_product"]
 
 
+def test_gradients_benchmark_checks_and_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gradients, "SHAPE", (3, 20, 5))
+    rows = run_script("gradients", ["--rounds", "1", "--sample_seconds", "0"], monkeypatch, tmp_path)["results"]
+    assert [row["case"] for row in rows] == [*gradients.CASES] * 3
+    assert all(row["ratio"] > 0 for row in rows)
+    right = reference_gradients.matmul_gradients
+    another = as_spec("M4E3b9/M4E3b3")
+    monkeypatch.setattr(
+        reference_gradients, "matmul_gradients", lambda g, a, b, _, *rest: right(g, a, b, another, *rest)
+    )
+    with pytest.raises(CheckFailed, match="gradient of a by immediate_overflow, chunks"):
+        run_script("gradients", [], monkeypatch, tmp_path)
+
+
+@pytest.mark.torch
 def test_training_benchmark_checks_and_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     from benchmarks import training
