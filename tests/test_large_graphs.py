@@ -21,15 +21,15 @@ from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.specs import change_specs, read_specs
 
 SPEC = lba_onnx.AccumulatorSpec.parse("M7E4b10")
-NODES = 10_000
-SECONDS = 100
+NODES = 5_000
+SECONDS = 25  # of processor time
 
 
 @contextmanager
 def in_time() -> Iterator[None]:
-    start = time.monotonic()
+    start = time.process_time()
     yield
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 def chain(count: int, element_type: int = TensorProto.FLOAT, own_weights: bool = False) -> onnx.ModelProto:
@@ -67,11 +67,12 @@ def test_selection_by_many_names_takes_time_in_proportion():
             source, SPEC, selection=lba_onnx.Selection(nodes_to_exclude=[f"mm_{i}" for i in range(0, NODES, 2)])
         )
     assert len(report.converted) == NODES // 2
+    missing = f"mm_{NODES - 1}_"
     with (
         in_time(),
-        pytest.raises(SelectionError, match="no node is called 'mm_9999_'; the nearest names are 'mm_9999'"),
+        pytest.raises(SelectionError, match=f"no node is called '{missing}'; the nearest names are 'mm_{NODES - 1}'"),
     ):
-        lba_onnx.convert(source, {"mm_9999_": SPEC})
+        lba_onnx.convert(source, {missing: SPEC})
 
 
 @pytest.mark.slow
