@@ -161,7 +161,8 @@ def _render_search(name: str, own: Sequence[Row]) -> str:
     first = own[0]
     counts = (
         f"{first['products']} products, {len(first['choices'])} choices, {first['samples']['seen']} samples seen, "
-        f"{first['samples']['checked']} kept apart; {first['passes']['all']:.0f} float32 passes, "
+        f"{first['samples']['chosen_by']} to choose by, {first['samples']['checked']} kept apart; "
+        f"{first['passes']['all']:.0f} float32 passes, "
         f"{first['passes']['bound']:.0f} allowed; {'no' if first['effort'] is None else first['effort']} correction"
     )
     lines = [f"### {name}: one for all, and mixed of {len(first['choices'])}", "", counts + ".", _verdicts(own), ""]
