@@ -11,6 +11,7 @@
 #include "onnxruntime/offload.h"
 #include "onnxruntime/operator_registry.h"
 #include "onnxruntime/shape_inference.h"
+#include "onnxruntime/shared_library.h"
 
 namespace lba::ort {
 namespace {
@@ -190,6 +191,7 @@ extern "C" LBA_EXPORT lba::ort::Status* RegisterCustomOps(lba::ort::SessionOptio
   const lba::ort::Api* api = base->GetApi(lba::ort::kApiVersion);
   if (api == nullptr) return lba::ort::TooOld(base);
   return lba::ort::Guarded(api, "lba_onnx", [&] {
+    lba::ort::KeepThisLibrary();  // onnxruntime unloads it with the options; sessions and threads may still use it
     const bool has_scratch = lba::ort::HasInterface(base, lba::ort::kScratchApiVersion);
     const lba::ort::Runtime runtime{api, has_scratch ? base->GetApi(lba::ort::kScratchApiVersion) : nullptr};
     lba::ort::CustomOpDomain* domain = lba::ort::DomainOf(runtime, lba::ort::PlaceOfCpuOperators(api, options));

@@ -16,17 +16,23 @@ std::string FolderOf(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash + 1);
 }
 
-}  // namespace
-
 #if defined(_WIN32)
 
-std::string FolderOfThisLibrary() {
+HMODULE ThisLibrary(DWORD how) {
   HMODULE module = nullptr;
-  constexpr DWORD kFlags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
-  if (!GetModuleHandleExA(kFlags, reinterpret_cast<LPCSTR>(&FolderOfThisLibrary), &module)) return "";
-  char path[MAX_PATH];
-  return FolderOf(std::string(path, GetModuleFileNameA(module, path, MAX_PATH)));
+  const auto here = reinterpret_cast<LPCSTR>(&FolderOfThisLibrary);
+  return GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | how, here, &module) ? module : nullptr;
 }
+
+}  // namespace
+
+std::string FolderOfThisLibrary() {
+  const HMODULE module = ThisLibrary(GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT);
+  char path[MAX_PATH];
+  return module == nullptr ? "" : FolderOf(std::string(path, GetModuleFileNameA(module, path, MAX_PATH)));
+}
+
+void KeepThisLibrary() { ThisLibrary(GET_MODULE_HANDLE_EX_FLAG_PIN); }
 
 void* OpenLibrary(const std::string& path) {
   const HMODULE library = LoadLibraryA(path.c_str());
@@ -40,11 +46,17 @@ void* FindFunction(void* library, const char* name) {
 
 #else
 
-std::string FolderOfThisLibrary() {
+std::string PathOfThisLibrary() {
   Dl_info here{};
   const bool is_found = dladdr(reinterpret_cast<const void*>(&FolderOfThisLibrary), &here) != 0;
-  return is_found && here.dli_fname != nullptr ? FolderOf(here.dli_fname) : "";
+  return is_found && here.dli_fname != nullptr ? here.dli_fname : "";
 }
+
+}  // namespace
+
+std::string FolderOfThisLibrary() { return FolderOf(PathOfThisLibrary()); }
+
+void KeepThisLibrary() { dlopen(PathOfThisLibrary().c_str(), RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE); }
 
 void* OpenLibrary(const std::string& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);

@@ -9,6 +9,9 @@ namespace lba::ort {
 // The folder of the library that this function is in, with the separator behind it; empty where it is not known.
 std::string FolderOfThisLibrary();
 
+// Keeps the library that this function is in until the process ends.
+void KeepThisLibrary();
+
 // Opens a library for good. Throws std::runtime_error with the system's reason.
 void* OpenLibrary(const std::string& path);
 

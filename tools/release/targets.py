@@ -34,6 +34,7 @@ TARGETS = {
         Target("aarch64", "aarch64-linux-gnu.2.17", "linux-aarch64", "Linux", "aarch64", "manylinux_2_17_aarch64"),
         Target("macos-arm64", "aarch64-macos.13.0", "macosx-13.0-arm64", "Darwin", "arm64"),
         Target("macos-x86_64", "x86_64-macos.13.0", "macosx-13.0-x86_64", "Darwin", "x86_64"),
+        Target("windows-x86_64", "x86_64-windows-gnu", "win-amd64", "Windows", "AMD64"),
     )
 }
 

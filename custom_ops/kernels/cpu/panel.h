@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <new>
 #include <utility>
@@ -23,11 +22,10 @@ class AlignedFloats {
   AlignedFloats() = default;
   explicit AlignedFloats(int64_t count) : size_(count) {
     // Vector tails read a little past the end.
-    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 2 * kAlignment - 1) / kAlignment * kAlignment;
-    data_ = static_cast<float*>(std::aligned_alloc(kAlignment, bytes));
-    if (data_ == nullptr) throw std::bad_alloc();
+    const size_t bytes = static_cast<size_t>(count) * sizeof(float) + kVectorBytes;
+    data_ = static_cast<float*>(::operator new(bytes, kAlignment));
   }
-  ~AlignedFloats() { std::free(data_); }
+  ~AlignedFloats() { ::operator delete(data_, kAlignment); }
   AlignedFloats(AlignedFloats&& other) noexcept : data_(other.data_), size_(other.size_) {
     other.data_ = nullptr;
     other.size_ = 0;
@@ -43,7 +41,8 @@ class AlignedFloats {
   int64_t size() const { return size_; }
 
  private:
-  static constexpr size_t kAlignment = 64;
+  static constexpr size_t kVectorBytes = 64;
+  static constexpr std::align_val_t kAlignment{kVectorBytes};
   float* data_ = nullptr;
   int64_t size_ = 0;
 };

@@ -153,7 +153,7 @@ class LaneLines {
 };
 
 // Four lines of bytes from a place on become dwords, each byte with the bits of `flip` changed.
-void InterleaveLines(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out) {
+inline void InterleaveLines(LaneLines* lines, int64_t place, uint8_t flip, uint8_t* out) {
   const uint8_t *a = lines->At(place), *b = lines->At(place + 1), *c = lines->At(place + 2), *d = lines->At(place + 3);
   for (int i = 0; i < kTileLanes; ++i) {
     out[4 * i] = a[i] ^ flip;
