@@ -1,5 +1,6 @@
 """Calibration end to end: what the nodes saw, and the specs that follow."""
 
+import dataclasses
 import gc
 import weakref
 
@@ -18,6 +19,7 @@ from lba_onnx.calibration.methods import Max, Percentile, ZeroShot
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError, ModelError, SelectionError
 from lba_onnx.rewrite import model_files
+from lba_onnx.rewrite.model_hash import model_hash
 
 
 def integers(*shape: int, seed: int = 0) -> np.ndarray:
@@ -85,7 +87,8 @@ def test_model_too_large_for_one_message_goes_through_a_temporary_file(tmp_path,
         location="m.data",
         size_threshold=0,
     )
-    expected = calibrate(matmul_model(integers(40, 40)), {"x": integers(20, 40)})
+    in_memory = calibrate(matmul_model(integers(40, 40)), {"x": integers(20, 40)})
+    expected = dataclasses.replace(in_memory, model_sha256=model_hash(tmp_path / "m.onnx"))
     monkeypatch.setattr(model_files, "MAX_PROTOBUF_BYTES", 4000)
     assert calibrate(tmp_path / "m.onnx", {"x": integers(20, 40)}) == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.data", "m.onnx"]
