@@ -351,6 +351,8 @@ LOWERED: tuple[tuple[str, str], ...] = (
     (MICROSOFT, "TransposeMatMul"),
     (MICROSOFT, "FusedGemm"),
     (MICROSOFT, "FusedConv"),
+    (MICROSOFT, "NhwcConv"),
+    (MICROSOFT, "NhwcFusedConv"),
     (MICROSOFT, "MatMulBnb4"),
     (MICROSOFT, "MatMulNBits"),  # only what its twin lacks; so are the following
     ("", "Attention"),

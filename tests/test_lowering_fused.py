@@ -13,7 +13,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowered_models import MICROSOFT, check_equal, one_node, refusal
+from lowered_models import MICROSOFT, check_equal, lowered, one_node, refusal, run
 from onnx import helper
 
 U = 2.0**-24
@@ -172,3 +172,42 @@ def test_fused_conv_refuses_what_onnxruntime_refuses(attributes: Mapping[str, An
     node = helper.make_node("FusedConv", ["x", "w"], ["y"], domain=MICROSOFT, **attributes)
     feeds = {"x": np.ones((1, 1, 3), np.float32), "w": np.ones((1, 1, 2), np.float32)}
     assert refusal(one_node(node, feeds)).startswith(expected)
+
+
+@pytest.mark.parametrize("op_type", ["NhwcConv", "NhwcFusedConv"])
+@pytest.mark.parametrize("sizes", [(5,), (6, 5), (3, 4, 5)])
+@pytest.mark.parametrize("has_addend", [True, False])
+def test_channels_last_are_a_fused_conv_of_channels_first(op_type: str, sizes: tuple[int, ...], has_addend: bool):
+    """No kernel of onnxruntime for x86 has channels last: its FusedConv is what they are compared with."""
+    rng, axes = np.random.default_rng(len(sizes)), len(sizes)
+    x, w, b, z = (
+        rng.standard_normal(shape).astype(np.float32)
+        for shape in ((2, *sizes, 4), (6, 2, *[3] * axes), (6,), (2, *((size + 1) // 2 for size in sizes), 6))
+    )
+    attributes = {"group": 2, "strides": [2] * axes, "pads": [1] * (2 * axes)}
+    if op_type == "NhwcFusedConv":
+        attributes |= {"activation": "Clip", "activation_params": [-0.5, 0.75]}
+    inputs, feeds = ["x", "w", "b"], {"x": x}
+    if has_addend and op_type == "NhwcFusedConv":
+        inputs, feeds = [*inputs, "z"], {"x": x, "z": z}
+    node = helper.make_node(op_type, inputs, ["y"], domain=MICROSOFT, **attributes)
+    apart, lowering = lowered(one_node(node, feeds, {"w": w, "b": b}))
+    assert lowering.origins
+    whole = one_node(
+        helper.make_node("FusedConv", inputs, ["y"], domain=MICROSOFT, **attributes),
+        first := {name: np.moveaxis(value, -1, 1).copy() for name, value in feeds.items()},
+        {"w": w, "b": b},
+    )
+    magnitudes = 2 * 3**axes * np.abs(x).max() * np.abs(w).max() + np.abs(b).max() + np.abs(z).max()
+    (expected,), (result,) = run(whole, first), run(apart, feeds)
+    bound = rounding(magnitudes, 2 * 3**axes + 2)
+    np.testing.assert_allclose(result, np.moveaxis(expected, 1, -1), rtol=0, atol=float(bound))
+    assert result.shape == z.shape
+
+
+def test_channels_last_of_an_unknown_number_of_dimensions_stay():
+    node = helper.make_node("NhwcConv", ["x", "w"], ["y"], domain=MICROSOFT)
+    model = one_node(node, {"x": np.ones((1, 3, 2), np.float32), "w": np.ones((1, 2, 2), np.float32)})
+    for graph_input in model.graph.input:
+        graph_input.type.tensor_type.ClearField("shape")
+    assert refusal(model) == "has channels last in 'x', whose number of dimensions is not known"

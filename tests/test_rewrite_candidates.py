@@ -245,7 +245,7 @@ def test_other_accumulating_operators_are_listed_with_a_reason(domain: str, op_t
         ("MatMulFpQ4", "its weights are packed"),
         ("SparseAttention", "which of its products are computed follows from"),
         ("PagedAttention", "attention over a cache in a layout of its own"),
-        ("NhwcFusedConv", "onnxruntime makes it for devices other than the CPU"),
+        ("GemmFastGelu", "onnxruntime makes it for devices other than the CPU"),
     ],
 )
 def test_operators_of_onnxruntime_say_why_they_are_left(op_type: str, expected: str):

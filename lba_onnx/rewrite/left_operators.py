@@ -25,7 +25,7 @@ _MICROSOFT = {
     **dict.fromkeys(
         ("DecoderAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "PagedAttention"), _CACHED
     ),
-    **dict.fromkeys(("NhwcConv", "NhwcFusedConv", "GemmFloat8", "GemmFastGelu"), _FOR_DEVICES),
+    **dict.fromkeys(("GemmFloat8", "GemmFastGelu"), _FOR_DEVICES),
     **dict.fromkeys(("PackedAttention", "PackedMultiHeadAttention"), _FOR_DEVICES),
     **dict.fromkeys(("QOrderedMatMul", "QOrderedAttention", "QOrderedLongformerAttention"), _FOR_DEVICES),
     "ConvTransposeWithDynamicPads": "its padding is computed from the model's inputs; its products have no twin",

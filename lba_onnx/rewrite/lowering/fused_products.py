@@ -3,6 +3,7 @@
 y = FusedMatMul(a, b)                     ->  MatMul between Transpose and Mul
 y = FusedGemm(a, b, c)                    ->  Gemm, activation
 y = FusedConv(x, w, b, z)                 ->  Conv, Add of z, activation
+y = NhwcFusedConv(x, w, b, z)             ->  Conv between Transpose, Add of z, activation
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,16 +49,35 @@ def fused_gemm(source: Source, maker: Maker) -> None:
 
 def fused_conv(source: Source, maker: Maker) -> None:
     """Take apart FusedConv of com.microsoft: an activation of Conv, to which another value may be added before."""
+    _conv_and_what_follows(source, maker, source.input(0), [])
+
+
+def nhwc_conv(source: Source, maker: Maker) -> None:
+    """Take apart NhwcConv and NhwcFusedConv of com.microsoft: as FusedConv, with channels last but in the weights."""
+    rank = source.rank(0) or source.rank(1)
+    if rank is None:
+        raise Refused(f"has channels last in {source.input(0)!r}, whose number of dimensions is not known")
+    x = maker.add("Transpose", [source.input(0)], perm=[0, rank - 1, *range(1, rank - 1)])
+    _conv_and_what_follows(source, maker, x, [0, *range(2, rank), 1])
+
+
+def _conv_and_what_follows(source: Source, maker: Maker, x: str, axes: list[int]) -> None:
+    """Add Conv of x, its result with axes in another order, the Add of the fourth input, and the activation."""
     activation = _conv_activation(source.attributes)
-    inputs = [source.input(index) for index in range(3 if source.input(2) else 2)]
-    attributes = _only(source.attributes, _CONV_ATTRIBUTES)
     addend, result = source.input(3), source.output(0)
-    if activation is None and not addend:
-        maker.add("Conv", inputs, output=result, product="", **attributes)
-        return
-    value = maker.add("Conv", inputs, product="", **attributes)
+    inputs = [x, *(source.input(index) for index in (1, 2) if source.input(index))]
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("Conv", inputs, {"product": "", **_only(source.attributes, _CONV_ATTRIBUTES)})
+    ]
+    if axes:
+        steps.append(("Transpose", [], {"perm": axes}))
     if addend:
-        value = maker.add("Add", [value, addend], output="" if activation else result)
+        steps.append(("Add", [addend], {}))
+    value = ""
+    for index, (op_type, others, attributes) in enumerate(steps):
+        is_last = index == len(steps) - 1 and activation is None
+        operands = others if index == 0 else [value, *others]
+        value = maker.add(op_type, operands, output=result if is_last else "", **attributes)
     if activation is not None:
         activate(activation, value, result, source, maker)
 

@@ -36,6 +36,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
     (MICROSOFT, "TransposeMatMul"): Rule(fused_products.fused_matmul, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedGemm"): Rule(fused_products.fused_gemm, first_opset=7, required_inputs=2),
     (MICROSOFT, "FusedConv"): Rule(fused_products.fused_conv, first_opset=7, required_inputs=2),
+    (MICROSOFT, "NhwcConv"): Rule(fused_products.nhwc_conv, first_opset=7, required_inputs=2),
+    (MICROSOFT, "NhwcFusedConv"): Rule(fused_products.nhwc_conv, first_opset=7, required_inputs=2),
     ("", "Attention"): Rule(standard_attention.attention, first_opset=23, required_inputs=3),
     (MICROSOFT, "MultiHeadAttention"): Rule(multi_head_attention.multi_head_attention, first_opset=13),
     (MICROSOFT, "GroupQueryAttention"): Rule(group_query_attention.group_query_attention, first_opset=13),
