@@ -234,6 +234,12 @@ def standard_cases() -> dict[str, Case]:
             )
             for mode in range(4)
         },
+        **{
+            f"scores {mode}, causal": standard_case(
+                outputs=4, **past, softcap=0.8, is_causal=1, qk_matmul_output_mode=mode
+            )
+            for mode in range(4)
+        },
     }
 
 

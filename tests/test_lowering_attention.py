@@ -164,29 +164,22 @@ def test_positions_that_are_given_are_read_as_onnxruntime_reads_them(positions: 
         ),
         ("MultiHeadAttention", {"unidirectional": 1}, "is unidirectional with other numbers of queries and keys"),
         ("MultiHeadAttention", {"mask_filter_value": -3.4e38}, "masks by -3.4e+38 (mask_filter_value), which is no"),
-        (
-            "Attention",
-            {"is_causal": 1},
-            "gives scores of keys that are masked after (is_causal, qk_matmul_output_mode=0)",
-        ),
     ],
 )
 def test_what_the_twin_does_not_do_is_left_with_the_reason(op_type: str, attributes: Mapping[str, Any], expected: str):
     dtype = np.float16 if "mask_filter_value" in attributes else np.float32
     feeds = {name: np.zeros((1, rows, 16), dtype) for name, rows in (("q", 3), ("k", 4), ("v", 4))}
-    outputs, domain, heads = ["y"], MICROSOFT, {"num_heads": 2}
+    outputs, heads = ["y"], {"num_heads": 2}
     inputs = ["q", "k", "v"]
     if op_type == "GroupQueryAttention":
         caches = {name: np.zeros((1, 2, 0, 8), dtype) for name in ("pk", "pv")}
         feeds |= {"k": feeds["k"][:, :3], "v": feeds["v"][:, :3], **caches, "l": np.int32([2]), "t": np.int32([3])}
         inputs, outputs, heads = [*feeds], ["y", "present_k", "present_v"], {"num_heads": 2, "kv_num_heads": 2}
-    elif op_type == "Attention":
-        outputs, domain, heads = ["y", "", "", "qk"], "", {"q_num_heads": 2, "kv_num_heads": 2}
     elif "mask_filter_value" in attributes:
         feeds["m"] = np.ones((1, 4), np.int32)
         inputs = ["q", "k", "v", "", "m"]
-    node = helper.make_node(op_type, inputs, outputs, domain=domain, **heads, **attributes)
-    assert refusal(one_node(node, feeds, {}, **({} if domain else {"opset": 23}))).startswith(expected)
+    node = helper.make_node(op_type, inputs, outputs, domain=MICROSOFT, **heads, **attributes)
+    assert refusal(one_node(node, feeds)).startswith(expected)
 
 
 def test_name_of_the_node_means_all_of_its_products():

@@ -3,8 +3,9 @@
 y = Attention(q, k, v, mask)  ->  y, _, _ = Attention(q, k, v, mask as a bias, empty past, empty past)
 
 A mask of truth values becomes 0 and -inf. The lengths of a cache that is kept outside (nonpad_kv_seqlen) become part of
-the mask, with what is causal about them; so do windows of keys around each query's position. A mask gets an empty past
-in front of it, since the twin has no holes among its inputs.
+the mask, with what is causal about them; so do windows of keys around each query's position, and what is causal where
+the scores of keys that it hides are an output. A mask gets an empty past in front of it, since the twin has no holes
+among its inputs.
 """
 
 import numpy as np
@@ -39,8 +40,11 @@ def attention(source: Source, maker: Maker) -> None:
     mask = _mask(source, maker)
     if source.input(_LENGTHS):
         mask = _with_lengths(source, maker, mask, bool(attributes.pop("is_causal", 0)))
-    if any(source.attributes.get(name, _OPEN) != _OPEN for name in _WINDOWS):
-        mask = _with_windows(source, maker, mask)
+    left, right = (source.attributes.get(name, _OPEN) for name in _WINDOWS)
+    if _gives_hidden_scores(source) and attributes.pop("is_causal", 0):
+        right = 0
+    if left != _OPEN or right != _OPEN:
+        mask = _with_windows(source, maker, mask, left, right)
     past = [source.input(_PAST_KEY), source.input(_PAST_VALUE)]
     has_all = not mask or bool(past[0])
     if has_all and mask == source.input(_MASK) and len(attributes) == len(source.attributes):
@@ -61,11 +65,13 @@ def _check(source: Source) -> None:
         raise Refused("has a softmax of float64; its twin's is of float32")
     if source.attributes.get("scale", 1.0) == 0:
         raise Refused("has a scale of 0")
-    mode = source.attributes.get("qk_matmul_output_mode", 0)
-    if source.output(_SCORES) and mode in _BEFORE_MASKS and source.attributes.get("is_causal"):
-        raise Refused(f"gives scores of keys that are masked after (is_causal, qk_matmul_output_mode={mode})")
     if bool(source.input(_PAST_KEY)) != bool(source.input(_PAST_VALUE)):
         raise Refused("has one of past_key and past_value; expected both or neither")
+
+
+def _gives_hidden_scores(source: Source) -> bool:
+    """Return whether scores are an output before a mask hides any."""
+    return bool(source.output(_SCORES)) and source.attributes.get("qk_matmul_output_mode", 0) in _BEFORE_MASKS
 
 
 def _mask(source: Source, maker: Maker) -> str:
@@ -89,9 +95,8 @@ def _with_lengths(source: Source, maker: Maker, mask: str, is_causal: bool) -> s
     return maker.add("Add", [bias, _padded(source, maker, mask, keys)]) if mask else bias
 
 
-def _with_windows(source: Source, maker: Maker, mask: str) -> str:
+def _with_windows(source: Source, maker: Maker, mask: str, left: int, right: int) -> str:
     """Return the name of a mask that hides keys too far from a query's position on either side."""
-    left, right = (source.attributes.get(name, _OPEN) for name in _WINDOWS)
     rows, keys = (_count(source, maker, index) for index in (_Q, _K))
     position = unsqueezed(maker, counting(maker, rows), [1])
     if source.input(_LENGTHS):
