@@ -66,18 +66,13 @@ def _conv_and_what_follows(source: Source, maker: Maker, x: str, axes: list[int]
     activation = _conv_activation(source.attributes)
     addend, result = source.input(3), source.output(0)
     inputs = [x, *(source.input(index) for index in (1, 2) if source.input(index))]
-    steps: list[tuple[str, list[str], dict[str, Any]]] = [
-        ("Conv", inputs, {"product": "", **_only(source.attributes, _CONV_ATTRIBUTES)})
-    ]
+    attributes = _only(source.attributes, _CONV_ATTRIBUTES)
+    goes_on = bool(addend or activation)
+    value = maker.add("Conv", inputs, output="" if axes or goes_on else result, product="", **attributes)
     if axes:
-        steps.append(("Transpose", [], {"perm": axes}))
+        value = maker.add("Transpose", [value], output="" if goes_on else result, perm=axes)
     if addend:
-        steps.append(("Add", [addend], {}))
-    value = ""
-    for index, (op_type, others, attributes) in enumerate(steps):
-        is_last = index == len(steps) - 1 and activation is None
-        operands = others if index == 0 else [value, *others]
-        value = maker.add(op_type, operands, output=result if is_last else "", **attributes)
+        value = maker.add("Add", [value, addend], output="" if activation else result)
     if activation is not None:
         activate(activation, value, result, source, maker)
 
