@@ -17,43 +17,35 @@
 namespace lba {
 namespace {  // each instruction set has its own copy
 
-// Vectors of double, and of their bits. Products of float32 values are exact in double, so that a fused multiply-add
-// rounds as a multiplication and an addition do.
-struct Doubles2 {
-  using Number = double;
-  static constexpr int64_t kMagnitude = INT64_MAX;
-  typedef double V __attribute__((vector_size(16)));
-  typedef int64_t Bits __attribute__((vector_size(16)));
+// Vectors of numbers, and of their bits.
+template <class NumberType, class BitType, int kBytes>
+struct NumberVectors {
+  using Number = NumberType;
+  static constexpr BitType kMagnitude = std::numeric_limits<BitType>::max();
+  typedef Number V __attribute__((vector_size(kBytes)));
+  typedef BitType Bits __attribute__((vector_size(kBytes)));
 
+  static V Magnitude(V value) { return reinterpret_cast<V>(reinterpret_cast<Bits>(value) & kMagnitude); }
+};
+
+// Of double. Products of float32 values are exact in double, so that a fused multiply-add rounds as a multiplication
+// and an addition do.
+struct Doubles2 : NumberVectors<double, int64_t, 16> {
   static V MultiplyAdd(V w, double x, V sum) { return sum + w * x; }
   // The larger of the two; the second where the first is NaN.
   static V Larger(V magnitude, V largest) { return magnitude > largest ? magnitude : largest; }
   // The larger of the magnitude of `value` and `largest`; `largest` where value is NaN.
-  static V Largest(V value, V largest) {
-    return Larger(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX), largest);
-  }
+  static V Largest(V value, V largest) { return Larger(Magnitude(value), largest); }
 };
 #if defined(__AVX2__)
-struct Doubles4 {
-  using Number = double;
-  static constexpr int64_t kMagnitude = INT64_MAX;
-  typedef double V __attribute__((vector_size(32)));
-  typedef int64_t Bits __attribute__((vector_size(32)));
-
+struct Doubles4 : NumberVectors<double, int64_t, 32> {
   static V MultiplyAdd(V w, double x, V sum) { return _mm256_fmadd_pd(w, _mm256_set1_pd(x), sum); }
   static V Larger(V magnitude, V largest) { return _mm256_max_pd(magnitude, largest); }
-  static V Largest(V value, V largest) {
-    return Larger(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT64_MAX), largest);
-  }
+  static V Largest(V value, V largest) { return Larger(Magnitude(value), largest); }
 };
 #endif
 #if defined(__AVX512DQ__)
-struct Doubles8 {
-  using Number = double;
-  static constexpr int64_t kMagnitude = INT64_MAX;
-  typedef double V __attribute__((vector_size(64)));
-  typedef int64_t Bits __attribute__((vector_size(64)));
-
+struct Doubles8 : NumberVectors<double, int64_t, 64> {
   static V MultiplyAdd(V w, double x, V sum) { return _mm512_fmadd_pd(w, _mm512_set1_pd(x), sum); }
   static V Larger(V magnitude, V largest) { return _mm512_max_pd(magnitude, largest); }
   static V Largest(V value, V largest) {
@@ -64,38 +56,21 @@ struct Doubles8 {
 #endif
 
 // Vectors of float, likewise.
-struct Floats4 {
-  using Number = float;
-  static constexpr int32_t kMagnitude = INT32_MAX;
-  typedef float V __attribute__((vector_size(16)));
-  typedef int32_t Bits __attribute__((vector_size(16)));
-
+struct Floats4 : NumberVectors<float, int32_t, 16> {
   static V MultiplyAdd(V w, float x, V sum) { return sum + w * x; }
   static V Largest(V value, V largest) {
-    const V magnitude = reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT32_MAX);
+    const V magnitude = Magnitude(value);
     return magnitude > largest ? magnitude : largest;
   }
 };
 #if defined(__AVX2__)
-struct Floats8 {
-  using Number = float;
-  static constexpr int32_t kMagnitude = INT32_MAX;
-  typedef float V __attribute__((vector_size(32)));
-  typedef int32_t Bits __attribute__((vector_size(32)));
-
+struct Floats8 : NumberVectors<float, int32_t, 32> {
   static V MultiplyAdd(V w, float x, V sum) { return _mm256_fmadd_ps(w, _mm256_set1_ps(x), sum); }
-  static V Largest(V value, V largest) {
-    return _mm256_max_ps(reinterpret_cast<V>(reinterpret_cast<Bits>(value) & INT32_MAX), largest);
-  }
+  static V Largest(V value, V largest) { return _mm256_max_ps(Magnitude(value), largest); }
 };
 #endif
 #if defined(__AVX512DQ__)
-struct Floats16 {
-  using Number = float;
-  static constexpr int32_t kMagnitude = INT32_MAX;
-  typedef float V __attribute__((vector_size(64)));
-  typedef int32_t Bits __attribute__((vector_size(64)));
-
+struct Floats16 : NumberVectors<float, int32_t, 64> {
   static V MultiplyAdd(V w, float x, V sum) { return _mm512_fmadd_ps(w, _mm512_set1_ps(x), sum); }
   static V Largest(V value, V largest) {
     constexpr int kLargerMagnitude = 3, kWithoutSign = 2 << 2;
