@@ -112,6 +112,24 @@ def test_products_in_any_accumulator(spec, sizes, kinds, seed):
     assert_same_bits(matmul(a, b, spec, initial=c), reference.matmul(a, b, spec, c))
 
 
+@pytest.mark.parametrize("rounding", ["truncate", "nearest", "nearest-away", "odd", "stochastic3"])
+@pytest.mark.parametrize(
+    "order", ["chunk=1x1", "chunk=4x1", "chunk=4x2x1", "tree=2,chunk=1", "lanes=2,chunk=2x1", "chunk=4"]
+)
+def test_levels_of_one_group_lose_the_sign_of_zero(path, order, rounding):
+    """Where zeros have signs, -0 joins 0 as 0 once a level lies between group and total that starts at -0."""
+    if "lanes" in order and "stochastic" in rounding:
+        pytest.skip("no lanes round so")
+    text = f"M7E4b10,{order},product=exact,range=infinity,round={rounding}"
+    a, w, c = (np.full(shape, value, np.float32) for shape, value in (((2, 1), -0.001), ((1, 19), 0.001), ((), -0.0)))
+    for depth in (1, 2, 3, 5):
+        operands = np.repeat(a, depth, 1), np.repeat(w, depth, 0)
+        y = matmul(*operands, text, initial=c)
+        assert_same_bits(y, reference.matmul(*operands, text, c))
+        if order == "chunk=4" and depth < 4:
+            assert np.all(np.signbit(y)), "no level between"
+
+
 @pytest.mark.parametrize("text", FAST)
 @pytest.mark.parametrize("group", [1, 6])
 def test_convolutions_on_every_path(path, text, group):

@@ -228,12 +228,14 @@ SumOrder AccumulatorSpec::Order(int64_t depth) const {
   order.lengths[0] = whole;
   order.levels = 0;
   int64_t products = 1;
+  // What lies further out has one group, which joins zero: of that, one level stays where zeros have signs, since 0 +
+  // -0 is 0, and all where random bits follow from how far out a level lies.
+  int kept = accumulator_format.has_infinity ? 1 : 0;
   for (const int64_t size : Sizes(*this)) {
-    products *= size;
+    products = std::min(products, whole) * std::min(size, whole);  // below 2^62
     order.lengths[order.levels++] = std::min(products, whole);
-    // What lies further out has one group, which joins zero; random bits follow from how far out a level lies.
     const bool joins = !carries || order.levels > 1;
-    if (products >= whole && joins && rounding != Rounding::kStochastic) break;
+    if (products >= whole && joins && rounding != Rounding::kStochastic && kept-- == 0) break;
   }
   order.is_one_chain = order.levels == 0 && lanes == 0;
   order.levels = std::max(order.levels, 1);
