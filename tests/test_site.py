@@ -4,10 +4,13 @@
 """
 
 import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+import lba_onnx
 
 ROOT = Path(__file__).parents[1]
 hooks = pytest.importorskip("tools.site_hooks", reason="mkdocs is not installed", exc_type=ImportError)
@@ -41,7 +44,7 @@ def test_every_page_is_in_the_navigation():
     nav = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
     assert pages <= nav
-    assert {"reference/lba_onnx.md", "reference/torch.md"} <= nav
+    assert {f"reference/{module.split('.')[-1]}.md" for module in hooks.public_modules()} <= nav
 
 
 def test_links_lead_to_pages_of_the_site():
@@ -59,7 +62,28 @@ def test_links_elsewhere_stay():
         assert mended(link) == link
 
 
-@pytest.mark.parametrize("module", ["lba_onnx", "lba_onnx.torch"])
+def test_every_package_with_public_names_is_in_the_reference_or_internal():
+    packages = {module.name for module in pkgutil.iter_modules(lba_onnx.__path__) if module.ispkg}
+    public = {module.removeprefix("lba_onnx.") for module in hooks.public_modules()} - {"lba_onnx"}
+    nameless = packages - public - set(hooks.INTERNAL)
+    assert all(not hasattr(importlib.import_module(f"lba_onnx.{name}"), "__all__") for name in nameless)
+    assert {"arithmetic", "calibration", "shipping", "torch"} <= public <= packages
+    assert set(hooks.INTERNAL) <= packages
+
+
+@pytest.mark.parametrize("module", hooks.public_modules())
 def test_the_reference_has_every_public_name(module: str):
-    names = importlib.import_module(module).__all__
-    assert sorted(re.findall(rf"^::: {module}\.(\w+)$", hooks.reference(module), re.MULTILINE)) == sorted(names)
+    page = hooks.reference(module)
+    told = re.findall(rf"^(?:::: {module}\.|- \[)(\w+)", page, re.MULTILINE)
+    assert sorted(told) == sorted(hooks.public_names(module)) != []
+
+
+def test_links_of_the_reference_lead_to_the_same_things():
+    links = [
+        (module, name)
+        for module in hooks.public_modules()
+        for name in re.findall(r"\(lba_onnx\.md#lba_onnx\.(\w+)\)", hooks.reference(module))
+    ]
+    assert ("lba_onnx.costing", "cost") in links
+    for module, name in links:
+        assert getattr(importlib.import_module(module), name) is getattr(lba_onnx, name)

@@ -7,12 +7,21 @@
 Whoever adds a kind adds a module or folder here; nothing outside takes an accumulator apart.
 """
 
-from lba_onnx.arithmetic.accumulator import Accumulator as Accumulator
-from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec as AccumulatorSpec
-from lba_onnx.arithmetic.families import FormatFamily as FormatFamily
-from lba_onnx.arithmetic.family import AccumulatorFamily as AccumulatorFamily
-from lba_onnx.arithmetic.family import Exponents as Exponents
-from lba_onnx.arithmetic.formats import FloatFormat as FloatFormat
-from lba_onnx.arithmetic.registry import as_spec as as_spec
-from lba_onnx.arithmetic.registry import parse_accumulator as parse_accumulator
-from lba_onnx.arithmetic.registry import parse_family as parse_family
+from lba_onnx.arithmetic.accumulator import Accumulator
+from lba_onnx.arithmetic.chunked_float.spec import AccumulatorSpec
+from lba_onnx.arithmetic.families import FormatFamily
+from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents
+from lba_onnx.arithmetic.formats import FloatFormat
+from lba_onnx.arithmetic.registry import as_spec, parse_accumulator, parse_family
+
+__all__ = [
+    "Accumulator",
+    "AccumulatorFamily",
+    "AccumulatorSpec",
+    "Exponents",
+    "FloatFormat",
+    "FormatFamily",
+    "as_spec",
+    "parse_accumulator",
+    "parse_family",
+]

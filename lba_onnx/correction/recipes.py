@@ -48,8 +48,12 @@ RECIPES: dict[str, Recipe] = {
         Recipe("refit_rows", "scale, and weights moved, rows alike", SCALE, evens=True, rounds=2, weighs_rows=True),
     )
 }
+"""What `correct` can do to a layer, by name."""
 
-DEFAULT_EFFORT, THOROUGH = "default", "thorough"
+DEFAULT_EFFORT = "default"
+"""The effort of `correct` unless another is given."""
+THOROUGH = "thorough"
+"""The effort that tries every recipe."""
 EFFORTS: dict[str, tuple[str, ...]] = {
     "quick": ("scale", "chain"),
     DEFAULT_EFFORT: ("refit", "refit_rows"),

@@ -12,7 +12,9 @@ __all__ = ["DEFAULT_ESTIMATOR", "ESTIMATORS", "Estimator", "Gating", "as_estimat
 ESTIMATORS = {
     estimator.name: estimator for estimator in (IDENTITY, IMMEDIATE_OVERFLOW, RECURSIVE_OVERFLOW, IMMEDIATE_DIFFERENCE)
 }
+"""All estimators, by name."""
 DEFAULT_ESTIMATOR = IDENTITY.name
+"""The name of the estimator that is used unless another is given."""
 
 
 def as_estimator(estimator: str, what: str = "estimator") -> str:

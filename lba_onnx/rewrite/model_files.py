@@ -19,6 +19,7 @@ from lba_onnx.rewrite.external_data import DataRange
 from lba_onnx.rewrite.validation import check_model
 
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+"""The path of a model, its bytes, or the model itself."""
 
 MAX_PROTOBUF_BYTES = 2**31 - 1
 

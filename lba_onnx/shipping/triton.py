@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BACKENDS = ("onnxruntime", "python")
+"""The backends of Triton that a model can be written for."""
 DEFAULT_MAX_BATCH_SIZE = 256
 
 _VERSION = "1"

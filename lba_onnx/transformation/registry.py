@@ -44,6 +44,7 @@ TRANSFORMATIONS = {
         "scales channels between layers by powers of two, so that a layer's are of one size", _load_balancing
     ),
 }
+"""All transformations, by name."""
 
 
 def load(name: str) -> "Transformation":
