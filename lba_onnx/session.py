@@ -170,10 +170,15 @@ def _check_providers(providers: Sequence[Any]) -> list[str]:
     return names
 
 
-def lean_options() -> "onnxruntime.SessionOptions":
-    """Return options of a session whose runs give memory back as soon as they are done with it, and take longer."""
+def watching_options(*, is_lean: bool = False) -> "onnxruntime.SessionOptions":
+    """Return options of a session whose nodes are watched: they take long, and threads that have no part in them sleep.
+
+    Args:
+        is_lean: Whether runs give memory back as soon as they are done with it, and take longer.
+    """
     options = _default_options()
-    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = not is_lean
     return options
 
 

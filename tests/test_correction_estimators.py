@@ -41,6 +41,22 @@ def test_sums_ignore_what_is_not_finite():
     np.testing.assert_allclose(ChannelSums.of(q, -1).total, kept.astype(np.float64).sum(0), rtol=1e-7)
 
 
+def test_values_whose_sum_is_beyond_float32_count_as_they_are():
+    q = np.full((10, 3), 3e38, np.float32)
+    np.testing.assert_array_equal(ChannelSums.of(q, -1).total, q.astype(np.float64).sum(0))
+
+
+def test_sums_that_are_known_already_change_nothing():
+    q, y = values(), values(mean=-2.0)
+    y[3] = np.nan
+    anew, known = PairedSums.of(q, y, -1), PairedSums.of(q, y, -1, ChannelSums.of(y, -1))
+    np.testing.assert_array_equal(known.products, anew.products)
+    for found, expected in ((known.q, anew.q), (known.y, anew.y)):
+        assert found.count == expected.count
+        np.testing.assert_array_equal(found.total, expected.total)
+        np.testing.assert_array_equal(found.squares, expected.squares)
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_shrunk_output_is_restored(name: str):
     y = values()

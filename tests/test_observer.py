@@ -23,6 +23,7 @@ from lba_onnx import AccumulatorSpec, ModelFile, Samples, convert
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.errors import DataError, ModelError
+from lba_onnx.observation.collection import collecting_session
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.model_writer import save_model
 
@@ -317,3 +318,10 @@ def test_nodes_of_any_name_are_seen():
     assert seen == [name]
     calibration = lba_onnx.calibrate(source, {"x": np.ones((2, 3), np.float32)})
     assert calibration.nodes[name].range.outputs == 6
+
+
+def test_threads_of_a_watched_session_sleep_where_they_have_no_part():
+    converted = convert(network(), SPEC)[0]
+    with observing_session(converted, lambda call: None) as observing, collecting_session(converted) as collecting:
+        for session in (observing.session, collecting.session):
+            assert session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") == "0"

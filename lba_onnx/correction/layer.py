@@ -14,13 +14,14 @@ Every step is followed by running the layer again in its accumulator: none of it
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.correction.evening import evened
-from lba_onnx.correction.moments import ANY_VALUES, ChannelSums, PairedSums
+from lba_onnx.correction.moments import ANY_VALUES, ChannelSums, PairedSums, are_finite
 from lba_onnx.correction.recipes import Recipe
 from lba_onnx.correction.ridge import Ridge
 
@@ -50,6 +51,16 @@ class Layer:
     takes_offset: bool
     additions: NDArray[np.int64]
     start: Floats | None = None
+
+    @cached_property
+    def y_by_channel(self) -> Floats:
+        """What it should give, float32 [rows, groups * channels]."""
+        return _by_channel(self.y)
+
+    @cached_property
+    def y_sums(self) -> ChannelSums:
+        """The sums over what it should give."""
+        return ChannelSums.of(self.y_by_channel, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +120,8 @@ def _begun(layer: Layer, recipe: Recipe) -> tuple[Layer, _State]:
 
 def _finite(values: Floats) -> NDArray[np.bool_]:
     """Return which rows hold finite values alone."""
+    if are_finite(values):
+        return np.ones(values.shape[1], np.bool_)
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all((0, 2)))
     return finite
 
@@ -118,7 +131,7 @@ def _of_rows(layer: Layer, chosen: NDArray[np.bool_]) -> Layer:
 
 
 def _scaled(layer: Layer, state: _State, recipe: Recipe) -> _State:
-    scale = recipe.estimator.scale(_sums(layer.y, state.q), layer.takes_offset)
+    scale = recipe.estimator.scale(_sums(layer, state.q), layer.takes_offset)
     factors = scale.reshape(len(layer.weights), 1, -1)
     weights = _rounded(state.weights.astype(np.float64) * factors, layer)
     return _run(layer, replace(state, weights=weights, scale=state.scale * scale))
@@ -175,7 +188,7 @@ def _offset(layer: Layer, q: Floats, recipe: Recipe) -> Floats:
     rule = _offset_rule(layer, recipe)
     if rule is None or not q.shape[1]:
         return np.zeros(q.shape[0] * q.shape[2], np.float32)
-    return rule(_sums(layer.y, q))
+    return rule(_sums(layer, q))
 
 
 def _offset_rule(layer: Layer, recipe: Recipe) -> Callable[[PairedSums], Floats] | None:
@@ -183,8 +196,8 @@ def _offset_rule(layer: Layer, recipe: Recipe) -> Callable[[PairedSums], Floats]
     return recipe.estimator.offset if layer.takes_offset else None
 
 
-def _sums(y: Floats, q: Floats) -> PairedSums:
-    return PairedSums.of(_by_channel(q), _by_channel(y), -1)
+def _sums(layer: Layer, q: Floats) -> PairedSums:
+    return PairedSums.of(_by_channel(q), layer.y_by_channel, -1, layer.y_sums)
 
 
 def _by_channel(values: Floats) -> Floats:

@@ -68,10 +68,11 @@ class PairedSums:
 
     @classmethod
     @ANY_VALUES
-    def of(cls, q: _Values, y: _Values, channel_axis: int) -> "PairedSums":
-        """Return the sums over two arrays of the same shape."""
-        products = _total(_products(_finite(q), _finite(y)), channel_axis)
-        return cls(ChannelSums.of(q, channel_axis), ChannelSums.of(y, channel_axis), products)
+    def of(cls, q: _Values, y: _Values, channel_axis: int, y_sums: ChannelSums | None = None) -> "PairedSums":
+        """Return the sums over two arrays of the same shape; those of y alone may be known already."""
+        q, y = _finite(q), _finite(y)
+        y_sums = ChannelSums.of(y, channel_axis) if y_sums is None else y_sums
+        return cls(ChannelSums.of(q, channel_axis), y_sums, _total(_products(q, y), channel_axis))
 
     @ANY_VALUES
     def __add__(self, other: "PairedSums") -> "PairedSums":
@@ -90,5 +91,11 @@ def _products(a: _Values, b: _Values) -> _Values:
     return a * b
 
 
+@ANY_VALUES
+def are_finite(values: _Values) -> bool:
+    """Return whether all values are finite: their sum tells in one go, unless it is too large itself."""
+    return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
 def _finite(values: _Values) -> _Values:
-    return values if np.isfinite(values).all() else np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+    return values if are_finite(values) else np.nan_to_num(values, nan=0, posinf=0, neginf=0)

@@ -72,11 +72,11 @@ class CollectingSession:
 
     def _open(self) -> "onnxruntime.InferenceSession":
         from lba_onnx import native
-        from lba_onnx.session import make_session
+        from lba_onnx.session import make_session, watching_options
 
         native.statistics_open(self._run, self._sampled_fraction)
         try:
-            return make_session(self._source, providers=self._providers)
+            return make_session(self._source, watching_options(), self._providers)
         except BaseException:
             native.statistics_close(self._run)
             raise

@@ -72,7 +72,7 @@ def observing_session(
     from lba_onnx import native
     from lba_onnx.rewrite.model_files import OpenModel, open_model
     from lba_onnx.rewrite.model_writer import runnable
-    from lba_onnx.session import lean_options, make_session
+    from lba_onnx.session import make_session, watching_options
 
     run = f"observe-{uuid4().hex}"
     source = OpenModel(open_model(model.proto).proto, model.path) if isinstance(model, OpenModel) else open_model(model)
@@ -80,7 +80,7 @@ def observing_session(
     opened = native.observer_open(run, observer, fills=fills)
     try:
         with runnable(source) as file:
-            session = make_session(file, lean_options() if is_lean else None, providers)
+            session = make_session(file, watching_options(is_lean=is_lean), providers)
         yield ObservingSession(session, opened)
     finally:
         native.observer_close(run, opened)
