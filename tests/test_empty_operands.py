@@ -86,8 +86,9 @@ def products() -> dict[str, Case]:
         own = {"spec": "int32-wrap", "shapes": [(*a[:-1], b[-1])] if "depth" in what else ()}
         found[f"MatMulInteger, {what}"] = Case("MatMulInteger", of_codes, result=TensorProto.INT32, **own)
         found[f"MatMulIntegerToFloat, {what}"] = Case("MatMulIntegerToFloat", of_codes, scales, domain=MICROSOFT, **own)
+        held = {**scales, "az": MIDDLE, "bz": ZERO, "ys": SCALE, "yz": np.uint8(0)}
         found[f"QLinearMatMul, {what}"] = Case(
-            "QLinearMatMul", of_codes, {**scales, "az": MIDDLE, "bz": ZERO, "ys": SCALE, "yz": np.uint8(0)},
+            "QLinearMatMul", of_codes, held,
             inputs=["a", "as", "az", "b", "bs", "bz", "ys", "yz"], result=TensorProto.UINT8, **own,
         )  # fmt: skip
         weights = {"b": of_codes["b"], "bs": SCALE}
@@ -97,6 +98,10 @@ def products() -> dict[str, Case]:
         if len(a) == 2:
             biased = {**operands, "c": floats(1, b[1])}
             found[f"Gemm, {what}"] = Case("Gemm", biased, attributes={"alpha": 2.0, "beta": 3.0})
+            found[f"QGemm, {what}"] = Case(
+                "QGemm", of_codes, held, domain=MICROSOFT,
+                inputs=["a", "as", "az", "b", "bs", "bz", "", "ys", "yz"], result=TensorProto.UINT8, **own,
+            )  # fmt: skip
             found[f"FusedGemm, {what}"] = Case("FusedGemm", biased, attributes={"activation": "Relu"}, domain=MICROSOFT)
     for op_type, blocks, more in (("MatMulNBits", (3, 2, 8), {"bits": 4}), ("MatMulBnb4", (48,), {"quant_type": 1})):
         attributes = {"K": 32, "N": 3, "block_size": 16, **more}
@@ -123,6 +128,12 @@ def convolutions() -> dict[str, Case]:
         found[f"ConvInteger, {what}"] = Case(
             "ConvInteger", {"x": codes("uint8", *x)}, {"w": codes("int8", *w), "z": MIDDLE}, padded,
             spec="int32-wrap", result=TensorProto.INT32, shapes=[(1, 3, 7, 7)] if what == "channels" else (),
+        )  # fmt: skip
+        found[f"QLinearConv, {what}"] = Case(
+            "QLinearConv", {"x": codes("uint8", *x)},
+            {"w": codes("int8", *w), "s": SCALE, "xz": MIDDLE, "wz": ZERO, "yz": np.uint8(0)},
+            padded, inputs=["x", "s", "xz", "w", "s", "wz", "s", "yz"],
+            spec="int32-wrap", result=TensorProto.UINT8, shapes=[(1, 3, 7, 7)] if what == "channels" else (),
         )  # fmt: skip
     del found["ConvTranspose, padding alone"]
     return found
@@ -254,9 +265,10 @@ def test_the_last_state_of_an_rnn_without_steps_is_its_first(direction: str) -> 
     np.testing.assert_array_equal(last, fed["first"])
 
 
-def test_codes_of_sums_of_nothing_are_the_zero_point() -> None:
-    """onnxruntime's QLinearMatMul leaves its output as it finds it."""
-    case = CASES["QLinearMatMul, depth"]
+@pytest.mark.parametrize("op_type", ["QLinearMatMul", "QGemm"])
+def test_codes_of_sums_of_nothing_are_the_zero_point(op_type: str) -> None:
+    """onnxruntime's own leave their output as they find it."""
+    case = CASES[f"{op_type}, depth"]
     model = case.model(is_static=False)
     next(held for held in model.graph.initializer if held.name == "yz").raw_data = b"\x03"
     (found,) = outputs_of(lba_onnx.convert(model, "int32-wrap")[0], case.feeds)
