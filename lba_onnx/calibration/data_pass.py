@@ -26,6 +26,7 @@ _STRETCH_SAMPLES = 128
 _LEAST_SAMPLES = 3  # of two, neither stands out
 _EVENT_EVERY = 16
 _EVENT_SAMPLES = 8
+_CONFIRMING = (2, 256)  # of so many samples one is kept apart, and most of them
 
 
 def sampled_fraction(samples: int | None) -> float:
@@ -151,8 +152,8 @@ class DataPass:
 
 
 def _keep(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], keep: Keep) -> Kept:
-    if keep is Keep.APART:
-        held = hold_out(batches, inputs)
+    if keep in (Keep.APART, Keep.MANY_APART):
+        held = hold_out(batches, inputs, *(_CONFIRMING if keep is Keep.MANY_APART else ()))
         fitted = _spread(held, inputs, DEFAULT_MAX_SAMPLES)
         return Kept(held.kept, fitted, held.is_shared)
     return Kept(_spread(batches, inputs, DEFAULT_MAX_SAMPLES if keep is Keep.SPREAD else _EVENT_SAMPLES))

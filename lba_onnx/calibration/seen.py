@@ -14,6 +14,7 @@ class Keep(Enum):
     FEW = "none: ranges and histograms are enough"
     SPREAD = "some, spread over all, to judge the model's output by"
     APART = "some to fit to, and others, kept apart, to judge the model's output by"
+    MANY_APART = "some to search by, and half of all, up to 256, kept apart, to confirm what was found"
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
     1. as many bits as hold all sums of all samples; that is all without a condition, else it has to hold there
     2. of each layer as many as hold all but a share of its sums, the same share everywhere: bisection on the share
     3. single bits taken from layer after layer, round after round, while the condition holds
-    4. of what held on the way, the last that holds on other samples, kept apart: bisection
+    4. of what held on the way, the last that holds on half of all samples, kept apart: bisection
 
-Each step costs one evaluation of the model on a few samples; their number is bounded. What comes out of step 3 is least
-in the sense that no bit of it can be taken alone, unless evaluations ran out before.
+Each step costs one evaluation of the model on some samples; their number is bounded. Steps 1 to 3 run few samples, and
+step 4 many: what was found by a long search holds on the few, and is confirmed the better the more others there are.
+What comes out of step 3 is least in the sense that no bit of it can be taken alone, unless evaluations ran out before.
 """
 
 import itertools
@@ -53,7 +54,7 @@ class LeastBits(Method):
 
     name = "least_bits"
     help = "least bits that a loss allows, of integers"
-    keeps = Keep.APART
+    keeps = Keep.MANY_APART
     is_for_floats = False
     is_for_integers = True
 
