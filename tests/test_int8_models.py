@@ -5,8 +5,10 @@ from functools import cache
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from processor import flags, has_vnni
 
 import lba_onnx
 from lba_onnx.session import make_session
@@ -52,6 +54,26 @@ def test_static_forms_of_the_demo_hold_what_their_text_says(form, tmp_path):
     assert set(sizes) == {1 if form.scales == "channel" else 0}
     lba_onnx.convert(model, "int32-wrap", model_output=tmp_path / "exact.onnx")  # without VNNI onnxruntime saturates
     assert 925 <= right(case.model, tmp_path / "exact.onnx") <= 940  # float32: 931
+
+
+def test_onnxruntime_has_the_bits_of_its_processor_or_with_an_option_those_of_32_bits():
+    case = int8.load("demo", "qdq-u8s8-channel")
+    images = {name: values[:32] for name, values in case.model.test.items() if name != "label"}
+
+    def converted(spec):
+        return make_session(lba_onnx.convert(case.model.model_path, spec)[0]).run(None, images)[0]
+
+    def shipped(**entries):
+        options = onnxruntime.SessionOptions()
+        for name, value in entries.items():
+            options.add_session_config_entry(f"session.{name}", value)
+        return onnxruntime.InferenceSession(case.model.model_path, options).run(None, images)[0]
+
+    exact, pairs = converted("int32-wrap"), converted("x86-u8s8")
+    assert not np.array_equal(exact, pairs)
+    np.testing.assert_array_equal(shipped(x64quantprecision="1"), exact)
+    if flags():  # an x86 whose flags are told
+        np.testing.assert_array_equal(shipped(), exact if has_vnni() else pairs)
 
 
 def test_unknown_models_and_forms_are_refused():

@@ -145,19 +145,32 @@ def test_page_shows_the_measured_tables_of_integers():
     assert render_integers(INTEGER_ROWS) in (DOCS / "results.md").read_text()
 
 
-def integer_row(model: str, form: str, accumulator: str) -> dict:
-    keys = (model, form, accumulator)
-    return next(r for r in INTEGER_ROWS if (r["model"], r["form"], r["accumulator"]) == keys)
-
-
 def test_integer_models_equal_onnxruntime_at_32_bits_where_it_multiplies_integers():
-    exact = [r for r in INTEGER_ROWS if r["accumulator"] == "int32-wrap"]
+    exact = [r for r in INTEGER_ROWS if r["accumulator"] == "onnxruntime with VNNI"]
     assert len(exact) >= 10
     for r in exact:
         if r["form"].startswith("qdq-s8s8"):  # onnxruntime multiplies floats
             assert r["same_bits"] < r["samples"]
         else:
             assert r["same_bits"] == r["samples"], (r["model"], r["form"])
+
+
+def test_integer_models_of_uint8_activations_equal_onnxruntime_without_vnni_in_pairs():
+    pairs = [r for r in INTEGER_ROWS if r["accumulator"] == "onnxruntime without VNNI" and "-u8s8-" in r["form"]]
+    assert {r["model"] for r in pairs} >= {"demo", "mobilenet_v2_photographs"}
+    for r in pairs:
+        assert r["same_bits"] == r["samples"], (r["model"], r["form"])
+
+
+def test_forms_of_integer_models_that_share_their_scales_share_their_figures():
+    measured = {(r["model"], r["form"], r["accumulator"]): r for r in INTEGER_ROWS if "converted" in r}
+    alike = 0
+    for (model, form, accumulator), r in measured.items():
+        other = measured.get((model, f"qdq-u8s8-{form.rsplit('-')[-1]}", accumulator), r)
+        if other["samples"] == r["samples"]:
+            assert (other["right"], other["likeness"]) == (r["right"], r["likeness"]), (model, form, accumulator)
+            alike += other is not r
+    assert alike >= 20
 
 
 def test_page_shows_what_searches_found():
