@@ -288,3 +288,24 @@ def test_weights_that_are_transposed_behind_their_dequantizer_are_transposed_as_
     assert [node.op_type for node in converted.graph.node] == [*kept, "Transpose", own]
     check_valid(converted)
     np.testing.assert_array_equal(run(converted, {"x": x}), run(model, {"x": x}))
+
+
+@pytest.mark.parametrize(
+    "op_type", ["QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat"]
+)
+def test_an_operator_of_integers_converts_in_a_function_whose_operands_are_all_inputs(op_type):
+    case = operator_case(op_type, "uint8", "int8")
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    names = ["x", *(tensor.name for tensor in model.graph.initializer)]
+    nodes, opsets = list(model.graph.node), list(model.opset_import)
+    model.functions.append(helper.make_function("mine", "Layer", names, ["y"], nodes, opsets))
+    del model.graph.node[:]
+    model.graph.node.append(helper.make_node("Layer", names, ["y"], domain="mine"))
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    converted, report = lba_onnx.convert(model, "int32-wrap")
+    if op_type == "QGemm":  # it might have several rows
+        assert [entry.reason for entry in report.left] == ["the shape of the bias 'bias' is not known"]
+        return
+    assert [entry.location for entry in report.converted] == ["function mine:Layer"]
+    np.testing.assert_array_equal(run(converted, case.feeds), run(case.model, case.feeds))
