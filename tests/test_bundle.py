@@ -78,6 +78,11 @@ def test_the_python_runner_needs_no_package_of_ours(whole):
     assert done.stdout == "equal bits\n"
 
 
+@pytest.mark.parametrize("name", ["run.py", "run.cc"])
+def test_a_runner_has_20_lines(whole, name):
+    assert len((whole / name).read_text().splitlines()) <= 20
+
+
 def test_the_python_runner_tells_of_other_bits(folder):
     golden = folder / "samples/0/output_0.npy"
     np.save(golden, -np.load(golden))

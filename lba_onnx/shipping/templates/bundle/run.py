@@ -1,23 +1,20 @@
 """Runs the bundle's model on its samples and compares bits. Needs numpy and onnxruntime, nothing else."""
 
 import json
-import platform
-import sys
 from pathlib import Path
+from platform import machine, system
 
 import numpy as np
 import onnxruntime
 
 bundle = Path(__file__).resolve().parent
 manifest = json.loads((bundle / "MANIFEST.json").read_text(encoding="utf-8"))
-library = manifest["libraries"][f"{platform.system()}-{platform.machine()}".lower()]
-options = onnxruntime.SessionOptions()
-options.register_custom_ops_library(str(bundle / library))  # an absolute path, once for each SessionOptions
+options = onnxruntime.SessionOptions()  # each takes the library once, by an absolute path
+options.register_custom_ops_library(str(bundle / manifest["libraries"][f"{system()}-{machine()}".lower()]))
 session = onnxruntime.InferenceSession(str(bundle / manifest["model"]), options, providers=["CPUExecutionProvider"])
 for sample in manifest["samples"]["folders"]:
-    arrays = [np.load(bundle / sample / f"input_{i}.npy") for i, _ in enumerate(session.get_inputs())]
-    feeds = {value.name: array for value, array in zip(session.get_inputs(), arrays, strict=True)}
+    feeds = {value.name: np.load(bundle / sample / f"input_{i}.npy") for i, value in enumerate(session.get_inputs())}
     for index, output in enumerate(session.run(None, feeds)):
         if output.tobytes() != np.load(bundle / sample / f"output_{index}.npy").tobytes():
-            sys.exit(f"{sample}: output {index} has other bits")
+            raise SystemExit(f"{sample}: output {index} has other bits")
 print("equal bits")
