@@ -15,7 +15,7 @@ from lba_onnx.cli import main
 from lba_onnx.demo import demo_data_path
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation import MeanEstimate
-from lba_onnx.reporting import Report, Results, Subject, make_report
+from lba_onnx.reporting import Report, Results, Subject, make_report, making, measuring
 from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.highlights import front_sentence
 from lba_onnx.reporting.sections import Cost, CostRow
@@ -93,6 +93,22 @@ def command_json(folder: Path, name: str, *arguments: str) -> Path:
     path = folder / f"{name}.json"
     path.write_text(told.stdout)
     return path
+
+
+def test_what_is_fed_is_not_measured_again(folder: Path, samples: lba_onnx.Samples, monkeypatch) -> None:
+    names = ("compare", "debug", "cost")
+    values = {
+        "compare": lba_onnx.compare(folder / "model.onnx", folder / "lba.onnx", samples),
+        "debug": lba_onnx.debug(folder / "lba.onnx", samples, folder / "model.onnx", samples_alone=0),
+        "cost": lba_onnx.cost(folder / "lba.onnx"),
+    }
+    results = Results({name: values[name].to_json() for name in names}, dict.fromkeys(names, "a file"))
+    for name in names:
+        monkeypatch.delattr(making if name == "cost" else measuring, name)
+    report = make_report(Subject(folder / "lba.onnx", folder / "model.onnx"), results, samples)
+    assert set(report.absent) == {"front"} and dict(report.sources) == dict.fromkeys(names, "a file")
+    assert all(layer.output_sqnr_db is None and layer.own_sqnr_db for layer in report.layers.rows)
+    assert len(report.spreads) == 10
 
 
 def test_results_of_another_model_are_refused(folder: Path) -> None:

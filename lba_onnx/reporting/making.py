@@ -111,7 +111,7 @@ def _made(
     ranges: dict[str, NodeRange] = results.section("calibration", spreads_of_calibration) or {}
     if data is not None:
         samples = Samples.of(data)
-        measured = measure(model, reference, samples, metric, execution)
+        measured = measure(model, reference, samples, metric, execution, results.values)
         source = f"measured on {samples.data if isinstance(samples.data, (str, Path)) else 'the data given'}"
         results = results.with_measured(measured.results, source)
         ranges = {**ranges, **measured.ranges}
@@ -121,7 +121,9 @@ def _made(
         ledger = converted.with_macs({entry.node: entry.macs for entry in ledger})
         is_named = isinstance(subject.spec, (str, os.PathLike, Accumulator))
         settings |= {"converted for this report to": str(subject.spec) if is_named else "specs of each node"}
-    priced = results.with_measured({"cost": _cost(model, subject)}, "the model's shapes")
+    priced = results
+    if "cost" not in results.values:
+        priced = results.with_measured({"cost": _cost(model, subject)}, "the model's shapes")
     return _assembled(subject, reference, ledger, priced, ranges, settings)
 
 

@@ -1,6 +1,6 @@
 """What a report measures itself where it is given data: accuracy, layers, and how values are spread."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ def measure(
     samples: Samples,
     metric: Any,
     execution: Execution,
+    known: Collection[str] = (),
 ) -> Measured:
     """Run a converted model, and the float32 model where there is one, over samples.
 
@@ -52,6 +53,7 @@ def measure(
         samples: The data.
         metric: As in `compare`.
         execution: How models run.
+        known: Commands whose results are at hand, and are not measured.
 
     Raises:
         DataError: The data cannot be read or do not fit the model.
@@ -59,9 +61,12 @@ def measure(
     """
     results: dict[str, Mapping[str, Any] | None] = {}
     if reference is None:
-        results["evaluate"] = evaluate(model, samples, metric=metric, execution=execution).to_json()
-    else:
+        if "compare" not in known and "evaluate" not in known:
+            results["evaluate"] = evaluate(model, samples, metric=metric, execution=execution).to_json()
+        return Measured(results, *_spreads(model, samples, execution))
+    if "compare" not in known:
         results["compare"] = compare(reference, model, samples, metric=metric, execution=execution).to_json()
+    if "debug" not in known:
         results["debug"] = debug(model, samples, reference, execution=execution).to_json()
     return Measured(results, *_spreads(model, samples, execution))
 
