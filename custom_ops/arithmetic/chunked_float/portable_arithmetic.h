@@ -4,6 +4,10 @@
 #ifndef LBA_ARITHMETIC_CHUNKED_FLOAT_PORTABLE_ARITHMETIC_H_
 #define LBA_ARITHMETIC_CHUNKED_FLOAT_PORTABLE_ARITHMETIC_H_
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstdint>
 
@@ -27,34 +31,39 @@ class PairQuantizer {
         power_(static_cast<double>(~format.kept_bits + 1)),
         kept_{static_cast<int64_t>(format.kept_bits), static_cast<int64_t>(format.kept_bits)} {}
 
-  DoublePair operator()(DoublePair x) const {
-    const BitsPair sign_bit = {INT64_MIN, INT64_MIN};
+  // As RoundedToNearest of definition.h does it, or truncated.
+  DoublePair Rounded(DoublePair x) const {
     const BitsPair bits = reinterpret_cast<BitsPair>(x);
-    const DoublePair magnitude = Rounded(bits & ~sign_bit);
-    const BitsPair is_over = magnitude >= max_;
-    const BitsPair is_under = magnitude < min_;
-    const BitsPair saturated =
-        (reinterpret_cast<BitsPair>(max_) & is_over) | (reinterpret_cast<BitsPair>(magnitude) & ~is_over);
-    return reinterpret_cast<DoublePair>((saturated & ~is_under) | (bits & sign_bit));
+    if constexpr (kRounding == Rounding::kTruncate) return reinterpret_cast<DoublePair>(bits & kept_);
+    const BitsPair sign_and_exponent = {-0x10000000000000, -0x10000000000000};
+    const DoublePair power = reinterpret_cast<DoublePair>(bits & sign_and_exponent) * power_;
+    return (x + power) - power;
+  }
+  DoublePair Saturated(DoublePair x) const { return Larger(Smaller(x, max_), -max_); }
+  DoublePair Flushed(DoublePair x) const {
+    const BitsPair magnitude = reinterpret_cast<BitsPair>(x) & BitsPair{INT64_MAX, INT64_MAX};
+    const BitsPair is_kept = reinterpret_cast<DoublePair>(magnitude) >= min_;
+    return reinterpret_cast<DoublePair>(reinterpret_cast<BitsPair>(x) & is_kept);
   }
 
   BitsPair IsAtMax(DoublePair quantized) const { return (quantized == max_) | (quantized == -max_); }
 
  private:
-  // As RoundedToNearest of definition.h does it, or truncated.
-  DoublePair Rounded(BitsPair magnitude) const {
-    if constexpr (kRounding == Rounding::kTruncate) return reinterpret_cast<DoublePair>(magnitude & kept_);
-    const BitsPair exponent = {0x7ff0000000000000, 0x7ff0000000000000};
-    const DoublePair power = reinterpret_cast<DoublePair>(magnitude & exponent) * power_;
-    return (reinterpret_cast<DoublePair>(magnitude) + power) - power;
-  }
+#if defined(__SSE2__)
+  static DoublePair Smaller(DoublePair a, DoublePair b) { return _mm_min_pd(a, b); }
+  static DoublePair Larger(DoublePair a, DoublePair b) { return _mm_max_pd(a, b); }
+#else
+  static DoublePair Smaller(DoublePair a, DoublePair b) { return a < b ? a : b; }
+  static DoublePair Larger(DoublePair a, DoublePair b) { return a > b ? a : b; }
+#endif
 
   DoublePair max_, min_;
   double power_;
   BitsPair kept_;
 };
 
-template <Rounding kRounding>
+// The steps that a variant leaves out are those that its operands prove unnecessary; here a product never fuses.
+template <Rounding kRounding, ProductStep kProduct = ProductStep::kSaturate, bool kSaturatesPartialSum = true>
 class PortableArithmetic {
  public:
   using Constants = TileConstants;
@@ -76,15 +85,22 @@ class PortableArithmetic {
   void Products(const float* x, const V (&w)[kCount], V (&products)[kCount]) const {
     ForEach<kCount>([&](int v) { products[v] = Product(Broadcast(x), w[v]); });
   }
-  V Product(V x, V w) const { return product_(x * w); }
-  V AddProducts(V a, V b) const { return accumulator_(a + b); }
-  V AddSums(V a, V b) const { return accumulator_(a + b); }
-  V AddProduct(V sum, V product) const { return accumulator_(product + sum); }
+  V Product(V x, V w) const {
+    V product = x * w;
+    if constexpr (kProduct != ProductStep::kExact) product = product_.Rounded(product);
+    if constexpr (kProduct == ProductStep::kSaturate) product = product_.Saturated(product);
+    return product_.Flushed(product);
+  }
+  V AddProducts(V a, V b) const { return Quantized(a + b); }
+  V AddSums(V a, V b) const { return Quantized(a + b); }
+  V AddProduct(V sum, V product) const { return Quantized(product + sum); }
   uint32_t ProductAtMax(V product) const { return Lanes(product_.IsAtMax(product)); }
   uint32_t SumAtMax(V sum) const { return Lanes(accumulator_.IsAtMax(sum)); }
   static uint32_t Equal(V a, V b) { return Lanes(a == b); }
   static uint32_t NotZero(V sum) { return Lanes(sum != Zero()); }
-  V Join(V total, V sum) const { return accumulator_(total + sum); }
+  V Join(V total, V sum) const {
+    return accumulator_.Flushed(accumulator_.Saturated(accumulator_.Rounded(total + sum)));
+  }
   void Store(float* out, V total) const {
     out[0] = static_cast<float>(total[0] + 0.0);
     out[1] = static_cast<float>(total[1] + 0.0);
@@ -93,15 +109,35 @@ class PortableArithmetic {
  private:
   static uint32_t Lanes(BitsPair mask) { return (mask[0] & 1) | (mask[1] & 2); }
 
+  V Quantized(V sum) const {
+    sum = accumulator_.Rounded(sum);
+    if constexpr (kSaturatesPartialSum) sum = accumulator_.Saturated(sum);
+    return accumulator_.Flushed(sum);
+  }
+
   PairQuantizer<kRounding> product_, accumulator_;
 };
 
+template <class Arithmetic>
+void SetPortableKernels(const TileVariant& variant, TileKernels* kernels) {
+  kernels->tile[variant.index()] = RunTile<Arithmetic>;
+  kernels->direct[variant.index()] = RunDirect<Arithmetic>;
+}
+
+// In the order of TileVariant::index(). Without underflow one takes all steps: there the variants are those of scaled
+// float32, which saturates by itself.
 template <Rounding kRounding>
-TileKernels MakePortableKernels(FpMode mode) {
-  using Arithmetic = PortableArithmetic<kRounding>;
-  TileKernels kernels{CpuPath::kPortable, mode, {}, {}, &kGates<Arithmetic, Arithmetic>};
-  std::fill(kernels.tile, kernels.tile + kMostVariants, RunTile<Arithmetic>);
-  std::fill(kernels.direct, kernels.direct + kMostVariants, RunDirect<Arithmetic>);
+TileKernels MakePortableKernels(FpMode mode, bool has_underflow) {
+  using S = ProductStep;
+  using All = PortableArithmetic<kRounding>;
+  TileKernels kernels{CpuPath::kPortable, mode, {}, {}, &kGates<All, All>};
+  std::fill(kernels.tile, kernels.tile + kMostVariants, RunTile<All>);
+  std::fill(kernels.direct, kernels.direct + kMostVariants, RunDirect<All>);
+  if (!has_underflow) return kernels;
+  SetPortableKernels<PortableArithmetic<kRounding, S::kExact, false>>({S::kExact, false}, &kernels);
+  SetPortableKernels<PortableArithmetic<kRounding, S::kExact, true>>({S::kExact, true}, &kernels);
+  SetPortableKernels<PortableArithmetic<kRounding, S::kRound, false>>({S::kRound, false}, &kernels);
+  SetPortableKernels<PortableArithmetic<kRounding, S::kRound, true>>({S::kRound, true}, &kernels);
   return kernels;
 }
 
