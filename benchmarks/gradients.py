@@ -15,9 +15,10 @@ import numpy as np
 
 from benchmarks.checks import check_bits
 from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
-from lba_onnx import native, reference_gradients
+from lba_onnx import native
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.estimators import ESTIMATORS
+from lba_onnx.reference import gradients
 
 PLAIN = "M7E4b12/M7E4b10"
 STARTED = "starts"
@@ -97,7 +98,7 @@ def _check(name: str, text: str, estimator: str) -> None:
     call = _call(name, text, estimator, CHECKED_SHAPE, partial(np.random.default_rng(0).integers, -9, 10))
     grad, a, b = call.args[:3]
     found = call()
-    first, second, *_ = reference_gradients.matmul_gradients(grad, a, b, text, estimator, call.keywords["initial"])
+    first, second, *_ = gradients.matmul_gradients(grad, a, b, text, estimator, call.keywords["initial"])
     assert found.first is not None and found.second is not None
     check_bits(found.first, first, f"gradient of a by {estimator}, {name}")
     check_bits(np.swapaxes(found.second, -1, -2), second, f"gradient of b by {estimator}, {name}")

@@ -3,7 +3,7 @@
 The forward pass of a layer is held against the kernel on the same arrays, a step of the optimizer on a small network
 against the same step in float32, and a product with its gradients against a PyTorch loop over k with fake
 quantization (benchmarks/torch_loop.py). Before anything is timed, outputs are compared with lba_onnx.reference, and
-gradients with lba_onnx.reference_gradients.
+gradients with lba_onnx.reference.gradients.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Comparisons of PyTorch layers with lba_onnx.reference, and of gradients with lba_onnx.reference_gradients."""
+"""Comparisons of PyTorch layers with lba_onnx.reference, and of gradients with lba_onnx.reference.gradients."""
 
 from functools import partial
 from typing import Any
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.checks import CheckFailed, check_bits, check_conv, check_matmul
-from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import AccumulatorSpec
+from lba_onnx.reference import gradients
 from lba_onnx.torch import LbaConv2d, LbaLinear, lba_matmul
 
 CHECKED_SHAPE = (24, 40, 33)  # rows, depth and columns
@@ -50,7 +50,7 @@ def check_gradients(spec: AccumulatorSpec, estimator: str) -> None:
     grad, a, b = (_multiples(rng, shape) for shape in ((rows, columns), (rows, depth), (depth, columns)))
     operands = [torch.from_numpy(array).requires_grad_() for array in (a, b)]
     lba_matmul(*operands, spec=spec, estimator=estimator).backward(torch.from_numpy(grad))
-    expected = reference_gradients.matmul_gradients(grad, a, b, spec, estimator)
+    expected = gradients.matmul_gradients(grad, a, b, spec, estimator)
     for name, operand, gradient in zip("ab", operands, expected, strict=True):
         check_bits(operand.grad.numpy(), gradient, f"gradient of {name} by {estimator}, {spec}")
 

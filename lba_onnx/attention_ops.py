@@ -11,7 +11,7 @@ from onnx.reference.op_run import OpRun
 from lba_onnx import kernels
 from lba_onnx.arithmetic.registry import from_attributes
 from lba_onnx.operators import DOMAIN, OPERATORS
-from lba_onnx.reference_attention import Attended, Softmax, attention
+from lba_onnx.reference.attention import Attended, Softmax, attention
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]

@@ -26,7 +26,7 @@ from lba_onnx import ops
 from lba_onnx.data.batch import Batch
 from lba_onnx.native.observer import ObservedCall
 from lba_onnx.observation.observer import observing_session
-from lba_onnx.reference_attention import exponentials, soft_capped
+from lba_onnx.reference.attention import exponentials, soft_capped
 from lba_onnx.rewrite import Selection, convert, list_candidates
 from lba_onnx.session import make_session
 

@@ -37,9 +37,10 @@ from benchmarks.node_checks import check_nodes
 from benchmarks.nodes import open_session
 from benchmarks.transformations import main as measure_transformations
 from benchmarks.variants import VARIANTS, significant_bits
-from lba_onnx import AccumulatorSpec, kernels, reference, reference_gradients
+from lba_onnx import AccumulatorSpec, kernels, reference
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.rounding import Rounding
+from lba_onnx.reference import gradients as reference_gradients
 
 EFFORT = harness.Effort(rounds=1, sample_seconds=0)
 SPEC = AccumulatorSpec.parse("M7E4b10")

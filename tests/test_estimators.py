@@ -11,7 +11,7 @@ import pytest
 import lba_onnx
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator, Gating, as_estimator, gating_of
-from lba_onnx.reference_gradients import matmul_masks
+from lba_onnx.reference.gradients import matmul_masks
 
 PACKAGE = Path(lba_onnx.__file__).parent
 OWN_MODULES = PACKAGE / "estimators"
@@ -29,7 +29,7 @@ def test_no_module_but_its_own_names_an_estimator() -> None:
 
 
 def test_registry_loads_no_pytorch() -> None:
-    code = "import sys, lba_onnx.reference_gradients; assert 'torch' not in sys.modules"
+    code = "import sys, lba_onnx.reference.gradients; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -9,9 +9,10 @@ import zlib
 import numpy as np
 import pytest
 
-from lba_onnx import native, reference, reference_gradients
+from lba_onnx import native, reference
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.estimators import ESTIMATORS
+from lba_onnx.reference import gradients
 
 GATING = [name for name, estimator in ESTIMATORS.items() if estimator.gating]
 FORMATS = "M2E3b-1/M2E3b1"  # products from 2 to 448, sums from 1/2 to 112
@@ -66,10 +67,10 @@ def test_products_are_the_references(text: str, starts: bool, estimator: str) ->
     initial = 20 * integers("initial", 2, 5, 1) if starts else None
     code = ESTIMATORS[estimator].gating.code
     found = native.matmul_gradients(grad, a, b, spec, code, 2, initial=initial)
-    first, second, *start = reference_gradients.matmul_gradients(grad, a, b, spec, estimator, initial)
+    first, second, *start = gradients.matmul_gradients(grad, a, b, spec, estimator, initial)
     same(found.first, first)
     same(None if found.second is None else np.swapaxes(found.second, -1, -2), second)
-    masks = reference_gradients.matmul_masks(a, b, spec, estimator, initial)
+    masks = gradients.matmul_masks(a, b, spec, estimator, initial)
     assert found.gated == np.count_nonzero(~masks[..., : a.shape[-1]])
     if starts:
         same(found.initial, np.where(masks[..., -1], grad, 0))
@@ -93,7 +94,7 @@ def test_convolutions_are_the_references(text: str, starts: bool, estimator: str
         weights = w.copy()
         if infinite:
             weights[0, 0, 0, 0] = np.inf
-        first, second, *start = reference_gradients.conv_gradients(grad, x, weights, spec, estimator, *window, initial)
+        first, second, *start = gradients.conv_gradients(grad, x, weights, spec, estimator, *window, initial)
         found = native.conv_gradients(grad, x, weights, spec, code, geometry, 2, initial=broadcast)
         same(found.first, first)
         same(found.second, second)
@@ -111,14 +112,14 @@ def test_what_a_sum_of_nothing_starts_from(text: str, estimator: str) -> None:
     found = native.matmul_gradients(grad, a, b, spec, ESTIMATORS[estimator].gating.code, 1, initial=initial)
     passed = [1, 0, 1] if estimator == "immediate_difference" else [0, 1, 1]
     assert found.initial[0, :, 0].tolist() == found.initial[0, :, 1].tolist() == passed
-    (*_, start) = reference_gradients.matmul_gradients(grad, a, b, spec, estimator, initial)
+    (*_, start) = gradients.matmul_gradients(grad, a, b, spec, estimator, initial)
     assert start[0, :, 0].tolist() == [2 * value for value in passed]
 
 
 def test_both_neighbours_enter_a_sum_in_a_tree() -> None:
     # Sums reach 112: 80 + 80 saturates, 1 + 80 is 80. In a chain only what comes second is gated.
     ones, tree, chain = np.ones((4, 1), np.float32), f"{FORMATS},tree=4", f"{FORMATS},chunk=none"
-    masks = reference_gradients.matmul_masks
+    masks = gradients.matmul_masks
     x = np.float32([[80, 80, -80, 2]])
     assert masks(x, ones, tree, "immediate_overflow").tolist() == [[[False, False, True, True]]]
     assert masks(x, ones, chain, "immediate_overflow").tolist() == [[[True, False, True, True]]]
@@ -134,7 +135,7 @@ def test_an_exact_sum_gates_all_or_nothing() -> None:
         "recursive_overflow": [False, True, True],
         "immediate_difference": [True, False, False],  # results below 2 become 0
     }.items():
-        masks = reference_gradients.matmul_masks(x, ones, "kulisch(M2E3b-1),round=truncate", estimator)
+        masks = gradients.matmul_masks(x, ones, "kulisch(M2E3b-1),round=truncate", estimator)
         assert masks[:, 0].all(-1).tolist() == masks[:, 0].any(-1).tolist() == expected, estimator
 
 
@@ -150,7 +151,7 @@ def test_pytorch_passes_the_same(order: str) -> None:
     for estimator in GATING:
         left, right = torch.from_numpy(a).requires_grad_(), torch.from_numpy(b).requires_grad_()
         lba_matmul(left, right, spec=text, estimator=estimator).backward(torch.from_numpy(grad))
-        expected = reference_gradients.matmul_gradients(grad, a, b, text, estimator)
+        expected = gradients.matmul_gradients(grad, a, b, text, estimator)
         for found, exact in zip((left.grad, right.grad), expected, strict=True):
             same(found.numpy(), exact)
         left.grad = right.grad = None
@@ -158,7 +159,7 @@ def test_pytorch_passes_the_same(order: str) -> None:
     grad = integers("grad", 2, 3, 5, 5, largest=3)
     lba_conv2d(x, w, padding=1, spec=text, estimator="recursive_overflow").backward(torch.from_numpy(grad))
     settings = {"pads": (1, 1, 1, 1)}
-    expected = reference_gradients.conv_gradients(
+    expected = gradients.conv_gradients(
         grad, x.detach().numpy(), w.detach().numpy(), text, "recursive_overflow", **settings
     )
     for found, exact in zip((x.grad, w.grad), expected, strict=True):

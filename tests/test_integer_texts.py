@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.accumulator import ProductOrder
 from lba_onnx.arithmetic.integer.fields import IntegerLevel, Overflow
 from lba_onnx.arithmetic.integer.spec import IntegerSpec
+from lba_onnx.reference import gradients
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_shipping_kernels_move_codes_and_are_exact_elsewhere():
 def test_codes_have_no_gradients(estimator):
     ones = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match="expected an accumulator of float32, got int16-wrap, of uint8 and int8"):
-        reference_gradients.matmul_gradients(ones, ones, ones, "int16-wrap", estimator)
+        gradients.matmul_gradients(ones, ones, ones, "int16-wrap", estimator)
 
 
 @pytest.mark.parametrize("bits", [4, 16, 33, 53, 54, 63, 64])

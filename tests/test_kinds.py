@@ -15,11 +15,12 @@ from protocol_checks import check_all
 from small_models import images, network
 
 import lba_onnx
-from lba_onnx import make_session, native, reference, reference_gradients
+from lba_onnx import make_session, native, reference
 from lba_onnx.arithmetic import as_spec, registry
 from lba_onnx.errors import ModelError
 from lba_onnx.estimators import ESTIMATORS
 from lba_onnx.native.library import LIBRARY_VARIABLE
+from lba_onnx.reference import gradients
 from lba_onnx.rewrite.specs import read_specs
 
 rng = np.random.default_rng(21)
@@ -225,6 +226,6 @@ def test_what_the_kind_lacks_is_said():
     with pytest.raises(ValueError, match="expected a kind whose biases calibration chooses, got wrap"):
         lba_onnx.calibrate(model, data, "wrap9")
     with pytest.raises(ValueError, match="watches for overflow, which means nothing in wrap9"):
-        reference_gradients.matmul_masks(A, B, "wrap9", "immediate_overflow")
+        gradients.matmul_masks(A, B, "wrap9", "immediate_overflow")
     with pytest.raises(ValueError, match="expected a kind whose underflow can be switched, got wrap"):
         as_spec("wrap9").relaxed()

@@ -12,9 +12,10 @@ from processor import force_path
 from small_models import images, network
 
 import lba_onnx
-from lba_onnx import native, reference, reference_gradients
+from lba_onnx import native, reference
 from lba_onnx.estimators import ESTIMATORS
 from lba_onnx.ops import LbaConv, LbaGemm, LbaMatMul
+from lba_onnx.reference import gradients
 from lba_onnx.rewrite.specs import read_specs
 
 NEAREST = "M5E4b9/M5E4b7,round=nearest"
@@ -84,10 +85,10 @@ def test_gradients_are_the_references(estimator: str) -> None:
         return
     a, b, grad = normal(2, 9, 40) * 20, normal(2, 40, 34) * 20, np.ones((2, 9, 34), np.float32)
     found = native.matmul_gradients(grad, a, b, NEAREST, gating.code, 2)
-    first, second = reference_gradients.matmul_gradients(grad, a, b, NEAREST, estimator)
+    first, second = gradients.matmul_gradients(grad, a, b, NEAREST, estimator)
     np.testing.assert_allclose(found.first, first, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(np.swapaxes(found.second, -1, -2), second, rtol=1e-5, atol=1e-3)
-    masks = reference_gradients.matmul_masks(a, b, NEAREST, estimator)
+    masks = gradients.matmul_masks(a, b, NEAREST, estimator)
     assert found.gated == (~masks).sum() > 0
 
 
@@ -135,9 +136,7 @@ def test_pytorch_computes_trains_and_exports_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(y.detach().numpy(), reference.matmul(x.detach().numpy(), w.numpy(), NEAREST))
     y.sum().backward()
     ones = np.ones((3, 5), np.float32)
-    expected, _ = reference_gradients.matmul_gradients(
-        ones, x.detach().numpy(), w.numpy(), NEAREST, "immediate_difference"
-    )
+    expected, _ = gradients.matmul_gradients(ones, x.detach().numpy(), w.numpy(), NEAREST, "immediate_difference")
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-5, atol=1e-5)
     model = seeded(lambda: make_mlp(8, 8, 3)).eval()
     quantize_(model, LbaConfig(NEAREST))

@@ -14,7 +14,7 @@ from strategies import specs
 
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.estimators import ESTIMATORS
-from lba_onnx.reference_gradients import conv_gradients, conv_masks, matmul_gradients, matmul_masks
+from lba_onnx.reference.gradients import conv_gradients, conv_masks, matmul_gradients, matmul_masks
 
 HOSTILE = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 2.0**-64, 2.0**127, -1.75]
 TEXTS = ("M7E4b10", "M4E3b6,chunk=3,underflow=off", "M4E3b5,chunk=none", "M3E4b12/M2E3b2,chunk=4", "M0E1b1/M1E2b1")

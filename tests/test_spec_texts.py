@@ -9,10 +9,11 @@ from rewrite_models import SPEC, matmul_model
 from small_models import images, network
 
 import lba_onnx
-from lba_onnx import reference, reference_gradients
+from lba_onnx import reference
 from lba_onnx.arithmetic import AccumulatorSpec, as_spec
 from lba_onnx.arithmetic.arguments import option_texts, with_options
 from lba_onnx.errors import DataError, SelectionError
+from lba_onnx.reference import gradients
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
 from lba_onnx.rewrite.specs import change_specs, read_specs
 
@@ -73,9 +74,9 @@ def test_arithmetic_takes_texts():
     assert reference.dot(a[0], b[:, 0], TEXT) == reference.dot(a[0], b[:, 0], spec)
     assert reference.fmaq(1.25, 3.0, 0.5, TEXT) == reference.fmaq(1.25, 3.0, 0.5, spec)
     rule = "immediate_difference"
-    texts, specs = (reference_gradients.matmul_gradients(grad, a, b, s, rule) for s in (TEXT, spec))
+    texts, specs = (gradients.matmul_gradients(grad, a, b, s, rule) for s in (TEXT, spec))
     np.testing.assert_array_equal(texts[0], specs[0])
-    masks = (reference_gradients.conv_masks(x, w, s, rule) for s in (TEXT, spec))
+    masks = (gradients.conv_masks(x, w, s, rule) for s in (TEXT, spec))
     np.testing.assert_array_equal(*masks)
 
 

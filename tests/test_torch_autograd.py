@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hostile import operand
 
-from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.estimators import ESTIMATORS
+from lba_onnx.reference import gradients
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 from gradient_cases import M4E3, UNIT, assert_within_rounding, leaf, matmul_backward, seeded  # noqa: E402
@@ -62,7 +62,7 @@ def test_batches_gate_each_product_of_their_own(estimator: str) -> None:
     rng = seeded("batch", estimator)
     a, b, grad = (operand("normal", shape, rng) for shape in ((2, 3, 6, 20), (2, 1, 20, 5), (2, 3, 6, 5)))
     spread = np.broadcast_to(b, (2, 3, 20, 5))
-    expected_a, expected_b = reference_gradients.matmul_gradients(grad, a, spread, M4E3, estimator)
+    expected_a, expected_b = gradients.matmul_gradients(grad, a, spread, M4E3, estimator)
     actual_a, actual_b = matmul_backward(a, b, grad, M4E3, estimator)
     assert_within_rounding(actual_a, expected_a, (abs(grad) @ abs(spread).swapaxes(-1, -2)).astype(float), 6)
     magnitudes = (abs(a).swapaxes(-1, -2) @ abs(grad)).sum(1, keepdims=True).astype(float)

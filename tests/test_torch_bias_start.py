@@ -7,7 +7,7 @@ from gradient_cases import leaf, seeded
 from same_bits import assert_same_bits
 
 import lba_onnx
-from lba_onnx import kernels, reference_gradients
+from lba_onnx import kernels
 from lba_onnx.errors import LbaError
 from lba_onnx.estimators import ESTIMATORS
 from lba_onnx.rewrite import converted_nodes
@@ -115,12 +115,12 @@ def test_gradients_are_the_references(estimator, wants):
     settings = {"spec": TEXT, "estimator": estimator}
     a, b, c = integers("a", 2, 6, 17), integers("b", 17, 5), integers("c", 2, 1, 5) * 7
     grad, found = gradients(lambda *given: lba_matmul(given[0], given[1], initial=given[2], **settings), a, b, c)
-    first, second, start = reference_gradients.matmul_gradients(grad, a, np.stack([b, b]), TEXT, estimator, c)
+    first, second, start = gradients.matmul_gradients(grad, a, np.stack([b, b]), TEXT, estimator, c)
     same(found, (first, second.sum(0), start))
 
     x, w, bias = a.reshape(12, 17), b.T.copy(), np.array([21, -7, 0.01, 14, 3], np.float32)  # saturates, underflows
     grad, found = gradients(lambda *given: lba_linear(*given, bias_start=True, **settings), x, w, bias)
-    first, second, start = reference_gradients.matmul_gradients(grad, x, b, TEXT, estimator, bias)
+    first, second, start = gradients.matmul_gradients(grad, x, b, TEXT, estimator, bias)
     same(found, (first, second.T, start))
     if estimator != "identity" and wants[2]:
         assert not np.array_equal(found[2], grad.sum(0)), "no bias is gated"
@@ -129,7 +129,7 @@ def test_gradients_are_the_references(estimator, wants):
     run = lambda *given: lba_conv2d(*given, padding=1, groups=2, bias_start=True, **settings)  # noqa: E731
     grad, found = gradients(run, x, w, bias)
     window = ([1, 1], [1] * 4, [1, 1], 2)
-    same(found, reference_gradients.conv_gradients(grad, x, w, TEXT, estimator, *window, bias[:, None, None]))
+    same(found, gradients.conv_gradients(grad, x, w, TEXT, estimator, *window, bias[:, None, None]))
 
 
 class Net(nn.Module):

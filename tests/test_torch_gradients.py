@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from strategies import specs
 from test_kernels import CONVOLUTIONS, SPECS, scale_of
 
-from lba_onnx import reference_gradients
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.estimators import ESTIMATORS
+from lba_onnx.reference import gradients
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 from gradient_cases import M4E3, assert_within_rounding, leaf, matmul_backward, seeded  # noqa: E402
@@ -57,7 +57,7 @@ def assert_masks_are_the_references(
     a: np.ndarray, b: np.ndarray, spec: AccumulatorSpec, estimator: str, shifts: int | None = None
 ) -> None:
     """Compare each bit: with one column a row, the gradient of a[m, k] is w[k, n] or 0, and likewise for b."""
-    masks = reference_gradients.matmul_masks(a, b, spec, estimator)
+    masks = gradients.matmul_masks(a, b, spec, estimator)
     rows, columns, _ = masks.shape
     for shift in range(columns if shifts is None else shifts):
         picked = (np.arange(rows) + shift) % columns
@@ -142,7 +142,7 @@ def test_nan_and_infinite_operands_gate_as_in_the_reference(forced_path: str, es
         a, b = operand("special", (12, 40), rng), operand("special", (40, 20), rng)
         for shift, by_row in itertools.product(range(4), (True, False)):
             grad = one_hot((12, 20), shift, by_row)  # 0 times infinity is NaN, in the reference as well
-            expected = reference_gradients.matmul_gradients(grad, a, b, spec, estimator)
+            expected = gradients.matmul_gradients(grad, a, b, spec, estimator)
             actual = matmul_backward(a, b, grad, spec, estimator)[0 if by_row else 1]
             np.testing.assert_array_equal(actual, expected[0 if by_row else 1].astype(np.float32))
 
@@ -154,7 +154,7 @@ def test_gated_products_are_counted(counted: Callable[[str], tuple[int, int]], t
     for kind in KINDS:
         rng = seeded(text, kind, "count")
         a, b = operand(kind, (11, 37), rng, scale_of(spec)), operand(kind, (37, 19), rng, scale_of(spec))
-        masks = reference_gradients.matmul_masks(a, b, spec, estimator)
+        masks = gradients.matmul_masks(a, b, spec, estimator)
         gated, products = gated + int((~masks).sum()), products + masks.size
         matmul_backward(a, b, np.ones((11, 19), np.float32), spec, estimator, "gradients/matmul")
         assert counted("matmul") == (gated, products), kind
@@ -167,8 +167,8 @@ def test_matmul_gradients_are_within_float32_rounding(sizes: tuple[int, int, int
     rng = seeded(sizes)
     a, b, grad = (operand("normal", s, rng) for s in ((rows, depth), (depth, columns), (rows, columns)))
     actual = matmul_backward(a, b, grad, M4E3, estimator)
-    expected = reference_gradients.matmul_gradients(grad, a, b, M4E3, estimator)
-    bounds = reference_gradients.matmul_gradients(abs(grad), abs(a), abs(b), M4E3, "identity")
+    expected = gradients.matmul_gradients(grad, a, b, M4E3, estimator)
+    bounds = gradients.matmul_gradients(abs(grad), abs(a), abs(b), M4E3, "identity")
     for gradient, exact, magnitudes, terms in zip(actual, expected, bounds, (columns, rows), strict=True):
         assert_within_rounding(gradient, exact, magnitudes, terms + 1)
 
@@ -200,12 +200,12 @@ def test_conv_gradients_are_the_references(
     rng, totals = seeded(case), np.zeros(2, int)
     for text, kind in CONV_CASES:
         spec, x, w = AccumulatorSpec.parse(text), operand(kind, x_shape, rng), operand(kind, w_shape, rng)
-        masks = reference_gradients.conv_masks(x, w, spec, estimator, *window)
+        masks = gradients.conv_masks(x, w, spec, estimator, *window)
         single, full = np.zeros(masks.shape[:-1], np.float32), operand("normal", masks.shape[:-1], rng)
         single.flat[rng.integers(0, single.size)] = 1
         for grad in (single, full):
-            expected = reference_gradients.conv_gradients(grad, x, w, spec, estimator, *window)
-            bounds = reference_gradients.conv_gradients(abs(grad), abs(x), abs(w), spec, "identity", *window)
+            expected = gradients.conv_gradients(grad, x, w, spec, estimator, *window)
+            bounds = gradients.conv_gradients(abs(grad), abs(x), abs(w), spec, "identity", *window)
             actual = conv_backward(x, w, grad, case, text, estimator)
             # One upstream gradient: each gradient is one operand or 0. Otherwise: at most so many terms.
             terms = (w_shape[0] // window[-1] * int(np.prod(w_shape[2:])), single.size // single.shape[1])

@@ -17,7 +17,7 @@ class Gating:
         watches: What it looks at in the steps of a sum: "overflow" or "difference". A kind of accumulator says which of
             them mean something in it.
         code: Its number in the native library (`include/lba/gradients.h`).
-        gate: Its definition, as `lba_onnx.reference_gradients` follows it.
+        gate: Its definition, as `lba_onnx.reference.gradients` follows it.
         advice: What to do about a module all of whose gradients it gates, as the end of a sentence.
     """
 

@@ -1,7 +1,7 @@
 """Products with a low bit-width accumulator as functions of tensors, shaped as those of torch.nn.functional.
 
 The bits of the results are those of `lba_onnx.matmul` and `lba_onnx.conv`; gradients follow the estimator
-(`lba_onnx.reference_gradients` defines them). Operands are float32 on the CPU; torch.autocast casts them to float32.
+(`lba_onnx.reference.gradients` defines them). Operands are float32 on the CPU; torch.autocast casts them to float32.
 """
 
 import functools

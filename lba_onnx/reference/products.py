@@ -1,4 +1,4 @@
-"""The slow, exact definition of products and convolutions in any accumulator. Every kernel gives these bits.
+"""The slow, exact definition of products and convolutions in any accumulator.
 
 What one dot product is, its accumulator says (`lba_onnx.arithmetic`): `dot` is that definition, one value at a time.
 `matmul` and `conv` follow it for arrays of outputs at once, step by step in float64; the tests hold the two together.
@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lba_onnx import reference_codes
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.accumulator import Step
-from lba_onnx.arithmetic.chunked_float.definition import quantize as quantize
 from lba_onnx.arithmetic.places import Places
-from lba_onnx.windows import Window
-from lba_onnx.windows import conv_operands as conv_operands
-from lba_onnx.windows import window_of as window_of
+from lba_onnx.reference import codes
+from lba_onnx.windows import Window, conv_operands, window_of
 
 _Float64s = NDArray[np.float64]
 
@@ -146,7 +143,7 @@ def matmul(
     shape = (*batch, left_matrix.shape[-2], right_matrix.shape[-1])
     left_out = tuple(axis for axis, operand in ((-2, left), (-1, right)) if operand.ndim == 1)
     if spec.sums_codes:
-        return reference_codes.matmul(left_matrix, right_matrix, spec, *zero_points).squeeze(axis=left_out)
+        return codes.matmul(left_matrix, right_matrix, spec, *zero_points).squeeze(axis=left_out)
     told = np.empty(shape, bool).squeeze(axis=left_out).shape
     start = starts_of(initial, told)
     outputs = Outputs(shape, matmul_places(shape), None if start is None else start.reshape(shape))
@@ -232,7 +229,7 @@ def conv(
     x64, w64 = operand("x", x, spec), operand("w", w, spec)
     window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     if spec.sums_codes:
-        return reference_codes.conv(x64, w64, spec, window, x_zero_point, w_zero_point)
+        return codes.conv(x64, w64, spec, window, x_zero_point, w_zero_point)
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
     told = (x64.shape[0], w64.shape[0], *window.out_size)
@@ -255,7 +252,7 @@ def operand(name: str, values: Any, spec: Accumulator | None = None) -> NDArray[
         TypeError: They are no array of that type; `name` is what the message calls them.
     """
     if spec is not None and spec.sums_codes:
-        return reference_codes.check_codes(name, values, spec)
+        return codes.check_codes(name, values, spec)
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         of = "" if spec is None else f", as {spec} takes"
         got = getattr(values, "dtype", type(values).__name__)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx import reference
 from lba_onnx.arithmetic import Accumulator
+from lba_onnx.reference.products import matmul
 
 Float32s = NDArray[np.float32]
 Multiply = Callable[[Float32s, Float32s, Accumulator], NDArray[Any]]
@@ -70,7 +70,7 @@ def attention(
     seen: NDArray[np.bool_],
     bias: Float32s | None = None,
     sinks: Float32s | None = None,
-    multiply: Multiply = reference.matmul,
+    multiply: Multiply = matmul,
 ) -> Attended:
     """Return attention of heads that share keys in groups.
 

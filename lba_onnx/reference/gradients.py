@@ -13,9 +13,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx import reference
 from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.estimators import check_defined, gating_of
+from lba_onnx.reference.products import (
+    Outputs,
+    conv_places,
+    conv_products,
+    matmul_places,
+    matmul_products,
+    multiply,
+    operand,
+    starts_of,
+)
+from lba_onnx.windows import conv_operands, window_of
 
 _Float32s = NDArray[np.float32]
 _Float64s = NDArray[np.float64]
@@ -44,8 +54,8 @@ def matmul_masks(
     """
     left, right = _matrices(a, b)
     depth, shape = left.shape[-1], (*left.shape[:-1], right.shape[-1])
-    outputs = reference.Outputs(shape, reference.matmul_places(shape), reference.starts_of(initial, shape))
-    return _masks(reference.matmul_products(left, right), depth, outputs, as_spec(spec), estimator)
+    outputs = Outputs(shape, matmul_places(shape), starts_of(initial, shape))
+    return _masks(matmul_products(left, right), depth, outputs, as_spec(spec), estimator)
 
 
 def matmul_gradients(
@@ -74,7 +84,7 @@ def matmul_gradients(
         ValueError: Shapes do not fit, or the estimator is unknown.
     """
     left, right = _matrices(a, b)
-    upstream = reference.operand("grad", grad)
+    upstream = operand("grad", grad)
     masks = matmul_masks(a, b, spec, estimator, initial)
     grad_a, grad_b = np.zeros(left.shape), np.zeros(right.shape)
     for k in range(left.shape[-1]):
@@ -116,14 +126,14 @@ def conv_masks(
         TypeError: An operand is not float32.
         ValueError: Shapes or settings do not fit, or the estimator is unknown.
     """
-    x64, w64 = reference.operand("x", x), reference.operand("w", w)
-    window = reference.window_of(x64.shape, w64.shape, strides, pads, dilations, group)
+    x64, w64 = operand("x", x), operand("w", w)
+    window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     depth = int(np.prod(w64.shape[1:]))
     shape = (len(x64), group, len(w64) // group, *window.out_size)
     told = (len(x64), len(w64), *window.out_size)
-    start = reference.starts_of(initial, told)
-    outputs = reference.Outputs(shape, reference.conv_places(shape), None if start is None else start.reshape(shape))
-    masks = _masks(reference.conv_products(x64, w64, window), depth, outputs, as_spec(spec), estimator)
+    start = starts_of(initial, told)
+    outputs = Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
+    masks = _masks(conv_products(x64, w64, window), depth, outputs, as_spec(spec), estimator)
     return masks.reshape(*told, masks.shape[-1])
 
 
@@ -160,17 +170,17 @@ def conv_gradients(
         TypeError: An operand is not float32.
         ValueError: Shapes or settings do not fit, or the estimator is unknown.
     """
-    x64, w64 = reference.operand("x", x), reference.operand("w", w)
-    window = reference.window_of(x64.shape, w64.shape, strides, pads, dilations, group)
+    x64, w64 = operand("x", x), operand("w", w)
+    window = window_of(x64.shape, w64.shape, strides, pads, dilations, group)
     outputs = (len(x64), group, len(w64) // group, *window.out_size)
-    upstream = reference.operand("grad", grad).reshape(outputs)
+    upstream = operand("grad", grad).reshape(outputs)
     all_masks = conv_masks(x, w, spec, estimator, strides, pads, dilations, group, initial)
     masks = all_masks.reshape(*outputs, all_masks.shape[-1])
     by_group = (len(x64), group, x64.shape[1] // group, *x64.shape[2:])
     grad_padded = np.pad(np.zeros(by_group), ((0, 0), (0, 0), (0, 0), *window.margins))
     grad_w = np.zeros((group, len(w64) // group, *w64.shape[1:]))
     places = list(np.ndindex(*w64.shape[1:]))
-    for k, (values, weights, inside) in enumerate(reference.conv_operands(x64, w64, window)):
+    for k, (values, weights, inside) in enumerate(conv_operands(x64, w64, window)):
         channel, *position = places[k]
         passed = masks[..., k] & inside
         over_outputs = (0, *range(3, passed.ndim))
@@ -184,9 +194,7 @@ def conv_gradients(
     return grad_padded[inner].reshape(x64.shape), grad_w.reshape(w64.shape), *starts
 
 
-def _masks(
-    products: Iterator[_Float64s], depth: int, outputs: reference.Outputs, spec: Accumulator, estimator: str
-) -> _Masks:
+def _masks(products: Iterator[_Float64s], depth: int, outputs: Outputs, spec: Accumulator, estimator: str) -> _Masks:
     """Return [*outputs, depth], or one more where sums start from values: False where a product is gated."""
     masks = np.ones((*outputs.shape, depth + 1), dtype=bool)
     gating = gating_of(estimator)
@@ -213,12 +221,12 @@ def _start_gradients(
 def _passed_on(upstream: _Float64s, other: _Float64s, passed: _Masks, axes: int | tuple[int, ...]) -> _Float64s:
     """Return the sum over axes of upstream * other where a product passes its gradient, and of 0 elsewhere."""
     with np.errstate(invalid="ignore"):  # infinities of both signs are meant to give NaN
-        total: _Float64s = np.where(passed, reference.multiply(upstream, other), 0.0).sum(axes)
+        total: _Float64s = np.where(passed, multiply(upstream, other), 0.0).sum(axes)
     return total
 
 
 def _matrices(a: _Float32s, b: _Float32s) -> tuple[_Float64s, _Float64s]:
-    left, right = reference.operand("a", a), reference.operand("b", b)
+    left, right = operand("a", a), operand("b", b)
     if left.ndim < 2 or left.ndim != right.ndim or left.shape[:-2] != right.shape[:-2]:
         raise ValueError(f"expected matrices or equal batches of them, got shapes {left.shape} and {right.shape}")
     if left.shape[-1] != right.shape[-2]:
