@@ -91,7 +91,7 @@ def _read_smollm2() -> tuple[Path, Inputs]:
 
 
 KINDS = {
-    "mobilenet_v2": Kind(lambda: _read_images("mobilenet_v2"), (16, 48), ("max", "mse", CORRECT)),
+    "mobilenet_v2": Kind(lambda: _read_images("mobilenet_v2"), (32, 96), ("max", "mse", CORRECT)),
     "demo": Kind(lambda: _read_images("demo"), (64, 192), (*OF_FLOATS, CORRECT)),
     "minilm": Kind(_read_minilm, (32, 128), ("max", "mse")),
     "smollm2": Kind(_read_smollm2, (2, 6), ("max",), batch_size=2),
