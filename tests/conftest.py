@@ -5,6 +5,7 @@ from hypothesis import settings
 from processor import force_path
 
 from lba_onnx import native
+from lba_onnx.cli import progress
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
 settings.load_profile("untimed")
@@ -25,6 +26,12 @@ def signals_are_heard() -> None:
     for number, handler in _DEFAULTS.items():
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def commands_end_before_they_tell_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a command may take longer than it does without a line of progress on standard error."""
+    monkeypatch.setattr(progress, "_SECONDS_BEFORE_LINES", float("inf"))
 
 
 @pytest.fixture(params=native.CPU_PATHS)

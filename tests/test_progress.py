@@ -144,7 +144,7 @@ def test_terminal_shows_a_bar_with_total_and_time_left(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with progress.display() as show:
+    with progress.display(first_seconds=2.0) as show:
         show(Standing("evaluating", 8.0, 64, "samples", 10.0, 70.0))
     assert "evaluating" in stream.getvalue()
     assert "8 of 64 samples, 12 %" in stream.getvalue() and "about 1:10 left" in stream.getvalue()
@@ -170,7 +170,7 @@ def test_benchmarks_tell_what_they_measure(capsys, monkeypatch):
     from benchmarks import harness
 
     monkeypatch.setattr(sys, "argv", ["benchmarks/example.py"])
-    monkeypatch.setattr(progress, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_LEAST_SECONDS_BETWEEN_LINES", 0.0)
     for case in harness.progress(["a", "b"]):
         list(harness.progress(range(2), lambda number: f"round {number}"))
         assert case in "ab"

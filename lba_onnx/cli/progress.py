@@ -16,7 +16,8 @@ _QUIET = "lba_onnx.quiet"
 
 _SECONDS_BETWEEN_LINES = 30.0
 _PERCENT_BETWEEN_LINES = 10.0
-_LEAST_SECONDS = 2.0  # before the first line of a command, and between two
+_SECONDS_BEFORE_LINES = 2.0  # of a command
+_LEAST_SECONDS_BETWEEN_LINES = 2.0
 _LEAST_SHARE = 0.01  # of a phase that tells how long the rest takes
 
 
@@ -126,7 +127,9 @@ class Lines:
         if last is None:
             return standing.seconds >= self._first_seconds
         seconds = standing.seconds - last.seconds
-        return seconds >= _SECONDS_BETWEEN_LINES or (seconds >= _LEAST_SECONDS and _has_moved(last, standing))
+        return seconds >= _SECONDS_BETWEEN_LINES or (
+            seconds >= _LEAST_SECONDS_BETWEEN_LINES and _has_moved(last, standing)
+        )
 
 
 def _has_moved(last: Standing, standing: Standing) -> bool:
@@ -136,7 +139,7 @@ def _has_moved(last: Standing, standing: Standing) -> bool:
 
 
 @contextmanager
-def display(first_seconds: float = _LEAST_SECONDS) -> Iterator[Callable[[Standing], None]]:
+def display(first_seconds: float) -> Iterator[Callable[[Standing], None]]:
     """Yield what shows where a command stands, as long as the block runs.
 
     Args:
@@ -166,7 +169,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]
     if is_quiet():
         yield lambda done, total: None
         return
-    with display() as show:
+    with display(_SECONDS_BEFORE_LINES) as show:
         tracker = Tracker(description, show)
         with watched_by(tracker):
             yield tracker.report
