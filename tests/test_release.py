@@ -3,10 +3,11 @@
 import hashlib
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from tools.release import checks, installs
+from tools.release import arm_tests, checks, installs
 from tools.release.__main__ import main
 from tools.release.arm_python import ArmPython
 from tools.release.readme import for_package_index
@@ -91,3 +92,16 @@ def test_a_python_for_arm_runs_in_its_own_files_and_sees_its_own_packages(tmp_pa
     told = ArmPython(shows, tmp_path / "root", tmp_path / "site").run("-m", "lba_onnx")
     python = f"{tmp_path}/root/usr/bin/python3.13"
     assert told == f"-L {tmp_path}/root {python} -m lba_onnx PATH= PYTHONPATH={tmp_path}/site\n"
+
+
+def test_cpp_tests_are_linked_where_the_wheel_for_arm_was_built(monkeypatch, tmp_path):
+    commands = []
+    monkeypatch.setattr(arm_tests, "run", lambda *command: commands.append(command) or "")
+    for processor in ("x86_64", "aarch64"):
+        (tmp_path / "build" / f"py3-none-linux_{processor}").mkdir(parents=True)
+    arm_tests.run_arm_tests(tmp_path, ArmPython(Path("/qemu"), Path("/root"), Path("/site")))
+    build = tmp_path / "build" / "py3-none-linux_aarch64"
+    configured, built, tested = commands
+    assert "-DCMAKE_CROSSCOMPILING_EMULATOR=/qemu;-L;/root" in configured and configured[-1] == build
+    assert built == ("cmake", "--build", build)
+    assert tested[:3] == ("ctest", "--test-dir", build / "custom_ops")

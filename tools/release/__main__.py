@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.release.arm_install import check_arm_install
+from tools.release.arm_python import make_arm_python
+from tools.release.arm_tests import run_arm_tests
 from tools.release.checks import check_wheel
 from tools.release.cpu_wheel import build_cpu_wheel
 from tools.release.cuda_wheel import build_cuda_wheel
@@ -32,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--pythons", nargs="+", default=PYTHONS, help="install the x86_64 wheel for these")
     parser.add_argument(
-        "--emulate", action="store_true", help="run the aarch64 wheel under qemu, against the bits of the x86_64 wheel"
+        "--emulate",
+        action="store_true",
+        help="run the aarch64 wheel under qemu, against the bits of the x86_64 wheel, and the C++ tests",
     )
     given = parser.parse_args(arguments)
     if given.emulate and not {"x86_64", "aarch64"} <= set(given.wheels):
@@ -56,7 +60,9 @@ def release(output: Path, names: Sequence[str], pythons: Sequence[str], is_emula
         environment = check_installs(here, pythons, work / "environments")
         write_sbom(environment, output)
         if is_emulated:
-            check_arm_install(wheels["aarch64"], environment, work / "arm")
+            python = make_arm_python(work / "arm")
+            check_arm_install(wheels["aarch64"], environment, python, work / "bundle")
+            run_arm_tests(source, python)
     write_sums(list(output.iterdir()), output)
 
 

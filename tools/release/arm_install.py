@@ -2,26 +2,26 @@
 
 from pathlib import Path
 
-from tools.release.arm_python import make_arm_python
+from tools.release.arm_python import ArmPython
 from tools.release.installs import without_compiler
 from tools.release.run import run
 
 _IMAGES = 16
 
 
-def check_arm_install(wheel: Path, environment: Path, work: Path) -> None:
+def check_arm_install(wheel: Path, environment: Path, python: ArmPython, work: Path) -> None:
     """Install a wheel for aarch64, and compare bits with those of the x86-64 wheel in an environment.
 
     Args:
         wheel: For aarch64.
         environment: Where the x86-64 wheel is installed, with the demo's outputs in its folder `demo`.
-        work: An empty folder.
+        python: What the wheel is installed for.
+        work: A folder that need not be there.
 
     Raises:
         SystemExit: Something there does not run, or outputs have other bits.
     """
-    bundle = write_bundle(wheel, environment, work / "bundle")
-    python = make_arm_python(work)
+    bundle = write_bundle(wheel, environment, work)
     python.install(wheel)
     print("under qemu:", python.run("-m", "lba_onnx", "doctor"), sep="\n")
     python.run("-m", "lba_onnx", "bundle", "--verify", bundle)
