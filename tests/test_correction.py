@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import lba_onnx
 from lba_onnx import Execution, Samples
@@ -187,6 +188,22 @@ def test_progress_counts_layers_over_all_recipes():
     )
     assert seen[-1] == (2 * len(report.nodes), 2 * len(report.nodes))
     assert seen == sorted(seen)
+
+
+def test_blas_has_one_thread_whatever_it_has_outside(monkeypatch):
+    """The last bits of its sums depend on how many there are."""
+    seen = set()
+    correct_layer = sequence.correct_layer
+
+    def watched(*arguments):
+        seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return correct_layer(*arguments)
+
+    monkeypatch.setattr(sequence, "correct_layer", watched)
+    with threadpool_limits(limits=2, user_api="blas"):
+        correct(converted(network()), images(40))
+        outside = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    assert seen == {1} and outside == {2}
 
 
 def test_outliers_do_not_ruin_a_node_whose_channels_hardly_vary():

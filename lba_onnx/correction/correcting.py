@@ -7,6 +7,8 @@ from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from threadpoolctl import threadpool_limits
+
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.correction.progress_file import LayerNotes, ProgressFile
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
@@ -106,8 +108,10 @@ def correct(
     samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs, tune is not None)
     progress_file = ProgressFile(resume_path, {} if resume_path is None else _described(model, samples))
     trials = _Trials(opened, samples, metric, execution, len(recipes), tune)
-    for recipe in recipes:
-        trials.run(recipe, LayerNotes(progress_file, recipe))
+    # Its last bits depend on how many threads BLAS has, and more than one mostly wait for each other, awake.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for recipe in recipes:
+            trials.run(recipe, LayerNotes(progress_file, recipe))
     trials.tune()
     report = trials.report()
     _LOG.info("%s", report.summary())
