@@ -10,6 +10,7 @@ import lba_onnx
 from lba_onnx import kernels
 from lba_onnx.errors import LbaError
 from lba_onnx.estimators import ESTIMATORS
+from lba_onnx.reference import gradients
 from lba_onnx.rewrite import converted_nodes
 from lba_onnx.rewrite.model_files import load_model
 
@@ -97,7 +98,7 @@ def test_what_does_not_broadcast_is_refused():
 def test_gradients_are_the_references(estimator, wants):
     """Of small integers, whose sums are exact in float32."""
 
-    def gradients(function, *arrays):
+    def passed_back(function, *arrays):
         leaves = [leaf(array) for array in arrays]
         for tensor, wanted in zip(leaves, wants, strict=True):
             tensor.requires_grad_(wanted)
@@ -114,12 +115,12 @@ def test_gradients_are_the_references(estimator, wants):
 
     settings = {"spec": TEXT, "estimator": estimator}
     a, b, c = integers("a", 2, 6, 17), integers("b", 17, 5), integers("c", 2, 1, 5) * 7
-    grad, found = gradients(lambda *given: lba_matmul(given[0], given[1], initial=given[2], **settings), a, b, c)
+    grad, found = passed_back(lambda *given: lba_matmul(given[0], given[1], initial=given[2], **settings), a, b, c)
     first, second, start = gradients.matmul_gradients(grad, a, np.stack([b, b]), TEXT, estimator, c)
     same(found, (first, second.sum(0), start))
 
     x, w, bias = a.reshape(12, 17), b.T.copy(), np.array([21, -7, 0.01, 14, 3], np.float32)  # saturates, underflows
-    grad, found = gradients(lambda *given: lba_linear(*given, bias_start=True, **settings), x, w, bias)
+    grad, found = passed_back(lambda *given: lba_linear(*given, bias_start=True, **settings), x, w, bias)
     first, second, start = gradients.matmul_gradients(grad, x, b, TEXT, estimator, bias)
     same(found, (first, second.T, start))
     if estimator != "identity" and wants[2]:
@@ -127,7 +128,7 @@ def test_gradients_are_the_references(estimator, wants):
 
     x, w, bias = integers("x", 2, 4, 7, 6), integers("w", 6, 2, 3, 3), integers("b", 6) * 7
     run = lambda *given: lba_conv2d(*given, padding=1, groups=2, bias_start=True, **settings)  # noqa: E731
-    grad, found = gradients(run, x, w, bias)
+    grad, found = passed_back(run, x, w, bias)
     window = ([1, 1], [1] * 4, [1, 1], 2)
     same(found, gradients.conv_gradients(grad, x, w, TEXT, estimator, *window, bias[:, None, None]))
 

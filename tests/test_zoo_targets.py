@@ -47,16 +47,11 @@ def test_demo_stays_close_to_the_931_of_float32(family: str, method: str, correc
     assert right >= least
 
 
-@pytest.mark.parametrize("family", ["M7E4", "M6E4"])
-def test_corrected_mobilenet_is_within_one_image_of_float32(family: str) -> None:
-    right, _ = measure("mobilenet_v2", family, "max", corrects=True)
+def test_corrected_mobilenet_is_within_one_image_of_float32() -> None:
+    right, _ = measure("mobilenet_v2", "M6E4", "max", corrects=True)
     assert right >= 17
 
 
-@pytest.mark.parametrize(
-    ("family", "method", "corrects", "least"),
-    [("M7E4", "zero_shot", False, 0.96), ("M7E4", "max", True, 0.99), ("M6E4", "max", True, 0.97)],
-)
-def test_embeddings_of_minilm_stay_close(family: str, method: str, corrects: bool, least: float) -> None:
-    _, cosine = measure("minilm", family, method, corrects)
-    assert cosine >= least
+def test_corrected_embeddings_of_minilm_stay_close() -> None:
+    _, cosine = measure("minilm", "M6E4", "max", corrects=True)
+    assert cosine >= 0.97
