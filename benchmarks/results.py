@@ -195,7 +195,7 @@ def _wrong(errors: Row) -> str:
 def render_rules(rows: Sequence[Row]) -> str:
     """Return a Markdown table per model: a line per rule, such as "round=nearest", a column per width of formats.
 
-    A cell is "plain / corrected", samples whose label is found.
+    A cell is "plain / corrected": samples whose label is found, or how alike the outputs are where there are no labels.
     """
     tables = []
     for model in dict.fromkeys(row["model"] for row in rows):
@@ -203,10 +203,11 @@ def render_rules(rows: Sequence[Row]) -> str:
         split = [family.partition(",") for family, _ in found]
         widths, rules = (tuple(dict.fromkeys(parts[place] for parts in split)) for place in (0, 2))
         first = next(iter(found.values()))
+        of_float32 = f"float32 {first['float32_right']}" if "right" in first else first["likeness_name"]
         lines = [
             f"### {model}: other rules",
             "",
-            f"{first['samples']} test samples, float32 {first['float32_right']}; plain / corrected.",
+            f"{first['samples']} test samples, {of_float32}; plain / corrected.",
             "",
             f"| options | {' | '.join(widths)} |",
             f"| --- |{' --- |' * len(widths)}",
@@ -222,7 +223,9 @@ def render_rules(rows: Sequence[Row]) -> str:
 def _cell(plain: Row | None, corrected: Row | None) -> str:
     if plain is None or corrected is None:
         return "-"
-    return " / ".join(row["right"].partition("/")[0] for row in (plain, corrected))
+    return " / ".join(
+        row["right"].partition("/")[0] if "right" in row else f"{row['likeness']:.4f}" for row in (plain, corrected)
+    )
 
 
 def _with_interval(text: str, limits: Sequence[float] | None, scale: int, form: str) -> str:
