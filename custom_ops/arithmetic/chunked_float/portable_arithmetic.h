@@ -142,9 +142,12 @@ TileKernels MakePortableKernels(FpMode mode, bool has_underflow) {
 }
 
 template <Rounding kRounding>
-TileKernels MakePortableTreeKernels(FpMode mode) {
-  using Arithmetic = PortableArithmetic<kRounding>;
-  return MakeTreeKernels<Arithmetic, Arithmetic>(CpuPath::kPortable, mode);
+const TileKernels& PortableKernels(FpMode mode, const ShortCuts& cuts) {
+  using All = PortableArithmetic<kRounding>;
+  static const TileKernels chains[] = {MakePortableKernels<kRounding>(mode, false),
+                                       MakePortableKernels<kRounding>(mode, true)};
+  static const TileKernels trees = MakeTreeKernels<All, All>(CpuPath::kPortable, mode);
+  return cuts.order().is_tree ? trees : chains[cuts.has_underflow() ? 1 : 0];
 }
 
 }  // namespace

@@ -220,25 +220,22 @@ FloatFormat ProductFormatFor(const FloatFormat& accumulator, int64_t group_size,
 }  // namespace
 
 SumOrder AccumulatorSpec::Order(int64_t depth) const {
-  const int64_t whole = std::max<int64_t>(depth, 1);
+  const SumGroups groups = Groups(depth);
   SumOrder order;
   order.is_tree = tree != 0;
   order.lanes = static_cast<int>(lanes);
   order.carries = carries;
-  order.lengths[0] = whole;
+  order.is_one_chain = Sizes(*this).empty() && lanes == 0;
   order.levels = 0;
-  int64_t products = 1;
   // What lies further out has one group, which joins zero: of that, one level stays where zeros have signs, since 0 +
   // -0 is 0, and all where random bits follow from how far out a level lies.
   int kept = accumulator_format.has_infinity ? 1 : 0;
-  for (const int64_t size : Sizes(*this)) {
-    products = std::min(products, whole) * std::min(size, whole);  // below 2^62
-    order.lengths[order.levels++] = std::min(products, whole);
+  while (order.levels < groups.count) {
+    const int64_t length = groups.sizes[order.levels];
+    order.lengths[order.levels++] = length;
     const bool joins = !carries || order.levels > 1;
-    if (products >= whole && joins && rounding != Rounding::kStochastic && kept-- == 0) break;
+    if (length >= depth && joins && rounding != Rounding::kStochastic && kept-- == 0) break;
   }
-  order.is_one_chain = order.levels == 0 && lanes == 0;
-  order.levels = std::max(order.levels, 1);
   return order;
 }
 
