@@ -26,6 +26,7 @@ from lba_onnx.correction.rows import Rows
 from lba_onnx.correction.targets import Targets, float32_targets
 from lba_onnx.data.batches import Batch
 from lba_onnx.native import ObservedCall
+from lba_onnx.native.heap import give_back_freed
 from lba_onnx.native.observed_layer import ObservedLayer, layer_of
 from lba_onnx.observation.lockstep import run_in_lockstep
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode
@@ -106,6 +107,7 @@ class _Sequence:
             self._met.add(name)
             if name not in self._corrected:
                 self._corrected[name] = self._correct(node, usable)
+            give_back_freed()  # else the peak is that of all layers, not of the largest
             self._progress()
         corrected = self._corrected[name] if name in self._met else None
         for layer in layers.values():

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 from lba_onnx.data.batches import Batch
 from lba_onnx.native import ObservedCall
-from lba_onnx.native.heap import give_back_freed
 from lba_onnx.observation.observer import ObservingSession, observing_session
 from lba_onnx.rewrite.candidates import converted_products
 from lba_onnx.rewrite.model_files import OpenModel
@@ -61,7 +60,6 @@ def _visit_all(meeting: "_Meeting", lanes: "Sequence[_Lane]", order: dict[str, i
         key = min((call.node for call in arrived.values()), key=lambda name: order.get(name, len(order)))
         calls = [call if call is not None and call.node == key else None for call in map(arrived.get, lanes)]
         visit(key, calls)
-        give_back_freed()  # else the peak is that of all products, not of the largest
         meeting.release([lane for lane, call in zip(lanes, calls, strict=True) if call is not None])
 
 
