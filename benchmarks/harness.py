@@ -21,7 +21,7 @@ from rich.table import Table
 import lba_onnx
 from lba_onnx import native
 from lba_onnx.cli.progress import Standing, display
-from lba_onnx.json_file import write_json
+from lba_onnx.files.json_file import write_json
 
 Row = dict[str, Any]
 Item = TypeVar("Item")

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
 from benchmarks.layer_shapes import NAMES, ConvLayer, Layer, MatMulLayer, read_layers
 from benchmarks.nodes import make_runner, open_session
-from lba_onnx.ops import DOMAIN, VERSION
+from lba_onnx.operators import DOMAIN, VERSION
 
 Array = NDArray[Any]
 _X_ZERO, _Y_ZERO = 117, 128

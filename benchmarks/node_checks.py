@@ -12,7 +12,7 @@ from benchmarks.checks import CheckFailed, Floats, check_conv, check_matmul
 from benchmarks.nodes import open_session
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.arithmetic.registry import from_attributes
-from lba_onnx.ops import DOMAIN
+from lba_onnx.operators import DOMAIN
 
 
 def check_nodes(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> int:

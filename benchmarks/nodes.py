@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lba_onnx.arithmetic import AccumulatorSpec
-from lba_onnx.ops import DOMAIN, VERSION
+from lba_onnx.operators import DOMAIN, VERSION
 from lba_onnx.session import make_session
 
 Floats = NDArray[np.float32]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.arithmetic import parse_family
-from lba_onnx.figure_file import write_figure
+from lba_onnx.files.figure_file import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -97,8 +97,8 @@ __all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 
 
 def _register_schemas() -> None:
-    """Tell onnx of the operators (`lba_onnx.schemas`)."""
-    importlib.import_module("lba_onnx.schemas").register_quietly()
+    """Tell onnx of the operators (`lba_onnx.operators.registration`)."""
+    importlib.import_module("lba_onnx.operators.registration").register_quietly()
 
 
 after_import("onnx", _register_schemas)

@@ -13,8 +13,8 @@ from lba_onnx.data.execution import Execution
 from lba_onnx.data.samples import Samples
 from lba_onnx.errors import ModelError
 from lba_onnx.evaluation import Comparison, Proportion, compare
+from lba_onnx.files.json_file import write_json
 from lba_onnx.files.outputs import Input, check_outputs
-from lba_onnx.json_file import write_json
 
 FAMILY = "M7E4"
 

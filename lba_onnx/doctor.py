@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.errors import LbaError
-from lba_onnx.installed_files import check_recorded, wheel_tags
-from lba_onnx.packages import find_package
+from lba_onnx.packages import check_recorded, find_package, wheel_tags
 
 _PACKAGES = ("lba-onnx", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon")
 _REINSTALL = "install the package again: pip install --force-reinstall --no-deps lba-onnx"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from operator_models import tensor_info
 
-from lba_onnx.block_quantization import dequantized_weights, has_plain_blocks, quantized_rows
+from lba_onnx.reference.block_quantization import dequantized_weights, has_plain_blocks, quantized_rows
 from lba_onnx.session import make_session
 
 Array = NDArray[Any]

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from lba_onnx import ops, reference
+from lba_onnx import operators, reference
 from lba_onnx.arithmetic import AccumulatorSpec
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
@@ -40,7 +40,7 @@ def node_model(
     order = sorted([*inputs, *constants])
     declared = [tensor_info(key, dtype, shape) for key, (dtype, shape) in inputs.items()]
     first_dtype = next((dtype for dtype, _ in inputs.values()), np.float32)
-    node = helper.make_node(op_type, order, ["Y"], name, domain=ops.DOMAIN, **attributes)
+    node = helper.make_node(op_type, order, ["Y"], name, domain=operators.DOMAIN, **attributes)
     graph = helper.make_graph(
         [node],
         "one_node",
@@ -48,7 +48,7 @@ def node_model(
         [tensor_info("Y", output_type or first_dtype, None)],
         [numpy_helper.from_array(value, key) for key, value in constants.items()],
     )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ops.DOMAIN, ops.VERSION)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(operators.DOMAIN, operators.VERSION)]
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 

@@ -26,12 +26,12 @@ from lba_onnx import ModelFile
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.progress_file import SCHEMA, Counted, ProgressFile
 from lba_onnx.cli import main
-from lba_onnx.figure_file import write_figure
 from lba_onnx.files import temporary
 from lba_onnx.files.atomic import append, replacing
+from lba_onnx.files.figure_file import write_figure
+from lba_onnx.files.json_file import write_json, write_text
 from lba_onnx.files.leftovers import clear_leftovers, scratch_folder
 from lba_onnx.files.temporary import is_temporary, temporary_file, temporary_folder
-from lba_onnx.json_file import write_json, write_text
 from lba_onnx.rewrite import save_model
 
 LARGE = matmul_model(np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))

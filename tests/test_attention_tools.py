@@ -22,7 +22,7 @@ from attention_models import (
 from onnx import helper
 
 import lba_onnx
-from lba_onnx import ops
+from lba_onnx import operators
 from lba_onnx.data.batch import Batch
 from lba_onnx.native.observer import ObservedCall
 from lba_onnx.observation.observer import observing_session
@@ -147,7 +147,7 @@ def twin(op_type: str, inputs: dict[str, np.ndarray], **attributes: Any) -> byte
     accumulators = {"accumulator_qk": SPEC, "accumulator_pv": SPEC}
     node = helper.make_node(op_type, list(inputs), ["y"], "attn", domain="lba_onnx", **accumulators, **attributes)
     graph = helper.make_graph([node], "graph", values, [helper.make_tensor_value_info("y", 1, None)])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("lba_onnx", ops.VERSION)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("lba_onnx", operators.VERSION)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
 
 

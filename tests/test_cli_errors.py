@@ -15,7 +15,7 @@ import lba_onnx.calibration
 from lba_onnx.cli import main
 from lba_onnx.cli.group import INTERNAL_ERROR, INTERRUPTED, USER_ERROR
 from lba_onnx.errors import ModelError
-from lba_onnx.json_file import write_json
+from lba_onnx.files.json_file import write_json
 from lba_onnx.rewrite import save_model
 
 

@@ -9,7 +9,7 @@ from random_graphs import RandomGraph, RandomModel, random_spec
 from rewrite_models import SPEC
 
 import lba_onnx.reference
-from lba_onnx import ops
+from lba_onnx import operators, ops
 from lba_onnx.rewrite import convert, converted_nodes, list_candidates
 from lba_onnx.session import make_session
 
@@ -21,7 +21,7 @@ def run_reference(model: onnx.ModelProto, sample: RandomModel) -> np.ndarray:
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     del plain.functions[:]
-    plain.functions.extend(f for f in model.functions if f.domain != ops.DOMAIN)  # the bodies of a portable model
+    plain.functions.extend(f for f in model.functions if f.domain != operators.DOMAIN)  # the bodies of a portable model
     inlined = onnx.inliner.inline_local_functions(plain)  # the evaluator knows no new operators inside functions
     with np.errstate(all="ignore"):
         return ReferenceEvaluator(inlined, new_ops=TWINS).run(None, sample.inputs)[0]

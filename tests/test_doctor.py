@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from lba_onnx import doctor, kernels, native
 from lba_onnx.cli import main
 from lba_onnx.errors import LibraryError
-from lba_onnx.installed_files import check_recorded
 from lba_onnx.native.library import LIBRARY_VARIABLE
+from lba_onnx.packages import check_recorded
 
 
 def run(*arguments):

@@ -12,9 +12,9 @@ from ecosystem_tools import TABLE, Subject, Tool
 from onnx import TensorProto, helper, numpy_helper
 
 import lba_onnx
-from lba_onnx import schemas
+from lba_onnx.operators import registration
 
-pytestmark = pytest.mark.skipif(not schemas.HAS_INFERENCE, reason="onnx is told of operators since 1.19")
+pytestmark = pytest.mark.skipif(not registration.HAS_INFERENCE, reason="onnx is told of operators since 1.19")
 PAGE = (Path(__file__).parents[1] / "docs" / "ecosystem.md").read_text()
 ROWS = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", PAGE, flags=re.MULTILINE))
 EQUAL = "the same bits"

@@ -22,7 +22,8 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import lba_onnx
-from lba_onnx import ops, reference, requantization
+from lba_onnx import operators, ops, reference
+from lba_onnx.reference import requantization
 
 OPERATORS = [
     "QLinearConv",
@@ -39,7 +40,7 @@ FORMS = [
     for x, w in (ALL_PAIRS if op_type.endswith("Integer") else PAIRS)
     for per_channel in (False, True)
 ]
-TWINS = [twin for name, twin in vars(ops).items() if name in ops.OPERATORS]
+TWINS = [twin for name, twin in vars(ops).items() if name in operators.OPERATORS]
 
 
 def only_node(model: onnx.ModelProto) -> onnx.NodeProto:

@@ -13,7 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 import lba_onnx
 from lba_onnx import native, ops
-from lba_onnx.block_quantization import quantized_rows
+from lba_onnx.reference.block_quantization import quantized_rows
 
 ZERO_POINTS = ("", "codes", "floats")
 WIDE = "M22E7b63"

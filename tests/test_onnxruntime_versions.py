@@ -22,7 +22,7 @@ from recurrent_models import Case, compute
 from test_attention import by_reference
 from test_lowering_conv_transpose import slow_conv_transpose, up_model
 
-from lba_onnx import matmul, ops
+from lba_onnx import matmul, operators, ops
 from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.rewrite import convert
 from lba_onnx.rewrite.attributes import set_attributes
@@ -32,7 +32,7 @@ VERSIONS = {"1.17.3": "numpy<2", "1.22.1": "numpy", None: "numpy"}  # None: the 
 OLDEST_PYTHON_FOR_ALL = (3, 12)  # 1.17.3 has no wheels for later ones
 INTEGER_OPERATORS = ["QLinearConv", "QLinearMatMul", "QGemm", "QGemm-float", "ConvInteger", "MatMulInteger"]
 INTEGER_OPERATORS += ["MatMulIntegerToFloat"]
-INTEGER_TWINS = [getattr(ops, name) for name, schema in ops.OPERATORS.items() if schema.takes_codes]
+INTEGER_TWINS = [getattr(ops, name) for name, schema in operators.OPERATORS.items() if schema.takes_codes]
 SMOKE = Path(__file__).with_name("smoke_onnxruntime.py")
 
 

@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from small_models import model, tensor
 
 import lba_onnx
-from lba_onnx import Selection, make_session, native, ops
+from lba_onnx import Selection, make_session, native, operators, ops
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.errors import ModelError, SelectionError
 from lba_onnx.native.keys import key_in_run, product_key, run_key
@@ -40,7 +40,7 @@ X = rng.standard_normal((24, 12)).astype(np.float32)
 @pytest.fixture(autouse=True)
 def two_products(monkeypatch):
     monkeypatch.setenv(LIBRARY_VARIABLE, str(kinds_library()))
-    monkeypatch.setitem(ops.OPERATORS, TWO_PRODUCTS.op_type, TWO_PRODUCTS)
+    monkeypatch.setitem(operators.OPERATORS, TWO_PRODUCTS.op_type, TWO_PRODUCTS)
 
 
 def body():

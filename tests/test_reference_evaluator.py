@@ -11,8 +11,9 @@ from onnx.reference import ReferenceEvaluator
 from operator_models import SPEC, node_model, old_attributes, operand_model, tensor_info
 
 import lba_onnx
-from lba_onnx import ops
-from lba_onnx.ops import LbaConv, LbaGemm, LbaMatMul, conv_pads
+from lba_onnx import operators, ops
+from lba_onnx.ops import LbaConv, LbaGemm, LbaMatMul
+from lba_onnx.ops.windows import conv_pads
 from lba_onnx.session import make_session
 
 TWINS = [LbaMatMul, LbaGemm, LbaConv]
@@ -69,9 +70,9 @@ def test_float16_beyond_its_range_becomes_infinite_without_a_warning():
 
 
 def test_functions_run_once_inlined_since_the_evaluator_hands_new_ops_to_no_function():
-    node = helper.make_node("LbaMatMul", ["A", "B"], ["Y"], domain=ops.DOMAIN)
+    node = helper.make_node("LbaMatMul", ["A", "B"], ["Y"], domain=operators.DOMAIN)
     node.attribute.add(name="accumulator", ref_attr_name="spec", type=onnx.AttributeProto.STRING)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ops.DOMAIN, 1), helper.make_opsetid("local", 1)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(operators.DOMAIN, 1), helper.make_opsetid("local", 1)]
     function = helper.make_function("local", "Product", ["A", "B"], ["Y"], [node], opsets, attributes=["spec"])
     call = helper.make_node("Product", ["A", "B"], ["Y"], domain="local", spec=str(SPEC))
     infos = {key: tensor_info(key, np.float32, None) for key in "ABY"}
@@ -121,8 +122,8 @@ def test_conv_pads_defaults_to_none():
 
 
 def test_the_schemas_cover_the_operators():
-    assert set(ops.OPERATORS) == {name for name in vars(ops) if name.startswith("Lba")}
-    for schema in ops.OPERATORS.values():
+    assert set(operators.OPERATORS) == {name for name in vars(ops) if name.startswith("Lba")}
+    for schema in operators.OPERATORS.values():
         assert schema.attributes == schema.own_attributes + schema.arithmetic_attributes
         required = {a.name for a in schema.arithmetic_attributes if a.is_required}
         assert required == {f"accumulator_{product.name}" for product in schema.products if product.name}

@@ -16,11 +16,10 @@ from onnx import helper
 from operator_models import tensor_info
 
 import lba_onnx
-from lba_onnx import schemas
-from lba_onnx.operators import DOMAIN, OPERATORS, VERSION
+from lba_onnx.operators import DOMAIN, OPERATORS, VERSION, registration
 from lba_onnx.session import make_session
 
-pytestmark = pytest.mark.skipif(not schemas.HAS_INFERENCE, reason="onnx is told of operators since 1.19")
+pytestmark = pytest.mark.skipif(not registration.HAS_INFERENCE, reason="onnx is told of operators since 1.19")
 DEMO = Path(str(files("lba_onnx") / "demo_data" / "fashion_cnn.onnx"))
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, VERSION)]
 
@@ -43,7 +42,7 @@ def test_onnx_knows_the_table_of_operators(op_type: str):
 
 
 def test_every_meaning_is_of_an_attribute():
-    assert set(schemas.MEANINGS) == {a.name for schema in OPERATORS.values() for a in schema.attributes}
+    assert set(registration.MEANINGS) == {a.name for schema in OPERATORS.values() for a in schema.attributes}
 
 
 def integer_case(op_type: str, dtype: str = "uint8") -> dict[str, np.ndarray]:
@@ -170,8 +169,9 @@ def test_the_checker_tells_an_attribute_that_no_operator_has():
 )
 def test_importing_registers_once_in_any_order_and_ends_cleanly(code: str):
     check = (
-        "\nfrom onnx import defs; assert defs.has('LbaConv', domain='lba_onnx'); import sys, lba_onnx.schemas;"
-        "assert lba_onnx.schemas.register() == [];"
+        "\nfrom onnx import defs; assert defs.has('LbaConv', domain='lba_onnx'); import sys;"
+        "import lba_onnx.operators.registration;"
+        "assert lba_onnx.operators.registration.register() == [];"
         "assert not any(type(f).__module__ == 'lba_onnx.after_import' for f in sys.meta_path); "
         "assert type(sys.modules['onnx'].__loader__).__name__ != '_Loader'"
     )
@@ -186,8 +186,8 @@ def test_an_onnx_that_takes_no_schemas_is_told_and_breaks_nothing(monkeypatch, c
     def refuse(*arguments: object, **keywords: object) -> bool:
         raise TypeError("has() takes no domain")
 
-    monkeypatch.setattr(schemas.defs, "has", refuse)
-    schemas.register_quietly()
+    monkeypatch.setattr(registration.defs, "has", refuse)
+    registration.register_quietly()
     assert caplog.messages == ["onnx gets no schemas of domain lba_onnx: has() takes no domain"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 from operator_models import SPEC, expected_matmul, node_model
 
-from lba_onnx import native, ops
+from lba_onnx import native, operators
 from lba_onnx.errors import LibraryError, ModelError
 from lba_onnx.session import get_library_path, make_session, register_custom_ops
 
@@ -141,7 +141,7 @@ def test_the_library_exports_its_entry_points_and_nothing_else():
 
 def test_a_model_with_a_float_function_body_runs_the_kernel_where_the_library_is_registered():
     function = helper.make_function(
-        ops.DOMAIN, "LbaMatMul", ["A", "B"], ["Y"], [helper.make_node("MatMul", ["A", "B"], ["Y"])],
+        operators.DOMAIN, "LbaMatMul", ["A", "B"], ["Y"], [helper.make_node("MatMul", ["A", "B"], ["Y"])],
         [helper.make_opsetid("", 17)], attributes=list(SPEC.to_attributes()),
     )  # fmt: skip
     portable = onnx.load_from_string(model())
@@ -168,11 +168,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_a_sessions_memory_stays_within_the_float32_sessions_plus_twice_the_weights(tmp_path):
     weights = np.random.default_rng(0).standard_normal((4096, 8192)).astype(np.float32)  # 128 MiB
     kib = {}
-    for op_type, domain, attributes in (("MatMul", "", {}), ("LbaMatMul", ops.DOMAIN, SPEC.to_attributes())):
+    for op_type, domain, attributes in (("MatMul", "", {}), ("LbaMatMul", operators.DOMAIN, SPEC.to_attributes())):
         node = helper.make_node(op_type, ["A", "B"], ["Y"], domain=domain, **attributes)
         info = [helper.make_tensor_value_info(name, 1, None) for name in "AY"]
         graph = helper.make_graph([node], "g", info[:1], info[1:], [numpy_helper.from_array(weights, "B")])
-        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(ops.DOMAIN, 1)]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(operators.DOMAIN, 1)]
         path = tmp_path / f"{op_type}.onnx"
         onnx.save_model(
             helper.make_model(graph, opset_imports=opsets, ir_version=8), path, save_as_external_data=True,

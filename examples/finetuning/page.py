@@ -14,7 +14,7 @@ from examples.finetuning import cnn, dual_stage, estimators, float8, transformer
 from examples.finetuning.experiment import Experiment, show
 from examples.finetuning.store import Row
 from examples.finetuning.tables import markdown
-from lba_onnx.json_file import write_text
+from lba_onnx.files.json_file import write_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "finetuning.md"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lba_onnx.json_file import write_json
+from lba_onnx.files.json_file import write_json
 
 Row = dict[str, Any]
 

@@ -29,8 +29,8 @@ from lba_onnx.calibration.methods import METHODS, NUMBERS
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
+from lba_onnx.files.json_file import read_json, write_json
 from lba_onnx.files.outputs import Input, check_outputs
-from lba_onnx.json_file import read_json, write_json
 from lba_onnx.observation.event_rates import EventRates, event_names
 from lba_onnx.rewrite.biases_file import KIND, SCHEMA, check_kind
 

@@ -16,7 +16,7 @@ from lba_onnx.calibration.calibration_result import Calibration, NodeCalibration
 from lba_onnx.calibration.histogram import Log2Histogram
 from lba_onnx.calibration.ranges import LevelRange, NodeRange, plural
 from lba_onnx.errors import DataError, SelectionError
-from lba_onnx.figure_file import figure_kind, write_figure
+from lba_onnx.files.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.observation.event_rates import EventRates, event_name
 from lba_onnx.text import plot_label

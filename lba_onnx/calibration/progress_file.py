@@ -18,7 +18,7 @@ from typing import Any
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError
-from lba_onnx.json_file import differing_names, read_json, write_json
+from lba_onnx.files.json_file import differing_names, read_json, write_json
 
 KIND = "lba_onnx.calibration_progress"
 SCHEMA = 2

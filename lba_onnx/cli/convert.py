@@ -13,7 +13,7 @@ from lba_onnx.cli import options
 from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
-from lba_onnx.json_file import write_json
+from lba_onnx.files.json_file import write_json
 
 if TYPE_CHECKING:
     from lba_onnx.calibration import Calibration

@@ -68,7 +68,7 @@ def report_command(onnx_path: Path, output_path: Path, as_json: bool, **given: A
     spread: as far as results or data are given. Without, it tells what is expected of rounding. The page needs no
     network; the data behind it are in it.
     """
-    from lba_onnx.json_file import write_text
+    from lba_onnx.files.json_file import write_text
     from lba_onnx.reporting import Results, check_renderer, make_report, render
 
     check_renderer()

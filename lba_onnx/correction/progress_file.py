@@ -23,8 +23,8 @@ import numpy as np
 
 from lba_onnx.correction.corrected_layer import CorrectedLayer, Floats
 from lba_onnx.errors import DataError
+from lba_onnx.files.json_file import parse_json
 from lba_onnx.files.regular import check_regular
-from lba_onnx.json_file import parse_json
 
 KIND = "lba_onnx.correction_progress"
 SCHEMA = 1

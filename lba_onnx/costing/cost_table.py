@@ -18,7 +18,7 @@ from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.operands import Operand, Operands
 from lba_onnx.costing.cells import CELLS
 from lba_onnx.errors import DataError
-from lba_onnx.json_file import read_json
+from lba_onnx.files.json_file import read_json
 
 _KEYS = ("name", "cells", "operations", "measured")
 _SORTS = ("float", "integer")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.block_quantization import dequantized_weights
 from lba_onnx.operators import OPERATORS
+from lba_onnx.reference.block_quantization import dequantized_weights
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.candidates import Candidate
 from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of

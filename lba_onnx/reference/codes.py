@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.integers import as_integer
-from lba_onnx.windows import Window, conv_operands
+from lba_onnx.reference.windows import Window, conv_operands
 
 _Codes = NDArray[Any]
 _Float64s = NDArray[np.float64]

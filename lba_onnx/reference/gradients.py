@@ -25,7 +25,7 @@ from lba_onnx.reference.products import (
     operand,
     starts_of,
 )
-from lba_onnx.windows import conv_operands, window_of
+from lba_onnx.reference.windows import conv_operands, window_of
 
 _Float32s = NDArray[np.float32]
 _Float64s = NDArray[np.float64]

@@ -16,7 +16,7 @@ from lba_onnx.arithmetic import Accumulator, as_spec
 from lba_onnx.arithmetic.accumulator import Step
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.reference import codes
-from lba_onnx.windows import Window, conv_operands, window_of
+from lba_onnx.reference.windows import Window, conv_operands, window_of
 
 _Float64s = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lba_onnx.errors import DataError
-from lba_onnx.json_file import read_json
+from lba_onnx.files.json_file import read_json
 
 COMMANDS = {
     "compare": "what `lba-onnx compare --json` prints",

@@ -10,7 +10,7 @@ from typing import Any
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.errors import DataError
-from lba_onnx.json_file import read_json
+from lba_onnx.files.json_file import read_json
 
 KIND = "lba_onnx.calibration"
 SCHEMA = 2

@@ -17,8 +17,8 @@ from typing import Any
 
 from lba_onnx.errors import DataError
 from lba_onnx.files.atomic import append
+from lba_onnx.files.json_file import differing_names, parse_json
 from lba_onnx.files.regular import check_regular
-from lba_onnx.json_file import differing_names, parse_json
 
 KIND = "lba_onnx.search_progress"
 SCHEMA = 1

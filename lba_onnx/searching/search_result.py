@@ -29,8 +29,8 @@ from typing import Any
 
 from lba_onnx.evaluation import Comparison, Evaluation, MeanEstimate
 from lba_onnx.evaluation.estimates import finite_or_none
+from lba_onnx.files.json_file import write_json
 from lba_onnx.files.outputs import Input, check_outputs
-from lba_onnx.json_file import write_json
 
 KIND = "lba_onnx.search"
 SCHEMA = 1

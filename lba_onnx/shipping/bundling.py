@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lba_onnx import native
-from lba_onnx.json_file import write_json
+from lba_onnx.files.json_file import write_json
 from lba_onnx.packages import package_version
 from lba_onnx.shipping.bundled_session import open_bundled
 from lba_onnx.shipping.contents import check_converted, copy_licenses, copy_model, template

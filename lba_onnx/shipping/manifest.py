@@ -7,7 +7,7 @@ from typing import Any
 
 from lba_onnx.errors import ModelError
 from lba_onnx.files.hashes import file_hash
-from lba_onnx.json_file import read_json, write_json
+from lba_onnx.files.json_file import read_json, write_json
 from lba_onnx.shipping.folders import files_in
 
 MANIFEST_NAME = "MANIFEST.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lba_onnx.evaluation import Evaluation, MeanEstimate, Proportion
-from lba_onnx.figure_file import figure_kind, write_figure
+from lba_onnx.files.figure_file import figure_kind, write_figure
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.sweeping.grid import GridPoint
 from lba_onnx.sweeping.sweep_result import Sweep, SweepPoint

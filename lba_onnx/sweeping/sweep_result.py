@@ -20,8 +20,8 @@ from typing import Any
 
 from lba_onnx.evaluation import Comparison, Evaluation, MeanEstimate, Proportion
 from lba_onnx.evaluation.estimates import finite_or_none
+from lba_onnx.files.json_file import write_json, write_text
 from lba_onnx.files.outputs import Input, check_outputs
-from lba_onnx.json_file import write_json, write_text
 from lba_onnx.sweeping.grid import GridPoint
 
 KIND = "lba_onnx.sweep"

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lba_onnx.estimators import DEFAULT_ESTIMATOR
 from lba_onnx.operators import BIAS_START
-from lba_onnx.ops import conv_pads
+from lba_onnx.ops.windows import conv_pads
 from lba_onnx.torch.operators import custom_ops
 from lba_onnx.torch.operators.functional import lba_matmul
 from lba_onnx.torch.tuning.operation import Call, operation

@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import onnx
 from onnx import TypeProto, defs, shape_inference
 
-from lba_onnx.operators import OPERATORS, OperatorSchema
+from lba_onnx.operators.schema import OperatorSchema
+from lba_onnx.operators.table import OPERATORS
 
 Context: TypeAlias = Any
 """onnx.shape_inference.InferenceContext, which onnx has since 1.19."""

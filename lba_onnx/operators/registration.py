@@ -16,8 +16,9 @@ from dataclasses import replace
 
 from onnx import defs, helper
 
-from lba_onnx.operators import DOMAIN, OPERATORS, TYPE_VARIABLES, VERSION, AttributeSchema, OperatorSchema
-from lba_onnx.schema_inference import inference_of
+from lba_onnx.operators.inference import inference_of
+from lba_onnx.operators.schema import DOMAIN, TYPE_VARIABLES, VERSION, AttributeSchema, OperatorSchema
+from lba_onnx.operators.table import OPERATORS
 
 HAS_INFERENCE = hasattr(defs.OpSchema, "set_type_and_shape_inference_function")
 _TENSORS = {name: f"tensor({'float' if name == 'float32' else name})" for name in ("float32", "uint8", "int8", "int32")}
