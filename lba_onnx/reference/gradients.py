@@ -54,7 +54,7 @@ def matmul_masks(
     """
     left, right = _matrices(a, b)
     depth, shape = left.shape[-1], (*left.shape[:-1], right.shape[-1])
-    outputs = Outputs(shape, matmul_places(shape), starts_of(initial, shape))
+    outputs = Outputs(shape, matmul_places(shape), starts_of(initial, shape, shape))
     return _masks(matmul_products(left, right), depth, outputs, as_spec(spec), estimator)
 
 
@@ -131,8 +131,7 @@ def conv_masks(
     depth = int(np.prod(w64.shape[1:]))
     shape = (len(x64), group, len(w64) // group, *window.out_size)
     told = (len(x64), len(w64), *window.out_size)
-    start = starts_of(initial, told)
-    outputs = Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
+    outputs = Outputs(shape, conv_places(shape), starts_of(initial, told, shape))
     masks = _masks(conv_products(x64, w64, window), depth, outputs, as_spec(spec), estimator)
     return masks.reshape(*told, masks.shape[-1])
 

@@ -145,13 +145,17 @@ def matmul(
     if spec.sums_codes:
         return codes.matmul(left_matrix, right_matrix, spec, *zero_points).squeeze(axis=left_out)
     told = np.empty(shape, bool).squeeze(axis=left_out).shape
-    start = starts_of(initial, told)
-    outputs = Outputs(shape, matmul_places(shape), None if start is None else start.reshape(shape))
+    outputs = Outputs(shape, matmul_places(shape), starts_of(initial, told, shape))
     return outputs.sums(matmul_products(left_matrix, right_matrix), depth, spec).squeeze(axis=left_out)
 
 
-def starts_of(initial: NDArray[np.float32] | None, shape: tuple[int, ...]) -> _Float64s | None:
-    """Return what sums start from, for each output.
+def starts_of(initial: NDArray[np.float32] | None, told: tuple[int, ...], shape: tuple[int, ...]) -> _Float64s | None:
+    """Return what sums start from, one for each output.
+
+    Args:
+        initial: float32 that broadcasts to `told`, or None.
+        told: The shape of the outputs as users see it.
+        shape: The shape of the same outputs that is returned.
 
     Raises:
         TypeError: It is not float32.
@@ -161,9 +165,9 @@ def starts_of(initial: NDArray[np.float32] | None, shape: tuple[int, ...]) -> _F
         return None
     values = operand("initial", initial)
     try:
-        return np.broadcast_to(values, shape)
+        return np.broadcast_to(values, told).reshape(shape)
     except ValueError:
-        raise ValueError(f"expected initial to broadcast to {shape}, got shape {values.shape}") from None
+        raise ValueError(f"expected initial to broadcast to {told}, got shape {values.shape}") from None
 
 
 def matmul_places(shape: tuple[int, ...]) -> Places:
@@ -233,8 +237,7 @@ def conv(
     depth = math.prod(w64.shape[1:])
     shape = (x64.shape[0], window.group, w64.shape[0] // window.group, *window.out_size)
     told = (x64.shape[0], w64.shape[0], *window.out_size)
-    start = starts_of(initial, told)
-    outputs = Outputs(shape, conv_places(shape), None if start is None else start.reshape(shape))
+    outputs = Outputs(shape, conv_places(shape), starts_of(initial, told, shape))
     return outputs.sums(conv_products(x64, w64, window), depth, spec).reshape(told)
 
 
