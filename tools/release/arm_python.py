@@ -41,14 +41,14 @@ class ArmPython:
         run(*pip, *platforms, "--only-binary=:all:", "--python-version", _VERSION, wheel)
 
     def run(self, *arguments: str | Path) -> str:
-        """Run the interpreter with these arguments, and return what it wrote.
+        """Run the interpreter with these arguments where no source of the package lies, and return what it wrote.
 
         Raises:
             SystemExit: It failed; its output is part of the message.
         """
         python = self.root / "usr" / "bin" / f"python{_VERSION}"
         environment = {"PATH": "", "HOME": str(self.root), "PYTHONPATH": str(self.site)}
-        return run(self.qemu, "-L", self.root, python, *arguments, environment=environment)
+        return run(self.qemu, "-L", self.root, python, *arguments, folder=self.root, environment=environment)
 
 
 def make_arm_python(folder: Path) -> ArmPython:
