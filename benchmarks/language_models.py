@@ -9,14 +9,16 @@ are added to --json_path one by one, replacing older ones of the same settings; 
 docs/results.md from that file and measures nothing.
 
 An accumulator is a format with its options, or float32 for the export as it is. Words around it say what else is done:
-"rotated M7E4,chunk=32 refitted" is of the export rotated first (docs/transformations.md), and corrected by one of the
-recipes that the default effort tries; "scaled" corrects by scales alone, "corrected" by the default effort.
+"rotated weights M7E4,chunk=32 refitted" is of the export rotated first (docs/transformations.md), the products of two
+computed operands left in float32, and corrected by one of the recipes that the default effort tries; "scaled" corrects
+by scales alone, "corrected" by the default effort.
 
 Ranges are 95 % intervals over windows.
 """
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,12 +31,15 @@ from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.kv_cache import compare_parts
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS
 from lba_onnx.evaluation import Perplexity, PerplexityChange
+from lba_onnx.rewrite import list_candidates
+from lba_onnx.rewrite.weights import DYNAMIC
 from models.smollm2.checkpoint import calibration_tokens, test_tokens
 from models.smollm2.exports import NAMES, export
 
 FLOAT32 = "float32"
 WIDE = "M22E7b63"
 ROTATED, ROTATION = "rotated", "rotation"
+WEIGHTS = "weights"
 RECIPES = {"scaled": ("scale",), "refitted": ("refit_rows",), "corrected": EFFORTS[DEFAULT_EFFORT]}
 ACCUMULATORS = (
     FLOAT32,
@@ -95,11 +100,13 @@ class Way:
 
     Attributes:
         is_rotated: Whether it is rotated first.
+        only_weights: Whether products of two computed operands, those of attention, are left.
         format: The accumulator's format with its options; one with biases is taken as it is.
         recipes: Those that correct it, of which the best is taken; none for no correction.
     """
 
     is_rotated: bool
+    only_weights: bool
     format: str
     recipes: tuple[str, ...]
 
@@ -111,11 +118,18 @@ class Way:
             ValueError: It says something else.
         """
         words = text.split()
-        rotated = words[:1] == [ROTATED]
-        formats, corrections = words[rotated : rotated + 1], words[rotated + 1 :]
-        if not formats or corrections not in ([], *([name] for name in RECIPES)):
-            raise ValueError(f"expected [{ROTATED}] FORMAT [{' | '.join(RECIPES)}], got {text!r}")
-        return cls(rotated, formats[0], RECIPES[corrections[0]] if corrections else ())
+        is_rotated = _take(words, ROTATED)
+        only_weights = _take(words, WEIGHTS)
+        if not words or words[1:] not in ([], *([name] for name in RECIPES)):
+            raise ValueError(f"expected [{ROTATED}] [{WEIGHTS}] FORMAT [{' | '.join(RECIPES)}], got {text!r}")
+        return cls(is_rotated, only_weights, words[0], RECIPES[words[1]] if words[1:] else ())
+
+
+def _take(words: list[str], word: str) -> bool:
+    """Take a word from the front, and return whether it stood there."""
+    stands = words[:1] == [word]
+    del words[:stands]
+    return stands
 
 
 class Conversions:
@@ -131,7 +145,10 @@ class Conversions:
         """Return the converted model, which stays until the next one, and what was done to its nodes."""
         output, uncorrected = (self._folder / f"{name}.onnx" for name in ("converted", "uncorrected"))
         _, report = lba_onnx.convert(
-            self._base(way), self._specs_of(way), model_output=_file(uncorrected if way.recipes else output)
+            self._base(way),
+            self._specs_of(way),
+            selection=self._selection(way),
+            model_output=_file(uncorrected if way.recipes else output),
         )
         left = {entry.node: entry.reason for entry in report.left}
         row: Row = {"converted": len(report.converted), "left": len(left), "left_reasons": left}
@@ -157,8 +174,16 @@ class Conversions:
             return WIDE
         key = replace(way, recipes=())
         if key not in self._specs:
-            self._specs[key] = lba_onnx.calibrate(self._base(way), _calibration_samples(), way.format)
+            self._specs[key] = lba_onnx.calibrate(
+                self._base(way), _calibration_samples(), way.format, selection=self._selection(way)
+            )
         return self._specs[key]
+
+    def _selection(self, way: Way) -> lba_onnx.Selection:
+        if not way.only_weights:
+            return lba_onnx.Selection()
+        computed = (entry.node for entry in list_candidates(self._base(way)).entries if entry.weights == DYNAMIC)
+        return lba_onnx.Selection(nodes_to_exclude=tuple(computed))
 
 
 def measure(source: Path, model: Path) -> Row:
@@ -228,7 +253,9 @@ def _order(row: Row) -> tuple[Any, ...]:
     text = row["accumulator"]
     first = (FLOAT32, WIDE)
     place = first.index(text) if text in first else len(first)
-    return NAMES.index(row["export"]), place, text.startswith(ROTATED), "M7" not in text, "M6" not in text, text
+    mantissa = re.search(r"M(\d+)", text)
+    bits = int(mantissa.group(1)) if mantissa else 0
+    return NAMES.index(row["export"]), place, WEIGHTS in text.split(), text.startswith(ROTATED), -bits, text
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -350,6 +350,7 @@ def test_language_model_benchmark_measures_perplexity_and_cache(
     monkeypatch.setattr(language_models, "calibration_tokens", lambda: token_ids(8, 12))
     monkeypatch.setattr(language_models, "test_tokens", lambda: token_ids(3, 64, seed=1))
     accumulators = [text for text in language_models.ACCUMULATORS if language_models.ROTATED not in text]
+    accumulators.append("weights M7E4 scaled")
     command = ["language_models", "--exports", "plain", "--accumulators", *accumulators]
     command += ["--json_path", str(tmp_path / "results.json")]
     monkeypatch.setattr(sys, "argv", command)
@@ -363,7 +364,7 @@ def test_language_model_benchmark_measures_perplexity_and_cache(
     monkeypatch.setattr(sys, "argv", [*command, "--render"])
     language_models.main()
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 6
+    assert len(printed) == 7
     assert printed[4].startswith("| plain | M7E4 | 1 of 1 | ") and printed[4].endswith("a token at a time: same bits |")
 
 
