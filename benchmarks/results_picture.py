@@ -40,7 +40,7 @@ class Point:
 def series(rows: Iterable[dict[str, Any]], model: str) -> dict[str, list[Point]]:
     """Return the lines of one model by their names: of the corrected ones in levels the best of each width."""
     named: dict[str, list[Point]] = {"calibrated": [], "and corrected": [], "and corrected, in levels": []}
-    for row in rows:
+    for row in (row for row in rows if row["variant"] in ("plain", "corrected")):
         has_levels = "chunk=" in row["family"]
         is_corrected = row["variant"] == "corrected"
         if row["model"] == model and (is_corrected or not has_levels):

@@ -10,6 +10,7 @@ from onnx import helper
 from small_models import branching_model, function_model, images, loop_model, model, network, tensor
 
 import lba_onnx
+from benchmarks.results import measure_model
 from lba_onnx import Samples, Tuning, correct
 from lba_onnx.cli import main
 from lba_onnx.correction.sequence import widened
@@ -17,6 +18,7 @@ from lba_onnx.errors import LbaError, ModelError
 from lba_onnx.rewrite.folding import ChannelAffine, as_operand, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.session import make_session
+from models.zoo import Likeness, ZooModel
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.torch
@@ -108,6 +110,17 @@ def test_tuning_helps_on_samples_that_it_has_not_seen():
     names = [{constant.name for constant in proto.graph.initializer} for proto in (plain, tuned)]
     assert names[0] == names[1]
     assert tuned.graph.input == plain.graph.input and tuned.graph.output == plain.graph.output
+
+
+def test_results_are_measured_tuned_where_that_is_asked_for(tmp_path):
+    onnx.save(network(), tmp_path / "network.onnx")
+    likeness = Likeness("nearness", lambda found, float32: -np.abs(found["y"] - float32["y"]).mean(axis=1), True)
+    calibration, test = {"x": images(96)}, {"x": images(40, seed=9)}
+    measured = ZooModel("small", tmp_path / "network.onnx", calibration, test, None, likeness)
+    rows = list(measure_model(measured, ["M3E5"], ["max"], tune=True))
+    assert [row["variant"] for row in rows] == ["plain", "corrected", "tuned"]
+    assert rows[2]["recipe"] == f"{rows[1]['recipe']}+tune"
+    assert rows[0]["likeness"] < rows[1]["likeness"] < rows[2]["likeness"]
 
 
 def test_biases_that_sums_start_from_are_tuned():
