@@ -58,9 +58,10 @@ def main() -> None:
         print(rendered(json.loads(arguments.json_path.read_text())["results"]))
         return
     rows: list[Row] = []
+    tuning = lba_onnx.Tuning() if arguments.tune else None
     for name in arguments.models:
         model = PHOTOGRAPHED[name](arguments.photographs) if name in PHOTOGRAPHED else zoo.load(name)
-        for row in measure_model(model, arguments.families, arguments.methods, arguments.tune):
+        for row in measure_model(model, arguments.families, arguments.methods, tuning):
             rows.append(row)
             print_table("results", [row], COLUMNS)
             if arguments.json_path is not None:
@@ -69,9 +70,9 @@ def main() -> None:
 
 
 def measure_model(
-    model: zoo.ZooModel, families: Sequence[str], methods: Sequence[str], tune: bool = False
+    model: zoo.ZooModel, families: Sequence[str], methods: Sequence[str], tuning: lba_onnx.Tuning | None = None
 ) -> Iterator[Row]:
-    """Yield a row for each family, method and variant; tuned by gradient too where that is asked for."""
+    """Yield a row for each family, method and variant, the last of them tuned by gradient where that is asked for."""
     float32 = zoo.run(model.model_path, model.test)
     cases = [(family, method) for family in families for method in methods]
     for family, method in progress(cases, lambda case: " ".join([model.name, *case])):
@@ -84,9 +85,9 @@ def measure_model(
             "seconds": time.perf_counter() - start,
         }
         yield row | _figures(model, float32, zoo.run(plain, model.test))
-        for variant, tuning in ((CORRECTED, None), *([(TUNED, lba_onnx.Tuning())] if tune else [])):
+        for variant, tune in ((CORRECTED, None), (TUNED, tuning))[: 1 if tuning is None else 2]:
             start = time.perf_counter()
-            corrected, correction = lba_onnx.correct(plain, model.calibration, tune=tuning)
+            corrected, correction = lba_onnx.correct(plain, model.calibration, tune=tune)
             row |= {"variant": variant, "recipe": correction.recipe, "seconds": time.perf_counter() - start}
             yield row | _figures(model, float32, zoo.run(corrected, model.test))
 

@@ -112,14 +112,20 @@ def test_tuning_helps_on_samples_that_it_has_not_seen():
     assert tuned.graph.input == plain.graph.input and tuned.graph.output == plain.graph.output
 
 
-def test_results_are_measured_tuned_where_that_is_asked_for(tmp_path):
+def test_results_are_measured_tuned_where_that_is_asked_for(tmp_path, monkeypatch):
+    def corrected(model, samples, *, tune):
+        return correct(model, samples, recipes=["chain"], tune=tune)
+
+    monkeypatch.setattr(lba_onnx, "correct", corrected)
     onnx.save(network(), tmp_path / "network.onnx")
     likeness = Likeness("nearness", lambda found, float32: -np.abs(found["y"] - float32["y"]).mean(axis=1), True)
-    calibration, test = {"x": images(96)}, {"x": images(40, seed=9)}
-    measured = ZooModel("small", tmp_path / "network.onnx", calibration, test, None, likeness)
-    rows = list(measure_model(measured, ["M3E5"], ["max"], tune=True))
-    assert [row["variant"] for row in rows] == ["plain", "corrected", "tuned"]
-    assert rows[2]["recipe"] == f"{rows[1]['recipe']}+tune"
+    measured = ZooModel("small", tmp_path / "network.onnx", images(192), images(64, seed=9), None, likeness)
+    rows = list(measure_model(measured, ["M3E5"], ["max"], FEW))
+    assert [(row["variant"], row["recipe"]) for row in rows] == [
+        ("plain", None),
+        ("corrected", "chain"),
+        ("tuned", "chain+tune"),
+    ]
     assert rows[0]["likeness"] < rows[1]["likeness"] < rows[2]["likeness"]
 
 
