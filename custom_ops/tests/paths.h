@@ -5,22 +5,33 @@
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/cpu/cpu_path.h"
 
 namespace lba {
 
+// The CPU paths that this machine has; says once which it lacks.
+inline const std::vector<CpuPath>& Paths() {
+  static const std::vector<CpuPath> paths = [] {
+    std::vector<CpuPath> found;
+    for (int i = 0; i < kCpuPaths; ++i) {
+      setenv("LBA_ONNX_CPU_PATH", CpuPathName(static_cast<CpuPath>(i)), 1);
+      try {
+        found.push_back(SelectedCpuPath());
+      } catch (const std::invalid_argument& error) {
+        std::printf("skipped: %s\n", error.what());
+      }
+    }
+    return found;
+  }();
+  return paths;
+}
+
 template <class Body>
 void ForEachPath(const Body& body) {
-  for (int i = 0; i < kCpuPaths; ++i) {
-    const CpuPath path = static_cast<CpuPath>(i);
+  for (const CpuPath path : Paths()) {
     setenv("LBA_ONNX_CPU_PATH", CpuPathName(path), 1);
-    try {
-      SelectedCpuPath();
-    } catch (const std::invalid_argument& error) {
-      std::printf("skipped: %s\n", error.what());
-      continue;
-    }
     body(path);
   }
   unsetenv("LBA_ONNX_CPU_PATH");

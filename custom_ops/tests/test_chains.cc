@@ -197,27 +197,30 @@ struct ConvCase {
   }
 };
 
-// What the definition says of a case.
-template <class Function>
-auto Defined(const Function& function) {
-  const std::string path = std::getenv("LBA_ONNX_CPU_PATH");
-  setenv("LBA_ONNX_CPU_PATH", CpuPathName(CpuPath::kExact), 1);
-  const auto result = function();
-  setenv("LBA_ONNX_CPU_PATH", path.c_str(), 1);
-  return result;
-}
-
 bool IsSame(float a, float b) { return std::isnan(a) ? std::isnan(b) : FloatBitsOf(a) == FloatBitsOf(b); }
 
+// `compute` does the same on every path as on the path of the definition.
+template <class Compute, class Compare>
+void CheckPaths(const Compute& compute, const Compare& compare) {
+  setenv("LBA_ONNX_CPU_PATH", CpuPathName(CpuPath::kExact), 1);
+  const auto expected = compute();
+  ForEachPath([&](CpuPath path) {
+    if (path != CpuPath::kExact) compare(path, compute(), expected);
+  });
+}
+
 template <class Case>
-void Check(uint32_t seed, CpuPath path, DrawText draw) {
+void Check(uint32_t seed, DrawText draw) {
   Random random(seed);
   const Case drawn(random, draw);
-  const Values y = drawn.Computed(), expected = Defined([&] { return drawn.Computed(); });
-  for (size_t i = 0; i < y.size(); ++i) {
-    CHECK(IsSame(y[i], expected[i]), "%s on %s, seed %u, output %zu: expected %a, got %a", drawn.text.c_str(),
-          CpuPathName(path), seed, i, static_cast<double>(expected[i]), static_cast<double>(y[i]));
-  }
+  CheckPaths([&] { return drawn.Computed(); },
+             [&](CpuPath path, const Values& y, const Values& expected) {
+               for (size_t i = 0; i < y.size(); ++i) {
+                 CHECK(IsSame(y[i], expected[i]), "%s on %s, seed %u, output %zu: expected %a, got %a",
+                       drawn.text.c_str(), CpuPathName(path), seed, i, static_cast<double>(expected[i]),
+                       static_cast<double>(y[i]));
+               }
+             });
 }
 
 void CheckOutput(const std::string& text, const Values& x, const Values& w, float expected, CpuPath path) {
@@ -248,9 +251,11 @@ void CheckGates(uint32_t seed, DrawText draw) {
   const Estimator estimators[] = {Estimator::kImmediateOverflow, Estimator::kRecursiveOverflow,
                                   Estimator::kImmediateDifference};
   const Estimator estimator = estimators[Draw(random, 0, 2)];
-  const int64_t gated = drawn.Gated(estimator), expected = Defined([&] { return drawn.Gated(estimator); });
-  CHECK(gated == expected, "%s, seed %u: expected %lld gated products, got %lld", drawn.text.c_str(), seed,
-        static_cast<long long>(expected), static_cast<long long>(gated));
+  CheckPaths([&] { return drawn.Gated(estimator); },
+             [&](CpuPath path, int64_t gated, int64_t expected) {
+               CHECK(gated == expected, "%s on %s, seed %u: expected %lld gated products, got %lld", drawn.text.c_str(),
+                     CpuPathName(path), seed, static_cast<long long>(expected), static_cast<long long>(gated));
+             });
 }
 
 // The processor's own chain.
@@ -270,6 +275,12 @@ void CheckFloat32Chain(uint32_t seed) {
   }
 }
 
+std::vector<int64_t> TilesOfPaths() {
+  std::vector<int64_t> tiles;
+  for (const CpuPath path : Paths()) tiles.push_back(TilesCounted(path));
+  return tiles;
+}
+
 }  // namespace
 }  // namespace lba
 
@@ -277,20 +288,23 @@ int main(int argc, char** argv) {
   using namespace lba;
   const uint32_t first = argc > 1 ? static_cast<uint32_t>(std::stoul(argv[1])) : 0;
   constexpr uint32_t kSeeds = 400;
+  for (const Kind& kind : kKinds) {
+    const std::vector<int64_t> before = TilesOfPaths();
+    for (uint32_t seed = first; seed < first + kSeeds; ++seed) {
+      Check<MatMulCase>(seed, kind.draw);
+      Check<ConvCase>(seed, kind.draw);
+      if (seed % 4 == 0) CheckGates(seed, kind.draw);
+    }
+    const std::vector<int64_t> after = TilesOfPaths();
+    for (size_t i = 0; i < Paths().size(); ++i) {
+      const bool has_kernel = Paths()[i] == CpuPath::kAvx2       ? kind.has_avx2_kernel
+                              : Paths()[i] == CpuPath::kPortable ? kind.has_portable_kernel
+                                                                 : true;
+      CHECK(!has_kernel || after[i] > before[i], "%s computed nothing", CpuPathName(Paths()[i]));
+    }
+  }
   ForEachPath([&](CpuPath path) {
     CheckEdges(path);
-    for (const Kind& kind : kKinds) {
-      const int64_t before = TilesCounted(path);
-      for (uint32_t seed = first; seed < first + kSeeds; ++seed) {
-        Check<MatMulCase>(seed, path, kind.draw);
-        Check<ConvCase>(seed, path, kind.draw);
-        if (seed % 4 == 0) CheckGates(seed, kind.draw);
-      }
-      const bool has_kernel = path == CpuPath::kAvx2       ? kind.has_avx2_kernel
-                              : path == CpuPath::kPortable ? kind.has_portable_kernel
-                                                           : true;
-      CHECK(!has_kernel || TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
-    }
     for (uint32_t seed = first; seed < first + kSeeds; ++seed) CheckFloat32Chain(seed);
     std::printf("%s: %u matrix products and convolutions of each kind\n", CpuPathName(path), kSeeds);
   });

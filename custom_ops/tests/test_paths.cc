@@ -111,42 +111,51 @@ float Dot(const AccumulatorSpec& spec, const std::vector<float>& x, const std::v
 
 bool IsSame(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
-void CheckMatMul(uint32_t seed, CpuPath path) {
-  Random random(seed);
-  const AccumulatorSpec spec = DrawSpec(random);
+struct MatMulCase {
+  AccumulatorSpec spec;
   MatMulShape shape;
-  shape.rows = Draw(random, 1, 20);
-  shape.columns = Draw(random, 1, 40);
-  shape.depth = Draw(random, 0, 40);
-  const int64_t batch = Draw(random, 1, 3);
-  const bool is_transposed = Draw(random, 0, 1) != 0;
-  shape.a_row_stride = is_transposed ? 1 : shape.depth;
-  shape.a_depth_stride = is_transposed ? shape.rows : 1;
-  shape.b_depth_stride = is_transposed ? 1 : shape.columns;
-  shape.b_column_stride = is_transposed ? shape.depth : 1;
-  for (int64_t i = 0; i < batch; ++i) {
-    shape.a_offsets.push_back(i * shape.rows * shape.depth);
-    shape.b_offsets.push_back(i % 2 * shape.depth * shape.columns);
+  std::vector<float> a, b, expected;
+  bool is_packed;
+
+  explicit MatMulCase(Random random) : spec(DrawSpec(random)) {
+    shape.rows = Draw(random, 1, 20);
+    shape.columns = Draw(random, 1, 40);
+    shape.depth = Draw(random, 0, 40);
+    const int64_t batch = Draw(random, 1, 3);
+    const bool is_transposed = Draw(random, 0, 1) != 0;
+    shape.a_row_stride = is_transposed ? 1 : shape.depth;
+    shape.a_depth_stride = is_transposed ? shape.rows : 1;
+    shape.b_depth_stride = is_transposed ? 1 : shape.columns;
+    shape.b_column_stride = is_transposed ? shape.depth : 1;
+    for (int64_t i = 0; i < batch; ++i) {
+      shape.a_offsets.push_back(i * shape.rows * shape.depth);
+      shape.b_offsets.push_back(i % 2 * shape.depth * shape.columns);
+    }
+    a = DrawValues(random, batch * shape.rows * shape.depth);
+    b = DrawValues(random, 2 * shape.depth * shape.columns);
+    is_packed = Draw(random, 0, 1) != 0;
+    expected.resize(batch * shape.rows * shape.columns);
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] = Expected(i);
   }
-  const std::vector<float> a = DrawValues(random, batch * shape.rows * shape.depth);
-  const std::vector<float> b = DrawValues(random, 2 * shape.depth * shape.columns);
-  std::vector<float> y(batch * shape.rows * shape.columns, 77.0f);
-  const SerialParallel serial;
-  const auto packed = Draw(random, 0, 1) != 0 ? PackMatrices(*Made(spec), shape, b.data(), serial) : nullptr;
-  MatMul(*Made(spec), shape, a.data(), b.data(), packed.get(), y.data(), ThreadParallel(2), nullptr);
-  std::vector<float> x(shape.depth), w(shape.depth);
-  const std::vector<bool> no_padding(shape.depth);
-  for (size_t i = 0; i < y.size(); ++i) {
+
+  std::vector<float> Computed() const {
+    std::vector<float> y(expected.size(), 77.0f);
+    const auto packed = is_packed ? PackMatrices(*Made(spec), shape, b.data(), SerialParallel()) : nullptr;
+    MatMul(*Made(spec), shape, a.data(), b.data(), packed.get(), y.data(), ThreadParallel(2), nullptr);
+    return y;
+  }
+
+ private:
+  float Expected(size_t i) const {
     const int64_t entry = i / (shape.rows * shape.columns), row = i / shape.columns % shape.rows;
+    std::vector<float> x(shape.depth), w(shape.depth);
     for (int64_t k = 0; k < shape.depth; ++k) {
       x[k] = a[shape.a_offsets[entry] + row * shape.a_row_stride + k * shape.a_depth_stride];
       w[k] = b[shape.b_offsets[entry] + k * shape.b_depth_stride + i % shape.columns * shape.b_column_stride];
     }
-    const float expected = Dot(spec, x, w, no_padding);
-    CHECK(IsSame(y[i], expected), "%s on %s, seed %u, output %zu: expected %a, got %a", TextOf(spec).c_str(),
-          CpuPathName(path), seed, i, static_cast<double>(expected), static_cast<double>(y[i]));
+    return Dot(spec, x, w, std::vector<bool>(shape.depth));
   }
-}
+};
 
 ConvShape DrawConvShape(Random& random) {
   ConvShape shape;
@@ -168,16 +177,30 @@ ConvShape DrawConvShape(Random& random) {
   return shape;
 }
 
-void CheckConv(uint32_t seed, CpuPath path) {
-  Random random(seed);
-  const AccumulatorSpec spec = DrawSpec(random);
-  const ConvShape s = DrawConvShape(random);
-  const std::vector<float> x = DrawValues(random, s.batch * s.in_channels * s.input_size());
-  const std::vector<float> w = DrawValues(random, s.out_channels * s.depth());
-  std::vector<float> y(s.batch * s.out_channels * s.output_size(), 77.0f);
-  const auto packed = Draw(random, 0, 1) != 0 ? PackFilter(*Made(spec), s, w.data()) : nullptr;
-  Conv(*Made(spec), s, x.data(), w.data(), packed.get(), nullptr, y.data(), ThreadParallel(2), nullptr);
-  for (size_t i = 0; i < y.size(); ++i) {
+struct ConvCase {
+  AccumulatorSpec spec;
+  ConvShape shape;
+  std::vector<float> x, w, expected;
+  bool is_packed;
+
+  explicit ConvCase(Random random) : spec(DrawSpec(random)), shape(DrawConvShape(random)) {
+    x = DrawValues(random, shape.batch * shape.in_channels * shape.input_size());
+    w = DrawValues(random, shape.out_channels * shape.depth());
+    is_packed = Draw(random, 0, 1) != 0;
+    expected.resize(shape.batch * shape.out_channels * shape.output_size());
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] = Expected(i);
+  }
+
+  std::vector<float> Computed() const {
+    std::vector<float> y(expected.size(), 77.0f);
+    const auto packed = is_packed ? PackFilter(*Made(spec), shape, w.data()) : nullptr;
+    Conv(*Made(spec), shape, x.data(), w.data(), packed.get(), nullptr, y.data(), ThreadParallel(2), nullptr);
+    return y;
+  }
+
+ private:
+  float Expected(size_t i) const {
+    const ConvShape& s = shape;
     const int64_t position = i % s.output_size(), channel = i / s.output_size() % s.out_channels;
     const int64_t sample = i / s.output_size() / s.out_channels;
     const int64_t first_channel = channel / s.group_out_channels() * s.group_in_channels();
@@ -198,10 +221,21 @@ void CheckConv(uint32_t seed, CpuPath path) {
       is_padding.push_back(is_outside);
       patch.push_back(is_outside ? 0.0f : x[index]);
     }
-    const float expected = Dot(spec, patch, filter, is_padding);
-    CHECK(IsSame(y[i], expected), "%s on %s, seed %u, output %zu: expected %a, got %a", TextOf(spec).c_str(),
-          CpuPathName(path), seed, i, static_cast<double>(expected), static_cast<double>(y[i]));
+    return Dot(spec, patch, filter, is_padding);
   }
+};
+
+template <class Case>
+void Check(uint32_t seed) {
+  const Case drawn{Random(seed)};
+  ForEachPath([&](CpuPath path) {
+    const std::vector<float> y = drawn.Computed();
+    for (size_t i = 0; i < y.size(); ++i) {
+      CHECK(IsSame(y[i], drawn.expected[i]), "%s on %s, seed %u, output %zu: expected %a, got %a",
+            TextOf(drawn.spec).c_str(), CpuPathName(path), seed, i, static_cast<double>(drawn.expected[i]),
+            static_cast<double>(y[i]));
+    }
+  });
 }
 
 }  // namespace
@@ -210,13 +244,12 @@ void CheckConv(uint32_t seed, CpuPath path) {
 int main() {
   using namespace lba;
   constexpr uint32_t kSeeds = 800;
+  for (uint32_t seed = 0; seed < kSeeds; ++seed) {
+    Check<MatMulCase>(seed);
+    Check<ConvCase>(seed);
+  }
   ForEachPath([](CpuPath path) {
-    const int64_t before = TilesCounted(path);
-    for (uint32_t seed = 0; seed < kSeeds; ++seed) {
-      CheckMatMul(seed, path);
-      CheckConv(seed, path);
-    }
-    CHECK(TilesCounted(path) > before, "%s computed nothing", CpuPathName(path));
+    CHECK(TilesCounted(path) > 0, "%s computed nothing", CpuPathName(path));
     std::printf("%s: %u matrix products, %u convolutions\n", CpuPathName(path), kSeeds, kSeeds);
   });
 }
