@@ -45,7 +45,8 @@ def test_targets_are_the_outputs_of_the_rows_and_go_with_the_block(tmp_path, mon
     with float32_targets(model, nodes, batches, CPU) as targets:
         assert list(tmp_path.iterdir())
         for key, values in expected.items():
-            np.testing.assert_array_equal(targets[key], values)
+            bound = 1e-4 * np.abs(values).max()  # the wide accumulator truncates, BLAS rounds
+            np.testing.assert_allclose(targets[key], values, rtol=0, atol=bound)
     assert not list(tmp_path.iterdir())
 
 

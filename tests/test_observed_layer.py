@@ -63,11 +63,43 @@ def test_rows_and_weights_give_the_outputs(case):
         for numbers in (every, some):
             computed = _low_bit_products(layer.rows(numbers), layer.weights, call.spec)
             np.testing.assert_array_equal(computed, layer.outputs(numbers))
-            assert layer.rows(numbers).flags.c_contiguous  # what the kernels and numpy read fastest
+            rows = layer.rows(
+                numbers
+            )  # as the kernels read them fastest, of several groups by a convolution along a line
+            assert (rows if len(rows) == 1 else rows.swapaxes(1, 2)).flags.c_contiguous
         seen.append(layer.row_count)
 
     observe(proto, watch)
     assert seen and seen[0] > 3
+
+
+def with_bias(proto: onnx.ModelProto, channels: int) -> onnx.ModelProto:
+    biased = onnx.ModelProto()
+    biased.CopyFrom(proto)
+    biased.graph.node[0].input.append("b")
+    biased.graph.initializer.append(onnx.numpy_helper.from_array(10 * draw(channels, seed=2), "b"))
+    return biased
+
+
+@pytest.mark.parametrize("case", [*CASES, "gemm from a start", "conv from a start"])
+def test_sums_in_float32_are_those_of_the_wide_accumulator(case):
+    starts = {"gemm from a start": ("gemm", 5), "conv from a start": ("conv, pointwise", 4)}
+    name, channels = starts.get(case, (case, 0))
+    proto, operand = CASES[name]
+    proto = with_bias(proto, channels) if channels else proto
+    found = []
+
+    def watch(call):
+        layer_of(call, operand).fill_float32()
+        expected = call.compute(call.spec)
+        np.testing.assert_allclose(call.y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        found.append(bool(call.args.initial))
+
+    converted, _ = lba_onnx.convert(proto, "M22E7b63", bias_start=bool(channels))
+    shape = [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim]
+    with observing_session(converted, watch, fills=True) as observing:
+        observing.session.run(None, {"x": draw(*shape)})
+    assert found == [bool(channels)]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -13,7 +13,7 @@ import lba_onnx
 from benchmarks.results import measure_model
 from lba_onnx import Samples, Tuning, correct
 from lba_onnx.cli import main
-from lba_onnx.correction.sequence import widened
+from lba_onnx.correction.reference import widened
 from lba_onnx.errors import LbaError, ModelError
 from lba_onnx.rewrite.folding import ChannelAffine, as_operand, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import OpenModel, open_model

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.correction.progress_file import LayerNotes, ProgressFile
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
-from lba_onnx.correction.sequence import correct_in_sequence, widened
+from lba_onnx.correction.reference import restored, widened
+from lba_onnx.correction.sequence import correct_in_sequence
 from lba_onnx.correction.tuning import SUFFIX, Tuning, make_tuner, tuned
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.execution import Execution
@@ -159,10 +160,11 @@ class _Trials:
         self._execution = execution
         self._done = 0
         self._total = count * len(self._nodes)
-        wide = OpenModel(widened(opened.proto), opened.path)
-        self._tuning = tuning
-        self._tuner = None if tuning is None else make_tuner(wide, self._nodes, samples.estimation[0])
-        with runnable(wide) as reference:
+        self._tuning, self._tuner = tuning, None
+        if tuning is not None:
+            wide = OpenModel(widened(opened.proto), opened.path)
+            self._tuner = make_tuner(wide, self._nodes, samples.estimation[0])
+        with runnable(OpenModel(restored(opened.proto), opened.path)) as reference:
             self._judge = Judge(reference, samples.judged, metric=metric, providers=execution.providers)
             self._reporter = None
             if samples.reported:

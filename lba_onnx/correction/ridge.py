@@ -62,7 +62,7 @@ class Ridge:
             usable &= self._shares > 0
         shares = np.zeros(len(error))
         if usable.any():
-            equations = products.of_groups(usable).with_error(error[usable])
+            equations = products.with_error(error).of_groups(usable)
             if self._shares is None:
                 tried, left = _best_shares(equations)
             else:
@@ -117,17 +117,12 @@ class _OfInputs:
         """Which groups have something to go by, all of it finite."""
         return _are_usable(self.fitting) & np.isfinite(self.deciding).all((1, 2))
 
-    def of_groups(self, chosen: NDArray[np.bool_]) -> "_OfInputs":
-        if chosen.all():
-            return self
-        return _OfInputs(self.x[chosen], self.fitted, self.fitting[chosen], self.deciding[chosen])
-
     def with_error(self, error: Floats) -> "_EquationsOfInputs":
         """Return the equations of an error, float32 [groups, rows, channels]."""
         fitting, deciding = (
             (self.x[:, rows].swapaxes(1, 2) @ error[:, rows]).astype(np.float64) for rows in _parts(self.fitted)
         )
-        return _EquationsOfInputs(self, fitting, deciding, _energy(error[:, self.fitted :]))
+        return _EquationsOfInputs(self.fitting, self.deciding, fitting, deciding, _energy(error[:, self.fitted :]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,26 +130,33 @@ class _EquationsOfInputs:
     """(x^T x + lambda) change = x^T error.
 
     Attributes:
-        products: Those of the rows.
+        fitting_gram: x^T x of the rows that fit, [groups, depth, depth].
+        deciding_gram: The same of those that decide.
         fitting: x^T error of the rows that fit, [groups, depth, channels].
         deciding: The same of those that decide.
         before: Their squared error, [groups].
     """
 
-    products: _OfInputs
+    fitting_gram: Matrices
+    deciding_gram: Matrices
     fitting: Matrices
     deciding: Matrices
     before: Numbers
 
+    def of_groups(self, chosen: NDArray[np.bool_]) -> "_EquationsOfInputs":
+        """Return the equations of some groups."""
+        values = self.fitting_gram, self.deciding_gram, self.fitting, self.deciding, self.before
+        return _EquationsOfInputs(*(of_all[chosen] for of_all in values))
+
     def left(self, shares: Numbers) -> Numbers:
         """Return what is left of the squared error of the rows that decide, for a share a group."""
-        change = _solved(self.products.fitting, shares, self.fitting.shape[1], self.fitting)
-        left: Numbers = (change * (self.products.deciding @ change - 2 * self.deciding)).sum((1, 2))
+        change = _solved(self.fitting_gram, shares, self.fitting.shape[1], self.fitting)
+        left: Numbers = (change * (self.deciding_gram @ change - 2 * self.deciding)).sum((1, 2))
         return self.before + left
 
     def change(self, shares: Numbers) -> Matrices:
         """Return the change of weights that follows from all rows, for a share a group."""
-        gram = self.products.fitting + self.products.deciding
+        gram = self.fitting_gram + self.deciding_gram
         return _solved(gram, shares, self.fitting.shape[1], self.fitting + self.deciding)
 
 
@@ -174,9 +176,6 @@ class _OfRows:
     def are_usable(self) -> NDArray[np.bool_]:
         return _are_usable(self.gram[:, : self.fitted, : self.fitted]) & np.isfinite(self.gram).all((1, 2))
 
-    def of_groups(self, chosen: NDArray[np.bool_]) -> "_OfRows":
-        return self if chosen.all() else _OfRows(self.x[chosen], self.fitted, self.gram[chosen])
-
     def with_error(self, error: Floats) -> "_EquationsOfRows":
         return _EquationsOfRows(self, error.astype(np.float64), _energy(error[:, self.fitted :]))
 
@@ -188,6 +187,10 @@ class _EquationsOfRows:
     products: _OfRows
     error: Matrices
     before: Numbers
+
+    def of_groups(self, chosen: NDArray[np.bool_]) -> "_EquationsOfRows":
+        products = _OfRows(self.products.x[chosen], self.products.fitted, self.products.gram[chosen])
+        return _EquationsOfRows(products, self.error[chosen], self.before[chosen])
 
     def left(self, shares: Numbers) -> Numbers:
         gram, (fitted, deciding) = self.products.gram, _parts(self.products.fitted)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
-import onnx
 
 from lba_onnx import kernels
 from lba_onnx.arithmetic import Accumulator
@@ -22,6 +21,7 @@ from lba_onnx.correction.layer import Floats, Layer, correct_layer
 from lba_onnx.correction.loop_rows import LoopRows, loop_rows
 from lba_onnx.correction.moments import ANY_VALUES
 from lba_onnx.correction.recipes import Recipe
+from lba_onnx.correction.reference import widened
 from lba_onnx.correction.rows import Rows
 from lba_onnx.correction.targets import Targets, float32_targets
 from lba_onnx.data.batches import Batch
@@ -31,7 +31,6 @@ from lba_onnx.native.observed_layer import ObservedLayer, layer_of
 from lba_onnx.observation.lockstep import run_in_lockstep
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode
 from lba_onnx.rewrite.model_files import OpenModel
-from lba_onnx.rewrite.specs import change_specs
 
 
 def correct_in_sequence(
@@ -69,11 +68,6 @@ def correct_in_sequence(
         sequence = _Sequence(nodes, recipe, progress, corrected, Rows(batches), targets, looped)
         run_in_lockstep(model, batches, sequence.visit, providers)
     return {name: layer.affine for name, layer in corrected.items()}
-
-
-def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a converted model that stands for float32: all its accumulators are wide."""
-    return change_specs(model, lambda _, spec: spec.wide())
 
 
 class _Sequence:
@@ -151,7 +145,8 @@ class _Sequence:
 def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floats | None = None) -> Floats:
     """Return the dot products of rows and weights in an accumulator, float32 [groups, rows, channels].
 
-    Several groups are one grouped convolution along a line: the rows are its positions, the depth its taps.
+    Several groups are one grouped convolution along a line: the rows are its positions, the depth its taps. Rows that
+    lie side by side in memory are its image as they are.
     """
     groups, rows, depth = x.shape
     if groups == 1:

@@ -64,7 +64,7 @@ def float32_targets(
     """
     with scratch_folder() as folder, (folder / "targets").open("w+b") as file:
         recorder = _Recorder(Targets(file), nodes, Rows(batches))
-        with observing_session(model, recorder.keep, providers, is_lean=True) as observing:
+        with observing_session(model, recorder.keep, providers, fills=True, is_lean=True) as observing:
             for number, batch in enumerate(batches):
                 recorder.number = number
                 observing.run(batch, [])
@@ -73,7 +73,7 @@ def float32_targets(
 
 @dataclass
 class _Recorder:
-    """Keeps what layers give for a batch."""
+    """Computes what layers give for a batch, and keeps it."""
 
     targets: Targets
     nodes: Mapping[str, ScalableNode]
@@ -81,7 +81,11 @@ class _Recorder:
     number: int = 0
 
     def keep(self, call: ObservedCall) -> None:
-        key = call.node, self.number
-        if call.node in self.nodes and key not in self.targets and call.y.size:
-            layer = layer_of(call, self.nodes[call.node].operand)
+        node, key = self.nodes.get(call.node), (call.node, self.number)
+        if node is None or not call.y.size:
+            call.fill()
+            return
+        layer = layer_of(call, node.operand)
+        layer.fill_float32()
+        if key not in self.targets:
             self.targets[key] = layer.outputs(self.rows.of(call.node, self.number, layer))

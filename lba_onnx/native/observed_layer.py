@@ -28,6 +28,7 @@ from lba_onnx.native.products import start_from
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 _FLOAT_BYTES = 4
+_ANY_VALUES = np.errstate(over="ignore", invalid="ignore")  # models meet infinities, too
 
 
 class ObservedLayer(ABC):
@@ -64,10 +65,10 @@ class ObservedLayer(ABC):
 
     @abstractmethod
     def rows(self, numbers: Numbers) -> Floats:
-        """Return some rows, float32 [groups, rows, depth].
+        """Return some rows, float32 [groups, rows, depth]; of several groups rows lie side by side in memory.
 
         Args:
-            numbers: int64 [rows], which, from 0 up.
+            numbers: int64 [rows], which, in ascending order.
         """
 
     @abstractmethod
@@ -94,6 +95,25 @@ class ObservedLayer(ABC):
             start: float32 [channels], what sums start from.
         """
 
+    def fill_float32(self) -> None:
+        """Compute the result of a call that is not empty: by BLAS where it is one product, else as `call.fill` does."""
+        if self._is_one_product and self.is_whole:
+            self._multiply()
+            if (start := self.start) is not None:
+                y = self.call.y.reshape(*self.call.y.shape[:2], -1)
+                y += self._along_channels(start)
+        else:
+            self.call.fill()
+
+    @property
+    def _is_one_product(self) -> bool:
+        """Whether rows lie in memory as BLAS takes them."""
+        return True
+
+    @abstractmethod
+    def _multiply(self) -> None:
+        """Write the products of rows and weights into `call.y`."""
+
     @property
     @abstractmethod
     def _channel_count(self) -> int: ...
@@ -105,9 +125,13 @@ class ObservedLayer(ABC):
 
     def _set_start(self, args: Any, start: Floats | None) -> None:
         args.initial = None
-        shape = [1] * len(args.initial_strides)
+        start_from(args, None if start is None else self._along_channels(start))
+
+    def _along_channels(self, values: Floats) -> Floats:
+        """Return values of channels, float32 [channels], in a shape that broadcasts as what sums start from."""
+        shape = [1] * len(self.call.args.initial_strides)
         shape[self._channel_stride] = -1
-        start_from(args, None if start is None else start.reshape(shape))
+        return values.reshape(shape)
 
 
 def layer_of(call: ObservedCall, operand: int) -> ObservedLayer:
@@ -208,6 +232,13 @@ class _MatMulLayer(ObservedLayer):
         self._set_start(args, start)
         check(load_library().lba_matmul(accumulator_handle(call.spec), args, thread_count(None), None))
 
+    @_ANY_VALUES
+    def _multiply(self) -> None:
+        fixed = self._fixed.matrix(0)
+        for index, y in enumerate(self.call.y):
+            moving = self._moving.matrix(index)
+            np.matmul(*((fixed, moving.T) if self._operand == 0 else (moving, fixed.T)), out=y)
+
 
 def _pointers(fixed: Floats, offsets: Numbers) -> tuple[int, int, int, int]:
     """Return address, offsets and strides (of channels, of depth) of weights [depth, channels]."""
@@ -249,13 +280,19 @@ class _ConvLayer(ObservedLayer):
         return filters
 
     def rows(self, numbers: Numbers) -> Floats:
-        x = self.call.x
-        images, *places = np.unravel_index(numbers, (len(x), *self._positions))
+        images, *places = np.unravel_index(numbers, (len(self.call.x), *self._positions))
         taps, are_inside = _taps(self.call.args, places)
-        found = x.reshape(*x.shape[:2], -1)[images[:, np.newaxis], :, taps]  # [rows, taps, channels]
-        found[~are_inside] = 0
-        rows: Floats = found.reshape(len(numbers), -1, self._groups, x.shape[1] // self._groups).transpose(2, 0, 3, 1)
-        return np.ascontiguousarray(rows.reshape(self._groups, len(numbers), self.call.depth))
+        x = self.call.x.reshape(*self.call.x.shape[:2], -1)
+        if self._groups == 1:
+            found = x[images[:, np.newaxis], :, taps]  # [rows, taps, channels]
+            found[~are_inside] = 0
+            rows: Floats = np.ascontiguousarray(found.swapaxes(1, 2)).reshape(1, len(numbers), self.call.depth)
+            return rows
+        by_image = zip(x, np.split(taps, np.searchsorted(images, np.arange(1, len(x)))), strict=True)
+        lines = np.concatenate([image.take(part.T, axis=1) for image, part in by_image], 2)  # [channels, taps, rows]
+        np.copyto(lines, 0, where=~are_inside.T)
+        by_group: Floats = lines.reshape(self._groups, self.call.depth, len(numbers)).swapaxes(1, 2)
+        return by_group
 
     def outputs(self, numbers: Numbers) -> Floats:
         images, places = np.divmod(numbers, math.prod(self._positions))
@@ -278,6 +315,17 @@ class _ConvLayer(ObservedLayer):
         args.x, args.w = self.call.x.ctypes.data, filters.ctypes.data
         self._set_start(args, start)
         check(load_library().lba_conv(accumulator_handle(self.call.spec), args, thread_count(None), None))
+
+    @property
+    def _is_one_product(self) -> bool:
+        args = self.call.args
+        is_pointwise = self._groups == 1 and set(args.kernel) == set(args.strides) == {1}
+        return is_pointwise and self._positions == self.call.x.shape[2:]
+
+    @_ANY_VALUES
+    def _multiply(self) -> None:
+        x, y = (values.reshape(*values.shape[:2], -1) for values in (self.call.x, self.call.y))
+        np.matmul(self.weights[0].T, x, out=y)
 
 
 def _taps(args: Any, places: "list[NDArray[np.intp]]") -> "tuple[NDArray[np.intp], NDArray[np.bool_]]":
