@@ -17,6 +17,7 @@ from lba_onnx.correction.rows import Rows
 from lba_onnx.data.batches import Batch
 from lba_onnx.files.leftovers import scratch_folder
 from lba_onnx.native import ObservedCall
+from lba_onnx.native.heap import give_back_freed
 from lba_onnx.native.observed_layer import layer_of
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.folding import ScalableNode
@@ -68,6 +69,7 @@ def float32_targets(
             for number, batch in enumerate(batches):
                 recorder.number = number
                 observing.run(batch, [])
+        give_back_freed()
         yield recorder.targets
 
 

@@ -12,7 +12,7 @@ from lba_onnx.data.watching import enter_phase, passing
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation.class_outputs import ClassOutputs, find_class_outputs
 from lba_onnx.evaluation.likeness import Assessment, Likeness, comparable, unit_of
-from lba_onnx.evaluation.outputs import Outputs, check_same_names, run_by_name, tensor_outputs
+from lba_onnx.evaluation.outputs import Outputs, check_same_names, names_of, run_by_name, tensor_outputs
 from lba_onnx.evaluation.perplexity import TokenLosses, TokenSums, is_perplexity
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.evaluation.user_metric import Metric, load_metric, measure
@@ -62,7 +62,7 @@ class Judge:
         self._metric = load_metric(metric)
         self._batches = tuple(batches)
         session = make_session(reference, providers=self._providers)
-        self._outputs = session.get_outputs()
+        self._outputs = names_of(session.get_outputs())
         names = tensor_outputs(session)
         self._expected: list[Outputs] = []
         self._classes = ClassOutputs()
@@ -70,7 +70,8 @@ class Judge:
             self._classes = find_class_outputs(reference)
             enter_phase("outputs of the reference", unit="")
             for batch in passing(self._batches):
-                self._expected.append(comparable(run_by_name(session, batch, names, "the reference")))
+                outputs = comparable(run_by_name(session, batch, names, "the reference"))
+                self._expected.append({name: values.copy() for name, values in outputs.items()})  # no part of a session
         self.unit = function_name(self._metric) if self._metric else unit_of(self._expected[0])
         if is_perplexity(self._metric):
             self.unit = "log-likelihood of a token"
@@ -96,7 +97,7 @@ class Judge:
     def assess_parts(self, model: "ModelSource", parts: Sequence[range]) -> list[Assessment]:
         """Run a model once, and assess it for each choice of batches, told by their numbers; raises as `score`."""
         session = make_session(model, providers=self._providers)
-        check_same_names("outputs", self._outputs, session.get_outputs())
+        check_same_names("outputs", self._outputs, names_of(session.get_outputs()))
         verdicts = [self._verdict() for _ in parts]
         for number, batch in enumerate(passing(self._batches)):
             seen = self._seen(number, batch, session)

@@ -1,6 +1,6 @@
 """What the outputs of a model are: tensors of numbers, scores among them, and the same as another model's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -49,19 +49,23 @@ def check_same_interface(reference: "onnxruntime.InferenceSession", candidate: "
     Raises:
         ModelError: They have.
     """
-    check_same_names("inputs", reference.get_inputs(), candidate.get_inputs())
-    check_same_names("outputs", reference.get_outputs(), candidate.get_outputs())
+    check_same_names("inputs", *(names_of(session.get_inputs()) for session in (reference, candidate)))
+    check_same_names("outputs", *(names_of(session.get_outputs()) for session in (reference, candidate)))
 
 
-def check_same_names(what: str, expected: Iterable[Any], got: Iterable[Any]) -> None:
-    """Refuse inputs or outputs, as a session describes them, that have other names than the reference's.
+def names_of(values: Iterable[Any]) -> list[str]:
+    """Return the names of inputs or outputs, sorted; a session lives, with all its memory, as long as they do."""
+    return sorted(value.name for value in values)
+
+
+def check_same_names(what: str, expected: Sequence[str], got: Sequence[str]) -> None:
+    """Refuse inputs or outputs that have other names than the reference's.
 
     Raises:
         ModelError: They have.
     """
-    wanted, present = sorted(value.name for value in expected), sorted(value.name for value in got)
-    if wanted != present:
-        raise ModelError(f"expected the {what} of the reference, {', '.join(wanted)}, got {', '.join(present)}")
+    if expected != got:
+        raise ModelError(f"expected the {what} of the reference, {', '.join(expected)}, got {', '.join(got)}")
 
 
 def check_class_labels(batch: Batch) -> None:
