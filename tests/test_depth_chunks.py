@@ -20,6 +20,11 @@ from lba_onnx.arithmetic.family import Exponents
         ("M4E4,chunk=root4", 960, "M4E4,chunk=6x6x6"),
         ("M4E4,chunk=root3", 1, "M4E4,chunk=2x2"),
         ("M4E4,chunk=root3", 0, "M4E4"),
+        ("M4E4,chunk=root2of8/16/32", 576, "M4E4,chunk=32"),
+        ("M4E4,chunk=root2of8/16/32", 500, "M4E4"),
+        ("M4E4,chunk=root2of8/16/32", 27, "M4E4,chunk=8"),
+        ("M4E4,chunk=root3of12/16", 576, "M4E4,chunk=12x12"),
+        ("M4E4,chunk=root3of12", 0, "M4E4"),
         ("M4E4,chunk=32", 576, "M4E4,chunk=32"),
         ("splitk4(M4E4,chunk=root2)", 2304, "splitk4(M4E4,chunk=24)"),
     ],
@@ -29,7 +34,8 @@ def test_chunks_are_about_as_long_as_a_root_of_the_depth(text, depth, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["M4E4,chunk=root3", "M4E4,chunk=root2,round=nearest", "M5E3,chunk=root4,product=exact"]
+    "text",
+    ["M4E4,chunk=root3", "M4E4,chunk=root2,round=nearest", "M5E3,chunk=root4,product=exact", "M5E4,chunk=root2of8/24"],
 )
 def test_the_text_reads_back(text):
     family = parse_family(text)
@@ -45,6 +51,11 @@ def test_the_text_reads_back(text):
     [
         ("M4E4,chunk=root1", "expected chunk=root2 to chunk=root8, got chunk=root1, at character 6 "),
         ("M4E4,chunk=root9", "expected chunk=root2 to chunk=root8, got chunk=root9, at character 6 "),
+        ("M4E4,chunk=root1of8", "expected chunk=root2 to chunk=root8, got chunk=root1, at character 6 "),
+        ("M4E4,chunk=root2of0/8", "expected a chunk_size of at least 1.*got 0, at character 6 "),
+        ("M4E4,chunk=root8of99999", "expected groups of at most .* products, got 99999x.*, at character 6 "),
+        ("M4E4,chunk=root2of", "expected sizes of chunks such as chunk=16x8, got 'chunk=root2of'.* at character 6 "),
+        ("M4E4,chunk=root2of8x16", "expected sizes of chunks such as chunk=16x8, got 'chunk=root2of8x16'"),
         ("M4E4,chunk=root3,tree=4", "expected no tree beside chunk=root3, got tree=4, at character 6 "),
     ],
 )

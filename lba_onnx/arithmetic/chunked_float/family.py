@@ -1,7 +1,7 @@
 """Chunked floats whose exponent biases are still free: `M7E4,chunk=32,round=nearest`.
 
 `M7E4,chunk=root3` leaves the sizes of chunks to the depth of each product, too: three levels of chains, each about as
-long as the cube root of the depth (`at_depth`).
+long as the cube root of the depth (`at_depth`); of `chunk=root3of8/16`, as near to it as 8 or 16 come.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT
-from lba_onnx.arithmetic.chunked_float.order import MOST_LEVELS, product_bias
+from lba_onnx.arithmetic.chunked_float.order import MOST_LEVELS, check_size, check_sizes, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import read_family, read_rules, write_options
 from lba_onnx.arithmetic.families import FormatFamily
@@ -19,7 +19,7 @@ from lba_onnx.arithmetic.family import AccumulatorFamily, Exponents, Knob
 from lba_onnx.arithmetic.formats import MAX_EXPONENT, MAX_EXPONENT_BIAS, MAX_EXPONENT_BITS, MAX_MANTISSA_BITS
 from lba_onnx.arithmetic.grammar import SpecText, read_text
 
-_ROOT = re.compile(r"root(\d{1,4})", re.ASCII)
+_ROOT = re.compile(r"root(\d{1,4})(?:of(\d{1,9}(?:/\d{1,9})*))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,23 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         formats: Of products and of sums.
         root: How many levels of chains a product's depth is spread over, with chunks of about that root of it; 0 where
             the rules say the sizes of chunks.
+        offered: The sizes of chunks that a root may become, ascending; none for any.
     """
 
     formats: FormatFamily
     root: int = 0
+    offered: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the rules, and that they leave a bias to choose."""
         super().__post_init__()
         if self.root and not 2 <= self.root <= MOST_LEVELS:
             raise ValueError(f"expected chunk=root2 to chunk=root{MOST_LEVELS}, got chunk=root{self.root}")
+        if self.offered and not self.root:
+            raise ValueError(f"expected a root beside sizes of chunks that are offered, got {self.offered}")
+        if self.offered:
+            most = check_size("chunk_size", max(self.offered))
+            check_sizes(most, (most,) * (self.root - 2), None)
         if self.root and self.tree is not None:
             raise ValueError(f"expected no tree beside chunk=root{self.root}, got tree={self.tree}")
         if self.root and self.lanes:
@@ -54,9 +61,9 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         """Read a family from a text taken apart."""
         roots = [option for option in text.options if option.key == "chunk" and _ROOT.fullmatch(option.value)]
         rules = read_rules(replace(text, options=tuple(option for option in text.options if option not in roots)))
-        root = int(roots[0].value.removeprefix("root")) if roots else 0
         try:
-            return cls(read_family(text), root, **rules.rules)
+            root, offered = _read_root(roots[0].value) if roots else (0, ())
+            return cls(read_family(text), root, offered, **rules.rules)
         except ValueError as error:
             if roots:
                 raise text.error(str(error), roots[0].part) from None
@@ -64,17 +71,22 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
-        chunks = f",chunk=root{self.root}" if self.root else ""
+        chunks = f",chunk={self._root_text}" if self.root else ""
         return f"{self.formats}{chunks}{write_options(self)}"
+
+    @property
+    def _root_text(self) -> str:
+        return f"root{self.root}" + (f"of{'/'.join(map(str, self.offered))}" if self.offered else "")
 
     def at_depth(self, depth: int) -> "ChunkedFloatFamily":
         """Return the family of products of a depth, whose chunks are of a size; 0 where the depth is not known."""
         if not self.root:
             return self
         if not depth:
-            return replace(self, root=0)
-        size = max(2, round(depth ** (1 / self.root)))
-        return replace(self, root=0, chunk_size=size, outer_chunks=(size,) * (self.root - 2))
+            return replace(self, root=0, offered=())
+        best = depth ** (1 / self.root)
+        size = min(self.offered, key=lambda size: abs(math.log(size / best))) if self.offered else max(2, round(best))
+        return replace(self, root=0, offered=(), chunk_size=size, outer_chunks=(size,) * (self.root - 2))
 
     @property
     def bits(self) -> str:
@@ -106,7 +118,8 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         """Return bits and options as JSON values."""
         bits = {"mantissa_bits": self.formats.mantissa_bits, "exponent_bits": self.formats.exponent_bits}
         root = {"chunk_root": self.root} if self.root else {}
-        return {**bits, **super().described(), **root}
+        offered = {"offered_chunk_sizes": list(self.offered)} if self.offered else {}
+        return {**bits, **super().described(), **root, **offered}
 
     def with_exponents(self, exponents: Exponents) -> str:
         """Return the text of the spec with these largest exponents, or with the nearest legal ones."""
@@ -178,4 +191,12 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def like(self, accumulator: Accumulator) -> "ChunkedFloatFamily":
         """Return the family with these bits and the rules of a spec."""
-        return replace(self, root=0, **read_rules(read_text(str(accumulator))).rules)
+        return replace(self, root=0, offered=(), **read_rules(read_text(str(accumulator))).rules)
+
+
+def _read_root(value: str) -> tuple[int, tuple[int, ...]]:
+    """Return what "root3of8/16" says: the root, and the sizes that chunks may have."""
+    found = _ROOT.fullmatch(value)
+    assert found, "callers have matched it"
+    sizes = {check_size("chunk_size", int(size)) for size in (found[2] or "").split("/") if size}
+    return int(found[1]), tuple(sorted(sizes))
