@@ -137,7 +137,7 @@ def test_conv_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch, grou
 def test_library_benchmark_compares_two_libraries(tmp_path: Path) -> None:
     copy = tmp_path / "library.so"
     shutil.copy(lba_onnx.get_library_path(), copy)
-    row = library.compare(library.cases()[-1], (copy, Path(lba_onnx.get_library_path())), EFFORT)
+    row = library.compare(library.cases()[-1], (copy, Path(lba_onnx.get_library_path())), EFFORT, 2)
     assert row["low"] <= row["ratio"] <= row["high"]
 
 
