@@ -158,7 +158,7 @@ def test_samples_are_not_kept():
     alive = []
 
     def feeds():
-        for _ in range(20):
+        for _ in range(6):
             batch = images(2)
             alive.append(weakref.ref(batch))
             yield {"x": batch}
@@ -166,7 +166,7 @@ def test_samples_are_not_kept():
             gc.collect()
             assert sum(reference() is not None for reference in alive) <= 2
 
-    assert calibrate(network(), feeds()).samples == 40
+    assert calibrate(network(), feeds()).samples == 12
 
 
 def test_result_file_holds_everything(tmp_path):

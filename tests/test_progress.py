@@ -104,16 +104,23 @@ def test_lines_come_every_30_seconds_or_10_percent(capsys, seconds, percent, is_
 
 
 def test_lines_show_movement_inside_the_only_batch_and_quiet_none(tmp_path):
-    model = slow_models.repeated_products(layers=2, rows=1 << 16)
+    model = slow_models.repeated_products(layers=2, rows=1 << 13)
     onnx.save(lba_onnx.convert(model, lba_onnx.AccumulatorSpec.parse("M7E4b10"))[0], tmp_path / "model.onnx")
     np.savez(tmp_path / "data.npz", x=np.ones((8, slow_models.DEPTH), np.float32))
-    command = [sys.executable, "-c", "from lba_onnx.cli import main; main()", "evaluate", "-i", "model.onnx"]
+    program = """
+from lba_onnx.cli import main, progress
+
+progress._SECONDS_BEFORE_LINES = progress._LEAST_SECONDS_BETWEEN_LINES = 0.0
+main()
+"""
+    command = [sys.executable, "-c", program, "evaluate", "-i", "model.onnx"]
 
     def errors(*options: str) -> str:
         arguments = [*command, "--data_path", "data.npz", "--json", *options]
         return subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
 
-    lines = errors().splitlines()
+    first, *lines = errors().splitlines()
+    assert first == "evaluating: 0 samples, 0:00 so far"  # the data are yet to be opened
     assert lines and all(line.startswith("evaluating: ") and " of 8 samples, " in line for line in lines)
     assert any(not line.startswith(("evaluating: 0 of", "evaluating: 8 of")) for line in lines)
     assert errors("--quiet") == ""

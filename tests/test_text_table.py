@@ -101,8 +101,8 @@ def test_rich_prints_tables_too():
 def test_a_hundred_thousand_rows_take_seconds():
     # rich's own table took minutes.
     many = rows(4) * 25_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     table = TextTable(COLUMNS, many)
     assert sum(1 for _ in table.lines(80)) > 100_000
     assert sum(1 for _ in table.lines()) == 100_002
-    assert time.perf_counter() - begin < 60
+    assert time.process_time() - begin < 60
