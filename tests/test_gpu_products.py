@@ -14,7 +14,7 @@ from lba_onnx.arithmetic import AccumulatorSpec
 from lba_onnx.native.cuda import kernel_counts
 
 pytestmark = gpu_device.marks()
-CASES = gpu_device.scaled(120, 6)
+CASES = gpu_device.scaled(120, 3)
 MOST_MULTIPLIES = gpu_device.scaled(1 << 23, 1 << 15)
 SPECIAL_TEXTS = (
     *("M7E4b10", "M7E4b10,underflow=off,chunk=7", "M22E7b63", "M4E3b6,chunk=none", "M7E4b12/M7E4b10,chunk=9x8"),

@@ -7,7 +7,7 @@ from gpu_cases import DRAWS
 from gpu_statistics import statistics_difference
 
 pytestmark = gpu_device.marks()
-CASES = gpu_device.scaled(60, 4)
+CASES = gpu_device.scaled(60, 2)
 MOST_MULTIPLIES = gpu_device.scaled(1 << 20, 1 << 12)
 
 

@@ -11,7 +11,7 @@ from benchmarks.cuda.products import conv_shape, geometry_of
 from lba_onnx.native.cuda import conv_host, matmul_host
 
 pytestmark = gpu_device.marks()
-STEP = gpu_device.scaled(1, 5)
+STEP = gpu_device.scaled(1, 10)
 
 
 @pytest.mark.parametrize("tile", gpu_device.TILES)
@@ -19,7 +19,8 @@ STEP = gpu_device.scaled(1, 5)
 def test_device_meets_every_vector(kind: str, tile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gpu_device.TILE_VARIABLE, tile)
     checked = 0
-    for case, expected in islice(golden_cases(kind), None, None, STEP):
+    first = gpu_device.TILES.index(tile) % STEP  # others for each tile, where there is no time for all
+    for case, expected in islice(golden_cases(kind), first, None, STEP):
         for packs in (False, True):
             with case.on_device(packs) as on_device:
                 difference = first_difference(on_device.compute(), expected)

@@ -324,7 +324,7 @@ void TestBlocks() {
   c.spec.product_format = {4, 3, 2};
   c.spec.accumulator_format = {4, 3, 1};
   c.estimator = Estimator::kRecursiveOverflow;
-  const int64_t rows = 700, columns = 300, depth = 600;
+  const int64_t rows = 350, columns = 300, depth = 600;
   const Values a = DrawValues(random, rows * depth, DrawInteger), b = DrawValues(random, columns * depth, DrawInteger);
   const Values grad = DrawValues(random, rows * columns, DrawInteger);
   MatMulShape shape;
