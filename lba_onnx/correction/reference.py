@@ -2,10 +2,13 @@
 
 import onnx
 
+from lba_onnx.rewrite.analysis import default_opset
 from lba_onnx.rewrite.attributes import drop_attributes
 from lba_onnx.rewrite.conversion import converted_nodes
 from lba_onnx.rewrite.specs import change_specs
 from lba_onnx.rewrite.twins import arithmetic_attributes, rename_to_replaced
+
+_FIRST_OPSET = 7
 
 
 def widened(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -14,7 +17,12 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def restored(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a converted model of floats whose nodes are the operators again that they stand for."""
+    """Return a converted model of floats whose nodes are the operators again that they stand for.
+
+    Before opset 7 it is the model with wide accumulators: of Gemm onnxruntime has no kernel of these.
+    """
+    if default_opset(model) < _FIRST_OPSET:
+        return widened(model)
     restored = onnx.ModelProto()
     restored.CopyFrom(model)
     for _, node in converted_nodes(restored):
