@@ -29,14 +29,16 @@ from benchmarks.harness import Column, Row, parse_arguments, progress, report
 from benchmarks.memory import MEGABYTE, peak_bytes
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.methods import OF_FLOATS
-from lba_onnx.correction import DEFAULT_EFFORT, EFFORTS
 from lba_onnx.correction.correcting import DEFAULT_MAX_SAMPLES
+from lba_onnx.correction.correction_report import NONE
+from lba_onnx.correction.recipes import DEFAULT_EFFORT, recipes_of
 from lba_onnx.data.batches import Batch, read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.split import is_kept_apart
 from lba_onnx.native.observer import ObservedCall, ObservedConv
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.conversion import list_candidates
+from lba_onnx.rewrite.twins import is_twin
 from lba_onnx.session import make_session
 
 MAX, SMALLEST = "max", "demo"
@@ -96,9 +98,10 @@ def run_method(few: Subject, many: Subject, method: str, rounds: int) -> Row:
 def run_correction(subject: Subject, rounds: int) -> Row:
     """Check and time the correction of a model, all recipes and the choice between them."""
     converted, _ = lba_onnx.convert(subject.model, _calibration(subject, MAX)().specs)
+    recipes = recipes_of(DEFAULT_EFFORT, [node.op_type for node in converted.graph.node if is_twin(node)])
 
     def correct() -> None:
-        if len(lba_onnx.correct(converted, _samples(subject))[1].scores) != len(EFFORTS[DEFAULT_EFFORT]) + 1:
+        if list(lba_onnx.correct(converted, _samples(subject))[1].scores) != [NONE, *recipes]:
             raise CheckFailed(f"{subject.name}: the correction has left out recipes")
 
     float32, seconds = _take_turns(subject, [correct], rounds)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import lba_onnx
 from lba_onnx import Execution, Samples
 from lba_onnx.correction import correct, sequence
-from lba_onnx.correction.recipes import EFFORTS, RECIPES
+from lba_onnx.correction.recipes import EFFORTS, RECIPES, recipes_of
 from lba_onnx.correction.sequence import correct_in_sequence
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs
@@ -183,9 +183,8 @@ def test_one_sample_serves_for_both_and_is_said_to():
 
 def test_progress_counts_layers_over_all_recipes():
     seen = []
-    _, report = correct(
-        converted(network()), images(40), execution=Execution(progress=lambda done, total: seen.append((done, total)))
-    )
+    execution = Execution(progress=lambda done, total: seen.append((done, total)))
+    _, report = correct(converted(network()), images(40), recipes=["scale", "refit"], execution=execution)
     assert seen[-1] == (2 * len(report.nodes), 2 * len(report.nodes))
     assert seen == sorted(seen)
 
@@ -255,6 +254,17 @@ def test_huge_values_are_passed_over():
     data[5, 0, 0, 0] = 3e38
     _, report = correct(plain, data)
     assert report.scores[report.recipe] >= report.scores["none"]
+
+
+def test_recipes_for_matrices_are_left_out_of_networks_that_convolve():
+    convolves, multiplies = ["LbaConv", "LbaConv", "LbaGemm"], ["LbaConv", "LbaMatMul", "LbaGemm", "LbaMatMul"]
+    assert recipes_of("default", convolves) == ("refit",)
+    assert recipes_of("default", multiplies) == recipes_of("default", ["LbaConv", "LbaMatMul"]) == EFFORTS["default"]
+    for layers in (convolves, multiplies):
+        assert recipes_of("thorough", layers) == tuple(RECIPES)
+        assert recipes_of("quick", layers) == EFFORTS["quick"]
+    _, report = correct(converted(network()), images(16), recipes=["refit_rows"])
+    assert list(report.scores) == ["none", "refit_rows"]  # what is asked for is tried
 
 
 @pytest.mark.parametrize("recipes", [("scale", "affine", "chain"), ("chain", "affine", "scale")])

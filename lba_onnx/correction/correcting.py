@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from lba_onnx.correction.correction_report import NONE, CorrectionReport, NodeCorrection
 from lba_onnx.correction.progress_file import LayerNotes, ProgressFile
-from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES
+from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS, RECIPES, recipes_of
 from lba_onnx.correction.reference import restored, widened
 from lba_onnx.correction.sequence import correct_in_sequence
 from lba_onnx.correction.tuning import SUFFIX, Tuning, make_tuner, tuned
@@ -31,7 +31,7 @@ from lba_onnx.evaluation.likeness import Assessment
 from lba_onnx.files.outputs import check_outputs
 from lba_onnx.rewrite.candidates import converted_products
 from lba_onnx.rewrite.conversion import deliver
-from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode, fold, scalable_nodes
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
 from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.model_inputs import model_inputs
@@ -77,7 +77,8 @@ def correct(
         model: Path, bytes or ModelProto of a converted model that has not been corrected.
         data: `Samples`, or plain data in any form that they take; labels are needed by a metric only. The samples
             stay in memory: 96, from the start of the data, where no max_samples says otherwise.
-        effort: How much is tried, one of `correction.recipes.EFFORTS`: "quick", "default" or "thorough".
+        effort: How much is tried, one of `correction.recipes.EFFORTS`: "quick", "default" or "thorough". All but the
+            last leave out, of networks that mostly convolve, the recipes that are for layers of matrices.
         recipes: Which to try instead, of `correction.recipes.RECIPES`.
         tune: How to go on from the best recipe by gradient, in PyTorch (the extra "torch"); None for not at all. Then
             one in four of the samples that are not kept apart is left out of all fitting and choosing: the report
@@ -99,16 +100,18 @@ def correct(
         OutputError: model_output or resume_path is one of the files that are read, or the other.
         ValueError: There is no such effort or recipe, or a number is not as described.
     """
-    recipes = _recipes(effort, recipes)
+    _check_recipes(effort, recipes)
     read = chain(model_inputs(model), data_inputs(data), function_inputs(metric=metric))
     check_outputs({"corrected model": model_output, "progress file": resume_path}, read)
     opened = open_model(model)
     _check_correctable(opened.proto)
+    nodes, reasons = scalable_nodes(opened.proto)
+    recipes = recipes_of(effort, [node.node.op_type for node in nodes.values()]) if recipes is None else recipes
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=execution.providers))
     samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs, tune is not None)
     progress_file = ProgressFile(resume_path, {} if resume_path is None else _described(model, samples))
-    trials = _Trials(opened, samples, metric, execution, len(recipes), tune)
+    trials = _Trials(opened, nodes, reasons, samples, metric, execution, len(recipes), tune)
     # Its last bits depend on how many threads BLAS has, and more than one mostly wait for each other, awake.
     with threadpool_limits(limits=1, user_api="blas"):
         for recipe in recipes:
@@ -148,6 +151,8 @@ class _Trials:
     def __init__(
         self,
         opened: OpenModel,
+        nodes: Mapping[str, ScalableNode],
+        reasons: Mapping[str, str],
         samples: _Samples,
         metric: "Metric | str | None",
         execution: Execution,
@@ -155,7 +160,7 @@ class _Trials:
         tuning: Tuning | None,
     ) -> None:
         self._opened = opened
-        self._nodes, self._reasons = scalable_nodes(opened.proto)
+        self._nodes, self._reasons = nodes, reasons
         self._samples = samples
         self._execution = execution
         self._done = 0
@@ -280,13 +285,12 @@ def corrected_by(model: "onnx.ModelProto") -> str | None:
     return None if recipe == NONE else recipe
 
 
-def _recipes(effort: str, recipes: Sequence[str] | None) -> Sequence[str]:
+def _check_recipes(effort: str, recipes: Sequence[str] | None) -> None:
     if effort not in EFFORTS:
         raise ValueError(f"expected an effort out of {', '.join(EFFORTS)}, got {effort!r}")
     for recipe in recipes or ():
         if recipe not in RECIPES:
             raise ValueError(f"expected recipes out of {', '.join(RECIPES)}, got {recipe!r}")
-    return EFFORTS[effort] if recipes is None else recipes
 
 
 def _check_correctable(model: "onnx.ModelProto") -> None:

@@ -1,5 +1,6 @@
 """How layers are corrected: the recipes, by name. A new one is an entry here."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from lba_onnx.correction.estimators import AFFINE, CHAIN, SCALE, Estimator
@@ -18,6 +19,8 @@ class Recipe:
         evens: Whether weights make up for where in the sum their products stand.
         rounds: How often at most weights are refitted, as long as it helps; 0 for never.
         weighs_rows: Whether each row of outputs counts the same, whatever its size.
+        is_for_matrices: Whether it is for layers that multiply matrices, as those of transformers do: of networks that
+            mostly convolve only the effort "thorough" tries it.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Recipe:
     evens: bool = False
     rounds: int = 0
     weighs_rows: bool = False
+    is_for_matrices: bool = False
 
     @property
     def moves_weights(self) -> bool:
@@ -45,7 +49,15 @@ RECIPES: dict[str, Recipe] = {
         Recipe("affine", "a scale and an offset per channel, of the layer's own inputs", AFFINE),
         Recipe("chain", "the mean and deviation of each channel in float32", CHAIN, follows_float32=True),
         Recipe("refit", "chain, and weights moved to meet float32", CHAIN, True, evens=True, rounds=2),
-        Recipe("refit_rows", "scale, and weights moved, rows alike", SCALE, evens=True, rounds=2, weighs_rows=True),
+        Recipe(
+            "refit_rows",
+            "scale, and weights moved, rows alike",
+            SCALE,
+            evens=True,
+            rounds=2,
+            weighs_rows=True,
+            is_for_matrices=True,
+        ),
     )
 }
 """What `correct` can do to a layer, by name."""
@@ -60,3 +72,15 @@ EFFORTS: dict[str, tuple[str, ...]] = {
     THOROUGH: tuple(RECIPES),
 }
 """How much is tried, by name, to the recipes."""
+
+
+def recipes_of(effort: str, layers: Collection[str]) -> tuple[str, ...]:
+    """Return the recipes that an effort tries on a model.
+
+    Args:
+        effort: Its name.
+        layers: The operator type of each layer that can be corrected.
+    """
+    convolves = sum(layer == "LbaConv" for layer in layers) > len(layers) / 2
+    leaves_out = convolves and effort != THOROUGH
+    return tuple(name for name in EFFORTS[effort] if not (leaves_out and RECIPES[name].is_for_matrices))
