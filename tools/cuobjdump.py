@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-import sysconfig
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def dump_kernels(library: Path) -> tuple[str, str]:
     Raises:
         FileNotFoundError: There is no cuobjdump.
     """
-    program, environment = _find_cuobjdump()
+    program, environment = find_cuobjdump()
     sass, resource_usage = (
         subprocess.run([program, option, library], check=True, capture_output=True, text=True, env=environment).stdout
         for option in ("--dump-sass", "--dump-resource-usage")
@@ -40,9 +40,13 @@ def exported_names(library: Path) -> list[str]:
     return [line.split()[-1] for line in done.stdout.splitlines()]
 
 
-def _find_cuobjdump() -> tuple[str, dict[str, str]]:
-    """Return the program, of a toolkit or of the packages, and an environment in which it finds nvdisasm."""
-    packages = Path(sysconfig.get_path("purelib"), "nvidia").glob("*/bin")
+def find_cuobjdump() -> tuple[str, dict[str, str]]:
+    """Return the program, of a toolkit or of the packages, and an environment in which it finds nvdisasm.
+
+    Raises:
+        FileNotFoundError: There is none of both.
+    """
+    packages = (path for folder in sys.path for path in Path(folder, "nvidia").glob("*/bin"))
     path = os.pathsep.join([os.environ["PATH"], "/usr/local/cuda/bin", *map(str, packages)])
     program = shutil.which("cuobjdump", path=path)
     if program is None or shutil.which("nvdisasm", path=path) is None:
