@@ -21,7 +21,6 @@ from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.outputs import run_by_name, tensor_outputs
 from lba_onnx.rewrite import Selection
 from lba_onnx.rewrite.conversion import convert_quietly
-from lba_onnx.rewrite.cutting import cut_prefix, cut_suffix, with_inputs
 from lba_onnx.rewrite.model_files import OpenModel
 from lba_onnx.searching.choices import derive_choices
 from lba_onnx.searching.loss import KL, LARGEST, SQUARED, Reference
@@ -109,29 +108,6 @@ def test_noted_products_are_not_measured_again():
     found = measure_sensitivities(making, reference, choices, {"conv1": 1, "depthwise": 1}, notes)
     assert found.losses["conv1"] == (7.0,) and 0 < found.losses["depthwise"][0] < 7
     assert notes.find("sensitivity depthwise")["losses"] == list(found.losses["depthwise"])
-
-
-@pytest.mark.parametrize("name", ["network", "if", "loop", "function"])
-def test_prefix_and_suffix_make_the_whole(name):
-    model, feeds, texts = MODELS[name]
-    batch = {"x": feeds["x"][: 1 if name == "loop" else 4]}
-    changed = convert_quietly(model, texts[0])[0]
-    suffix = cut_suffix(changed, model)
-    whole = make_session(changed).run(None, batch)
-    known = dict(batch)
-    missing = [value for value in suffix.inputs if value not in known]
-    if missing:
-        part, inputs = cut_prefix(model, missing, list(known))
-        session = make_session(with_inputs(part, {value: known[value] for value in inputs}))
-        known |= zip(missing, session.run(missing, {value: known[value] for value in inputs}), strict=True)
-    fed = {value: known[value] for value in suffix.inputs}
-    given = make_session(with_inputs(suffix.model, fed)).run(list(suffix.outputs), fed)
-    assert suffix.outputs == ("y",)
-    np.testing.assert_allclose(given[0], whole[0], rtol=1e-6)
-
-
-def test_a_change_that_nothing_depends_on_has_no_outputs():
-    assert cut_suffix(network(), network()).outputs == ()
 
 
 def test_losses_are_divergences_of_classes_or_squared_errors():

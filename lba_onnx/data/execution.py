@@ -108,7 +108,7 @@ def run_batch(
         outputs = run_session(session, wanted, batch.feeds, batch.samples)
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise DataError(f"{batch.origin}: {name} does not run on these data: {error}") from error
-    return [_without_filling(output, batch) for output in outputs]
+    return [without_filling(output, batch) for output in outputs]
 
 
 def has_sample_axis(output: Any, batch: Batch) -> bool:
@@ -116,6 +116,7 @@ def has_sample_axis(output: Any, batch: Batch) -> bool:
     return batch.rows is not None and output.ndim > 0 and output.shape[0] == batch.samples
 
 
-def _without_filling(output: Any, batch: Batch) -> Any:
+def without_filling(output: Any, batch: Batch) -> Any:
+    """Return an output of a run of a batch without the samples that only fill it up, where it has their axis."""
     is_per_row = batch.rows is not None and getattr(output, "ndim", 0) > 0 and output.shape[0] == batch.rows
     return output[: batch.samples] if is_per_row else output

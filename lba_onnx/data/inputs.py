@@ -61,7 +61,7 @@ class ModelInput:
 
 def describe_inputs(session: "onnxruntime.InferenceSession") -> tuple[ModelInput, ...]:
     """Return the inputs of a session in the model's order; caches have the head size that its graph tells."""
-    inputs = tuple(_describe(value) for value in session.get_inputs())
+    inputs = tuple(describe_value(value) for value in session.get_inputs())
     if not any(_lacks_head_size(i) for i in inputs):
         return inputs
     size = head_size(session)
@@ -73,7 +73,8 @@ def _lacks_head_size(model_input: ModelInput) -> bool:
     return shape is not None and is_cache(model_input.name, shape) and shape[-1] is None
 
 
-def _describe(value: Any) -> ModelInput:
+def describe_value(value: Any) -> ModelInput:
+    """Return what onnxruntime tells of an input, or of what may be one of another session."""
     if not value.type.startswith("tensor("):
         return ModelInput(value.name, None, None, kind=value.type)
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)

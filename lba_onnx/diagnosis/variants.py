@@ -74,21 +74,48 @@ class Variants:
         self._count = 0
         self._base = _in_memory_or_in(opened if reference is None else self._convert(reference), folder)
         self.is_corrected = self.recipe is not None or _differ(opened.proto, self._base.proto)
-        self.reference: ModelSource = self.make(lambda name, spec: None) if reference is None else reference
+        self.reference: ModelSource = self.make(to_float32) if reference is None else reference
 
     def make(self, change: Change) -> "onnx.ModelProto | Path":
         """Return a variant: in memory, or, where weights are external data, a file that lives as long as all this."""
-        proto = onnx.ModelProto()
-        proto.CopyFrom(self._base.proto)
-        for _, products in groupby(converted_products(proto), key=lambda product: product.node_name):
-            own = list(products)
-            _change(own, [self._changed(product, change) for product in own])
-        if self._base.path is None:
-            return proto
+        variant = self.open(change)
+        if variant.path is None:
+            return variant.proto
         self._count += 1
         path = self._folder / f"variant_{self._count}.onnx"
-        save_model(proto, path, source_path=self._base.path)
+        save_model(variant.proto, path, source_path=variant.path)
         return path
+
+    def open(self, change: Change) -> OpenModel:
+        """Return a variant in memory; where weights are external data, with a path beside which these lie."""
+        proto = self._copied()
+        for own in _nodes(proto):
+            self._apply(change, own)
+        return OpenModel(proto, self._base.path)
+
+    def each_alone(self) -> Iterator[tuple[str, onnx.ModelProto]]:
+        """Yield each product, and the model in which it alone is converted, which is changed for the next."""
+        proto = self._copied()
+        nodes = _nodes(proto)
+        converted = [_copy(own[0].site.node) for own in nodes]
+        for own in nodes:
+            self._apply(to_float32, own)
+        for own, node in zip(nodes, converted, strict=True):
+            float32 = _copy(own[0].site.node)
+            for product in own:
+                own[0].site.node.CopyFrom(node)
+                self._apply(_only(product.name), own)
+                yield product.name, proto
+            own[0].site.node.CopyFrom(float32)
+
+    def _copied(self) -> onnx.ModelProto:
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self._base.proto)
+        return proto
+
+    def _apply(self, change: Change, products: Sequence[Candidate]) -> None:
+        """Change a node, of which these are the products."""
+        _change(products, [self._changed(product, change) for product in products])
 
     def _changed(self, product: Candidate, change: Change) -> Accumulator | None:
         spec = self.specs[product.name]
@@ -125,6 +152,26 @@ def open_variants(model: ModelSource, reference: "ModelSource | None") -> Iterat
     """
     with scratch_beside(open_model(model if reference is None else reference)) as folder:
         yield Variants(model, reference, folder)
+
+
+def to_float32(name: str, spec: Accumulator) -> None:
+    """Change every product back to float32."""
+
+
+def _only(product: str) -> Change:
+    """Return the change of every other product back to float32."""
+    return lambda name, spec: spec if name == product else None
+
+
+def _nodes(proto: onnx.ModelProto) -> list[list[Candidate]]:
+    """Return the products of each converted node."""
+    return [list(own) for _, own in groupby(converted_products(proto), key=lambda product: product.node_name)]
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copied = onnx.NodeProto()
+    copied.CopyFrom(node)
+    return copied
 
 
 def _in_memory_or_in(opened: OpenModel, folder: Path) -> OpenModel:

@@ -94,6 +94,17 @@ class Judge:
         """Return the score of a model, and whether it decides as the reference does; raises as `score`."""
         return self.assess_parts(model, [range(len(self._batches))])[0]
 
+    def score_outputs(self, outputs: Sequence[Outputs]) -> float:
+        """Return the score, without a metric, of a model whose outputs are the reference's, but for some.
+
+        Args:
+            outputs: By batch those that may differ.
+        """
+        verdict = Likeness(self._expected[0], self._classes)
+        for batch, expected, given in zip(self._batches, self._expected, outputs, strict=True):
+            verdict.update(batch, expected, {name: given.get(name, values) for name, values in expected.items()})
+        return verdict.assessment.score
+
     def assess_parts(self, model: "ModelSource", parts: Sequence[range]) -> list[Assessment]:
         """Run a model once, and assess it for each choice of batches, told by their numbers; raises as `score`."""
         session = make_session(model, providers=self._providers)

@@ -1,9 +1,10 @@
 """What each choice for one product does to the model's output, all other products in float32.
 
     for each product, in the model's order:
-        feeds = what the rest of the model, from this product on, reads            float32, from the feeds before
+        go on to the segment of the model that holds it                             float32
         for each choice:
-            run the rest once; at the product, the observer computes it in the choice's accumulator
+            run this segment; at the product, the observer computes it in the choice's accumulator
+            run those behind it                                                     float32
             loss of the outputs against float32's
 
 No session is made for a choice: the observer writes the product's result. Where models will be corrected, the product
@@ -11,9 +12,9 @@ gets the scale, and the offset where it takes one, that bring its channels close
 layer gives back at least.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,22 +24,16 @@ from numpy.typing import NDArray
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.estimators import AFFINE, SCALE
 from lba_onnx.correction.moments import ChannelSums, PairedSums
-from lba_onnx.data.execution import run_session
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.native.observer import ObservedCall
-from lba_onnx.observation.observer import ObservingSession, observing_session
+from lba_onnx.observation.observer import observing_session
+from lba_onnx.observation.segments import Change, SegmentedModel
 from lba_onnx.rewrite.conversion import convert_quietly
-from lba_onnx.rewrite.cutting import Suffix, cut_prefix, cut_suffix, with_inputs
 from lba_onnx.rewrite.folding import ScalableNode, scalable_nodes
-from lba_onnx.rewrite.model_files import OpenModel
-from lba_onnx.rewrite.model_writer import runnable
 from lba_onnx.searching.choices import Choice
 from lba_onnx.searching.loss import Reference
 from lba_onnx.searching.making import Making
 from lba_onnx.searching.progress_file import ProgressFile
-from lba_onnx.session import make_session
-
-Values = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +43,41 @@ class _Probe:
     Attributes:
         making: The float32 model; products get scales where its converted ones are corrected.
         reference: The samples, and what float32 gives for them.
+        float32: Runs the model on them, as far as it is the same.
         macs: By product how many products it multiplies and adds.
     """
 
     making: Making
     reference: Reference
+    float32: SegmentedModel
     macs: Mapping[str, int]
+
+    def changed(self, name: str, spec: Accumulator) -> Change:
+        """Return what stands for the product, and what is around it, where it is converted."""
+        settings: dict[str, Any] = {"selection": self.making.selection, "bias_start": self.making.bias_start}
+        model, _ = convert_quietly(self.making.model.source, {name: spec.wide()}, **settings)
+        return self.float32.move_to(model)
+
+    def passes(self, change: Change, runs: int) -> float:
+        """Return which share of the model was run, to get there and for so many choices."""
+        cuts = self.float32.cuts
+        before = [node for number in change.before for node in cuts.nodes(number, number + 1)]
+        behind = [node for number in change.behind for node in cuts.nodes(number, number + 1)]
+        return self._share(before) + runs * self._share([*change.model.proto.graph.node, *behind])
+
+    def _share(self, nodes: Sequence[onnx.NodeProto]) -> float:
+        """Return which share of the model's products nodes multiply; those in graphs inside count, wherever."""
+        if not nodes:
+            return 0.0
+        own = {text for node in nodes for text in (node.name, *node.output)}
+        outside = {
+            text
+            for node in self.making.model.proto.graph.node
+            for text in (node.name, *node.output[:1])
+            if text not in own
+        }
+        inside = sum(count for name, count in self.macs.items() if name.rsplit(":", 1)[0] not in outside)
+        return inside / (sum(self.macs.values()) or 1)
 
 
 @dataclass
@@ -84,13 +108,13 @@ def measure_sensitivities(
     Raises:
         DataError: The model does not run on the samples.
     """
-    probe = _Probe(making, reference, macs)
-    found, frontier = Sensitivities(), _Frontier(probe)
+    float32 = SegmentedModel(making.model, reference.batches, making.execution.providers)
+    probe, found = _Probe(making, reference, float32, macs), Sensitivities()
     enter_phase("sensitivities", "products", len(macs))
     for done, name in enumerate(macs, 1):
         known = notes.find(f"sensitivity {name}")
         if known is None:
-            known = _measure(probe, frontier, name, choices)
+            known = _measure(probe, name, choices)
             notes.add(f"sensitivity {name}", known)
         found.losses[name] = tuple(known["losses"])
         found.passes += known["passes"]
@@ -99,7 +123,7 @@ def measure_sensitivities(
     return found
 
 
-def _measure(probe: _Probe, frontier: "_Frontier", name: str, choices: Sequence[Choice]) -> dict[str, Any]:
+def _measure(probe: _Probe, name: str, choices: Sequence[Choice]) -> dict[str, Any]:
     """Return the losses of a product, and what was run for them."""
     known: dict[Accumulator | None, float | None] = {None: 0.0}
     wanted = dict.fromkeys(spec for choice in choices if (spec := choice.specs.get(name)) is not None)
@@ -107,101 +131,31 @@ def _measure(probe: _Probe, frontier: "_Frontier", name: str, choices: Sequence[
     for sums_codes in (False, True):
         specs = [spec for spec in wanted if spec.sums_codes == sums_codes]
         if specs:
-            known |= _losses(probe, frontier, name, specs)
-            passes += frontier.passes(len(specs))
+            change = probe.changed(name, specs[0])
+            known |= _losses(probe, change, name, specs)
+            passes += probe.passes(change, len(specs))
     return {"losses": [known[c.specs[name]] if name in c.specs else None for c in choices], "passes": passes}
 
 
 def _losses(
-    probe: _Probe, frontier: "_Frontier", name: str, specs: Sequence[Accumulator]
+    probe: _Probe, change: Change, name: str, specs: Sequence[Accumulator]
 ) -> dict[Accumulator | None, float | None]:
-    feeds = frontier.move_to(name, specs[0])
+    """Return the loss with each accumulator, of a change that takes any of them."""
     found: dict[Accumulator, list[NDArray[np.float64]]] = {spec: [] for spec in specs}
-    with frontier.listening(name) as (rest, ear):
-        for number, batch in enumerate(probe.reference.batches):
+    making = probe.making
+    ear = _Ear(name, scalable_nodes(change.model.proto)[0].get(name) if making.effort else None)
+    with ExitStack() as stack:
+        if change.outputs:
+            observed = observing_session(change.model, ear.hear, making.execution.providers, fills=True)
+            session = stack.enter_context(observed)
+        for number, batch in enumerate(change.batches):
             ear.begin_batch()
-            fed = replace(batch, feeds=feeds[number], shared=frozenset())
             for spec, losses in found.items():
                 ear.begin(spec)
-                outputs = rest.run(fed, list(frontier.suffix.outputs)) if frontier.suffix.outputs else []
-                given = dict(zip(frontier.suffix.outputs, outputs, strict=True))
-                losses.append(probe.reference.losses(number, given))
+                outputs = session.run(batch, change.outputs) if change.outputs else []
+                given = dict(zip(change.outputs, outputs, strict=True))
+                losses.append(probe.reference.losses(number, probe.float32.finish(change, number, given)))
     return {spec: float(np.concatenate(losses).mean()) for spec, losses in found.items()}
-
-
-class _Frontier:
-    """The float32 model, run as far as the product that is measured: what the rest reads is at hand.
-
-    Attributes:
-        suffix: The rest of the model, with the product converted.
-    """
-
-    suffix: Suffix
-
-    def __init__(self, probe: _Probe) -> None:
-        self._probe = probe
-        self._inputs = [{name: value for name, value in batch.feeds.items()} for batch in probe.reference.batches]
-        self._held: list[Values] = self._inputs
-        self._model: onnx.ModelProto | None = None
-        self._prefix_passes = 0.0
-
-    def move_to(self, name: str, spec: Accumulator) -> list[Values]:
-        """Convert a product; return by batch what the rest of the model is fed from it on."""
-        making = self._probe.making
-        settings: dict[str, Any] = {"selection": making.selection, "bias_start": making.bias_start}
-        changed, _ = convert_quietly(making.model.source, {name: spec.wide()}, **settings)
-        self.suffix = cut_suffix(changed, making.model.proto)
-        self._held = self._advanced(self.suffix.inputs)
-        feeds = [{read: values[read] for read in self.suffix.inputs} for values in self._held]
-        self._model = with_inputs(self.suffix.model, feeds[0])
-        return feeds
-
-    def passes(self, runs: int) -> float:
-        """Return which share of the model was run, for the feeds and for so many choices."""
-        return self._prefix_passes + runs * self._share(self.suffix.model)
-
-    @contextmanager
-    def listening(self, name: str) -> "Iterator[tuple[ObservingSession, _Ear]]":
-        """Open a session of the rest, in which a product is computed in any accumulator."""
-        assert self._model is not None
-        ear = _Ear(name, scalable_nodes(self._model)[0].get(name) if self._probe.making.effort else None)
-        making = self._probe.making
-        opened = OpenModel(self._model, making.model.path)
-        with observing_session(opened, ear.hear, making.execution.providers, fills=True) as session:
-            yield session, ear
-
-    def _advanced(self, names: Sequence[str]) -> list[Values]:
-        """Return by batch the values of these names, and the model's inputs."""
-        known = self._held[0].keys()
-        missing = [name for name in names if name not in known]
-        values = [
-            {**inputs, **{n: held[n] for n in names if n in held}}
-            for inputs, held in zip(self._inputs, self._held, strict=True)
-        ]
-        self._prefix_passes = 0.0
-        if not missing:
-            return values
-        part, inputs = cut_prefix(self._probe.making.model.proto, missing, known)
-        self._prefix_passes = self._share(part)
-        making, fed = self._probe.making, with_inputs(part, {n: self._held[0][n] for n in inputs})
-        with runnable(OpenModel(fed, making.model.path)) as file:
-            session = make_session(file, providers=making.execution.providers)
-        for found, held in zip(values, self._held, strict=True):
-            found |= zip(missing, run_session(session, missing, {n: held[n] for n in inputs}), strict=True)
-        return values
-
-    def _share(self, part: onnx.ModelProto) -> float:
-        """Return which share of the model's products a part multiplies; those in graphs inside count, wherever."""
-        macs = self._probe.macs
-        own = {text for node in part.graph.node for text in (node.name, *node.output)}
-        outside = {
-            text
-            for node in self._probe.making.model.proto.graph.node
-            for text in (node.name, *node.output[:1])
-            if text not in own
-        }
-        inside = sum(count for name, count in macs.items() if name.rsplit(":", 1)[0] not in outside)
-        return inside / (sum(macs.values()) or 1)
 
 
 class _Ear:
