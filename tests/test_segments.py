@@ -154,3 +154,22 @@ def test_what_is_no_array_is_handed_on_inside_a_segment_alone(name, segments):
     changed = convert_quietly(source, {"second": "M4E4b8"})[0]
     (given,) = outputs(segmented, segmented.move_to(changed))
     np.testing.assert_array_equal(given["y"], lba_onnx.make_session(changed).run(None, feeds)[0])
+
+
+@pytest.mark.usefixtures("unfused")
+def test_segments_that_nothing_reads_do_not_run():
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], "read"),
+        helper.make_node("MatMul", ["x", "w"], ["a"], "unread"),
+        helper.make_node("SequenceConstruct", ["a"], ["several"]),
+    ]
+    weights = {"w": RANDOM.standard_normal((4, 4)).astype(np.float32)}
+    source = model(nodes, [tensor("x", 2, 4)], [tensor("y", 2, 4)], weights)
+    feeds = {"x": RANDOM.standard_normal((2, 4)).astype(np.float32)}
+    segmented = SegmentedModel(OpenModel(source, None), batches_of(source, feeds), PROVIDERS)
+    assert len(segmented.cuts) == 2
+    changed = convert_quietly(source, {"read": "M4E4b8"})[0]
+    (given,) = outputs(segmented, segmented.move_to(changed))
+    np.testing.assert_array_equal(given["y"], lba_onnx.make_session(changed).run(None, feeds)[0])
+    unread = segmented.move_to(convert_quietly(source, {"unread": "M4E4b8"})[0])
+    assert not unread.outputs and segmented.finish(unread, 0, {}) == {}

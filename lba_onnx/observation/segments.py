@@ -50,12 +50,12 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class _Segment:
-    session: "onnxruntime.InferenceSession"
+    session: "onnxruntime.InferenceSession | None"
     part: Part
 
     def run(self, batch: Batch, values: Feeds) -> Feeds:
         """Return what it yields."""
-        if not self.part.outputs:
+        if self.session is None or not self.part.outputs:  # nothing of it is read
             return {}
         fed = _fed(batch, {name: values[name] for name in self.part.inputs})
         return dict(zip(self.part.outputs, run_batch(self.session, fed, list(self.part.outputs)), strict=True))
@@ -145,8 +145,10 @@ class SegmentedModel:
         """Make the next segment, which goes on where what is no array would be handed over."""
         number = len(self._segments)
         part = self.cuts.part(number)
-        session = quiet_session(OpenModel(self._typed(part), self._path), self._providers)
-        found = {value.name: describe_value(value) for value in session.get_outputs()}
+        opened = OpenModel(self._typed(part), self._path)
+        session = quiet_session(opened, self._providers) if part.outputs else None
+        yielded = () if session is None else session.get_outputs()
+        found = {value.name: describe_value(value) for value in yielded}
         arrays = {name for name, value in found.items() if value.dtype is not None}
         if not arrays.issuperset(set(self.cuts.live(number + 1)) & found.keys()):
             self.cuts = self.cuts.joined(number)
