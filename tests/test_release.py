@@ -87,11 +87,12 @@ def test_emulation_takes_the_wheels_whose_bits_are_compared(tmp_path, capsys):
 
 def test_a_python_for_arm_runs_in_its_own_files_and_sees_its_own_packages(tmp_path):
     shows = tmp_path / "qemu"
-    shows.write_text('#!/bin/sh\necho "$@" PATH=$PATH PYTHONPATH=$PYTHONPATH\n')
+    shows.write_text('#!/bin/sh\necho "$@" PATH=$PATH PYTHONPATH=$PYTHONPATH PWD=$PWD\n')
     shows.chmod(0o755)
+    (tmp_path / "root").mkdir()
     told = ArmPython(shows, tmp_path / "root", tmp_path / "site").run("-m", "lba_onnx")
     python = f"{tmp_path}/root/usr/bin/python3.13"
-    assert told == f"-L {tmp_path}/root {python} -m lba_onnx PATH= PYTHONPATH={tmp_path}/site\n"
+    assert told == f"-L {tmp_path}/root {python} -m lba_onnx PATH= PYTHONPATH={tmp_path}/site PWD={tmp_path}/root\n"
 
 
 def test_cpp_tests_are_linked_where_the_wheel_for_arm_was_built(monkeypatch, tmp_path):
