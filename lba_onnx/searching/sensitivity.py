@@ -147,12 +147,12 @@ def _losses(
     with ExitStack() as stack:
         if change.outputs:
             observed = observing_session(change.model, ear.hear, making.execution.providers, fills=True)
-            session = stack.enter_context(observed)
+            observing = stack.enter_context(observed)
         for number, batch in enumerate(change.batches):
             ear.begin_batch()
             for spec, losses in found.items():
                 ear.begin(spec)
-                outputs = session.run(batch, change.outputs) if change.outputs else []
+                outputs = observing.run(batch, change.outputs) if change.outputs else []
                 given = dict(zip(change.outputs, outputs, strict=True))
                 losses.append(probe.reference.losses(number, probe.float32.finish(change, number, given)))
     return {spec: float(np.concatenate(losses).mean()) for spec, losses in found.items()}
