@@ -1,5 +1,6 @@
 """Static int8 models: a float32 model of the zoo through onnxruntime's own quantizer, in every form that it writes."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -44,9 +45,10 @@ def quantize(model: ZooModel, form: Form) -> ZooModel:
     activations, weights = _TYPES[form.types]
     assert isinstance(model.calibration, Mapping), "static models have samples of one shape"
     with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder, "int8.onnx")
+        source, written = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+        shutil.copy(model.model_path, source)  # the quantizer writes beside it, as other processes may at this time
         quantize_static(
-            model.model_path,
+            source,
             written,
             _Samples(model.calibration),
             quant_format=_LAYOUTS[form.layout],
