@@ -29,10 +29,9 @@ from typing import Any
 import lba_onnx
 from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.kv_cache import compare_parts
+from benchmarks.selections import products_with_weights
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS
 from lba_onnx.evaluation import Perplexity, PerplexityChange
-from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.weights import DYNAMIC
 from models.smollm2.checkpoint import calibration_tokens, test_tokens
 from models.smollm2.exports import NAMES, export
 
@@ -180,10 +179,7 @@ class Conversions:
         return self._specs[key]
 
     def _selection(self, way: Way) -> lba_onnx.Selection:
-        if not way.only_weights:
-            return lba_onnx.Selection()
-        computed = (entry.node for entry in list_candidates(self._base(way)).entries if entry.weights == DYNAMIC)
-        return lba_onnx.Selection(nodes_to_exclude=tuple(computed))
+        return products_with_weights(self._base(way)) if way.only_weights else lba_onnx.Selection()
 
 
 def measure(source: Path, model: Path) -> Row:

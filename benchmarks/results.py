@@ -85,7 +85,8 @@ def measure_model(
             "seconds": time.perf_counter() - start,
         }
         yield row | _figures(model, float32, zoo.run(plain, model.test))
-        for variant, tune in ((CORRECTED, None), (TUNED, tuning))[: 1 if tuning is None else 2]:
+        variants = {CORRECTED: None} if tuning is None else {CORRECTED: None, TUNED: tuning}
+        for variant, tune in variants.items():
             start = time.perf_counter()
             corrected, correction = lba_onnx.correct(plain, model.calibration, tune=tune)
             row |= {"variant": variant, "recipe": correction.recipe, "seconds": time.perf_counter() - start}

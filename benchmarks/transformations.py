@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 import lba_onnx
 from benchmarks.checks import CheckFailed
 from benchmarks.harness import Column, Row, parse_arguments, progress, report
-from lba_onnx import ModelFile, Samples, Selection
+from benchmarks.selections import products_with_weights
+from lba_onnx import ModelFile, Samples
 from lba_onnx.calibration import Calibration
-from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.weights import DYNAMIC
 from lba_onnx.session import make_session
 from lba_onnx.transformation import TRANSFORMATIONS
 
@@ -83,8 +82,7 @@ def transform(model: Path, output: Path, name: str, texts: Texts) -> tuple[Path,
 
 def run_model(model: Path, family: str, texts: Texts, output: Path) -> Row:
     """Convert a model, and measure both."""
-    computed = tuple(entry.node for entry in list_candidates(model).entries if entry.weights == DYNAMIC)
-    selection = Selection(nodes_to_exclude=computed)
+    selection = products_with_weights(model)
     samples = Samples(feeds_of(model, texts.calibration), batch_size=1)
     biases = lba_onnx.calibrate(model, samples, family, selection=selection)
     target = ModelFile(output, use_external_data_format=True)
