@@ -152,7 +152,8 @@ def check_datapath(spec: Accumulator, depth: int) -> None:
         return
     groups = {group: [part for part in datapath.parts if part.group is group] for group in Group}
     assert [part.sizes for part in groups[Group.MULTIPLIER]] == [(5, 5) if is_float else (8, 8)]
-    assert datapath.register_bits == sum(part.sizes[0] for part in groups[Group.REGISTERS]) > 0
+    assert datapath.registers and all(bits > 0 for bits in datapath.registers)
+    assert datapath.sums[-1] == 1 and list(datapath.sums) == sorted(datapath.sums, reverse=True)
     assert depth == 1 or groups[Group.ADDITION] or groups[Group.JOINS]  # where a tree has one product, its sums join
     for part in datapath.parts:
         assert part.name and all(size >= 0 for size in part.sizes) and 0 < part.per_product <= 2

@@ -178,6 +178,34 @@ def test_registers_are_one_for_each_chain_and_lane():
         assert unit_cost(f"M7E4b12/M7E4b10{options}", M4E3, 1000).register_bits == bits
 
 
+SUMS_BY_HAND = {  # of 100 products of M4E3, or int8: sums of each level, bits of each register
+    "fp32-fma": ((1,), (32,)),
+    "fp16-mul-add": ((1,), (16,)),
+    "M7E4b12/M7E4b10,chunk=none": ((1,), (12,)),
+    "M7E4b12/M7E4b10": ((7, 1), (12, 12)),
+    "M7E4b12/M7E4b10,chunk=9x8": ((12, 2, 1), (12, 12, 12)),
+    "M7E4b12/M7E4b10,tree=16": ((7, 1), (12,)),
+    "M7E4b12/M7E4b10,chunk=32,lanes=4": ((4, 1), (12,) * 5),
+    "wang2018": ((2, 1), (16, 16)),
+    "fp12-sr": ((1,), (12,)),
+    "kulisch": ((1,), (14 + 10 + 7 + 1,)),
+    "splitk4(fp16-fma)": ((4, 1), (16, 32)),
+    "splitk4(M7E4b12/M7E4b10)": ((8, 4, 1), (12, 12, 32)),
+    "int16-wrap": ((1,), (16,)),
+    "int12x64/int20-wrap": ((2, 1), (12, 20)),
+    "fixed<16,20>": ((1,), (16,)),
+    "x86-u8s8": ((50, 1), (32,)),
+    "arm-smlal16": ((50, 1), (32,)),
+}
+
+
+@pytest.mark.parametrize("text", SUMS_BY_HAND)
+def test_sums_and_registers_by_hand(text):
+    cost = unit_cost(text, "int8" if as_spec(text).sums_codes else M4E3, 100)
+    assert (cost.sums, tuple(sorted(cost.registers))) == SUMS_BY_HAND[text]
+    assert cost.register_bits == sum(cost.registers)
+
+
 def test_energy_is_that_of_the_table_where_gates_are():
     """int8 products summed in 32 bits are 0.2 + 0.1 pJ by Horowitz; a float sum is more, and less with fewer bits."""
     assert unit_cost("int32-wrap", "int8", 100).pj == pytest.approx(0.3)

@@ -205,7 +205,7 @@ def test_json_tells_all_of_it():
         "unpriced", "with_float32_operands", "reference", "over_reference",
     ]  # fmt: skip
     assert set(value["nodes"][0]) == {
-        "node", "op_type", "spec", "operands", "operands_from_model", "reason", "macs", "depth", "levels",
+        "node", "op_type", "spec", "operands", "operands_from_model", "reason", "macs", "depth", "levels", "chunks",
         "padded_macs", "zero_weight_macs", "unit", "float32", "gate_macs", "pj", "float32_gate_macs",
         "partial_sum_bits",
     }  # fmt: skip
@@ -213,6 +213,7 @@ def test_json_tells_all_of_it():
     unit = value["nodes"][2]["unit"]
     assert unit["unit_gates"] == 808 and unit["gates"] == pytest.approx(sum(unit["components"].values()))
     assert unit["joins"] == 7 / 128  # 8 chunks, of which the first is loaded
+    assert [(node["levels"], node["chunks"]) for node in value["nodes"]] == [(2, [1]), (2, [1]), (2, [8])]
     assert value["totals"]["over_float32"] == value["over_reference"]
 
 
@@ -251,6 +252,7 @@ def test_the_command_prints_the_operands_beside_the_figures(folder):
     assert "node by node" in text and text.count("classifier") == 2
     assert text.count("operands M4E3") == 2 and "13.1 % multiply padding" in text
     assert "with float32 operands, whose multiplier dominates, the same sums save 21 %" in text
+    assert next(line.split()[4:7] for line in text.splitlines() if line.startswith("classifier")) == ["128", "2", "8"]
     left = run("-i", "model.onnx", "--nodes_to_exclude", "conv1", "--spec", SPEC, "-r", "model.onnx")
     assert "1 left, and priced at float32" in left and "over the reference" in left
 

@@ -11,6 +11,7 @@ from small_models import images, network
 
 import lba_onnx
 from benchmarks.search import Passes
+from lba_onnx.arithmetic import as_spec
 from lba_onnx.cli import main
 from lba_onnx.costing import UnpricedError, unit_cost
 from lba_onnx.data.execution import Execution
@@ -18,6 +19,8 @@ from lba_onnx.errors import DataError, OutputError, SelectionError
 from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.searching import BudgetError
+from lba_onnx.searching.choices import Choice
+from lba_onnx.searching.prices import Pricing, price_choices
 from lba_onnx.searching.search_result import TIES
 
 CHOICES = ("M4E4", "M5E4", "M7E4")
@@ -122,6 +125,22 @@ def test_float32_is_a_choice_and_what_is_not_selected_is_paid_for():
     assert point.specs == {} and point.loss.mean == 0
     (cheapest,) = found.uniform
     assert cheapest.cost == pytest.approx((32 * 4608 + 9 * (1152 + 1280)) / 7040)
+
+
+def test_bits_are_those_of_the_mean_register():
+    """A chain has one, chunks two of the same width, lanes one each, slices one each and one for all."""
+    bits = {"M7E4b10,chunk=none": 12, "M7E4b10": 12, "M7E4b10,chunk=32,lanes=4": 12, "M7E4b10,tree=16": 12}
+    bits |= {"bf16-fma": 16, "splitk4(fp16-fma)": 24, "kulisch": 32, "fp32-fma": 32, "float32": 32}
+    macs = {"conv1": 4608, "depthwise": 1152, "classifier": 1280}
+    specs = {text: None if text == "float32" else as_spec(text) for text in bits}
+    choices = [Choice(text, dict.fromkeys(["depthwise", "classifier"], spec)) for text, spec in specs.items()]
+    pricing = Pricing.of("bits", "M4E3", None, lba_onnx.Selection())
+    prices = price_choices(network(), choices, {"x": images(1)}, pricing)
+    exact = bits["kulisch"]
+    for node, costs in prices.costs.items():
+        bits["kulisch"] = exact - (3 if node == "depthwise" else 0)  # 9 products take 4 bits, 128 take 7
+        assert costs == pytest.approx([width * macs[node] / 7040 for width in bits.values()])
+    assert prices.float32 == 32 and prices.left == pytest.approx(32 * 4608 / 7040)
 
 
 def test_no_loss_at_all_can_be_granted():

@@ -74,14 +74,17 @@ class Datapath:
 
     Attributes:
         parts: All of them.
+        sums: How many sums an output has at each level, innermost first: of chunks, trees, tiles or slices; the last
+            is its total, 1.
     """
 
     parts: tuple[Part, ...]
+    sums: tuple[int, ...]
 
     @property
-    def register_bits(self) -> int:
-        """Bits that the sums of one output take while it is computed."""
-        return sum(part.sizes[0] for part in self.parts if part.group is Group.REGISTERS)
+    def registers(self) -> tuple[int, ...]:
+        """Bits of each register that the sums of one output take while it is computed."""
+        return tuple(part.sizes[0] for part in self.parts if part.group is Group.REGISTERS)
 
     @property
     def joins(self) -> Fraction:

@@ -151,7 +151,6 @@ class _Product:
             reason=problem or self.reason,
             macs=self.macs,
             depth=self.depth,
-            levels=1 if self.spec is None else len(self.spec.levels) - 1,
             padded_macs=_share_of(self.padded, self.macs),
             zero_weight_macs=_share_of(self.zeros, self.macs),
             unit=unit,

@@ -23,7 +23,6 @@ class NodeCost:
         reason: Why it is left, or why it has no price; "" where neither is so.
         macs: How many products are multiplied and added; None where that is not known.
         depth: Products per sum; None where that is not known.
-        levels: Levels of sums.
         padded_macs: How many of the products meet padding; None where that is not known.
         zero_weight_macs: How many have a weight of zero; None where weights are not constant.
         unit: What one product costs; None where that is not known.
@@ -38,11 +37,20 @@ class NodeCost:
     reason: str
     macs: int | None
     depth: int | None
-    levels: int
     padded_macs: int | None
     zero_weight_macs: int | None
     unit: UnitCost | None
     float32: UnitCost
+
+    @property
+    def levels(self) -> int | None:
+        """Levels of sums; None where the accumulator does not tell."""
+        return len(self.unit.sums) or None if self.unit else None
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Sums of each level below the total, innermost first: chunks, trees, tiles, slices; None likewise."""
+        return self.unit.sums[:-1] if self.unit and self.unit.sums else None
 
     @property
     def is_known(self) -> bool:
@@ -76,6 +84,8 @@ class NodeCost:
         known = self.is_known
         return {
             **vars(self),
+            "levels": self.levels,
+            "chunks": None if self.chunks is None else list(self.chunks),
             "unit": self.unit.to_json() if self.unit else None,
             "float32": {"gates": self.float32.gates, "pj": self.float32.pj, "um2": self.float32.um2},
             "gate_macs": self.gate_macs if known else None,

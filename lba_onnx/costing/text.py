@@ -36,7 +36,7 @@ def points_table(points: Iterable[Point]) -> TextTable:
 def _nodes(cost: ModelCost) -> TextTable:
     columns = (
         *names("node", "operator"),
-        *figures("MACs", "depth", "levels", "spec", "operands", "gates/MAC", "of float32", "share"),
+        *figures("MACs", "depth", "levels", "chunks", "spec", "operands", "gates/MAC", "of float32", "share"),
         *remarks("remark"),
     )
     rows = (_node(node, cost.totals.gate_macs) for node in cost.nodes)
@@ -51,7 +51,8 @@ def _node(node: NodeCost, total: float) -> tuple[str, ...]:
         node.op_type,
         _UNKNOWN if node.macs is None else _short(node.macs),
         _UNKNOWN if node.depth is None else str(node.depth),
-        str(node.levels),
+        _UNKNOWN if node.levels is None else str(node.levels),
+        _UNKNOWN if node.chunks is None else ", ".join(map(str, node.chunks)) or "none",
         node.spec or "left",
         node.operands,
         f"{unit.gates:.0f}" if unit else _UNKNOWN,

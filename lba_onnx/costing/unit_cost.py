@@ -33,7 +33,9 @@ class UnitCost:
         depth: Products per dot product.
         groups: Gates by group, such as "multiplier"; what is used for every n-th product counts 1/n.
         components: Gates by component, likewise.
-        register_bits: Bits that the sums of one output take while it is computed.
+        sums: How many sums an output has at each level, innermost first, as in `Datapath`; none where the kind tells
+            no datapath.
+        registers: Bits of each register that the sums of one output take while it is computed; likewise.
         joins: How many additions of sums of chunks, tiles, lanes or slices to each other come to one product.
         pj: Energy in picojoules, an estimate.
         um2: Area in square micrometres, an estimate.
@@ -45,7 +47,8 @@ class UnitCost:
     depth: int
     groups: Mapping[str, float]
     components: Mapping[str, float]
-    register_bits: int
+    sums: tuple[int, ...]
+    registers: tuple[int, ...]
     joins: float
     pj: float
     um2: float
@@ -57,6 +60,11 @@ class UnitCost:
         return sum(self.groups.values())
 
     @property
+    def register_bits(self) -> int:
+        """Bits of all registers."""
+        return sum(self.registers)
+
+    @property
     def unit_gates(self) -> float | None:
         """Gates of what the paper counts of a fused multiply-add; None of what was measured."""
         if MEASURED in self.groups:
@@ -65,7 +73,8 @@ class UnitCost:
 
     def to_json(self) -> dict[str, Any]:
         """Return the cost as a JSON object."""
-        return {**vars(self), "gates": self.gates, "unit_gates": self.unit_gates}
+        told = {"register_bits": self.register_bits, "gates": self.gates, "unit_gates": self.unit_gates}
+        return {**vars(self), "sums": list(self.sums), "registers": list(self.registers), **told}
 
 
 def unit_cost(
@@ -110,7 +119,8 @@ def unit_cost(
         depth,
         groups,
         components,
-        datapath.register_bits if datapath else 0,
+        datapath.sums if datapath else (),
+        datapath.registers if datapath else (),
         float(datapath.joins) if datapath else 0.0,
         pj,
         um2,

@@ -1,6 +1,6 @@
 """What each choice costs each product, as its part of the cost of a mean product of the model.
 
-gates   gates of one multiply-accumulate         energy   picojoules         bits   bits of the register of a sum
+gates   gates of one multiply-accumulate         energy   picojoules         bits   bits of a register, mean of all
 
 The parts of all products add up to what one of the model's multiplications and additions costs in the mean.
 """
@@ -18,12 +18,11 @@ from lba_onnx.rewrite.selection import Selection
 from lba_onnx.searching.choices import Choice
 
 UNITS = {"gates": "gates per MAC", "energy": "pJ per MAC", "bits": "bits of a sum, mean over MACs"}
-_FLOAT32_BITS = 32.0
 
-_OF_UNIT: Mapping[str, Callable[[UnitCost, int], float]] = {
-    "gates": lambda unit, levels: unit.gates,
-    "energy": lambda unit, levels: unit.pj,
-    "bits": lambda unit, levels: unit.register_bits / max(levels, 1),
+_OF_UNIT: Mapping[str, Callable[[UnitCost], float]] = {
+    "gates": lambda unit: unit.gates,
+    "energy": lambda unit: unit.pj,
+    "bits": lambda unit: unit.register_bits / len(unit.registers),
 }
 
 
@@ -72,13 +71,13 @@ class Pricing:
         Raises:
             UnpricedError: Its accumulator has no price.
         """
-        if node.unit is None or (self.quantity == "bits" and not node.unit.register_bits):
+        if node.unit is None or (self.quantity == "bits" and not node.unit.registers):
             raise UnpricedError(f"node {node.node!r}: {node.reason or 'its accumulator tells no registers'}")
-        return _OF_UNIT[self.quantity](node.unit, node.levels)
+        return _OF_UNIT[self.quantity](node.unit)
 
     def of_float32(self, node: NodeCost) -> float:
         """Return what one of its products costs with float32 sums."""
-        return _FLOAT32_BITS if self.quantity == "bits" else _OF_UNIT[self.quantity](node.float32, 1)
+        return _OF_UNIT[self.quantity](node.float32)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ def datapath(spec: ChunkedFloatFields, operands: Operands, depth: int) -> Datapa
     once = Fraction(1, depth)
     sums = _of_sums(spec)
     groups = [-(-depth // length) for length in spec.order(depth).lengths]
-    joined = sum(inner - outer for inner, outer in pairwise([*groups, 1])) if spec.order(depth).has_groups else 0
+    levels = (*groups, 1) if spec.order(depth).has_groups else (1,)
+    joined = sum(inner - outer for inner, outer in pairwise(levels))
     if spec.starts_from_carry:
         joined -= groups[0] - (groups[1] if len(groups) > 1 else 1)
     return Datapath(
@@ -36,7 +37,8 @@ def datapath(spec: ChunkedFloatFields, operands: Operands, depth: int) -> Datapa
             *shared(sums, _lanes_added(spec, depth) * once, "lanes: ", Group.JOINS),
             *shared(sums, joined * once, "joins: ", Group.JOINS),
             *_registers(spec),
-        )
+        ),
+        levels,
     )
 
 

@@ -42,7 +42,8 @@ def datapath(sums: IntegerSums, operands: Operands, depth: int, adds_pairs: bool
             *shared(_adding(inner, sums.dropped_bits), Fraction(added, depth)),
             *shared(of_tiles, Fraction(joined, depth), "joins: ", Group.JOINS),
             *_registers(sums, adds_pairs),
-        )
+        ),
+        (groups, 1) if outer else (1,),
     )
 
 

@@ -24,7 +24,8 @@ def datapath(result: ResultFormat, operands: Operands, depth: int) -> Datapath:
             Part(Group.ADDITION, "fixed-point adder", Block.ADDER, (bits,)),
             *shared(_rounding(result, bits), Fraction(1, depth), "result: "),
             *registers("exact sum", bits),
-        )
+        ),
+        (1,),
     )
 
 

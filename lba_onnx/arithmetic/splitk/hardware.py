@@ -19,4 +19,5 @@ def datapath(inner: Datapath, total: ResultFormat, slices: int, depth: int) -> D
     held = total.number_format
     combining = [*FloatAdder.of_sums(held, total.rounding).parts, *range_parts(held)]
     combined = shared(combining, Fraction(slices - 1, depth), "slices: ", Group.JOINS)
-    return Datapath((*inner.parts, *combined, *registers("total of slices", held.width_bits)))
+    parts = (*inner.parts, *combined, *registers("total of slices", held.width_bits))
+    return Datapath(parts, (*(slices * sums for sums in inner.sums), 1))
