@@ -182,9 +182,9 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("calls", [2, 5])
-def test_an_interrupted_search_goes_on_to_the_same_result(tmp_path, whole, calls):
-    path, count = tmp_path / "progress", [0]
+def stop_at(calls):
+    """Returns a progress callback that stops at the n-th product or model."""
+    count = [0]
 
     def interrupt(done, total):
         if total == 3 or total is None:  # products, then models
@@ -192,9 +192,15 @@ def test_an_interrupted_search_goes_on_to_the_same_result(tmp_path, whole, calls
             if count[0] == calls:
                 raise Stop
 
+    return interrupt
+
+
+@pytest.mark.parametrize("calls", [2, 5])
+def test_an_interrupted_search_goes_on_to_the_same_result(tmp_path, whole, calls):
+    path = tmp_path / "progress"
     settings = {"budgets": ["M5E4"], "resume_path": path}
     with pytest.raises(Stop):
-        search(**settings, execution=Execution(progress=interrupt))
+        search(**settings, execution=Execution(progress=stop_at(calls)))
     with path.open("a") as file:
         file.write('{"key": "sensitivity cla')  # cut short
     found = search(**settings)
@@ -212,6 +218,23 @@ def test_progress_of_another_search_is_refused(tmp_path):
     path.write_text("{}\n")
     with pytest.raises(DataError, match="expected the progress of a search"):
         search(resume_path=path)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 5}, {"max_samples": 40}])
+def test_progress_on_other_parts_of_the_data_is_refused(tmp_path, settings):
+    """Batches decide which samples are seen and which choose: the same data, cut otherwise, are other parts."""
+    stopped = {"resume_path": tmp_path / "progress", "effort": None, "sensitivity_samples": 40}
+    with pytest.raises(Stop):
+        search(**stopped, data=lba_onnx.Samples(DATA, batch_size=16), execution=Execution(progress=stop_at(2)))
+    with pytest.raises(DataError, match="expected the settings of the interrupted run, got another .*batches"):
+        search(**stopped, data=lba_onnx.Samples(DATA, **settings))
+
+
+@pytest.mark.parametrize("wrong", [{"choices": ["M7E44"]}, {"choices": ["M7E4", "M7E44"]}, {"choices": ["float32"]}])
+def test_a_search_that_found_nothing_leaves_nothing(tmp_path, wrong):
+    with pytest.raises((ValueError, lba_onnx.LbaError)):
+        search(**wrong, resume_path=tmp_path / "progress")
+    assert not list(tmp_path.iterdir())
 
 
 REFUSED = [

@@ -67,6 +67,11 @@ class Parts:
         to_fit = to_fit.up_to(_count(seen))
         return cls(to_fit, replace(to_fit, max_in_part=1), seen, batches[len(seen) :], kept_apart)
 
+    def sizes(self) -> dict[str, list[int]]:
+        """Return how many samples each batch holds, of what is seen, of what chooses, and of what is kept apart."""
+        parts = {"seen": self.seen, "chosen_by": self.chosen_by, "kept_apart": self.kept_apart}
+        return {name: [batch.samples for batch in batches] for name, batches in parts.items()}
+
     def hexdigest(self) -> str:
         """Return the hash of all samples."""
         digest = DataHash()

@@ -5,8 +5,8 @@
     {"key": "sensitivity conv1", "value": {...}}
     {"key": "model M7E4 M7E4 M5E4", "value": {...}}
 
-What is found is added at once; a last line that was cut off does not count. When the search is done, the file is
-removed.
+The file comes into being with the first thing that is found, and each is added at once; a last line that was cut off
+does not count. When the search is done, the file is removed.
 """
 
 import json
@@ -40,12 +40,8 @@ class ProgressFile:
         self._path = None if path is None else Path(path)
         self._settings: dict[str, Any] = dict(settings)
         self._known: dict[str, Any] = {}
-        if self._path is None:
-            return
-        if self._path.exists():
+        if self._path is not None and self._path.exists():
             self._read(self._path)
-        else:
-            append(self._path, json.dumps({"kind": KIND, "schema": SCHEMA, "settings": self._settings}) + "\n")
 
     def find(self, key: str) -> Any:
         """Return what was noted; None where it was not."""
@@ -58,8 +54,12 @@ class ProgressFile:
             OSError: The file cannot be written.
         """
         self._known[key] = value
-        if self._path is not None:
-            append(self._path, json.dumps({"key": key, "value": value}) + "\n")
+        if self._path is None:
+            return
+        lines = [{"key": key, "value": value}]
+        if not self._path.exists():
+            lines.insert(0, {"kind": KIND, "schema": SCHEMA, "settings": self._settings})
+        append(self._path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def remove(self) -> None:
         """Remove the file: nothing is left to do."""

@@ -184,6 +184,7 @@ def _described(making: Making, parts: Parts, texts: Sequence[str], method: str |
     """Return what the progress of a search depends on, as JSON values."""
     return {
         "data_sha256": parts.hexdigest(),
+        "batches": parts.sizes(),
         "choices": list(texts),
         "method": method if isinstance(method, str) else repr(method),
         "effort": making.effort,
