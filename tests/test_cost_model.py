@@ -16,6 +16,7 @@ import lba_onnx
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.cli import main
 from lba_onnx.costing import unit_cost
+from lba_onnx.costing.text import cost_text
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.rewrite import Selection
 
@@ -59,7 +60,7 @@ def test_a_converted_model_has_its_accumulators_in_it():
 def test_float32_operands_save_less():
     """The multiplier is in both: the paper's 63 % are those of its 8-bit operands."""
     given, wide = lba_onnx.cost(network(), SPEC), lba_onnx.cost(network(), SPEC, operand_format="float32")
-    assert given.with_float32_operands == wide.totals
+    assert given.stored_operands.types == ("float32",) and given.stored_operands.totals == wide.totals
     assert 0.35 < given.totals.over_float32 < 0.4 and 0.75 < wide.totals.over_float32 < 0.85
 
 
@@ -70,7 +71,7 @@ def test_quantized_models_say_their_operands(op_type):
     for found in (lba_onnx.cost(converted), lba_onnx.cost(case.model, "int32-wrap"), lba_onnx.cost(case.model)):
         (node,) = found.nodes
         assert node.operands == "uint8*int8" and node.operands_from_model and node.depth
-        assert found.with_float32_operands is None and found.totals.over_int8 == 1
+        assert found.stored_operands is None and found.totals.over_int8 == 1
         assert node.zero_weight_macs is not None
 
 
@@ -88,6 +89,74 @@ def test_quantized_float_nodes_say_their_operands_too():
     assert (node.spec, node.operands, node.macs, node.zero_weight_macs) == ("int16-wrap", "uint8*int8", 6, 3)
     (node,) = lba_onnx.cost(made, SPEC).nodes
     assert node.operands == "uint8*int8" and node.unit.components["mantissa multiplier"] == 640
+
+
+def dequantizing(x_type, w_type, *between):
+    """A product of two operands, each dequantized where its type is one of codes, x behind other nodes."""
+    stored = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE
+    nodes = [] if x_type in stored else [helper.make_node("DequantizeLinear", ["x", "s"], ["x0"])]
+    before = "x" if x_type in stored else "x0"
+    for index, (op_type, *inputs) in enumerate(between, 1):
+        nodes.append(helper.make_node(op_type, [before, *inputs], [before := f"x{index}"]))
+    nodes += [] if w_type in stored else [helper.make_node("DequantizeLinear", ["w", "s"], ["b"])]
+    nodes.append(helper.make_node("MatMul", [before, "w" if w_type in stored else "b"], ["y"], "matmul"))
+    constants = [helper.make_tensor("w", w_type, [4, 3], [1.0] * 12)]
+    constants += [helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]), helper.make_tensor("to", 7, [2], [2, 4])]
+    shape = [8] if between and between[0][0] == "Reshape" else [2, 4]
+    result = TensorProto.FLOAT if x_type not in stored else x_type
+    outputs = [helper.make_tensor_value_info("y", result, [2, 3])]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", x_type, shape)], outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+
+
+FLOAT, UINT8, INT8, INT4 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT4
+E4M3, E5M2, E2M1 = TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2, TensorProto.FLOAT4E2M1
+
+
+@pytest.mark.parametrize(
+    ("made", "operands", "stored"),
+    [
+        (dequantizing(E4M3, E4M3), "M3E4", None),
+        (dequantizing(E5M2, E4M3), "M2E5*M3E4", None),
+        (dequantizing(E4M3, E2M1), "M3E4*M1E2", None),
+        (dequantizing(UINT8, INT4), "uint8*int4", None),
+        (dequantizing(INT4, INT4), "int4", None),
+        (dequantizing(TensorProto.UINT16, INT8), "uint16*int8", None),
+        (dequantizing(UINT8, INT8, ("Reshape", "to")), "uint8*int8", None),
+        (dequantizing(UINT8, INT8, ("Relu",)), "M4E3*int8", ("float32",)),
+        (dequantizing(FLOAT, INT8), "M4E3*int8", ("float32",)),
+        (dequantizing(FLOAT, FLOAT), "M4E3", ("float32",)),
+        (dequantizing(TensorProto.FLOAT16, TensorProto.FLOAT16), "M4E3", ("float16",)),
+        (dequantizing(TensorProto.DOUBLE, TensorProto.DOUBLE), "M4E3", ("float64",)),
+    ],
+)
+def test_each_operand_has_the_format_of_its_codes(made, operands, stored):
+    """What is stored in floats is told by its type, and priced so beside the format that is given."""
+    found = lba_onnx.cost(made, SPEC)
+    assert found.nodes[0].operands == operands and found.nodes[0].operands_from_model == (stored is None)
+    assert (found.stored_operands and found.stored_operands.types) == stored
+    sentences = [text for text in cost_text(found) if isinstance(text, str) and "does not say" in text]
+    assert len(sentences) == (stored is not None) and all(f"its tensors are {stored[0]}" in s for s in sentences)
+    if stored == ("float16",):
+        assert found.stored_operands.totals == lba_onnx.cost(made, SPEC, operand_format="float16").totals
+
+
+@pytest.mark.parametrize(("narrow", "operands"), [(E5M2, "M2E5*M4E3"), (TensorProto.INT64, "M4E3")])
+def test_a_cast_of_a_narrower_type_tells_the_format(narrow, operands):
+    nodes = [helper.make_node("Cast", ["x"], ["c"], "narrow", to=narrow), helper.make_node("Cast", ["c"], ["b"], to=1)]
+    nodes.append(helper.make_node("MatMul", ["b", "w"], ["y"], "matmul"))
+    weights, opset = {"w": np.ones((4, 3), np.float32)}, [helper.make_opsetid("", 19)]
+    made = model(nodes, [tensor("x", 2, 4)], [tensor("y", 2, 3)], weights, opsets=opset)
+    (node,) = lba_onnx.cost(made, SPEC).nodes
+    assert node.operands == operands
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_weights_of_few_bits_are_operands_of_so_many(bits):
+    case = draw(1, bits=bits)
+    made = case.model(dimensions=case.a.shape)
+    for each in (made, lba_onnx.convert(made, SPEC)[0]):
+        assert lba_onnx.cost(each, SPEC).nodes[0].operands == f"M4E3*int{bits}"
 
 
 def test_zero_points_of_columns_are_told_from_those_of_rows():
@@ -202,7 +271,7 @@ def test_json_tells_all_of_it():
     value = json.loads(json.dumps(lba_onnx.cost(network(), SPEC, reference=network()).to_json(), allow_nan=False))
     assert list(value) == [
         "operand_format", "table", "nodes", "totals", "gates_by_group", "int8", "left", "unknown",
-        "unpriced", "with_float32_operands", "reference", "over_reference",
+        "unpriced", "stored_operands", "reference", "over_reference",
     ]  # fmt: skip
     assert set(value["nodes"][0]) == {
         "node", "op_type", "spec", "operands", "operands_from_model", "reason", "macs", "depth", "levels", "chunks",

@@ -217,7 +217,7 @@ def point(text: str, agreement: float) -> dict:
 
 def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
     row = CostRow("a", "M7E4b10/M7E4b10", "M4E3", 1000, 64, 1000.0, 2688.0)
-    cost = Cost("M4E3", "table", 0.4, 0.9, 0.4, None, {}, (row,))
+    cost = Cost("M4E3", "table", 0.4, 0.9, 0.4, (), None, {}, (row,))
     points = [point("M7E4", 99.0), point("M4E4", 90.0), point("M5E4", 80.0)]
     front = front_of_sweep({"samples": 9, "points": points}, cost)
     assert [found.label for found in front.points] == ["M4E4, bias 10", "M5E4, bias 10", "M7E4, bias 10"]

@@ -1,7 +1,8 @@
 """The formats of what is multiplied, as hardware sees it: `M4E3`, `int8`, `uint8*int8`.
 
 M4E3          4 mantissa bits after the leading one, 3 exponent bits, a sign
-float32       M23E8; float16 is M10E5, bfloat16 M7E8
+float32       M23E8; float64 is M52E11, float16 M10E5, bfloat16 M7E8
+float8e4m3fn  M3E4; float8e5m2 is M2E5, float4e2m1 M1E2
 int8, uint4   integers
 uint8*int8    one operand of each
 """
@@ -9,7 +10,9 @@ uint8*int8    one operand of each
 import re
 from dataclasses import dataclass
 
-_NAMED = {"float32": "M23E8", "float16": "M10E5", "bfloat16": "M7E8"}
+_NAMED = {"float64": "M52E11", "float32": "M23E8", "float16": "M10E5", "bfloat16": "M7E8", "float4e2m1": "M1E2"}
+_NAMED |= dict.fromkeys(("float8e4m3", "float8e4m3fn", "float8e4m3fnuz"), "M3E4")
+_NAMED |= dict.fromkeys(("float8e5m2", "float8e5m2fnuz"), "M2E5")
 _FLOAT = re.compile(r"M(\d{1,2})E(\d{1,2})", re.ASCII)
 _INTEGER = re.compile(r"u?int(\d{1,2})", re.ASCII)
 _MOST_MANTISSA_BITS, _MOST_EXPONENT_BITS, _MOST_BITS = 52, 11, 64

@@ -11,8 +11,9 @@ import onnx
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.costing.cost_table import CostTable, load_table
-from lba_onnx.costing.model_cost import ModelCost, Totals
+from lba_onnx.costing.model_cost import ModelCost, StoredOperands, Totals
 from lba_onnx.costing.node_cost import FLOAT32, INT8, INT32, NodeCost
+from lba_onnx.costing.operand_formats import OperandTypes
 from lba_onnx.costing.shapes import depth_of, padded_share
 from lba_onnx.costing.unit_cost import UnitCost, UnpricedError, unit_cost
 from lba_onnx.costing.zero_weights import zero_share
@@ -32,14 +33,13 @@ DEFAULT_OPERANDS = "M4E3"
 _NO_SPEC = "no spec given"
 _NO_DEPTH = "its depth is not known"
 _ANY_DEPTH = 1  # of chains and units whose price does not depend on it
-_FLOAT32_OPERANDS = Operands.parse("float32")
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What nodes are priced by."""
+    """What nodes are priced by; without operands, what the model does not tell counts as it is stored."""
 
-    operands: Operands
+    operands: Operands | None
     table: CostTable
 
 
@@ -59,8 +59,8 @@ def cost(
     Args:
         model: Path, bytes or ModelProto; converted nodes have their accumulators in them.
         spec: What other nodes are priced with, as if they were converted: as in `convert`; None for float32.
-        operand_format: The formats of what is multiplied where the model is not quantized, such as "M4E3", "float32",
-            "int8" or "uint8*int8".
+        operand_format: The formats of what is multiplied where it comes of no codes that the model holds, such as
+            "M4E3", "float32", "int8" or "uint8*int8".
         selection: Which nodes the spec is for.
         input_shapes: Shapes of inputs that the model leaves open, by name.
         data: Samples, of which the first one is run to count products; None to count them from shapes.
@@ -74,18 +74,18 @@ def cost(
         ValueError: A text is wrong, or input_shapes do not fit the model.
     """
     table = cost_table if isinstance(cost_table, CostTable) else load_table(cost_table)
-    settings = _Settings(Operands.parse(operand_format), table)
+    operands = Operands.parse(operand_format)
     found = _Model.of(model, selection, input_shapes, data).with_specs(spec, selection)
-    nodes = found.priced(settings)
+    nodes = found.priced(_Settings(operands, table))
     int8 = unit_cost(INT32, INT8, _ANY_DEPTH, table)
-    wide = None
-    if any(not node.operands_from_model for node in nodes):
-        wide = Totals.of(found.priced(replace(settings, operands=_FLOAT32_OPERANDS)), int8)
+    stored = None
+    if found.stored_types:
+        stored = StoredOperands(found.stored_types, Totals.of(found.priced(_Settings(None, table)), int8))
     other = None
     if reference is not None:
         shapes = {"input_shapes": input_shapes, "data": data}
         other = cost(reference, operand_format=operand_format, cost_table=table, **shapes)
-    return ModelCost(nodes, str(settings.operands), table, int8, wide, other)
+    return ModelCost(nodes, str(operands), table, int8, stored, other)
 
 
 def cost_each(
@@ -120,6 +120,7 @@ class _Product:
     """What is known of one product before it is priced."""
 
     candidate: Candidate
+    types: OperandTypes
     macs: int | None
     depth: int | None
     padded: Fraction | None
@@ -131,7 +132,8 @@ class _Product:
     def of(cls, candidate: Candidate, macs: int | None, executions: Sequence[Execution], values: Values) -> "_Product":
         """Return what is known of a product from the shapes that it executes with; it has no accumulator yet."""
         padded, zeros = padded_share(candidate, executions), zero_share(candidate, values)
-        return cls(candidate, macs, depth_of(candidate, executions), padded, zeros)
+        types = OperandTypes.of(candidate, values)
+        return cls(candidate, types, macs, depth_of(candidate, executions), padded, zeros)
 
     def decided(self, decision: Decision) -> "_Product":
         """Return the product with what becomes of it."""
@@ -139,15 +141,14 @@ class _Product:
 
     def priced(self, settings: _Settings) -> NodeCost:
         """Return what it costs."""
-        from_model = _operands_of_model(self.candidate)
-        operands = from_model or settings.operands
+        operands = self.types.operands(settings.operands)
         unit, problem = self._unit(operands, settings.table)
         return NodeCost(
             node=self.candidate.name,
             op_type=self.candidate.operator,
             spec=None if self.spec is None else str(self.spec),
             operands=str(operands),
-            operands_from_model=from_model is not None,
+            operands_from_model=self.types.are_told,
             reason=problem or self.reason,
             macs=self.macs,
             depth=self.depth,
@@ -199,6 +200,11 @@ class _Model:
         pairs = zip(self.products, decisions, strict=True)
         return _Model(tuple(product.decided(decision) for product, decision in pairs))
 
+    @property
+    def stored_types(self) -> tuple[str, ...]:
+        """The types of operands whose formats the model does not tell."""
+        return tuple(sorted(set().union(*(product.types.not_told for product in self.products))))
+
     def priced(self, settings: _Settings) -> tuple[NodeCost, ...]:
         """Return what each product costs."""
         return tuple(product.priced(settings) for product in self.products)
@@ -234,13 +240,3 @@ def _decisions(candidates: Sequence[Candidate], spec: "Specs | None", selection:
 
 def _share_of(share: Fraction | None, macs: int | None) -> int | None:
     return None if share is None or macs is None else round(share * macs)
-
-
-def _operands_of_model(candidate: Candidate) -> Operands | None:
-    """Return the formats of the codes that a quantized model multiplies; None of one that is not quantized."""
-    form = candidate.integer_form
-    codes = form.codes if form is not None else candidate.element_type
-    try:
-        return Operands.parse(codes) if "*" in codes else None
-    except ValueError:
-        return None

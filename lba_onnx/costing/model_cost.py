@@ -78,15 +78,32 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class StoredOperands:
+    """What a model costs if operands take all that they are stored in, where the model does not tell their formats.
+
+    Attributes:
+        types: What they are stored in, such as "float32".
+        totals: The sums.
+    """
+
+    types: tuple[str, ...]
+    totals: Totals
+
+    def to_json(self) -> dict[str, Any]:
+        """Return types and sums as one JSON object."""
+        return {"types": list(self.types), **self.totals.to_json()}
+
+
+@dataclass(frozen=True)
 class ModelCost:
     """What a model costs.
 
     Attributes:
         nodes: Each product of the ledger.
-        operand_format: The formats of operands, where the model is not quantized.
+        operand_format: The formats of operands that the model does not tell.
         table: The table of costs.
         int8: What one product costs with int8 operands and int32 sums.
-        with_float32_operands: The sums with float32 operands, where operands were given; else None.
+        stored_operands: The sums with these operands as they are stored; None where the model tells all formats.
         reference: The model that this one is held against, or None.
     """
 
@@ -94,7 +111,7 @@ class ModelCost:
     operand_format: str
     table: CostTable
     int8: UnitCost
-    with_float32_operands: Totals | None = None
+    stored_operands: StoredOperands | None = None
     reference: "ModelCost | None" = None
 
     @property
@@ -149,7 +166,7 @@ class ModelCost:
             },
             "int8": {"gates": self.int8.gates, "pj": self.int8.pj, "um2": self.int8.um2},
             **{name: [node.node for node in getattr(self, name)] for name in ("left", "unknown", "unpriced")},
-            "with_float32_operands": self.with_float32_operands.to_json() if self.with_float32_operands else None,
+            "stored_operands": self.stored_operands.to_json() if self.stored_operands else None,
             "reference": self.reference.totals.to_json() if self.reference else None,
             "over_reference": self.over_reference,
         }

@@ -19,7 +19,7 @@ class NodeCost:
         spec: The accumulator's text; None for a node that is left, which is priced at float32, or, where it multiplies
             integers, at int32.
         operands: The formats of the operands.
-        operands_from_model: Whether the model says so, being quantized; else they were given.
+        operands_from_model: Whether the model says both, being quantized; else at least one was given.
         reason: Why it is left, or why it has no price; "" where neither is so.
         macs: How many products are multiplied and added; None where that is not known.
         depth: Products per sum; None where that is not known.

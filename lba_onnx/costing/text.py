@@ -87,11 +87,12 @@ def _sentences(cost: ModelCost) -> Iterator[str]:
     if cost.over_reference is not None:
         yield f"over the reference: {100 * cost.over_reference:.1f} % of its gate-MACs"
     yield from _estimates(cost)
-    if cost.with_float32_operands is not None and cost.with_float32_operands.over_float32 is not None:
-        saved = 100 * (1 - cost.with_float32_operands.over_float32)
+    stored = cost.stored_operands
+    if stored is not None and stored.totals != totals:
+        names, saved = " and ".join(stored.types), 100 * (1 - (stored.totals.over_float32 or 0))
         yield (
-            f"the model does not say its operands are {cost.operand_format}: with float32 operands, whose multiplier "
-            f"dominates, the same sums save {saved:.0f} % of the gates of float32 sums"
+            f"the model does not say its operands are {cost.operand_format}, its tensors are {names}: with {names} "
+            f"operands, whose multiplier dominates, the same sums save {saved:.0f} % of the gates of float32 sums"
         )
     yield from _exceptions(cost)
 
@@ -126,10 +127,10 @@ def _exceptions(cost: ModelCost) -> Iterator[str]:
 
 
 def _operands(cost: ModelCost) -> str:
-    quantized = sum(node.operands_from_model for node in cost.nodes)
-    if quantized == len(cost.nodes) and quantized:
+    if cost.nodes and all(node.operands_from_model for node in cost.nodes):
         return "operands as the model says"
-    return f"operands {cost.operand_format}" + (" where the model says nothing" if quantized else "")
+    is_told = any(node.operands != cost.operand_format for node in cost.nodes)
+    return f"operands {cost.operand_format}" + (" where the model says nothing" if is_told else "")
 
 
 def _short(number: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.costing.operand_formats import PACKED, SAME_ELEMENTS
 from lba_onnx.operators import OPERATORS
 from lba_onnx.reference.block_quantization import dequantized_weights
 from lba_onnx.rewrite.analysis import Site
@@ -19,9 +20,8 @@ from lba_onnx.rewrite.candidates import Candidate
 from lba_onnx.rewrite.twins import has_twin, is_twin, schema_of
 from lba_onnx.rewrite.values import Values
 
-_SAME_ELEMENTS = ("Transpose", "Reshape", "Identity", "Cast", "Squeeze", "Unsqueeze", "Flatten")
+_ZERO_STAYS = (*SAME_ELEMENTS, "Cast")
 _DEQUANTIZE = "DequantizeLinear"
-_PACKED = "MatMulNBits"  # its weights are codes of few bits, several in a byte
 _PACKED_INPUTS = OPERATORS["LbaMatMulNBits"].inputs
 _ZERO_AT = "zero_points", "g_idx"
 
@@ -36,7 +36,7 @@ def zero_share(candidate: Candidate, values: Values) -> Fraction | None:
     site, index = candidate.site, candidate.constant_operand
     if index is None:
         return None
-    if site.node.op_type.endswith(_PACKED):
+    if site.node.op_type.endswith(PACKED):
         found = _packed_zeros(site, values)
     else:
         found = _zeros(site, site.node.input[index], _zero_point_name(site, index), values)
@@ -65,7 +65,7 @@ def _zeros(site: Site, name: str, zero_point: str, values: Values) -> NDArray[np
     if producer.node.op_type == _DEQUANTIZE:
         codes, point = values.constant(producer, inputs[0]), inputs[2] if len(inputs) > 2 else ""
         return None if codes is None else _equal(codes, _constant(producer, point, values), _axis(producer))
-    return _zeros(producer, inputs[0], "", values) if producer.node.op_type in _SAME_ELEMENTS else None
+    return _zeros(producer, inputs[0], "", values) if producer.node.op_type in _ZERO_STAYS else None
 
 
 def _packed_zeros(site: Site, values: Values) -> NDArray[np.bool_] | None:

@@ -9,7 +9,7 @@ from lba_onnx.reporting.sections import Cost, CostRow
 
 def cost_section(value: Mapping[str, Any]) -> Cost | None:
     """Return what sums cost; None where no product has both a price and a count."""
-    totals, wide = value["totals"], value["with_float32_operands"]
+    totals, stored = value["totals"], value["stored_operands"] or {}
     if not totals["macs"]:
         return None
     groups = {str(name): (float(g["gates"]), float(g["float32"])) for name, g in value["gates_by_group"].items()}
@@ -19,7 +19,8 @@ def cost_section(value: Mapping[str, Any]) -> Cost | None:
         totals["over_float32"],
         totals["over_int8"],
         totals["pj"] / totals["float32_pj"] if totals["float32_pj"] else None,
-        None if wide is None else wide["over_float32"],
+        tuple(map(str, stored.get("types", ()))),
+        stored.get("over_float32"),
         groups,
         tuple(_row(node) for node in value["nodes"]),
     )

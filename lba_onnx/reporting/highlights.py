@@ -105,11 +105,11 @@ def cost_sentence(cost: Cost) -> str:
         )
     if cost.pj_over_float32 is not None:
         parts.append(f"Estimated energy: {100 * cost.pj_over_float32:.0f} % of float32 sums.")
-    if cost.with_float32_operands is not None:
-        saved = 100 * (1 - cost.with_float32_operands)
+    if cost.over_float32_as_stored not in (None, cost.over_float32):
+        names, saved = " and ".join(cost.stored_types), 100 * (1 - (cost.over_float32_as_stored or 0))
         parts.append(
-            f"The model does not say that its operands are {cost.operand_format}: with float32 operands, whose "
-            f"multiplier dominates, the same sums save {saved:.0f} %."
+            f"The model does not say that its operands are {cost.operand_format}, its tensors are {names}: with "
+            f"{names} operands, whose multiplier dominates, the same sums save {saved:.0f} %."
         )
     return " ".join(parts)
 

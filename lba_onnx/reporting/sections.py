@@ -127,7 +127,8 @@ class Cost:
         over_float32: Gates over those of float32 sums of the same operands.
         over_int8: Gates over those of int8 operands and int32 sums.
         pj_over_float32: Energy, likewise; an estimate.
-        with_float32_operands: Gates over those of float32 sums, were the operands float32; None where the model says.
+        stored_types: What operands are stored in whose formats the model does not tell, such as "float32".
+        over_float32_as_stored: Gates over those of float32 sums, were they such; None where the model tells all.
         groups: Gates of a mean multiply-accumulate by what they are for, and those of float32 sums.
         rows: Each product.
     """
@@ -137,7 +138,8 @@ class Cost:
     over_float32: float | None
     over_int8: float | None
     pj_over_float32: float | None
-    with_float32_operands: float | None
+    stored_types: tuple[str, ...]
+    over_float32_as_stored: float | None
     groups: Mapping[str, tuple[float, float]]
     rows: tuple[CostRow, ...]
 
