@@ -9,16 +9,19 @@ from pathlib import Path
 import onnx
 import pytest
 from click.testing import CliRunner
+from small_models import network
 
 import lba_onnx
 from lba_onnx.cli import main
+from lba_onnx.costing import load_table, unit_cost
 from lba_onnx.demo import demo_data_path
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation import MeanEstimate
 from lba_onnx.reporting import Report, Results, Subject, make_report, making, measuring
+from lba_onnx.reporting.from_cost import cost_section
 from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.highlights import front_sentence
-from lba_onnx.reporting.sections import Cost, CostRow
+from lba_onnx.reporting.sweep_prices import SweepPrices
 from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.searching.search_result import Against, Passes, Search, SearchPoint, Settings
@@ -215,17 +218,57 @@ def point(text: str, agreement: float) -> dict:
     return {"text": text, "bias": 10, "accumulator": f"{text}b10/{text}b10", "comparison": comparison}
 
 
+SWEPT = [point("M7E4", 99.0), point("M4E4", 90.0), point("M5E4", 80.0)]
+
+
 def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
-    row = CostRow("a", "M7E4b10/M7E4b10", "M4E3", 1000, 64, 1000.0, 2688.0)
-    cost = Cost("M4E3", "table", 0.4, 0.9, 0.4, (), None, {}, (row,))
-    points = [point("M7E4", 99.0), point("M4E4", 90.0), point("M5E4", 80.0)]
-    front = front_of_sweep({"samples": 9, "points": points}, cost)
+    made = network()
+    prices = SweepPrices(made, cost_section(lba_onnx.cost(made).to_json()), load_table())
+    front = front_of_sweep({"samples": 9, "points": SWEPT}, prices)
     assert [found.label for found in front.points] == ["M4E4, bias 10", "M5E4, bias 10", "M7E4, bias 10"]
     assert [found.is_on_front for found in front.points] == [True, False, True]
     assert (front.points[0].loss.value, front.points[0].loss.low, front.points[0].loss.high) == (10, 9, 11)
-    assert front.float32_cost == 2688
-    assert front_of_sweep({"samples": 9, "points": []}, cost) is None
-    assert front_of_sweep({"samples": 9, "points": points}, None) is None
+    assert front.float32_cost == pytest.approx(unit_cost("fp32-fma", "M4E3", 1).gates)
+    assert front_of_sweep({"samples": 9, "points": []}, prices) is None
+    assert front_of_sweep({"samples": 9, "points": SWEPT}, None) is None
+
+
+def front_of(folder: Path, sweep: dict, **settings) -> list[float]:
+    (folder / "sweep.json").write_text(json.dumps(sweep))
+    feeds = {"sweep": folder / "sweep.json", "cost": settings.pop("cost", None)}
+    front = make_report(Subject(**settings), Results.read(feeds)).front
+    return [found.cost for found in front.points]
+
+
+def test_points_of_a_sweep_cost_what_cost_says_of_each(tmp_path: Path) -> None:
+    """Of the float32 model, and of one converted in part; by a table of one's own; with products excluded."""
+    model, own = tmp_path / "model.onnx", tmp_path / "own.onnx"
+    onnx.save(network(), model)
+    lba_onnx.convert(model, {"conv1": SPEC}, model_output=own)
+    sweep = {"samples": 9, "points": SWEPT}
+
+    def costs(**settings) -> list[float]:
+        each = (lba_onnx.cost(model, point["accumulator"], **settings).totals for point in SWEPT)
+        return sorted(totals.gate_macs / totals.macs for totals in each)
+
+    assert front_of(tmp_path, sweep, path=model) == pytest.approx(costs())
+    assert front_of(tmp_path, sweep, path=own, reference=model) == pytest.approx(costs())
+    assert front_of(tmp_path, sweep, path=model, spec=SPEC, operand_format="int8") == pytest.approx(
+        costs(operand_format="int8")
+    )
+    without = lba_onnx.Selection(nodes_to_exclude=["classifier"])
+    excluding = {**sweep, "selection": without.described()}
+    assert front_of(tmp_path, excluding, path=model) == pytest.approx(costs(selection=without))
+
+    table = tmp_path / "my.json"
+    table.write_text(json.dumps({"name": "mine", "cells": {"gates": {"FA": 18}}}))
+    priced = tmp_path / "cost.json"
+    priced.write_text(json.dumps(lba_onnx.cost(model, cost_table=table).to_json()))
+    for cost in (None, priced):
+        found = front_of(tmp_path, sweep, path=model, cost=cost, cost_table=table)
+        assert found == pytest.approx(costs(cost_table=table))
+    with pytest.raises(DataError, match=r"cost.json: expected costs by the table 'paper.*got 'mine'.*--cost_table"):
+        front_of(tmp_path, sweep, path=model, cost=priced)
 
 
 def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path, samples: lba_onnx.Samples) -> None:

@@ -57,6 +57,9 @@ _results = options.combine(
     "--labels_path", type=click.Path(path_type=Path), metavar="FILE", help="Class numbers as .npy, if not in the data."
 )
 @click.option("--operand_format", default="M4E3", show_default=True, metavar="FORMAT", help="As in `lba-onnx cost`.")
+@click.option(
+    "--cost_table", type=click.Path(path_type=Path), metavar="FILE", help="A table of costs, in place of the built-in."
+)
 @input_shapes
 @options.metric
 @options.batching
@@ -77,7 +80,7 @@ def report_command(onnx_path: Path, output_path: Path, as_json: bool, **given: A
     check_files(
         {"page": output_path},
         models={"model": onnx_path, "reference": given["reference_path"]},
-        data={"data": data_path, "labels": labels_path, **results},
+        data={"data": data_path, "labels": labels_path, "cost table": given["cost_table"], **results},
         functions={name: given[name] for name in ("metric", "preprocess")},
     )
     read = Results.read(results)
@@ -93,9 +96,9 @@ def report_command(onnx_path: Path, output_path: Path, as_json: bool, **given: A
 def _subject(onnx_path: Path, given: dict[str, Any]) -> Any:
     from lba_onnx.reporting import Subject
 
-    names = ("reference_path", "spec", "input_shapes", "operand_format")
-    reference, spec, shapes, operands = (given.pop(name) for name in names)
-    return Subject(onnx_path, reference, spec, shapes, operands)
+    names = ("reference_path", "spec", "input_shapes", "operand_format", "cost_table")
+    reference, spec, shapes, operands, table = (given.pop(name) for name in names)
+    return Subject(onnx_path, reference, spec, shapes, operands, table)
 
 
 def _measuring(given: dict[str, Any], data_path: Path | None, labels_path: Path | None, progress: Any) -> Any:

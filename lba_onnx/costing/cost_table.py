@@ -83,8 +83,14 @@ class CostTable:
     sources: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return its name, the gates of each cell, the process of energy and area, and where they come from."""
-        return {"name": self.name, "cells": dict(self.cells), "process": self.process, "sources": dict(self.sources)}
+        """Return its name, the gates of each cell, what was measured, the process of energy and area, and sources."""
+        return {
+            "name": self.name,
+            "cells": dict(self.cells),
+            "measured": [vars(entry) for entry in self.measured],
+            "process": self.process,
+            "sources": dict(self.sources),
+        }
 
     def measured_of(self, spec: Accumulator, operands: Operands) -> Measured | None:
         """Return what was measured of an accumulator with such operands, or None."""

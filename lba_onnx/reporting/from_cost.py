@@ -1,9 +1,8 @@
-"""Cost out of what `cost --json` prints, and its price for other accumulators."""
+"""Cost out of what `cost --json` prints."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from lba_onnx.costing import UnpricedError, unit_cost
 from lba_onnx.reporting.sections import Cost, CostRow
 
 
@@ -30,23 +29,3 @@ def _row(node: Mapping[str, Any]) -> CostRow:
     gates = None if node["unit"] is None else float(node["unit"]["gates"])
     own = {name: node[name] for name in ("spec", "operands", "macs", "depth")}
     return CostRow(str(node["node"]), **own, gates=gates, float32_gates=float(node["float32"]["gates"]))
-
-
-def mean_gates(cost: Cost, spec: str) -> float | None:
-    """Return the gates of a mean multiply-accumulate if all converted products had one accumulator; None if unknown."""
-    known = [row for row in cost.rows if row.macs and row.depth and row.gates is not None]
-    try:
-        gates = [
-            (row.macs or 0) * (unit_cost(spec, row.operands, row.depth or 1).gates if row.spec else row.gates or 0.0)
-            for row in known
-        ]
-    except (UnpricedError, ValueError):
-        return None
-    macs = sum(row.macs or 0 for row in known)
-    return sum(gates) / macs if macs else None
-
-
-def mean_float32_gates(cost: Cost) -> float:
-    """Return the same with float32 sums."""
-    known = [row for row in cost.rows if row.macs]
-    return sum((row.macs or 0) * row.float32_gates for row in known) / max(sum(row.macs or 0 for row in known), 1)

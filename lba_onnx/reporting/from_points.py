@@ -6,8 +6,8 @@ from typing import Any
 
 from lba_onnx.arithmetic import parse_family
 from lba_onnx.reporting.from_comparison import accuracy_of_comparison, estimate
-from lba_onnx.reporting.from_cost import mean_float32_gates, mean_gates
-from lba_onnx.reporting.sections import Accuracy, Cost, Estimate, Front, FrontPoint
+from lba_onnx.reporting.sections import Accuracy, Estimate, Front, FrontPoint
+from lba_onnx.reporting.sweep_prices import SweepPrices
 
 
 def front_of_search(value: Mapping[str, Any]) -> Front | None:
@@ -49,28 +49,29 @@ def _mixture(choices: Mapping[str, str]) -> str:
     return ", ".join(f"{count} of {choice}" for choice, count in ranked)
 
 
-def front_of_sweep(value: Mapping[str, Any], cost: Cost | None) -> Front | None:
+def front_of_sweep(value: Mapping[str, Any], prices: SweepPrices | None) -> Front | None:
     """Return the points of a sweep whose cost is known; None where there is none, or no figure to compare by.
 
     Args:
         value: What `sweep` has written.
-        cost: What the model costs, which tells how many products of which depth there are; None where it is not known.
+        prices: What points cost; None where it is not known.
     """
-    if cost is None:
+    if prices is None:
         return None
     found = [(point, accuracy_of_comparison(point["comparison"])) for point in value["points"]]
     name = _loss_name(accuracy for _, accuracy in found)
     if name is None:
         return None
     points = []
-    for point, accuracy in found:
-        gates, loss = mean_gates(cost, _accumulator(point)), _loss(name, accuracy)
+    costs = prices.mean_gates([_accumulator(point) for point, _ in found], value.get("selection") or {})
+    for (point, accuracy), gates in zip(found, costs, strict=True):
+        loss = _loss(name, accuracy)
         if gates is not None and loss is not None:
             points.append(FrontPoint(_label(point), gates, loss, True, False, {}))
     if not points:
         return None
     ranked = _marked(sorted(points, key=lambda point: (point.cost, point.loss.value)))
-    return Front("sweep", "gates per MAC", name, mean_float32_gates(cost), int(value["samples"]), ranked)
+    return Front("sweep", "gates per MAC", name, prices.float32, int(value["samples"]), ranked)
 
 
 def _label(point: Mapping[str, Any]) -> str:

@@ -11,10 +11,11 @@ import onnx
 
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.ranges import NodeRange
-from lba_onnx.costing import cost
+from lba_onnx.costing import CostTable, cost, load_table
 from lba_onnx.costing.costing import DEFAULT_OPERANDS
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.samples import Samples
+from lba_onnx.errors import DataError
 from lba_onnx.files.hashes import file_hash
 from lba_onnx.packages import package_version
 from lba_onnx.reporting.from_comparison import accuracy_of_comparison, accuracy_of_evaluation
@@ -26,6 +27,7 @@ from lba_onnx.reporting.measuring import measure
 from lba_onnx.reporting.results import Results
 from lba_onnx.reporting.same_models import check_models
 from lba_onnx.reporting.sections import Cost, Ledger, LedgerRow, ModelFile, NodeSpreads, Report
+from lba_onnx.reporting.sweep_prices import SweepPrices
 from lba_onnx.rewrite import convert, list_candidates, load_model
 from lba_onnx.rewrite.model_files import OpenModel
 from lba_onnx.rewrite.model_writer import runnable
@@ -59,6 +61,7 @@ class Subject:
         spec: What to convert the model to first, as in `convert`; None for one that is converted.
         input_shapes: Shapes of inputs that the model leaves open, by name.
         operand_format: What is multiplied where the model does not say.
+        cost_table: A table of costs, or its file; None for that of the package.
     """
 
     path: Path
@@ -66,6 +69,16 @@ class Subject:
     spec: "Specs | None" = None
     input_shapes: "InputShapes | None" = None
     operand_format: str = DEFAULT_OPERANDS
+    cost_table: "CostTable | str | os.PathLike[str] | None" = None
+
+    @property
+    def table(self) -> CostTable:
+        """The table of costs.
+
+        Raises:
+            DataError: Its file cannot be read.
+        """
+        return self.cost_table if isinstance(self.cost_table, CostTable) else load_table(self.cost_table)
 
 
 def make_report(
@@ -139,7 +152,8 @@ def _model(subject: Subject) -> "Iterator[tuple[Path | onnx.ModelProto, Conversi
 
 
 def _cost(model: Path | onnx.ModelProto, subject: Subject) -> dict[str, Any]:
-    return cost(model, operand_format=subject.operand_format, input_shapes=subject.input_shapes).to_json()
+    settings: dict[str, Any] = {"operand_format": subject.operand_format, "cost_table": subject.table}
+    return cost(model, input_shapes=subject.input_shapes, **settings).to_json()
 
 
 def _assembled(
@@ -156,7 +170,8 @@ def _assembled(
     products = _products(ledger, priced, ranges)
     layers = results.section("debug", lambda value: layers_section(products, value, nonzero))
     front = results.section("search", front_of_search)
-    front = front or results.section("sweep", lambda value: front_of_sweep(value, priced))
+    prices = _sweep_prices(subject, reference, results, priced)
+    front = front or results.section("sweep", lambda value: front_of_sweep(value, prices))
     layers = layers or layers_section(products, None, nonzero)
     spreads = _spreads({layer.node: layer.spec for layer in layers.rows}, ranges)
     found: dict[str, Any] = {"accuracy": accuracy, "cost": priced, "layers": layers.is_measured or None, "front": front}
@@ -178,6 +193,25 @@ def _assembled(
         dict(results.sources),
         {name: words for name, words in advice.items() if found[name] is None},
     )
+
+
+def _sweep_prices(
+    subject: Subject, reference: Path | None, results: Results, priced: Cost | None
+) -> SweepPrices | None:
+    """Return what prices points of a sweep; None where there is none, or no cost.
+
+    Raises:
+        DataError: The cost that is given was priced by another table.
+    """
+    if priced is None or "sweep" not in results.values:
+        return None
+    told, expected = results.values["cost"]["table"], subject.table.to_json()
+    if told != expected:
+        raise DataError(
+            f"{results.sources['cost']}: expected costs by the table {expected['name']!r}, by which points of a sweep "
+            f"are priced, got {told['name']!r} or other figures; --cost_table names the table"
+        )
+    return SweepPrices(reference or subject.path, priced, subject.table)
 
 
 def _products(

@@ -2,7 +2,7 @@
 
 {"kind": "lba_onnx.sweep", "schema": 1, "model_sha256": "...", "reference_sha256": "...",
  "samples": 1000, "data_sha256": "...", "calibration_data_sha256": "..." | null,
- "versions": {"lba-onnx": "0.1.0", ...},
+ "selection": {"nodes_to_exclude": [], ...}, "versions": {"lba-onnx": "0.1.0", ...},
  "float32": {the reference alone, as in Evaluation.to_json},
  "points": [{"text": "M7E4,chunk=32", "bias": 10 | "max" | null, "accumulator": "M7E4b12/M7E4b10,chunk=32" | null,
              "family": "M7E4", "mantissa_bits": 7, "exponent_bits": 4, "chunk_size": 32 | null, "underflow": true,
@@ -56,6 +56,7 @@ class Sweep:
         reference_sha256: The same of the reference.
         data_sha256: Hash of all that the models were fed (see `data.hashing.DataHash`).
         calibration_data_sha256: The same of the data of calibration; None where nothing was calibrated.
+        selection: Which nodes were to be converted, as `Selection.described` tells.
         versions: Names of packages to their versions.
         sources: The files that were read, which no result is written over; not kept in files.
     """
@@ -66,6 +67,7 @@ class Sweep:
     reference_sha256: str
     data_sha256: str
     calibration_data_sha256: str | None
+    selection: dict[str, list[str]]
     versions: dict[str, str]
     sources: tuple[Input, ...] = field(default=(), repr=False, compare=False)
 
@@ -115,7 +117,7 @@ class Sweep:
         write_text(path, file.getvalue())
 
 
-_PROVENANCE = ("model_sha256", "reference_sha256", "data_sha256", "calibration_data_sha256", "versions")
+_PROVENANCE = ("model_sha256", "reference_sha256", "data_sha256", "calibration_data_sha256", "selection", "versions")
 
 
 def _cells(point: SweepPoint) -> dict[str, Any]:

@@ -110,6 +110,7 @@ def sweep(
         reference_sha256=job.reference_sha256,
         data_sha256=stream.hexdigest(),
         calibration_data_sha256=calibration_hash,
+        selection=selection.described(),
         versions={name: package_version(name) for name in _PACKAGES},
         sources=kept(read),
     )

@@ -1,0 +1,74 @@
+"""What the points of a sweep cost: this model's products, those that a sweep converts with the point's accumulator."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lba_onnx.costing import CostTable, UnpricedError, unit_cost
+from lba_onnx.costing.costing import cost_each
+from lba_onnx.reporting.sections import Cost, CostRow
+from lba_onnx.rewrite import Selection
+from lba_onnx.rewrite.model_files import ModelSource
+
+
+@dataclass(frozen=True)
+class SweepPrices:
+    """Prices of points.
+
+    Attributes:
+        model: What tells which products a point converts: the model that was swept, or one that was converted from it.
+        cost: The products, with their numbers, depths and operands.
+        table: The table that they were priced by.
+    """
+
+    model: ModelSource
+    cost: Cost
+    table: CostTable
+
+    def mean_gates(self, specs: Sequence[str], selection: Mapping[str, Any]) -> list[float | None]:
+        """Return for each accumulator the gates of a mean multiply-accumulate; None where they are not known.
+
+        Args:
+            specs: The accumulators of the points.
+            selection: Which products the sweep was to convert, as `Selection.described` tells.
+
+        Raises:
+            SelectionError: The selection is none of this model.
+        """
+        chosen = Selection(**selection)
+        each = cost_each(
+            self.model,
+            specs,
+            operand_format=self.cost.operand_format,
+            selection=chosen,
+            data=None,
+            cost_table=self.table,
+        )
+        converted = [{node.node for node in nodes if node.spec is not None} for nodes in each]
+        return [self._mean(spec, names) for spec, names in zip(specs, converted, strict=True)]
+
+    def _mean(self, spec: str, converted: set[str]) -> float | None:
+        known = [row for row in self.cost.rows if row.macs and row.depth]
+        try:
+            gates = [self._gates(row, spec if row.node in converted else None) for row in known]
+        except UnpricedError:
+            return None
+        return _mean(gates, known)
+
+    def _gates(self, row: CostRow, spec: str | None) -> float:
+        """Return what a product costs with an accumulator; with None as the model that was swept has it."""
+        if spec is not None:
+            return unit_cost(spec, row.operands, row.depth or 1, self.table).gates
+        return row.float32_gates if row.spec is not None or row.gates is None else row.gates
+
+    @property
+    def float32(self) -> float:
+        """The gates of a mean multiply-accumulate with float32 sums."""
+        known = [row for row in self.cost.rows if row.macs and row.depth]
+        return _mean([row.float32_gates for row in known], known) or 0.0
+
+
+def _mean(gates: Sequence[float], rows: Sequence[CostRow]) -> float | None:
+    macs = sum(row.macs or 0 for row in rows)
+    each = zip(gates, rows, strict=True)
+    return sum(cost * (row.macs or 0) for cost, row in each) / macs if macs else None
