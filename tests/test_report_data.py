@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 from click.testing import CliRunner
-from small_models import network
+from small_models import images, network
 
 import lba_onnx
 from lba_onnx.cli import main
@@ -259,6 +259,12 @@ def test_points_of_a_sweep_cost_what_cost_says_of_each(tmp_path: Path) -> None:
     without = lba_onnx.Selection(nodes_to_exclude=["classifier"])
     excluding = {**sweep, "selection": without.described()}
     assert front_of(tmp_path, excluding, path=model) == pytest.approx(costs(selection=without))
+
+    by_depth = {**SWEPT[0], "text": "M7E4,chunk=root2", "accumulator": None}
+    calibrated = lba_onnx.calibrate(model, {"x": images(2)}, family="M7E4,chunk=root2")
+    totals = lba_onnx.cost(model, calibrated.specs).totals
+    found = front_of(tmp_path, {**sweep, "points": [by_depth]}, path=model)
+    assert found == pytest.approx([totals.gate_macs / totals.macs])
 
     table = tmp_path / "my.json"
     table.write_text(json.dumps({"name": "mine", "cells": {"gates": {"FA": 18}}}))

@@ -7,7 +7,7 @@ from typing import Any
 from lba_onnx.arithmetic import parse_family
 from lba_onnx.reporting.from_comparison import accuracy_of_comparison, estimate
 from lba_onnx.reporting.sections import Accuracy, Estimate, Front, FrontPoint
-from lba_onnx.reporting.sweep_prices import SweepPrices
+from lba_onnx.reporting.sweep_prices import SpecAtDepth, SweepPrices
 
 
 def front_of_search(value: Mapping[str, Any]) -> Front | None:
@@ -78,12 +78,18 @@ def _label(point: Mapping[str, Any]) -> str:
     return str(point["text"]) if point["bias"] is None else f"{point['text']}, bias {point['bias']}"
 
 
-def _accumulator(point: Mapping[str, Any]) -> str:
+def _accumulator(point: Mapping[str, Any]) -> SpecAtDepth:
     """Return the accumulator of a point; where calibration chooses biases, which cost nothing, one of its family."""
     if point["accumulator"] is not None:
-        return str(point["accumulator"])
+        text = str(point["accumulator"])
+        return lambda depth: text
     family = parse_family(str(point["text"]))
-    return family.with_exponents(family.default)
+
+    def of_family(depth: int) -> str:
+        sized = family.at_depth(depth)
+        return sized.with_exponents(sized.default)
+
+    return of_family
 
 
 _TOP1, _DIFFERENT, _METRIC, _NOISE = (

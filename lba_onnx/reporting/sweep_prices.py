@@ -1,6 +1,6 @@
 """What the points of a sweep cost: this model's products, those that a sweep converts with the point's accumulator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,11 @@ from lba_onnx.costing.costing import cost_each
 from lba_onnx.reporting.sections import Cost, CostRow
 from lba_onnx.rewrite import Selection
 from lba_onnx.rewrite.model_files import ModelSource
+
+SpecAtDepth = Callable[[int], str]
+"""The accumulator that sums of a depth have: chunks of a family may follow it."""
+
+_ANY_DEPTH = 1024
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class SweepPrices:
     cost: Cost
     table: CostTable
 
-    def mean_gates(self, specs: Sequence[str], selection: Mapping[str, Any]) -> list[float | None]:
+    def mean_gates(self, specs: Sequence[SpecAtDepth], selection: Mapping[str, Any]) -> list[float | None]:
         """Return for each accumulator the gates of a mean multiply-accumulate; None where they are not known.
 
         Args:
@@ -38,7 +43,7 @@ class SweepPrices:
         chosen = Selection(**selection)
         each = cost_each(
             self.model,
-            specs,
+            [spec_at(_ANY_DEPTH) for spec_at in specs],
             operand_format=self.cost.operand_format,
             selection=chosen,
             data=None,
@@ -47,18 +52,19 @@ class SweepPrices:
         converted = [{node.node for node in nodes if node.spec is not None} for nodes in each]
         return [self._mean(spec, names) for spec, names in zip(specs, converted, strict=True)]
 
-    def _mean(self, spec: str, converted: set[str]) -> float | None:
+    def _mean(self, spec_at: SpecAtDepth, converted: set[str]) -> float | None:
         known = [row for row in self.cost.rows if row.macs and row.depth]
         try:
-            gates = [self._gates(row, spec if row.node in converted else None) for row in known]
+            gates = [self._gates(row, spec_at if row.node in converted else None) for row in known]
         except UnpricedError:
             return None
         return _mean(gates, known)
 
-    def _gates(self, row: CostRow, spec: str | None) -> float:
+    def _gates(self, row: CostRow, spec_at: SpecAtDepth | None) -> float:
         """Return what a product costs with an accumulator; with None as the model that was swept has it."""
-        if spec is not None:
-            return unit_cost(spec, row.operands, row.depth or 1, self.table).gates
+        depth = row.depth or 1
+        if spec_at is not None:
+            return unit_cost(spec_at(depth), row.operands, depth, self.table).gates
         return row.float32_gates if row.spec is not None or row.gates is None else row.gates
 
     @property
