@@ -37,7 +37,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "choices": {LONG: "M7E4b12/M7E4b10,round=nearest"},
     }
     points = [{**shared, "cost": 900.0, "uniform": None}, {**shared, "cost": 990.0, "uniform": "M7E4"}]
-    search = {"unit": "gates per MAC", "loss": "KL divergence", "float32": {"cost": 2688.0}, "samples": {"checked": 64}}
+    search = {"unit": "gates per MAC", "operand_format": "M4E3", "effort": "default", "loss": "KL divergence"}
+    search |= {"float32": {"cost": 2688.0}, "samples": {"checked": 64}}
     results = Results({"search": {**search, "points": points, "uniform": []}}, {"search": "search.json"})
     page = folder / "page.html"
     page.write_text(render(make_report(Subject(model, spec="M4E4b8"), results, samples)), encoding="utf-8")

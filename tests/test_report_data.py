@@ -229,6 +229,7 @@ def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
     assert [found.is_on_front for found in front.points] == [True, False, True]
     assert (front.points[0].loss.value, front.points[0].loss.low, front.points[0].loss.high) == (10, 9, 11)
     assert front.float32_cost == pytest.approx(unit_cost("fp32-fma", "M4E3", 1).gates)
+    assert (front.operand_format, front.effort) == ("M4E3", None)
     assert front_of_sweep({"samples": 9, "points": []}, prices) is None
     assert front_of_sweep({"samples": 9, "points": SWEPT}, None) is None
 
@@ -295,7 +296,8 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
     )
     mixed = SearchPoint(budget=900.0, cost=900.0, choices=mixture, against=against, **shared)
     uniform = SearchPoint(budget=None, cost=800.0, choices={"a": "M4E4"}, uniform="M4E4", is_on_front=False, **shared)
-    settings = Settings("gates", "gates per MAC", "M4E3", "table", "KL divergence", None, "dynamic", ("M4E4", "M7E4"))
+    operands, made_by = ("int8", ("float32",)), ("quick", "dynamic", ("M4E4", "M7E4"))
+    settings = Settings("gates", "gates per MAC", *operands, "table", "KL divergence", *made_by)
     counts = {"seen": 64, "chosen_by": 64, "checked": 64}
     told = (settings, (), (mixed,), (uniform,), comparison.reference, 2688.0, counts, Passes(1.0, 2.0, 3), "", "", {})
     front = front_of_search(json.loads(json.dumps(Search(*told).to_json())))
@@ -304,7 +306,15 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
         ("2 of M4E4, 1 of M7E4", False, True, "wins"),
     ]
     assert (front.samples, front.loss_name, front.float32_cost) == (64, "KL divergence", 2688)
-    assert "Beside the best accumulator for all at the same budget or loss: 1 wins." in front_sentence(front)
+    assert "Beside the best accumulator for all at the same budget or loss: 1 wins." in front_sentence(front, None)
+    assert front.cost_label == "gates per MAC, operands int8"
+    told = front_sentence(front, measured.cost)
+    assert "corrected, with effort quick" in told and "of operands int8, not of M4E3 as above" in told
+    assert "not of" not in front_sentence(front, replace(measured.cost, operand_format="int8"))
+    quantized = replace(front, operand_format=None, effort=None)
+    assert quantized.cost_label.endswith("operands as the model says") and "not corrected" in front_sentence(
+        quantized, None
+    )
 
 
 @pytest.mark.parametrize("name", ["compare", "evaluate", "debug", "cost", "calibration", "sweep", "search"])

@@ -301,7 +301,8 @@ def test_command_prints_points_and_writes_json_and_models(tmp_path, monkeypatch)
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "found.json", "found_1.onnx", "model.onnx"]
-    assert "3 products, gates per MAC" in done.stdout and "wrote found.json" in done.stdout
+    assert "3 products, gates per MAC, operands M4E3" in done.stdout and "wrote found.json" in done.stdout
+    assert "the model does not say its operands are M4E3, its tensors are float32" in done.stdout
     value = json.loads((tmp_path / "found.json").read_text())
     assert value["choices"] == ["M4E4", "M7E4,chunk=8"] and value["points"][0]["choices"]["conv1"] == "M7E4,chunk=8"
     printed = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)

@@ -12,7 +12,7 @@ from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.costing.cost_table import CostTable, load_table
 from lba_onnx.costing.model_cost import ModelCost, StoredOperands, Totals
-from lba_onnx.costing.node_cost import FLOAT32, INT8, INT32, NodeCost
+from lba_onnx.costing.node_cost import FLOAT32, INT8, INT32, NodeCost, stored_types
 from lba_onnx.costing.operand_formats import OperandTypes
 from lba_onnx.costing.shapes import depth_of, padded_share
 from lba_onnx.costing.unit_cost import UnitCost, UnpricedError, unit_cost
@@ -78,9 +78,9 @@ def cost(
     found = _Model.of(model, selection, input_shapes, data).with_specs(spec, selection)
     nodes = found.priced(_Settings(operands, table))
     int8 = unit_cost(INT32, INT8, _ANY_DEPTH, table)
-    stored = None
-    if found.stored_types:
-        stored = StoredOperands(found.stored_types, Totals.of(found.priced(_Settings(None, table)), int8))
+    stored, types = None, stored_types(nodes)
+    if types:
+        stored = StoredOperands(types, Totals.of(found.priced(_Settings(None, table)), int8))
     other = None
     if reference is not None:
         shapes = {"input_shapes": input_shapes, "data": data}
@@ -148,7 +148,7 @@ class _Product:
             op_type=self.candidate.operator,
             spec=None if self.spec is None else str(self.spec),
             operands=str(operands),
-            operands_from_model=self.types.are_told,
+            stored_types=self.types.not_told,
             reason=problem or self.reason,
             macs=self.macs,
             depth=self.depth,
@@ -199,11 +199,6 @@ class _Model:
         decisions = _decisions([product.candidate for product in self.products], spec, selection)
         pairs = zip(self.products, decisions, strict=True)
         return _Model(tuple(product.decided(decision) for product, decision in pairs))
-
-    @property
-    def stored_types(self) -> tuple[str, ...]:
-        """The types of operands whose formats the model does not tell."""
-        return tuple(sorted(set().union(*(product.types.not_told for product in self.products))))
 
     def priced(self, settings: _Settings) -> tuple[NodeCost, ...]:
         """Return what each product costs."""

@@ -1,5 +1,6 @@
 """What one product of a model's node costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ class NodeCost:
         spec: The accumulator's text; None for a node that is left, which is priced at float32, or, where it multiplies
             integers, at int32.
         operands: The formats of the operands.
-        operands_from_model: Whether the model says both, being quantized; else at least one was given.
+        stored_types: What the operands are stored in that the model does not tell, and that were given.
         reason: Why it is left, or why it has no price; "" where neither is so.
         macs: How many products are multiplied and added; None where that is not known.
         depth: Products per sum; None where that is not known.
@@ -33,7 +34,7 @@ class NodeCost:
     op_type: str
     spec: str | None
     operands: str
-    operands_from_model: bool
+    stored_types: tuple[str, ...]
     reason: str
     macs: int | None
     depth: int | None
@@ -41,6 +42,11 @@ class NodeCost:
     zero_weight_macs: int | None
     unit: UnitCost | None
     float32: UnitCost
+
+    @property
+    def operands_from_model(self) -> bool:
+        """Whether the model tells the formats of both operands."""
+        return not self.stored_types
 
     @property
     def levels(self) -> int | None:
@@ -84,6 +90,8 @@ class NodeCost:
         known = self.is_known
         return {
             **vars(self),
+            "stored_types": list(self.stored_types),
+            "operands_from_model": self.operands_from_model,
             "levels": self.levels,
             "chunks": None if self.chunks is None else list(self.chunks),
             "unit": self.unit.to_json() if self.unit else None,
@@ -93,3 +101,8 @@ class NodeCost:
             "float32_gate_macs": self.float32_gate_macs if known else None,
             "partial_sum_bits": self.partial_sum_bits,
         }
+
+
+def stored_types(nodes: Iterable[NodeCost]) -> tuple[str, ...]:
+    """Return what operands of all nodes are stored in whose formats the model does not tell, such as "float32"."""
+    return tuple(sorted({name for node in nodes for name in node.stored_types}))

@@ -57,14 +57,9 @@ class OperandTypes:
         return cls(first[0] if first else _computed(candidate), w)
 
     @property
-    def are_told(self) -> bool:
-        """Whether the formats of both operands follow from the model."""
-        return _is_told(self.x) and _is_told(self.w)
-
-    @property
-    def not_told(self) -> set[str]:
-        """The types of the operands whose formats do not follow."""
-        return {name for name in (self.x, self.w) if not _is_told(name)}
+    def not_told(self) -> tuple[str, ...]:
+        """The types of the operands whose formats do not follow from the model."""
+        return tuple(sorted({name for name in (self.x, self.w) if not _is_told(name)}))
 
     def operands(self, otherwise: Operands | None = None) -> Operands:
         """Return the formats; those that do not follow are given, or those of the types themselves."""

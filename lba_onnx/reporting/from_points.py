@@ -24,6 +24,8 @@ def front_of_search(value: Mapping[str, Any]) -> Front | None:
         str(value["unit"]),
         str(value["loss"]),
         float(value["float32"]["cost"]),
+        None if value.get("stored_types") == [] else str(value["operand_format"]),
+        value["effort"],
         None if checked is None else int(checked),
         tuple(sorted(known, key=lambda point: point.cost)),
     )
@@ -71,7 +73,8 @@ def front_of_sweep(value: Mapping[str, Any], prices: SweepPrices | None) -> Fron
     if not points:
         return None
     ranked = _marked(sorted(points, key=lambda point: (point.cost, point.loss.value)))
-    return Front("sweep", "gates per MAC", name, prices.float32, int(value["samples"]), ranked)
+    operands = prices.cost.operand_format if prices.cost.stored_types else None
+    return Front("sweep", "gates per MAC", name, prices.float32, operands, None, int(value["samples"]), ranked)
 
 
 def _label(point: Mapping[str, Any]) -> str:

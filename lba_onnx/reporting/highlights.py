@@ -129,8 +129,13 @@ def layers_sentence(layers: Layers) -> str:
     return f"Measured on {layers.samples} samples, each layer on the inputs that float32 gives it. {expected}{behind}"
 
 
-def front_sentence(front: Front) -> str:
-    """Return what the points are."""
+def front_sentence(front: Front, cost: Cost | None) -> str:
+    """Return what the points are, and of which operands they cost what they do.
+
+    Args:
+        front: The points.
+        cost: What the page tells of the model's own cost.
+    """
     best = sum(point.is_on_front for point in front.points)
     verdicts = [point.against for point in front.points if point.against]
     counted = ", ".join(f"{verdicts.count(word)} {word}" for word in ("wins", "ties", "loses") if word in verdicts)
@@ -139,8 +144,20 @@ def front_sentence(front: Front) -> str:
     return (
         f"{len(front.points)} ways to convert the model; no other one beats {best} of them. Less cost is to the left, "
         f"less loss below. Measured{on}; bars are 95 % intervals. Squares have one accumulator for all, circles a "
-        f"mixture.{beside}"
+        f"mixture.{beside} Models were {_correction(front.effort)}.{_operands(front, cost)}"
     )
+
+
+def _correction(effort: str | None) -> str:
+    return "not corrected" if effort is None else f"corrected, with effort {effort}"
+
+
+def _operands(front: Front, cost: Cost | None) -> str:
+    if front.operand_format is None:
+        return ""
+    differ = cost is not None and bool(cost.stored_types) and cost.operand_format != front.operand_format
+    beside = f", not of {cost.operand_format} as above" if cost is not None and differ else ""
+    return f" Costs are of operands {front.operand_format}{beside}, where the model does not say."
 
 
 def spreads_sentence(count: int) -> str:

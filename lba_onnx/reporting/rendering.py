@@ -127,7 +127,7 @@ def _front(report: Report) -> dict[str, Any]:
     front = report.front
     if front is None:
         return {}
-    plot, sentence = plot_front(front), highlights.front_sentence(front)
+    plot, sentence = plot_front(front), highlights.front_sentence(front, report.cost)
     told = {"points": tables.front_table(front), "choices": tables.choices_table(front)}
     return {"front_sentence": sentence, "front_plot": plot, **told}
 

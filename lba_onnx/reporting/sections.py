@@ -256,6 +256,8 @@ class Front:
         cost_name: What the cost is, with its unit.
         loss_name: What the loss is.
         float32_cost: The cost of float32 sums; None where it is not known.
+        operand_format: Of which operands costs are; None where the model tells the formats of all.
+        effort: How models were corrected; None for not at all.
         samples: On how many samples losses were measured.
         points: By rising cost.
     """
@@ -264,8 +266,15 @@ class Front:
     cost_name: str
     loss_name: str
     float32_cost: float | None
+    operand_format: str | None
+    effort: str | None
     samples: int | None
     points: tuple[FrontPoint, ...]
+
+    @property
+    def cost_label(self) -> str:
+        """What the cost is, and of which operands."""
+        return f"{self.cost_name}, operands {self.operand_format or 'as the model says'}"
 
 
 @dataclass(frozen=True)

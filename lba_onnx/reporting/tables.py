@@ -166,7 +166,7 @@ def front_table(front: Front) -> PageTable:
     columns = (
         *numbers,
         Column("Choice", "name"),
-        Column(front.cost_name),
+        Column(front.cost_label),
         Column("Of float32 sums"),
         Column(front.loss_name),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from lba_onnx.costing import CostTable, NodeCost, UnitCost, UnpricedError, load_table
 from lba_onnx.costing.costing import cost_each
+from lba_onnx.costing.node_cost import stored_types
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.rewrite.selection import Selection
@@ -89,12 +90,14 @@ class Prices:
         costs: By product and choice; None where the product does not take the choice.
         left: What the products that have no choice cost.
         float32: What all cost with float32 sums.
+        stored_types: What operands are stored in whose formats the model does not tell.
     """
 
     macs: Mapping[str, int]
     costs: Mapping[str, tuple[float | None, ...]]
     left: float
     float32: float
+    stored_types: tuple[str, ...]
 
 
 def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pricing: Pricing) -> Prices:
@@ -134,7 +137,7 @@ def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pr
     }
     left = sum(node.macs * pricing.of_node(node) for node in plain if node.node not in names and node.macs)
     float32 = sum(macs[node.node] * pricing.of_float32(node) for node in plain)
-    return Prices({name: macs[name] for name in costs}, costs, left / total, float32 / total)
+    return Prices({name: macs[name] for name in costs}, costs, left / total, float32 / total, stored_types(plain))
 
 
 def _part(nodes: Sequence[NodeCost], choice: Choice, name: str, share: float, pricing: Pricing) -> float | None:

@@ -1,7 +1,8 @@
 """What a search found, and its JSON form.
 
 {"kind": "lba_onnx.search", "schema": 1,
- "quantity": "gates" | "energy" | "bits", "unit": "gates per MAC", "operand_format": "M4E3", "cost_table": "...",
+ "quantity": "gates" | "energy" | "bits", "unit": "gates per MAC", "operand_format": "M4E3",
+ "stored_types": ["float32"], "cost_table": "...",
  "loss": "KL divergence" | "relative squared error", "effort": "default" | null, "solver": "dynamic" | "highs",
  "samples": {"seen": 64, "chosen_by": 64, "checked": 64},
  "choices": ["M4E4", "M7E4", ...],
@@ -168,6 +169,7 @@ class Settings:
         quantity: What is saved: "gates", "energy" or "bits".
         unit: The unit of costs.
         operand_format: Formats of operands that the model does not tell.
+        stored_types: What these operands are stored in, such as "float32"; none where the model tells all formats.
         cost_table: The name of the table of costs.
         loss: What a loss is.
         effort: How models were corrected; None for not at all.
@@ -178,6 +180,7 @@ class Settings:
     quantity: str
     unit: str
     operand_format: str
+    stored_types: tuple[str, ...]
     cost_table: str
     loss: str
     effort: str | None
@@ -228,6 +231,7 @@ class Search:
             "kind": KIND,
             "schema": SCHEMA,
             **vars(self.settings),
+            "stored_types": list(self.settings.stored_types),
             "choices": list(self.settings.choices),
             "samples": dict(self.samples),
             "float32": {"cost": self.float32_cost, "evaluation": self.float32.to_json()},

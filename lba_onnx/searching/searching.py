@@ -153,7 +153,8 @@ def search(
         explored = Explorer(plan, trials, solve).explore(budgets, losses, points)
         front = _write(explored.points, plan, trials, write, model_output)
         notes.remove()
-    told = (quantity, pricing.unit, operand_format, pricing.table.name, seen.name, effort, solver_name)
+    operands = operand_format, prices.stored_types
+    told = (quantity, pricing.unit, *operands, pricing.table.name, seen.name, effort, solver_name)
     bound = (len(prices.costs) + 10) * len(found) + 30 * len(front)
     return Search(
         settings=Settings(*told, tuple(choices)),

@@ -11,8 +11,9 @@ from lba_onnx.text import TextTable, figures, names, remarks
 def search_text(search: Search) -> Iterator[TextTable | str]:
     """Yield what a command prints: the points, uniform choices beside them, and what was run."""
     settings, samples = search.settings, search.samples
+    operands = f"operands {settings.operand_format}" if settings.stored_types else "operands as the model says"
     title = (
-        f"{len(search.products)} products, {settings.unit}, operands {settings.operand_format}; loss: {settings.loss}, "
+        f"{len(search.products)} products, {settings.unit}, {operands}; loss: {settings.loss}, "
         f"on {samples['checked']} samples kept apart"
     )
     columns = (
@@ -24,6 +25,12 @@ def search_text(search: Search) -> Iterator[TextTable | str]:
     rows += [_row(str(point.uniform), point) for point in search.uniform]
     yield TextTable(columns, rows, title)
     yield _products(search)
+    if settings.stored_types and settings.operand_format not in settings.stored_types:
+        types = " and ".join(settings.stored_types)
+        yield (
+            f"the model does not say its operands are {settings.operand_format}, its tensors are {types}: "
+            f"--operand_format {settings.stored_types[-1]} searches for these, whose multiplier leaves less to save"
+        )
     passes = search.passes
     yield (
         f"sensitivities took {passes.sensitivity:.1f} float32 passes over {samples['seen']} samples; "

@@ -30,13 +30,13 @@ def plot_front(front: Front) -> str:
         if _is_logarithmic(front):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel(plot_label(front.cost_name))
+        axes.set_xlabel(plot_label(front.cost_label))
         axes.set_ylabel(plot_label(front.loss_name))
         _make_room(axes, front, 0.2 if width == WIDE else 0.5)
         plain(axes, "both")
         axes.spines["left"].set_visible(True)
 
-    return both_widths(draw, 380, f"{front.loss_name} against {front.cost_name}", 320)
+    return both_widths(draw, 380, f"{front.loss_name} against {front.cost_label}", 320)
 
 
 def _name(point: FrontPoint) -> str:
