@@ -13,6 +13,7 @@ from lba_onnx.arithmetic.accumulator import ProductOrder
 from lba_onnx.arithmetic.datapath import Group
 from lba_onnx.arithmetic.explanation import explain
 from lba_onnx.arithmetic.operands import Operands
+from lba_onnx.arithmetic.special_values import TINY
 from lba_onnx.errors import ModelError
 
 DEPTH = 37
@@ -88,8 +89,8 @@ def check_special_values(spec: Accumulator) -> None:
         found = (reference.matmul(a, b, spec), native.matmul(a[np.newaxis], b[np.newaxis], spec, 1)[0])
         for value in (*(y.item() for y in found), reference.dot(a[0], b[:, 0], spec)):
             assert value == getattr(told, name) or (math.isnan(value) and math.isnan(getattr(told, name))), name
-    zero = np.array([[-0.0]], np.float32)
-    for y in (reference.matmul(zero, zero + 1, spec), native.matmul(zero[np.newaxis], zero[np.newaxis] + 1, spec, 1)):
+    tiny = np.full((1, 1), TINY, np.float32)
+    for y in (reference.matmul(-tiny, tiny, spec), native.matmul(-tiny[np.newaxis], tiny[np.newaxis], spec, 1)):
         assert np.signbit(y.item()) == told.keeps_negative_zero
     assert ("keep" in told.words) == told.keeps_negative_zero
     assert ("saturate" in told.words) == math.isfinite(told.infinity)

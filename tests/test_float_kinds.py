@@ -50,6 +50,10 @@ FAMILIES = (
     "M6E4,round=nearest-away,tree=8",
     "M6E4,chunk=32,lanes=2",
     "M6E4,tree=8,start=carry",
+    "M6E4,round=stochastic8",
+    "M6E4,range=infinity",
+    "M6E4,subnormals=keep,round=nearest",
+    "M6E4,product=exact,range=infinity,chunk=4x4",
     "splitk4(M6E4)",
     "splitk3(M6E4,product=exact,round=nearest),sum=float16",
 )
@@ -96,9 +100,12 @@ def test_biases_of_a_family_are_calibrated_and_the_rest_corrected(family):
     lba_onnx.correct(converted, DATA)
 
 
-@pytest.mark.parametrize("text", ["fp16-fma", "M7E5,range=infinity", "M7E4,subnormals=keep", "M7E4,codes=dlfloat"])
+@pytest.mark.parametrize(
+    "text",
+    ["fp16-fma", "wang2018,chunk=32", "splitk4(fp12-sr4)", "M7E5,range=infinity,subnormals=keep", "M7E4,codes=dlfloat"],
+)
 def test_formats_with_given_biases_are_no_families(text):
-    with pytest.raises((ValueError, LbaError), match="bias is free|expected a family of formats"):
+    with pytest.raises((ValueError, LbaError), match=r"whose bias(es are| is) free.*convert takes"):
         lba_onnx.calibrate(network(), DATA, text)
 
 
@@ -114,12 +121,40 @@ def test_pytorch_computes_the_same_bits_and_exports(text, tmp_path):
     lba_torch.quantize_(layer, text)
     x = torch.from_numpy(DATA["x"].reshape(16, 64)[:, :20].copy()).requires_grad_()
     y = layer(x)
-    np.testing.assert_array_equal(y.detach().numpy(), reference.matmul(x.detach().numpy(), weights.T.copy(), text))
+    spec = as_spec(text).in_product("0")
+    assert layer[0].spec == spec
+    np.testing.assert_array_equal(y.detach().numpy(), reference.matmul(x.detach().numpy(), weights.T.copy(), spec))
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.tile(weights.sum(axis=0), (16, 1)), rtol=1e-5)
     layer.eval()
     lba_torch.export(layer, (x.detach(),), tmp_path / "layer.onnx")
     run = make_session(tmp_path / "layer.onnx")
     exported = run.run(None, {run.get_inputs()[0].name: x.detach().numpy()})[0]
-    if as_spec(text) == as_spec(text).in_product("any"):
-        np.testing.assert_array_equal(exported, y.detach().numpy())
+    np.testing.assert_array_equal(exported, y.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("text", "keeps"), [("fp32-fma", True), ("fp16-fma", True), ("kulisch(float16)", True), ("M7E4b7", False)]
+)
+def test_zeros_of_sums_that_underflow_are_told(text, keeps):
+    assert as_spec(text).special_values.keeps_negative_zero == keeps
+
+
+def test_every_product_draws_bits_of_its_own_after_calibration():
+    family = "M6E4,round=stochastic8,seed=7"
+    seeds = [spec.seed for spec in lba_onnx.calibrate(network(), DATA, family).specs.values()]
+    assert len(set(seeds)) == 3
+    assert seeds == [spec.seed for spec in lba_onnx.calibrate(network(), DATA, family).specs.values()]
+
+
+@pytest.mark.torch
+def test_every_site_draws_bits_of_its_own():
+    torch = pytest.importorskip("torch")
+    import lba_onnx.torch as lba_torch
+
+    model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+    lba_torch.quantize_(model, {"2": "M6E4b7,round=stochastic8,seed=1", "*": "M6E4b7,round=stochastic8,seed=1"})
+    seeds = [layer.spec.seed for layer in model]
+    assert len(set(seeds)) == 3 and seeds[2] == 1  # what is named alone is as it is named
+    lba_torch.set_specs_(model, "M5E4b7,round=stochastic8,seed=1")
+    assert [layer.spec.seed for layer in model][:2] == seeds[:2]

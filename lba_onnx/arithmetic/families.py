@@ -16,6 +16,8 @@ class FormatFamily:
     Attributes:
         mantissa_bits: Bits after the leading one, 0 to 22.
         exponent_bits: Bits of the exponent field, 1 to 7.
+        has_infinity: As of a `FloatFormat`.
+        has_subnormals: Likewise. Not both, which are formats of IEEE 754: these have their bias.
 
     Raises:
         TypeError: A field is not an integer.
@@ -24,14 +26,21 @@ class FormatFamily:
 
     mantissa_bits: int
     exponent_bits: int
+    has_infinity: bool = False
+    has_subnormals: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields by making the format with the smallest range."""
-        FloatFormat(self.mantissa_bits, self.exponent_bits, MAX_EXPONENT_BIAS)
+        if self.with_bias(MAX_EXPONENT_BIAS).is_ieee:
+            bias = (1 << (self.exponent_bits - 1)) - 1
+            raise ValueError(
+                f"expected formats whose bias is free; with infinity and subnormals they are those of IEEE 754, which "
+                f"gives them theirs: convert takes '{self}b{bias}' with these options as it is"
+            )
 
     @classmethod
-    def parse(cls, text: str) -> "FormatFamily":
-        """Read a family from its text form, such as `"M7E4"`.
+    def parse(cls, text: str, has_infinity: bool = False, has_subnormals: bool = False) -> "FormatFamily":
+        """Read a family from its text form, such as `"M7E4"`; what its outer codes mean the text does not say.
 
         Raises:
             TypeError: `text` is not a string.
@@ -42,12 +51,13 @@ class FormatFamily:
         match = _TEXT.fullmatch(text)
         if match is None:
             raise ValueError(f"expected a family of formats such as 'M7E4', without a bias, got {text!r}")
-        return cls(int(match[1]), int(match[2]))
+        return cls(int(match[1]), int(match[2]), has_infinity, has_subnormals)
 
     @classmethod
     def of(cls, number_format: FloatFormat) -> "FormatFamily":
         """Return the family that a format belongs to."""
-        return cls(number_format.mantissa_bits, number_format.exponent_bits)
+        codes = number_format.has_infinity, number_format.has_subnormals
+        return cls(number_format.mantissa_bits, number_format.exponent_bits, *codes)
 
     def __str__(self) -> str:
         """Return the text form that `parse` reads."""
@@ -56,20 +66,25 @@ class FormatFamily:
     def with_bias(self, exponent_bias: int) -> FloatFormat:
         """Return the format with this bias, or with the nearest legal one."""
         bias = min(max(exponent_bias, self.least_bias), MAX_EXPONENT_BIAS)
-        return FloatFormat(self.mantissa_bits, self.exponent_bits, bias)
+        return FloatFormat(self.mantissa_bits, self.exponent_bits, bias, self.has_infinity, self.has_subnormals)
 
     def with_max_exponent(self, exponent: int) -> FloatFormat:
         """Return the format whose largest values lie in the binade of 2^exponent, or the nearest legal one."""
-        return self.with_bias((1 << self.exponent_bits) - 1 - exponent)
+        return self.with_bias(self._largest_field - exponent)
 
     @property
     def least_bias(self) -> int:
         """The smallest legal bias, with the widest range."""
-        return (1 << self.exponent_bits) - 1 - MAX_EXPONENT
+        return self._largest_field - MAX_EXPONENT
+
+    @property
+    def _largest_field(self) -> int:
+        """The exponent field of the largest finite values."""
+        return (1 << self.exponent_bits) - 1 - self.has_infinity
 
     def max_exponent(self, number_format: FloatFormat) -> int:
         """Return the exponent of a format's largest values, as `with_max_exponent` takes it."""
-        return (1 << self.exponent_bits) - 1 - number_format.exponent_bias
+        return number_format.max_exponent
 
     def exponent_above(self, magnitude: float) -> int:
         """Return the least exponent with which max_value exceeds a magnitude, legal or not.

@@ -101,6 +101,11 @@ class FloatFormat:
         return f"M{self.mantissa_bits}E{self.exponent_bits}b{self.exponent_bias}"
 
     @property
+    def is_ieee(self) -> bool:
+        """Whether its outer codes mean what IEEE 754 says."""
+        return self.has_infinity and self.has_subnormals
+
+    @property
     def max_exponent(self) -> int:
         """The exponent of the largest finite value."""
         return (1 << self.exponent_bits) - 1 - self.exponent_bias - self.has_infinity

@@ -43,5 +43,6 @@ class Settings:
         return self.family.tied(exponents) if self.is_tied else exponents
 
     def specs(self, choice: Mapping[str, Exponents]) -> Specs:
-        """Return the accumulator of each node."""
-        return {name: as_spec(self.family_of(name).with_exponents(exponents)) for name, exponents in choice.items()}
+        """Return the accumulator of each node, with random bits of its own where it draws any."""
+        texts = {name: self.family_of(name).with_exponents(exponents) for name, exponents in choice.items()}
+        return {name: as_spec(text).in_product(name) for name, text in texts.items()}

@@ -12,7 +12,8 @@ from lba_onnx.text import TextTable, figures, remarks
 def kinds_command(as_json: bool) -> None:
     """List the kinds of accumulators, with examples, and which path of the library computes each here.
 
-    "exact" is the definition, one value at a time, and slow.
+    "avx512" and "avx2" are in float32; "portable" is in double, with the vectors that the processor has; "exact" is
+    the definition, one value at a time, and slow.
     """
     from lba_onnx.arithmetic.registry import kinds
 

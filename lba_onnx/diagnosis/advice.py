@@ -3,21 +3,23 @@
 1. No error: it says so.
    Of integers, unless dropped bits make the error: the bits that sums need and have, and of the kernels of processors,
    whether others give other results.
-2. Sums leave a range that no bias can move: the power of two that would bring them back.
+2. Sums or products leave a range that no bias can move: the power of two that would bring them back.
 3. No cause makes a tenth of the error: several together.
 4. Another order of additions takes away a quarter of what is lost in sums by dropped bits: that order.
 5. Otherwise what the accumulator says of the main cause: for floats, the bias that moves the range, or more bits.
 """
 
 import math
+from dataclasses import dataclass
 
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.arithmetic.accumulator import Cause
+from lba_onnx.arithmetic.held_range import HeldRange
 from lba_onnx.diagnosis.layer_diagnosis import LayerDiagnosis
 from lba_onnx.diagnosis.register_advice import OVERFLOW_EVENTS, on_registers
 
 _RANGE_KINDS = ("overflow", "underflow")
-_MANY_SUBNORMALS = 0.01  # share of sums
+_MANY_SUBNORMALS = 0.01  # share of sums, or of products
 
 
 def sentence(layer: LayerDiagnosis) -> str:
@@ -42,26 +44,60 @@ def sentence(layer: LayerDiagnosis) -> str:
 
 
 def rescaling(layer: LayerDiagnosis) -> str:
-    """Return which power of two would cure sums that overflow, or that become subnormal; "" where none would.
+    """Return which power of two would cure what overflows, or becomes subnormal; "" where none would.
 
     Only for formats whose exponent bias is given: where calibration chooses it, a bias does the same for nothing.
     """
-    spec, shares = layer.spec, {} if layer.events is None else layer.events.shares
-    if spec.family_text is not None or not layer.largest_sum:
+    if layer.spec.family_text is not None or not (layer.largest_sum and layer.largest_product):
         return ""
-    room = spec.ranges[-1].max_value / layer.largest_sum  # of sums, which is the last place
-    overflow, subnormal = (shares.get(f"accumulator_{event}") or 0.0 for event in ("overflow", "subnormal"))
-    if overflow and room < 1:
+    places = (
+        _Place("accumulator", "sums", layer.largest_sum, layer.spec.ranges[-1]),
+        _Place("product", "products", layer.largest_product, layer.spec.ranges[0]),
+    )
+    room = min(place.room for place in places)
+    overflowing = [place for place in places if place.room < 1 and place.share(layer, "overflow")]
+    if overflowing:
         scale = 2 ** math.ceil(-math.log2(room))
-        held = spec.ranges[-1]
-        reach = f"sums reach {layer.largest_sum:.3g}, and {held.text} holds up to {held.max_value:g}"
         cure = f"divide the activations of node {layer.node} by {scale}, and multiply its output by it"
-        return f"{_percent(overflow)} of sums overflow: {reach}; {cure}"
-    if subnormal >= _MANY_SUBNORMALS and room >= 4:
+        return f"{'; '.join(_overflow(place, layer) for place in overflowing)}; {cure}"
+    subnormal = [place for place in places if _lacks_bits(place, layer)]
+    if subnormal and room >= 4:
         scale = 2 ** math.floor(math.log2(room) - 1)  # a bit to spare
         cure = f"multiply the activations of node {layer.node} by {scale}, and divide its output by it"
-        return f"{_percent(subnormal)} of sums are subnormal and have fewer bits; {cure}"
+        told = " and ".join(f"{_percent(place.share(layer, 'subnormal'))} of {place.words}" for place in subnormal)
+        return f"{told} are subnormal and have fewer bits; {cure}"
     return ""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Products or sums: what they reach, and what their format holds."""
+
+    name: str
+    words: str
+    largest: float
+    held: HeldRange
+
+    @property
+    def room(self) -> float:
+        """How often the largest value fits below the largest of the format."""
+        return self.held.max_value / self.largest
+
+    def share(self, layer: LayerDiagnosis, event: str) -> float:
+        """Return the share of the values to which something happens."""
+        shares = {} if layer.events is None else layer.events.shares
+        return shares.get(f"{self.name}_{event}") or 0.0
+
+
+def _overflow(place: _Place, layer: LayerDiagnosis) -> str:
+    reach = f"{place.words} reach {place.largest:.3g}, and {place.held.text} holds up to {place.held.max_value:g}"
+    return f"{_percent(place.share(layer, 'overflow'))} of {place.words} overflow: {reach}"
+
+
+def _lacks_bits(place: _Place, layer: LayerDiagnosis) -> bool:
+    """Tell whether many are subnormal; of products, which sums may dwarf, whether that makes the error, too."""
+    matters = place.name == "accumulator" or (layer.cause is not None and layer.cause.place == place.name)
+    return place.share(layer, "subnormal") >= _MANY_SUBNORMALS and matters
 
 
 def _or_else(cure: str) -> str:
@@ -99,4 +135,4 @@ def _rate(layer: LayerDiagnosis, cause: Cause) -> str:
 
 
 def _percent(rate: float) -> str:
-    return f"{100 * rate:.2g} %"
+    return f"{100 * rate:.2g} %" if rate < 0.995 else f"{100 * rate:.0f} %"

@@ -156,7 +156,8 @@ def _layers(variants: Variants, seen: _Seen, scores: Mapping[str, float]) -> tup
             xmodel_err=seen.sums[name].xmodel.sqnr_db,
             shares={cause.name: seen.sums[name].share(cause.name) for cause in spec.causes},
             events=_rates(spec, seen.statistics.get(name)),
-            largest_sum=_largest_sum(seen.statistics.get(name)),
+            largest_sum=_largest(seen.statistics.get(name), slice(1, None)),
+            largest_product=_largest(seen.statistics.get(name), slice(1)),
             reordered=_reordered(spec, seen.sums[name].depth),
             outputs=seen.sums[name].exact_input.values,
             notes=_notes(spec, seen.sums[name]),
@@ -173,8 +174,8 @@ def _rates(spec: Accumulator, statistics: "Statistics | None") -> EventRates | N
     return EventRates.by_level(statistics) if spec.widths else EventRates.pooled(statistics)
 
 
-def _largest_sum(statistics: "Statistics | None") -> float | None:
-    return None if statistics is None else max(level.max_abs for level in statistics.levels[1:])
+def _largest(statistics: "Statistics | None", levels: slice) -> float | None:
+    return None if statistics is None else max(level.max_abs for level in statistics.levels[levels])
 
 
 def _reordered(spec: Accumulator, depth: int) -> str | None:

@@ -32,6 +32,7 @@ class LayerDiagnosis:
             level; None where the node did not run.
         largest_sum: The largest magnitude of an exact sum in the converted model, before any bias; None where the node
             did not run.
+        largest_product: Likewise of an exact product.
         reordered: The text of the spec with another order of additions, which the share of that cause was measured
             with; None where there is none, or nothing to change.
         outputs: How many values the errors come from.
@@ -52,6 +53,7 @@ class LayerDiagnosis:
     shares: Mapping[str, float | None]
     events: EventRates | None
     largest_sum: float | None
+    largest_product: float | None
     reordered: str | None
     outputs: int
     notes: tuple[str, ...]

@@ -84,8 +84,11 @@ class LayerSums:
     def share(self, cause: str) -> float | None:
         """Return the part of the error's energy that goes when a cause is switched off; None where there is no error.
 
-        Negative where the error grows.
+        Negative where the error grows. Of an infinite error a cause takes all, or what is left is infinite still.
         """
-        if not self.exact_input.noise or math.isnan(self.exact_input.noise):
+        noise, saved = self.exact_input.noise, self.saved.get(cause, 0.0)
+        if not noise or math.isnan(noise):
             return None
-        return self.saved.get(cause, 0.0) / self.exact_input.noise
+        if math.isinf(noise):
+            return float(saved == math.inf)
+        return saved / noise

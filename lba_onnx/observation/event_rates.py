@@ -38,7 +38,7 @@ class EventRates:
 
     @classmethod
     def pooled(cls, statistics: "Statistics") -> "EventRates":
-        """Return what happens per value, those of zero among them; all sums together are the accumulator's values."""
+        """Return what happens per value, those of zero among them; of all sums to which it can happen together."""
         products, *sums = statistics.levels
         shares = {event_name("product", event): _pooled([products], event) for event in products.events}
         for event in dict.fromkeys(event for level in sums for event in level.events):
@@ -96,7 +96,7 @@ def event_name(level: str, event: str) -> str:
 
 
 def _pooled(levels: "Iterable[LevelStatistics]", event: str) -> float | None:
-    counts = [(level.events.get(event, 0), level.values) for level in levels]
+    counts = [(level.events[event], level.values) for level in levels if event in level.events]
     return _share(sum(count for count, _ in counts), sum(values for _, values in counts))
 
 

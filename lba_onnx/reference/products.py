@@ -258,7 +258,7 @@ def operand(name: str, values: Any, spec: Accumulator | None = None) -> NDArray[
         return codes.check_codes(name, values, spec)
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         of = "" if spec is None else f", as {spec} takes"
-        got = getattr(values, "dtype", type(values).__name__)
+        got = values.dtype if isinstance(values, np.ndarray) else f"a {type(values).__name__}"
         raise TypeError(f"expected {name} to be a float32 array{of}, got {got}")
     with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any other
         return values.astype(np.float64)

@@ -11,6 +11,7 @@ from typing import Any
 
 from lba_onnx.arithmetic.accumulator import Accumulator
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT
+from lba_onnx.arithmetic.chunked_float.named import is_named
 from lba_onnx.arithmetic.chunked_float.order import MOST_LEVELS, check_size, check_sizes, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import read_family, read_rules, write_options
@@ -51,23 +52,30 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
             raise ValueError(f"expected no tree beside chunk=root{self.root}, got tree={self.tree}")
         if self.root and self.lanes:
             raise ValueError(f"expected no lanes beside chunk=root{self.root}, got lanes={self.lanes}")
-        if self.has_codes:
+        if self.has_dlfloat_codes:
             raise ValueError(
-                f"{self}: expected formats whose exponent bias is free; those with other codes have theirs"
+                f"{self}: expected formats whose bias is free; DLFloat gives its own: name it, and convert takes it"
             )
 
     @classmethod
     def read(cls, text: SpecText) -> "ChunkedFloatFamily":
-        """Read a family from a text taken apart."""
+        """Read a family from a text taken apart.
+
+        Raises:
+            ValueError: It is none: the biases are given, or something else stands there.
+        """
+        if is_named(text):
+            problem = f"expected formats whose biases are free, got {text.head.text!r}, whose bias is given"
+            raise text.error(f"{problem}: convert takes it as it is, without calibration", text.head)
         roots = [option for option in text.options if option.key == "chunk" and _ROOT.fullmatch(option.value)]
         rules = read_rules(replace(text, options=tuple(option for option in text.options if option not in roots)))
         try:
             root, offered = _read_root(roots[0].value) if roots else (0, ())
-            return cls(read_family(text), root, offered, **rules.rules)
+            return cls(read_family(text, rules), root, offered, **rules.rules)
         except ValueError as error:
             if roots:
                 raise text.error(str(error), roots[0].part) from None
-            raise text.error(str(error), text.head) if rules.has_codes else error from None
+            raise text.error(str(error), text.head) if rules.has_dlfloat_codes else error from None
 
     def __str__(self) -> str:
         """Return the text: the bits, then the options that are not the default."""
@@ -175,7 +183,8 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         exponent_bits = self.formats.exponent_bits + range_bits
         if mantissa_bits > MAX_MANTISSA_BITS or exponent_bits > MAX_EXPONENT_BITS:
             return None
-        return replace(self, formats=FormatFamily(mantissa_bits, exponent_bits))
+        wider = replace(self.formats, mantissa_bits=mantissa_bits, exponent_bits=exponent_bits)
+        return replace(self, formats=wider)
 
     @property
     def precision_bits(self) -> int:
@@ -191,7 +200,9 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def like(self, accumulator: Accumulator) -> "ChunkedFloatFamily":
         """Return the family with these bits and the rules of a spec."""
-        return replace(self, root=0, offered=(), **read_rules(read_text(str(accumulator))).rules)
+        rules = read_rules(read_text(str(accumulator)))
+        codes = {"has_infinity": rules.has_infinity, "has_subnormals": rules.has_subnormals}
+        return replace(self, root=0, offered=(), formats=replace(self.formats, **codes), **rules.rules)
 
 
 def _read_root(value: str) -> tuple[int, tuple[int, ...]]:

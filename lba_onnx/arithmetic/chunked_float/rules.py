@@ -107,11 +107,6 @@ class SumRules:
         return {field.name: getattr(self, field.name) for field in fields(SumRules)}
 
     @property
-    def has_codes(self) -> bool:
-        """Whether codes of the formats have another meaning than that of a number like all others."""
-        return self.has_infinity or self.has_subnormals or self.has_dlfloat_codes
-
-    @property
     def has_own_groups(self) -> bool:
         """Whether innermost groups are summed otherwise than by one chain."""
         return self.tree is not None or self.lanes is not None

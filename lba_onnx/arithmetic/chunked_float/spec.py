@@ -240,7 +240,7 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
     @property
     def family_text(self) -> str | None:
         """The text of all specs with other biases; None where formats differ in their bits, or have other codes."""
-        if self.has_codes:
+        if self.has_dlfloat_codes or self.accumulator_format.is_ieee:
             return None
         accumulator = FormatFamily.of(self.accumulator_format)
         if self.product_format is not None and FormatFamily.of(self.product_format) != accumulator:
@@ -254,9 +254,11 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
 
 
 def _product_format_for(accumulator_format: FloatFormat, rules: SumRules) -> FloatFormat:
+    if accumulator_format.is_ieee:
+        return accumulator_format
     bias = product_bias(accumulator_format.exponent_bias, rules.group_size)
     try:
-        return FloatFormat(accumulator_format.mantissa_bits, accumulator_format.exponent_bits, bias)
+        return replace(accumulator_format, exponent_bias=bias)
     except ValueError as error:
         raise ValueError(
             f"accumulator {accumulator_format} with chunk_size {rules.group_size} asks for a product bias of {bias}: "

@@ -40,8 +40,8 @@ _VALID = (
 )
 _EXPECTED = (
     "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, round=truncate, "
-    "round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, product=exact, "
-    "range=infinity, subnormals=keep, codes=dlfloat, lanes=<count> or start=carry"
+    "round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, lanes=<count>, "
+    + ", ".join(f"{key}={value} or {_OTHERWISE[key]}" for key, (_, value) in _SWITCHES.items())
 )
 
 
@@ -64,8 +64,8 @@ def read_formats(text: SpecText, rules: SumRules) -> tuple[FloatFormat | None, F
     return (None, formats[0]) if len(formats) == 1 else (formats[0], formats[1])
 
 
-def read_family(text: SpecText) -> FormatFamily:
-    """Return the family of formats of a text without biases.
+def read_family(text: SpecText, rules: SumRules) -> FormatFamily:
+    """Return the family of formats of a text without biases, whose options say some rules.
 
     Raises:
         ValueError: It is none.
@@ -73,7 +73,7 @@ def read_family(text: SpecText) -> FormatFamily:
     if len(text.levels) != 1:
         raise text.error(f"expected one family of formats such as 'M7E4', got {text.head.text!r}", text.head)
     try:
-        return FormatFamily.parse(text.head.text)
+        return FormatFamily.parse(text.head.text, rules.has_infinity, rules.has_subnormals)
     except ValueError as error:
         raise text.error(str(error), text.head) from None
 

@@ -8,7 +8,7 @@
 The last slice may be shorter; slices behind the depth are left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
@@ -82,6 +82,11 @@ class SplitKSpec(Accumulator):
         """
         said = SplitKText.read(text)
         return cls(said.slices, parse(said.inner), said.total)
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Those of the slices."""
+        return self.inner.options
 
     @property
     def watched(self) -> frozenset[str]:

@@ -95,6 +95,21 @@ def assign(keys: Mapping[str, _Value], names: Sequence[str], argument: str) -> d
     return {name: chosen[name] for name in names if name in chosen}
 
 
+def assign_specs(keys: Mapping[str, Accumulator], names: Sequence[str], argument: str) -> dict[str, Accumulator]:
+    """Return the spec of each name that a key selects; one for several has random bits of its own in each.
+
+    Args:
+        keys: As `assign` takes them.
+        names: Likewise.
+        argument: Likewise.
+
+    Raises:
+        SelectionError: As `assign`.
+    """
+    chosen = assign(keys, names, argument)
+    return {name: spec if name in keys else spec.in_product(name) for name, spec in chosen.items()}
+
+
 def select(key: str, names: Sequence[str], argument: str) -> list[str]:
     """Return the names that an exact name or a "re:" pattern selects, at least one.
 

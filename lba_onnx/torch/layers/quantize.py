@@ -18,7 +18,7 @@ from lba_onnx.torch.layers.attention import (
     site_type,
 )
 from lba_onnx.torch.layers.candidates import Filter, Layer, aliases, explain, find_attention, find_layers, named_modules
-from lba_onnx.torch.layers.config import PATTERN_PREFIX, REST, LbaConfig, assign
+from lba_onnx.torch.layers.config import PATTERN_PREFIX, REST, LbaConfig, assign, assign_specs
 from lba_onnx.torch.layers.float8_layers import Float8Layer
 from lba_onnx.torch.layers.modules import LAYER_TYPES, WeightSite
 from lba_onnx.torch.layers.quantizers import make_quantizer
@@ -107,9 +107,9 @@ def set_specs_(model: nn.Module, specs: Specs) -> None:
     if isinstance(read, Mapping):
         names += [name for name in _later_products(read, attention) if name not in sites]
         others = aliases(model)
-        chosen = assign({others.get(key, key): spec for key, spec in read.items()}, names, "specs")
+        chosen = assign_specs({others.get(key, key): as_spec(spec) for key, spec in read.items()}, names, "specs")
     else:
-        chosen = dict.fromkeys(names, as_spec(read))
+        chosen = assign_specs({REST: as_spec(read)}, names, "specs")
     for name in chosen.keys() - sites.keys():
         owner, _, product = name.rpartition(".")
         attention_sites(attention[owner]).add_product(product)
@@ -149,9 +149,9 @@ def _specs(
 ) -> dict[str, Accumulator]:
     if isinstance(config.spec, Mapping):
         keys = _resolved(config.spec, model, layers, names, "spec")
-        specs = assign(keys, names, "spec")
+        specs = assign_specs(keys, names, "spec")
     else:
-        keys, specs = {}, dict.fromkeys(names, config.spec)
+        keys, specs = {}, assign_specs({REST: as_spec(config.spec)}, names, "spec")
     _check_complete(model, config, specs)
     selected = {name: spec for name, spec in specs.items() if _takes(name, layers, name in keys)}
     if not selected:
