@@ -445,6 +445,11 @@ class Accumulator(ABC):
         return None
 
     @property
+    def has_given_biases(self) -> bool:
+        """Whether a standard gives its formats their biases, so that values have to be scaled to fit."""
+        return False
+
+    @property
     def options(self) -> Mapping[str, str]:
         """What the text's options say, defaults included: keys to values."""
         return {}

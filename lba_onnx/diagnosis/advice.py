@@ -46,9 +46,9 @@ def sentence(layer: LayerDiagnosis) -> str:
 def rescaling(layer: LayerDiagnosis) -> str:
     """Return which power of two would cure what overflows, or becomes subnormal; "" where none would.
 
-    Only for formats whose exponent bias is given: where calibration chooses it, a bias does the same for nothing.
+    Only for formats whose exponent bias is given: where it is free, another one does the same for nothing.
     """
-    if layer.spec.family_text is not None or not (layer.largest_sum and layer.largest_product):
+    if not (layer.spec.has_given_biases and layer.largest_sum and layer.largest_product):
         return ""
     places = (
         _Place("accumulator", "sums", layer.largest_sum, layer.spec.ranges[-1]),

@@ -238,9 +238,14 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         return replace(self, underflow=not is_relaxed)
 
     @property
+    def has_given_biases(self) -> bool:
+        """Whether its formats are those of IEEE 754, or of DLFloat."""
+        return self.accumulator_format.is_ieee or self.has_dlfloat_codes
+
+    @property
     def family_text(self) -> str | None:
         """The text of all specs with other biases; None where formats differ in their bits, or have other codes."""
-        if self.has_dlfloat_codes or self.accumulator_format.is_ieee:
+        if self.has_given_biases:
             return None
         accumulator = FormatFamily.of(self.accumulator_format)
         if self.product_format is not None and FormatFamily.of(self.product_format) != accumulator:

@@ -115,6 +115,11 @@ class KulischSpec(Accumulator):
         return (self.result.rounding_point("total", np.ones(depth, np.int64)),)
 
     @property
+    def has_given_biases(self) -> bool:
+        """Whether the result's format is of IEEE 754."""
+        return self.result.number_format.is_ieee
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """Products and the exact sum, to which nothing happens, and its rounding."""
         return Level("product", ()), Level("partial_sum", ()), Level("total", self.result.events)

@@ -252,6 +252,11 @@ class SplitKSpec(Accumulator):
         return replace(self, inner=self.inner.relaxed(is_relaxed))
 
     @property
+    def has_given_biases(self) -> bool:
+        """Whether slices are of such formats."""
+        return self.inner.has_given_biases
+
+    @property
     def family_text(self) -> str | None:
         """The text with the family of the slices; None where they have none."""
         inner = self.inner.family_text
