@@ -15,7 +15,7 @@ from small_models import images, loop_model, matmul_model, model, network, tenso
 import lba_onnx
 from lba_onnx.arithmetic import as_spec
 from lba_onnx.cli import main
-from lba_onnx.costing import unit_cost
+from lba_onnx.costing import NOT_COMPARED, unit_cost
 from lba_onnx.costing.text import cost_text
 from lba_onnx.errors import DataError, SelectionError
 from lba_onnx.rewrite import Selection
@@ -343,6 +343,7 @@ def test_the_self_test_prints_published_figures(folder):
     assert "2208" in text and "arXiv 2303.17951" in text
     points = json.loads(run("--self_test", "--json"))["points"]
     assert {"name", "published", "model", "source", "error_percent"} == set(points[0])
+    assert all(f"not compared: {name}" in " ".join(text.split()) for name in NOT_COMPARED)
     (folder / "my.json").write_text(json.dumps({"cells": {"gates": {"FA": 10}}}))
     changed = json.loads(run("--self_test", "--cost_table", "my.json", "--json"))["points"]
     assert changed[0]["model"] > points[0]["model"] == 2208

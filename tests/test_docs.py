@@ -20,9 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import lba_onnx
 from lba_onnx.calibration.plot import plot_node
+from lba_onnx.cli import main
 from models.int8 import zoo as int8
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +102,18 @@ def test_commands_run(folder: Path) -> None:
     for line in lines:
         done = subprocess.run([sys.executable, "-m", "lba_onnx", *line.split()[1:]], capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", ["cost", "error_theory"])
+def test_rows_that_pages_show_are_those_of_the_command(folder: Path, page: str) -> None:
+    """The first command is the one whose output stands below, but for what `...` leaves out."""
+    path = ROOT / f"docs/{page}.md"
+    command = blocks(path, "sh")[0].splitlines()[0].split("#")[0].split()
+    done = CliRunner().invoke(main, command[1:])
+    assert done.exit_code == 0, done.output
+    printed = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    shown = {" ".join(line.split()) for line in blocks(path, "text")[0].splitlines()} - {"..."}
+    assert len(shown) >= 4 and shown <= printed, shown - printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

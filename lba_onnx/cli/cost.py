@@ -84,11 +84,11 @@ def _cost(onnx_path: Path, given: dict[str, Any]) -> Any:
 
 
 def _print_points(cost_table: Path | None, as_json: bool) -> None:
-    from lba_onnx.costing import load_table, published_points
+    from lba_onnx.costing import NOT_COMPARED, load_table, published_points
     from lba_onnx.costing.text import points_table
 
     points = published_points(load_table(cost_table))
     if as_json:
-        print_json({"points": [point.to_json() for point in points]})
+        print_json({"points": [point.to_json() for point in points], "not_compared": NOT_COMPARED})
         return
-    print_text(points_table(points))
+    print_text(points_table(points), *(f"not compared: {name}: {reason}" for name, reason in NOT_COMPARED.items()))

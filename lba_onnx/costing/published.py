@@ -24,6 +24,22 @@ _FLOAT8 = "arXiv 2303.17951: float8 units are 50 to 180 % less efficient than in
 _FLOAT8_GATES = {"fp16-fma": 1.5, "fp32-fma": 2.8}
 _ANY_DEPTH = 1024  # of chains and units that do not depend on it
 
+NOT_COMPARED = {
+    "dMAC, arXiv 2504.09072: up to 34.1 % less power than conventional units": (
+        "sums products of one exponent in a narrow integer, in a wide one where that overflows, as nothing here does"
+    ),
+    "FP12-SR, arXiv 2404.14010": "its tables were not at hand",
+    "deepfloat, arXiv 1811.01721: 8 bits in a 38-bit sum take 0.96 of the power, 1.12 of the area of int8 and int32": (
+        "multiplies logarithms, as no accumulator here does"
+    ),
+    "exact dot products of float8 in TSMC 16FFC, hal-04240816": "its tables were not at hand; kulisch is such a sum",
+    "TPUv4i, Jouppi et al., ISCA 2021": (
+        "adds four products without rounding and normalising in between, as no accumulator here does"
+    ),
+    "float8 and float4 in 28 nm, arXiv 2604.04507": "a processing element whose datapath is not told in full",
+}
+"""What else is published, and why the model has no figure to hold beside it."""
+
 
 @dataclass(frozen=True)
 class Point:
