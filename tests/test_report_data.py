@@ -17,7 +17,7 @@ from lba_onnx.costing import load_table, unit_cost
 from lba_onnx.demo import demo_data_path
 from lba_onnx.errors import DataError
 from lba_onnx.evaluation import MeanEstimate
-from lba_onnx.reporting import Report, Results, Subject, make_report, making, measuring
+from lba_onnx.reporting import Report, Results, Subject, make_report, making, measuring, render
 from lba_onnx.reporting.from_cost import cost_section
 from lba_onnx.reporting.from_points import front_of_search, front_of_sweep
 from lba_onnx.reporting.highlights import front_sentence
@@ -155,7 +155,7 @@ def test_results_are_held_against_each_other_without_a_reference(folder: Path) -
         sweep
     )
     results = Results.read({"compare": compared, "sweep": sweep})
-    assert make_report(Subject(own), results).front is not None
+    assert make_report(Subject(own), results).fronts
     value = json.loads(sweep.read_text())
     sweep.write_text(json.dumps({**value, "model_sha256": "0" * 64}))
     with pytest.raises(DataError, match=rf"sweep.json: expected a result of the reference of {compared} .*\(0{{12}}"):
@@ -237,7 +237,7 @@ def test_points_of_a_sweep_are_marked_where_no_cheaper_one_loses_less() -> None:
 def front_of(folder: Path, sweep: dict, **settings) -> list[float]:
     (folder / "sweep.json").write_text(json.dumps(sweep))
     feeds = {"sweep": folder / "sweep.json", "cost": settings.pop("cost", None)}
-    front = make_report(Subject(**settings), Results.read(feeds)).front
+    (front,) = make_report(Subject(**settings), Results.read(feeds)).fronts
     return [found.cost for found in front.points]
 
 
@@ -315,6 +315,24 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
     assert quantized.cost_label.endswith("operands as the model says") and "not corrected" in front_sentence(
         quantized, None
     )
+
+
+def test_nothing_that_is_given_is_dropped(tmp_path: Path) -> None:
+    """A search and a sweep are both shown; of two results for one section both are named."""
+    model = tmp_path / "model.onnx"
+    onnx.save(network(), model)
+    points = [{"loss": {"samples": 9, "mean": 0.5, "interval": None}, "uniform": "M7E4", "is_on_front": True}]
+    points = [{**points[0], "cost": 900.0, "specs": {}, "choices": {}, "against": None}]
+    search = {"unit": "gates per MAC", "operand_format": "M4E3", "effort": None, "loss": "KL", "samples": {}}
+    search |= {"float32": {"cost": 2688.0}, "points": points, "uniform": []}
+    values = {"sweep": {"samples": 9, "points": SWEPT}, "search": search}
+    report = make_report(Subject(model), Results(values, {name: f"{name}.json" for name in values}))
+    assert [front.source for front in report.fronts] == ["search", "sweep"]
+    page = render(report)
+    assert all(text in page for text in ("By a search", "By a sweep", "search.json", "sweep.json"))
+    both = Results({"compare": {}, "evaluate": {}}, {"compare": "a.json", "evaluate": "b.json"})
+    with pytest.raises(DataError, match=r"compare or evaluate.*got a\.json of compare and b\.json of evaluate"):
+        make_report(Subject(model), both)
 
 
 @pytest.mark.parametrize("name", ["compare", "evaluate", "debug", "cost", "calibration", "sweep", "search"])

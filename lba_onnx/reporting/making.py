@@ -98,11 +98,12 @@ def make_report(
         execution: How models run.
 
     Raises:
-        DataError: A result or the data cannot be read, or a result is of another model.
+        DataError: A result or the data cannot be read, a result is of another model, or two fill one section.
         ModelError: A model cannot be read.
         ValueError: A text is wrong, or input_shapes do not fit the model.
     """
     reference = subject.reference or (None if subject.spec is None else subject.path)
+    results.check_sections()
     check_models(results, subject.path if subject.spec is None else None, reference)
     with _model(subject) as (model, converted):
         return _made(subject, model, converted, reference, results, data, metric, execution)
@@ -169,13 +170,13 @@ def _assembled(
     nonzero = {node: share for node, seen in ranges.items() if (share := nonzero_share(seen)) is not None}
     products = _products(ledger, priced, ranges)
     layers = results.section("debug", lambda value: layers_section(products, value, nonzero))
-    front = results.section("search", front_of_search)
     prices = _sweep_prices(subject, reference, results, priced)
-    front = front or results.section("sweep", lambda value: front_of_sweep(value, prices))
+    swept = results.section("sweep", lambda value: front_of_sweep(value, prices))
+    fronts = tuple(front for front in (results.section("search", front_of_search), swept) if front is not None)
     layers = layers or layers_section(products, None, nonzero)
     spreads = _spreads({layer.node: layer.spec for layer in layers.rows}, ranges)
-    found: dict[str, Any] = {"accuracy": accuracy, "cost": priced, "layers": layers.is_measured or None, "front": front}
-    found |= {"spreads": spreads or None}
+    found: dict[str, Any] = {"accuracy": accuracy, "cost": priced, "layers": layers.is_measured or None}
+    found |= {"spreads": spreads or None, "front": fronts or None}
     advice = _ADVICE if products else {**_ADVICE, "layers": _UNCONVERTED, "spreads": _UNCONVERTED}
     return Report(
         subject.path.stem,
@@ -187,7 +188,7 @@ def _assembled(
         priced,
         layers,
         spreads,
-        front,
+        fronts,
         {**settings, "library_sha256": file_hash(Path(get_library_path()))},
         {name: package_version(name) for name in _VERSIONS},
         dict(results.sources),

@@ -60,11 +60,12 @@ def measure(
         ModelError: A model cannot be read, or the first has no converted node.
     """
     results: dict[str, Mapping[str, Any] | None] = {}
+    is_measured = "compare" in known or "evaluate" in known
     if reference is None:
-        if "compare" not in known and "evaluate" not in known:
+        if not is_measured:
             results["evaluate"] = evaluate(model, samples, metric=metric, execution=execution).to_json()
         return Measured(results, *_spreads(model, samples, execution))
-    if "compare" not in known:
+    if not is_measured:
         results["compare"] = compare(reference, model, samples, metric=metric, execution=execution).to_json()
     if "debug" not in known:
         results["debug"] = debug(model, samples, reference, execution=execution).to_json()

@@ -13,7 +13,7 @@ from lba_onnx.reporting.plots.front import plot_front
 from lba_onnx.reporting.plots.layers import plot_layers
 from lba_onnx.reporting.plots.spread import plot_spreads
 from lba_onnx.reporting.plots.svg import check_matplotlib
-from lba_onnx.reporting.sections import Report
+from lba_onnx.reporting.sections import Front, Report
 from lba_onnx.rewrite.mac_share import mac_text, percent_text
 from lba_onnx.text import visible
 
@@ -79,7 +79,7 @@ def _context(report: Report) -> dict[str, Any]:
     there: dict[str, Any] = {
         "accuracy": report.accuracy,
         "cost": report.cost,
-        "front": report.front,
+        "front": report.fronts,
         "layers": report.layers.rows,
     }
     there |= {"spreads": spreads, "ledger": True, "settings": True}
@@ -99,7 +99,7 @@ def _context(report: Report) -> dict[str, Any]:
         "settings": tables.settings_table("Settings and versions", _settings(report)),
         **_accuracy(report),
         **_cost(report),
-        **_front(report),
+        "fronts": [_front(report, front) for front in report.fronts],
     }
 
 
@@ -123,13 +123,10 @@ def _cost(report: Report) -> dict[str, Any]:
     return {"cost_sentence": sentence, "cost_plot": plot, "costs": tables.cost_table(cost)}
 
 
-def _front(report: Report) -> dict[str, Any]:
-    front = report.front
-    if front is None:
-        return {}
+def _front(report: Report, front: Front) -> dict[str, Any]:
     plot, sentence = plot_front(front), highlights.front_sentence(front, report.cost)
     told = {"points": tables.front_table(front), "choices": tables.choices_table(front)}
-    return {"front_sentence": sentence, "front_plot": plot, **told}
+    return {"source": front.source, "sentence": sentence, "plot": plot, **told}
 
 
 def _ledger_sentence(report: Report) -> str:

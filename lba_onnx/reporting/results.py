@@ -21,6 +21,7 @@ COMMANDS = {
 """Names of results to what they are, in words."""
 
 _HASHES = ("model_sha256", "reference_sha256", "data_sha256", "calibration_data_sha256")
+_OF_ONE_SECTION = (("compare", "evaluate"),)
 _WRONG = (AttributeError, LookupError, TypeError, ValueError)
 Section = TypeVar("Section")
 
@@ -60,6 +61,18 @@ class Results:
         """The hashes of data and models that results tell of, by command and name."""
         found = ((name, key, value[key]) for name, value in self.values.items() for key in _HASHES if key in value)
         return {f"{name}: {key}": text for name, key, text in found if isinstance(text, str)}
+
+    def check_sections(self) -> None:
+        """Refuse results of which only one would be shown.
+
+        Raises:
+            DataError: There are several for one section.
+        """
+        for names in _OF_ONE_SECTION:
+            given = [name for name in names if name in self.values]
+            if len(given) > 1:
+                files = " and ".join(f"{self.sources[name]} of {name}" for name in given)
+                raise DataError(f"expected a result of {' or '.join(names)}, which fill one section, got {files}")
 
     def with_measured(self, measured: Mapping[str, Mapping[str, Any] | None], source: str) -> "Results":
         """Return the results with those besides that were measured; what was given counts more."""

@@ -291,7 +291,7 @@ class Report:
         cost: What it takes in hardware.
         layers: Its layers.
         spreads: How values are spread; empty where that was not counted.
-        front: What else there is to choose.
+        fronts: What else there is to choose, by a search and by a sweep; empty without either.
         settings: What the model says of how it was made, and what it was measured with.
         versions: Packages and their versions.
         sources: Sections to where they come from.
@@ -307,7 +307,7 @@ class Report:
     cost: Cost | None
     layers: Layers
     spreads: tuple[NodeSpreads, ...]
-    front: Front | None
+    fronts: tuple[Front, ...]
     settings: Mapping[str, str]
     versions: Mapping[str, str]
     sources: Mapping[str, str]
