@@ -206,6 +206,10 @@ def test_sums_and_registers_by_hand(text):
     assert cost.register_bits == sum(cost.registers)
 
 
+def test_the_last_slice_may_have_fewer_chunks():
+    assert unit_cost("splitk4(M7E4b12/M7E4b10)", M4E3, 65).sums == (2 + 2 + 2 + 1, 4, 1)
+
+
 def test_energy_is_that_of_the_table_where_gates_are():
     """int8 products summed in 32 bits are 0.2 + 0.1 pJ by Horowitz; a float sum is more, and less with fewer bits."""
     assert unit_cost("int32-wrap", "int8", 100).pj == pytest.approx(0.3)

@@ -7,11 +7,12 @@ from lba_onnx.arithmetic.float_parts import FloatAdder, range_parts
 from lba_onnx.arithmetic.result_format import ResultFormat
 
 
-def datapath(inner: Datapath, total: ResultFormat, slices: int, depth: int) -> Datapath:
+def datapath(inner: Datapath, last_sums: tuple[int, ...], total: ResultFormat, slices: int, depth: int) -> Datapath:
     """Return what one product takes.
 
     Args:
-        inner: That of one product of a slice.
+        inner: That of one product of a full slice.
+        last_sums: How many sums the last slice has at each level, which may be shorter.
         total: The format in which slices are combined.
         slices: How many there are.
         depth: Products of all slices.
@@ -20,4 +21,5 @@ def datapath(inner: Datapath, total: ResultFormat, slices: int, depth: int) -> D
     combining = [*FloatAdder.of_sums(held, total.rounding).parts, *range_parts(held)]
     combined = shared(combining, Fraction(slices - 1, depth), "slices: ", Group.JOINS)
     parts = (*inner.parts, *combined, *registers("total of slices", held.width_bits))
-    return Datapath(parts, (*(slices * sums for sums in inner.sums), 1))
+    sums = ((slices - 1) * of_full + of_last for of_full, of_last in zip(inner.sums, last_sums, strict=True))
+    return Datapath(parts, (*sums, 1))

@@ -232,8 +232,11 @@ class SplitKSpec(Accumulator):
     def datapath(self, operands: Operands, depth: int) -> Datapath | None:
         """Return the parts of a slice, as of a full one, and of an adder that combines the slices."""
         size = self.slice_size(depth)
-        inner = self.inner.datapath(operands, size)
-        return None if inner is None else hardware.datapath(inner, self.total, -(-depth // size), depth)
+        slices = -(-depth // size)
+        inner, last = (self.inner.datapath(operands, length) for length in (size, depth - size * (slices - 1)))
+        if inner is None or last is None:
+            return None
+        return hardware.datapath(inner, last.sums, self.total, slices, depth)
 
     def limit_note(self, cause: str) -> str:
         """Return in words how far `without` falls short in a slice."""
