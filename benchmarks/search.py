@@ -7,16 +7,12 @@ A row is a point; --render prints the tables of docs/results.md from --json_path
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 import lba_onnx
 from benchmarks.harness import Column, Row, add_result, print_table, progress
-from lba_onnx.rewrite.model_files import load_model
 from lba_onnx.searching import Search, SearchPoint
 from lba_onnx.searching.search_result import LOSES, TIES, WINS
 from models import zoo
@@ -57,58 +53,17 @@ def main() -> None:
 def measure_model(name: str, arguments: argparse.Namespace) -> list[Row]:
     """A row for each uniform choice at equal cost, and for each at equal loss; of the cheapest there is none."""
     model = load_with_photographs(arguments.photographs) if name == PHOTOGRAPHS else zoo.load(name)
-    progress_path = arguments.progress_folder / f"search_{name}.progress"
-    passes = Passes(model.model_path, progress_path.with_suffix(".samples"))
-    with passes.counted():
-        found = lba_onnx.search(
-            model.model_path,
-            _samples(model, arguments.samples),
-            arguments.choices,
-            budgets=arguments.choices[1:] if arguments.equal_costs is None else arguments.equal_costs,
-            losses=arguments.choices[1:] if arguments.equal_losses is None else arguments.equal_losses,
-            sensitivity_samples=arguments.sensitivity_samples,
-            effort=None if arguments.effort == "none" else arguments.effort,
-            resume_path=progress_path,
-        )
-    whole = passes.runs(found)
-    return [_row(name, found, point, whole) for point in found.points if point.against is not None]
-
-
-class Passes:
-    """Counts how many samples run through sessions of whole models, layers that corrections compute apart.
-
-    The count is kept beside the progress, so that a search that was interrupted has all of it, and what it did twice.
-    """
-
-    def __init__(self, model_path: "str | Path | bytes", notes: Path) -> None:
-        graph = load_model(model_path).graph
-        self._names = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
-        self._notes = notes
-        self._samples = int(notes.read_text()) if notes.exists() else 0
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count while the block runs."""
-        run = onnxruntime.InferenceSession.run
-
-        def counting(session: Any, names: Any, feeds: Any, *rest: Any) -> Any:
-            if set(feeds) == self._names:
-                self._samples += len(next(iter(feeds.values())))
-                self._notes.write_text(str(self._samples))
-            return run(session, names, feeds, *rest)
-
-        onnxruntime.InferenceSession.run = counting
-        try:
-            yield
-        finally:
-            onnxruntime.InferenceSession.run = run
-        self._notes.unlink(missing_ok=True)
-
-    def runs(self, found: Search) -> float:
-        """Passes over the samples that a search has seen, the checks on samples kept apart left out."""
-        solutions = {json.dumps(dict(point.specs)) for point in (*found.points, *found.uniform)}
-        checks = (1 + len(solutions)) * found.samples["checked"]
-        return (self._samples - checks) / found.samples["seen"] + found.passes.sensitivity
+    found = lba_onnx.search(
+        model.model_path,
+        _samples(model, arguments.samples),
+        arguments.choices,
+        budgets=arguments.choices[1:] if arguments.equal_costs is None else arguments.equal_costs,
+        losses=arguments.choices[1:] if arguments.equal_losses is None else arguments.equal_losses,
+        sensitivity_samples=arguments.sensitivity_samples,
+        effort=None if arguments.effort == "none" else arguments.effort,
+        resume_path=arguments.progress_folder / f"search_{name}.progress",
+    )
+    return [_row(name, found, point) for point in found.points if point.against is not None]
 
 
 def _samples(model: zoo.ZooModel, count: int) -> lba_onnx.Samples:
@@ -118,7 +73,7 @@ def _samples(model: zoo.ZooModel, count: int) -> lba_onnx.Samples:
     return lba_onnx.Samples(dict(model.test), max_samples=count)
 
 
-def _row(name: str, found: Search, point: SearchPoint, passes: float) -> Row:
+def _row(name: str, found: Search, point: SearchPoint) -> Row:
     against = point.against
     assert against is not None
     uniform = next(other for other in found.uniform if other.uniform == against.choice)
@@ -142,7 +97,7 @@ def _row(name: str, found: Search, point: SearchPoint, passes: float) -> Row:
         "saved_percent": 100 * (1 - point.cost / against.cost),
         "is_mixed": point.uniform is None,
         "samples": dict(found.samples),
-        "passes": {"all": passes, **vars(found.passes)},
+        "passes": found.passes.to_json(),
         "products": len(found.products),
         "effort": found.settings.effort,
         "choices": list(found.settings.choices),

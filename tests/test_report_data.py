@@ -24,7 +24,8 @@ from lba_onnx.reporting.highlights import front_sentence
 from lba_onnx.reporting.sweep_prices import SweepPrices
 from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.rewrite.model_hash import model_hash
-from lba_onnx.searching.search_result import Against, Passes, Search, SearchPoint, Settings
+from lba_onnx.searching.passes import Passes
+from lba_onnx.searching.search_result import Against, Search, SearchPoint, Settings
 
 for package in ("jinja2", "matplotlib"):
     pytest.importorskip(package, reason=f"no {package}: pip install 'lba-onnx[report]'")
@@ -299,7 +300,8 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
     operands, made_by = ("int8", ("float32",)), ("quick", "dynamic", ("M4E4", "M7E4"))
     settings = Settings("gates", "gates per MAC", *operands, "table", "KL divergence", *made_by)
     counts = {"seen": 64, "chosen_by": 64, "checked": 64}
-    told = (settings, (), (mixed,), (uniform,), comparison.reference, 2688.0, counts, Passes(1.0, 2.0, 3), "", "", {})
+    passes = Passes(1.0, 2.0, 3.0, 4.0, 5.0, 60, 7)
+    told = (settings, (), (mixed,), (uniform,), comparison.reference, 2688.0, counts, passes, "", "", {})
     front = front_of_search(json.loads(json.dumps(Search(*told).to_json())))
     assert [(found.label, found.is_uniform, found.is_on_front, found.against) for found in front.points] == [
         ("M4E4", True, False, ""),

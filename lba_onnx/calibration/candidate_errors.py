@@ -24,6 +24,7 @@ import numpy as np
 from lba_onnx.arithmetic import Exponents
 from lba_onnx.calibration.settings import Choice, Settings
 from lba_onnx.calibration.subject import Subject
+from lba_onnx.data.tally import note
 from lba_onnx.data.watching import enter_phase
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class NodeErrors:
         family = settings.family.at_depth(part.depth)
         threads = 1 if part.products < _PRODUCTS_OF_ONE_THREAD else None
         for index, exponents in enumerate(self.candidates):
+            note(products=part.products)
             got = _by_column(part, part.compute(family.with_exponents(exponents), threads))
             self.errors[index] += _relative_error(expected, got) * len(expected)
         self.positions += len(expected)

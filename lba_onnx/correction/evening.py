@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.data.tally import note
+
 Floats = NDArray[np.float32]
 _ROUNDS = 5
 _MAX_ROWS = 3000
@@ -73,6 +75,7 @@ def evened(
 
 def dot_products(x: Floats, weights: Floats, start: Floats | None) -> Floats:
     """Return the sums in float32, [groups, rows, channels]."""
+    note(products=x.size * weights.shape[2])
     sums: Floats = x @ weights
     return sums if start is None else sums + start.reshape(len(weights), 1, -1)
 

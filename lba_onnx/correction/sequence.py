@@ -25,6 +25,7 @@ from lba_onnx.correction.reference import widened
 from lba_onnx.correction.rows import Rows
 from lba_onnx.correction.targets import Targets, float32_targets
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.tally import note
 from lba_onnx.native import ObservedCall
 from lba_onnx.native.heap import give_back_freed
 from lba_onnx.native.observed_layer import ObservedLayer, layer_of
@@ -149,6 +150,7 @@ def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floa
     lie side by side in memory are its image as they are.
     """
     groups, rows, depth = x.shape
+    note(products=x.size * weights.shape[2])
     if groups == 1:
         product: Floats = kernels.matmul(x[0], weights[0], spec, initial=start)[np.newaxis]
         return product

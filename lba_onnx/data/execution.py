@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from numpy.typing import NDArray
 
 from lba_onnx.data.batches import Batch
+from lba_onnx.data.tally import note
 from lba_onnx.data.watching import advance
 from lba_onnx.errors import DataError
 from lba_onnx.interruption import run_interruptibly
@@ -64,7 +65,7 @@ def run_session(
         session: The session.
         output_names: The outputs wanted; None for all.
         feeds: By input name.
-        samples: How many samples they hold, for watchers.
+        samples: How many samples they hold, for watchers and whoever counts them.
 
     Raises:
         Exception: What onnxruntime raises.
@@ -83,6 +84,7 @@ def run_session(
 
     outputs: list[Any] = run_interruptibly(lambda: session.run(output_names, feeds, options), run, terminate, look)
     _NODES[session] = run.progress().ended_nodes
+    note(samples=samples)
     return outputs
 
 

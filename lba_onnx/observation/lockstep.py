@@ -11,6 +11,7 @@ Each run has a thread. Where runs take different ways (If, Loop), those that hav
 of the model are visited, and then go on.
 """
 
+import contextvars
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,10 +73,11 @@ class _Lane(threading.Thread):
         self._meeting = meeting
         self._observing = session
         self._batch = batch
+        self._context = contextvars.copy_context()
 
     def run(self) -> None:
         try:
-            self._observing.run(self._batch, [])
+            self._context.run(self._observing.run, self._batch, [])
         except BaseException as error:  # raised again in the thread that waits
             self.error = error
         self._meeting.leave(self)

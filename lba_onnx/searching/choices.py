@@ -13,6 +13,7 @@ from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.calibration import Calibration
 from lba_onnx.calibration.calibrating import calibrate_families
 from lba_onnx.calibration.methods import Method
+from lba_onnx.data.tally import note, tallied
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.conversion import convert_quietly
 from lba_onnx.searching.making import Making
@@ -43,7 +44,7 @@ def derive_choices(
         texts: Accumulators, families, or "float32".
         making: The model, and what to calibrate on.
         method: How biases of families are chosen.
-        notes: Where calibrations that were done are found, and noted.
+        notes: Where calibrations that were done are found, and noted, with what ran for them.
 
     Raises:
         DataError: As `calibrate`.
@@ -82,16 +83,19 @@ def _calibrated(
 ) -> dict[str, Mapping[str, Accumulator]]:
     """Return by family the accumulator of each product; calibrations are noted as they come."""
     noted = {text: notes.find(f"calibration {text}") for text in families}
-    found = {text: Calibration.from_json(value) for text, value in noted.items() if value is not None}
-    for text, calibration in calibrate_families(
-        making.model.source,
-        making.to_fit,
-        [text for text in families if text not in found],
-        method,
-        selection=making.selection,
-        bias_start=making.bias_start,
-        execution=making.execution,
-    ):
-        notes.add(f"calibration {text}", calibration.to_json())
-        found[text] = calibration
+    found = {text: Calibration.from_json(value["calibration"]) for text, value in noted.items() if value is not None}
+    for value in filter(None, noted.values()):
+        note(**value["ran"])
+    with tallied() as tally:
+        for text, calibration in calibrate_families(
+            making.model.source,
+            making.to_fit,
+            [text for text in families if text not in found],
+            method,
+            selection=making.selection,
+            bias_start=making.bias_start,
+            execution=making.execution,
+        ):
+            notes.add(f"calibration {text}", {"calibration": calibration.to_json(), "ran": tally.taken().to_json()})
+            found[text] = calibration
     return {text: calibration.specs for text, calibration in found.items()}

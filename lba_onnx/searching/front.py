@@ -1,8 +1,10 @@
 """Points: what is chosen within a budget or a loss, tried as a whole, and held against uniform choices.
 
-the solver's solution                        its loss, measured, against the sum of its products' losses
-additivity fails, or a uniform choice of no more cost is better      ->   neighbours of the better one are tried
-the least measured loss is the point, unless a uniform choice is about as good: of that, paired losses tell
+all uniform choices, and the solver's solution for each budget and loss      are tried
+additivity fails, or a uniform choice of no more cost is better              neighbours of the better one are, too
+the point                                                                    is the best of all that was tried
+
+What is tried beyond the first line is left out where it would take more passes than a search may.
 """
 
 import math
@@ -40,20 +42,31 @@ class Explored:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What is wanted: the least loss within a budget, or the least cost within a loss that is granted.
+
+    Attributes:
+        limit: What a model may cost, or its loss.
+        is_loss: Which of the two.
+    """
+
+    limit: float
+    is_loss: bool
+
+
+@dataclass(frozen=True)
 class Found:
     """What was chosen.
 
     Attributes:
         solution: The choices.
-        budget: What it may cost; None where a loss is granted.
-        granted_loss: The loss that is granted; None where there is a budget.
+        goal: What they were chosen for; None for a uniform choice.
         tried: How many models were tried for it.
         rival: The uniform choice to hold it against; None where none is within the budget or the loss.
     """
 
     solution: Solution
-    budget: float | None
-    granted_loss: float | None
+    goal: Goal | None
     tried: int
     rival: str | None
 
@@ -71,49 +84,36 @@ class Explorer:
         self._trials, self._solver = trials, solver
         self._tried: dict[Solution, None] = {}
 
-    def explore(self, budgets: Sequence[float | str], losses: Sequence[float | str], points: int) -> Explored:
+    def explore(self, budgets: Sequence[float], losses: Sequence[float | str], points: int) -> Explored:
         """Return a point for each budget and each loss; where there are neither, a front of so many points.
 
+        Args:
+            budgets: As `read_budgets` returns them.
+            losses: As `read_losses` returns them.
+            points: How many budgets to spread where there are neither.
+
         Raises:
-            BudgetError: Nothing fits one of them.
-            ValueError: One is not as described.
+            BudgetError: No model that was tried has no more than a loss that is granted.
         """
-        limits = [self._budget(budget) for budget in budgets]
-        if not budgets and not losses:
-            limits = spread_budgets(self.plan, tuple(self.uniform.values()), points)
         enter_phase("models", "models")
+        for solution in self.uniform.values():
+            self.trial(solution)
+        granted = [self._loss(self.uniform[loss]) if isinstance(loss, str) else loss for loss in losses]
+        is_front = not budgets and not losses
+        limits = spread_budgets(self.plan, tuple(self.uniform.values()), points) if is_front else budgets
+        goals = [*(Goal(limit, False) for limit in limits), *(Goal(loss, True) for loss in granted)]
+        tried = {goal: dict.fromkeys(self._first(goal)) for goal in goals}
         for _ in range(2):  # the second time from all models that were tried, whatever for
-            found = [*map(self.within_budget, limits), *(self.within_loss(self._granted(loss)) for loss in losses)]
-        if not budgets and not losses:
+            for goal in goals:
+                tried[goal] |= dict.fromkeys(self._refined(goal))
+        found = [Found(self._best(goal), goal, len(tried[goal]), self._rival(goal)) for goal in goals]
+        if is_front:
             found = list({each.solution: each for each in reversed(found)}.values())
-        uniform = [Found(solution, None, None, 1, None) for solution in self.uniform.values()]
+        uniform = [Found(solution, None, 1, None) for solution in self.uniform.values()]
         checked = {each.solution: self.check(each.solution) for each in (*found, *uniform)}
         others = [describe(self, each, checked) for each in uniform]
         ordered = sorted((describe(self, each, checked) for each in found), key=lambda point: point.cost)
         return Explored(tuple(mark_front(ordered, others)), tuple(mark_front(others, ordered)))
-
-    def _budget(self, budget: float | str) -> float:
-        """Return what a model may cost: a number, a share of float32 such as "40%", or what a uniform choice costs."""
-        if budget in self.uniform:
-            return self.plan.cost(self.uniform[str(budget)])
-        text = str(budget).strip()
-        factor = self.plan.prices.float32 / 100 if text.endswith("%") else 1
-        value = _number(text.removesuffix("%")) * factor
-        if not value > 0:
-            told = ", ".join(self.uniform)
-            raise ValueError(
-                f"budget: expected a number above 0, a share such as 40%, or one of {told}, got {budget!r}"
-            )
-        return value
-
-    def _granted(self, loss: float | str) -> float:
-        """Return the loss that is granted: a number, or that of a uniform choice."""
-        if loss in self.uniform:
-            return self._loss(self.uniform[str(loss)])
-        value = _number(str(loss))
-        if not value >= 0:
-            raise ValueError(f"loss: expected a number from 0 on, or one of {', '.join(self.uniform)}, got {loss!r}")
-        return value
 
     def trial(self, solution: Solution) -> Trial:
         """Return how a solution fares on the samples to choose by."""
@@ -124,83 +124,97 @@ class Explorer:
         """Return how it fares on those kept apart."""
         return self._trials.check(self.plan.specs(solution))
 
-    def within_budget(self, budget: float) -> Found:
-        """Return the best choice within a budget.
+    def _first(self, goal: Goal) -> list[Solution]:
+        """Try what is tried for a goal whatever it takes: the solver's solution, and the rival; return them."""
+        first = self._cheapest_of(goal.limit) if goal.is_loss else self._solver(self.plan.problem, self._room(goal))
+        rival = self.uniform.get(self._rival(goal) or "")
+        solutions = [solution for solution in (first, rival) if solution is not None]
+        for solution in solutions:
+            self.trial(solution)
+        return solutions
 
-        Raises:
-            BudgetError: There is none.
+    def _refined(self, goal: Goal) -> list[Solution]:
+        """Try what may be better for a goal, as far as there is room; return what was tried."""
+        return self._within_loss(goal) if goal.is_loss else self._within_budget(goal)
+
+    def _within_budget(self, goal: Goal) -> list[Solution]:
+        """Try neighbours where additivity fails."""
+        first, *rival = self._first(goal)
+        best = min([first, *rival], key=self._loss)
+        if best == first and not self._exceeds_prediction(first):
+            return []
+        return self._try_neighbours(best, self._room(goal))
+
+    def _within_loss(self, goal: Goal) -> list[Solution]:
+        """Try the cheapest solutions of less loss, or of more, until the measured loss is near below; then neighbours.
+
+        Neighbours are tried as far as the losses of products, in proportion, say that they fit.
         """
-        room = budget - self.plan.prices.left
-        first = self._solver(self.plan.problem, room)
-        if first is None:
-            raise self.plan.refuse(budget)
-        rivals = {text: found for text, found in self.uniform.items() if self.plan.fits(found, budget)}
-        rival = min(rivals, key=lambda text: self._loss(rivals[text]), default=None)
-        tried = [first] if rival is None else [first, rivals[rival]]
-        best = min(tried, key=self._loss)
-        if best != first or self._exceeds_prediction(first):
-            tried += neighbours(self.plan.problem, best, room, NEIGHBOURS)
-        best = min([*tried, *(other for other in self._tried if self.plan.fits(other, budget))], key=self._loss)
-        if rival is not None and not self._is_better(best, rivals[rival]):
-            best = rivals[rival]
-        return Found(best, budget, None, len(dict.fromkeys(tried)), rival)
-
-    def within_loss(self, granted: float) -> Found:
-        """Return the cheapest choice whose measured loss is within what is granted.
-
-        The solver is asked for less, or for more, until the measured loss is near below; then cheaper neighbours of
-        what fits are tried, as far as the losses of products, in proportion, say that they fit.
-
-        Raises:
-            BudgetError: Not even the choice with the least losses is.
-        """
-        allowed = [text for text, solution in self.uniform.items() if self._loss(solution) <= granted]
-        rival = min(allowed, key=lambda text: self.plan.cost(self.uniform[text]), default=None)
-        tried = [self.uniform[rival]] if rival is not None else []
-        problem, target, low, high = self.plan.problem.transposed(), granted, 0.0, math.inf
+        tried: list[Solution] = []
+        granted, least = goal.limit, self.plan.problem.transposed().least
+        target, low, high = granted, 0.0, math.inf
         for _ in range(_TIGHTENINGS):
-            solution = self._solver(problem, max(target, problem.least))
-            if solution is None:
+            solution = self._cheapest_of(target)
+            if solution is None or (self._fitting(goal) and not self._may_try(solution)):
                 break
             tried.append(solution)
             loss = self._loss(solution)
             low, high = (max(low, target), high) if loss <= granted else (low, min(high, target))
-            if _NEAR * granted <= loss <= granted or target <= problem.least < high:
+            if _NEAR * granted <= loss <= granted or target <= least < high:
                 break
             target = _next_target(target, granted / max(loss, 1e-3 * granted), low, high)
-        best = self._cheapest(tried, granted)
+        best = self._best(goal)
         loss = self._loss(best)
         room = self.plan.problem.loss(best) * granted / loss if loss > 0 else granted
-        tried += neighbours(problem, best, room, NEIGHBOURS)
-        return Found(self._cheapest(tried, granted), None, granted, len(dict.fromkeys(tried)), rival)
+        return [*tried, *self._try_neighbours(best, room)]
 
-    def _cheapest(self, tried: list[Solution], granted: float) -> Solution:
-        fitting = [solution for solution in dict.fromkeys([*tried, *self._tried]) if self._loss(solution) <= granted]
+    def _try_neighbours(self, solution: Solution, room: float) -> list[Solution]:
+        return [other for other in neighbours(self.plan.problem, solution, room, NEIGHBOURS) if self._may_try(other)]
+
+    def _may_try(self, solution: Solution) -> bool:
+        """Try a solution unless that takes more than a search may; return whether it was tried."""
+        if solution not in self._tried and not self._trials.spending.has_room:
+            return False
+        self.trial(solution)
+        return True
+
+    def _cheapest_of(self, loss: float) -> Solution | None:
+        """Return the cheapest solution whose sum of losses is no more; that of the least where none is."""
+        problem = self.plan.problem.transposed()
+        return self._solver(problem, max(loss, problem.least))
+
+    def _room(self, goal: Goal) -> float:
+        return goal.limit - self.plan.prices.left
+
+    def _rival(self, goal: Goal) -> str | None:
+        """Return the best uniform choice within the budget, or the cheapest within the loss; None where none is."""
+        fitting = {text: solution for text, solution in self.uniform.items() if self._fits(solution, goal)}
+        return min(fitting, key=lambda text: self._rank(fitting[text], goal), default=None)
+
+    def _best(self, goal: Goal) -> Solution:
+        """Return the best of all that was tried, whatever for."""
+        fitting = self._fitting(goal)
         if not fitting:
-            least = min(map(self._loss, [*tried, *self.uniform.values()]), default=math.nan)
-            raise BudgetError(f"expected a loss of at least {least:.4g} to be granted, got {granted:.4g}")
-        return min(fitting, key=self.plan.cost)
+            least = min(map(self._loss, self._tried), default=math.nan)
+            raise BudgetError(f"expected a loss of at least {least:.4g} to be granted, got {goal.limit:.4g}")
+        return min(fitting, key=lambda solution: self._rank(solution, goal))
+
+    def _fitting(self, goal: Goal) -> list[Solution]:
+        return [solution for solution in self._tried if self._fits(solution, goal)]
+
+    def _fits(self, solution: Solution, goal: Goal) -> bool:
+        return self._loss(solution) <= goal.limit if goal.is_loss else self.plan.fits(solution, goal.limit)
+
+    def _rank(self, solution: Solution, goal: Goal) -> tuple[float, float]:
+        """Return what is to be least, and then what decides between equals, so that no point is beaten by another."""
+        loss, cost = self._loss(solution), self.plan.cost(solution)
+        return (cost, loss) if goal.is_loss else (loss, cost)
 
     def _loss(self, solution: Solution) -> float:
         return self.trial(solution).loss
 
-    def _is_better(self, solution: Solution, other: Solution) -> bool:
-        """Return whether losses are lower in the mean, sample by sample, by a standard error of that at least."""
-        differences = self.trial(solution).losses - self.trial(other).losses
-        error = differences.std(ddof=1) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
-        return bool(differences.mean() + error < 0)
-
     def _exceeds_prediction(self, solution: Solution) -> bool:
         return self._loss(solution) > MOST_OVER_PREDICTED * self.plan.problem.loss(solution)
-
-
-def _number(text: str) -> float:
-    """Return a number; NaN for what is none that is finite."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
 
 
 def _next_target(target: float, factor: float, low: float, high: float) -> float:
@@ -218,7 +232,7 @@ def describe(explorer: Explorer, found: Found, checked: Mapping[Solution, Checke
         found: What was found.
         checked: By solution how it fares on the samples kept apart; that of the rival among them.
     """
-    plan, solution = explorer.plan, found.solution
+    plan, solution, goal = explorer.plan, found.solution, found.goal
     trial, own = explorer.trial(solution), checked[solution]
     against = None
     if found.rival is not None:
@@ -226,8 +240,8 @@ def describe(explorer: Explorer, found: Found, checked: Mapping[Solution, Checke
         difference = _mean(own.losses - checked[other].losses)
         against = Against(found.rival, plan.cost(other), difference)
     return SearchPoint(
-        budget=found.budget,
-        granted_loss=found.granted_loss,
+        budget=None if goal is None or goal.is_loss else goal.limit,
+        granted_loss=goal.limit if goal is not None and goal.is_loss else None,
         cost=plan.cost(solution),
         over_float32=plan.cost(solution) / plan.prices.float32,
         choices=plan.texts(solution),

@@ -10,7 +10,7 @@ from lba_onnx.arithmetic import Accumulator
 from lba_onnx.searching.choices import FLOAT32, Choice
 from lba_onnx.searching.constraints import Group
 from lba_onnx.searching.prices import Prices
-from lba_onnx.searching.problem import BudgetError, Floats, Problem, Solution
+from lba_onnx.searching.problem import SLACK, BudgetError, Floats, Problem, Solution
 from lba_onnx.searching.search_result import ProductSensitivity
 
 
@@ -23,7 +23,7 @@ class Plan:
         offered: How many of the choices are for all products.
         groups: The products, by whom they share a choice with.
         prices: What each choice costs.
-        losses: By product and choice; None where it does not take the choice.
+        losses: By product and choice; None where it does not take the choice, or where nothing is measured yet.
         unit: The unit of costs.
     """
 
@@ -93,13 +93,19 @@ class Plan:
         """Return which uniform solution this one is; None for a mixed one."""
         return next((text for text, other in self.uniform().items() if other == solution), None)
 
-    def refuse(self, budget: float) -> BudgetError:
-        """Return the error that nothing fits a budget."""
-        least = self.problem.least + self.prices.left
-        return BudgetError(
-            f"expected a budget of at least {least:.6g} {self.unit} "
-            f"({100 * least / self.prices.float32:.3g}% of float32), got {budget:.6g}"
-        )
+    def check(self, budget: float) -> None:
+        """Refuse a budget that nothing fits.
+
+        Raises:
+            BudgetError: Nothing does.
+        """
+        left = self.prices.left
+        if self.problem.least > (budget - left) * (1 + SLACK):
+            least = self.problem.least + left
+            raise BudgetError(
+                f"expected a budget of at least {least:.6g} {self.unit} "
+                f"({100 * least / self.prices.float32:.3g}% of float32), got {budget:.6g}"
+            )
 
     def sensitivities(self) -> tuple[ProductSensitivity, ...]:
         """Return what is known of each product."""

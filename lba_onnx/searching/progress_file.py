@@ -1,6 +1,6 @@
 """The file by which an interrupted search goes on: a JSON object a line.
 
-    {"kind": "lba_onnx.search_progress", "schema": 1, "settings": {...}}
+    {"kind": "lba_onnx.search_progress", "schema": 2, "settings": {...}}
     {"key": "calibration M7E4", "value": {...}}
     {"key": "sensitivity conv1", "value": {...}}
     {"key": "model M7E4 M7E4 M5E4", "value": {...}}
@@ -21,7 +21,7 @@ from lba_onnx.files.json_file import differing_names, parse_json
 from lba_onnx.files.regular import check_regular
 
 KIND = "lba_onnx.search_progress"
-SCHEMA = 1
+SCHEMA = 2
 
 
 class ProgressFile:

@@ -15,7 +15,7 @@
              "is_on_front": true, "loss": {as in MeanEstimate.to_json},
              "comparison": {as in Comparison.to_json}, "against": {...} | null, "model_path": "..." | null}],
  "uniform": [points of one choice for all products],
- "passes": {"sensitivity": 120.5, "bound": 378.0, "models": 14},
+ "passes": {as in Passes.to_json},
  "model_sha256": "...", "data_sha256": "...", "versions": {...}}
 
 `against` is the best uniform choice that costs no more than the budget, or the cheapest of no more than the granted
@@ -32,6 +32,7 @@ from lba_onnx.evaluation import Comparison, Evaluation, MeanEstimate
 from lba_onnx.evaluation.estimates import finite_or_none
 from lba_onnx.files.json_file import write_json
 from lba_onnx.files.outputs import Input, check_outputs
+from lba_onnx.searching.passes import Passes
 
 KIND = "lba_onnx.search"
 SCHEMA = 1
@@ -147,21 +148,6 @@ class SearchPoint:
 
 
 @dataclass(frozen=True)
-class Passes:
-    """How much was run over the sensitivity samples; 1 is one run of the whole float32 model over all of them.
-
-    Attributes:
-        sensitivity: For the losses of single products; a part of the model counts by its share of the products.
-        bound: (products + 10) x choices + 30 x points.
-        models: How many models were converted, corrected and run.
-    """
-
-    sensitivity: float
-    bound: float
-    models: int
-
-
-@dataclass(frozen=True)
 class Settings:
     """What was asked for, as the result tells it.
 
@@ -236,7 +222,7 @@ class Search:
             "samples": dict(self.samples),
             "float32": {"cost": self.float32_cost, "evaluation": self.float32.to_json()},
             **{name: [item.to_json() for item in getattr(self, name)] for name in ("products", "points", "uniform")},
-            "passes": vars(self.passes),
+            "passes": self.passes.to_json(),
             "model_sha256": self.model_sha256,
             "data_sha256": self.data_sha256,
             "versions": dict(self.versions),

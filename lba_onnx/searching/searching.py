@@ -23,6 +23,7 @@ from lba_onnx.data.execution import Execution
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.samples import Samples
 from lba_onnx.data.sources import data_inputs, function_inputs
+from lba_onnx.data.tally import tallied
 from lba_onnx.evaluation.user_metric import Metric, load_metric
 from lba_onnx.files.outputs import check_outputs, kept
 from lba_onnx.packages import package_version
@@ -34,13 +35,15 @@ from lba_onnx.rewrite.selection import Selection
 from lba_onnx.searching.choices import derive_choices
 from lba_onnx.searching.constraints import make_groups
 from lba_onnx.searching.front import Explorer
+from lba_onnx.searching.goals import read_budgets, read_losses
 from lba_onnx.searching.loss import Reference
 from lba_onnx.searching.making import Making
 from lba_onnx.searching.parts import Parts
+from lba_onnx.searching.passes import Spending, most_passes
 from lba_onnx.searching.plan import Plan
 from lba_onnx.searching.prices import Pricing, price_choices
 from lba_onnx.searching.progress_file import ProgressFile
-from lba_onnx.searching.search_result import Passes, Search, SearchPoint, Settings
+from lba_onnx.searching.search_result import Search, SearchPoint, Settings
 from lba_onnx.searching.sensitivity import measure_sensitivities
 from lba_onnx.searching.solvers import find_solver
 from lba_onnx.searching.trials import Trials
@@ -104,7 +107,7 @@ def search(
         bias_start: As in `convert`.
         sensitivity_samples: How many samples serve for sensitivities and correction; as many others to choose by among
             models that are tried. Half and half, where there are fewer.
-        write: How many points of the front to write as models, evenly spread over it.
+        write: How many points to write as models, evenly spread over them.
         model_output: Their file; the number of the point goes before its ending.
         resume_path: A file to note the progress in, and to go on from where it exists; removed at the end.
         execution: How models run. Progress is told in products, then in models.
@@ -140,31 +143,38 @@ def search(
         texts = [*choices, *dict.fromkeys(text for text in fixed.values() if text not in choices)]
         sha256 = model_hash(model)
         notes = ProgressFile(resume_path, {"model_sha256": sha256, **_described(making, parts, texts, method)})
-        found = derive_choices(texts, making, method, notes)
-        prices = price_choices(opened.source, found, parts.first, pricing)
+        with tallied() as calibration:
+            found = derive_choices(texts, making, method, notes)
+            prices = price_choices(opened.source, found, parts.first, pricing)
         groups = make_groups(list(prices.costs), found, len(choices), share, fixed)
-        seen, chosen_by, kept_apart = (
-            Reference.of(opened.source, part, execution.providers)
-            for part in (parts.seen, parts.chosen_by, parts.kept_apart)
-        )
+        unmeasured = dict.fromkeys(prices.costs, (None,) * len(found))
+        plan = Plan(found, len(choices), groups, prices, unmeasured, pricing.unit)
+        limits, granted = read_budgets(plan, budgets), read_losses(plan, losses)
+        seen = Reference.of(opened.source, parts.seen, execution.providers)
         measured = measure_sensitivities(making, seen, found, prices.macs, notes)
-        plan = Plan(found, len(choices), groups, prices, measured.losses, pricing.unit)
-        trials = Trials(making, chosen_by, kept_apart, folder, notes)
-        explored = Explorer(plan, trials, solve).explore(budgets, losses, points)
-        front = _write(explored.points, plan, trials, write, model_output)
+        plan = replace(plan, losses=measured.losses)
+        with tallied() as trial:
+            chosen_by = Reference.of(opened.source, parts.chosen_by, execution.providers)
+        with tallied() as check:
+            kept_apart = Reference.of(opened.source, parts.kept_apart, execution.providers)
+        bound = most_passes(len(prices.costs), len(found), len(limits) + len(granted) or points)
+        macs = sum(prices.macs.values()) or 1
+        spending = Spending(seen.samples, macs, bound, calibration, measured.passes, trial=trial, check=check)
+        trials = Trials(making, chosen_by, kept_apart, folder, notes, spending)
+        explored = Explorer(plan, trials, solve).explore(limits, granted, points)
+        found_points = _write(explored.points, plan, trials, write, model_output)
         notes.remove()
     operands = operand_format, prices.stored_types
     told = (quantity, pricing.unit, *operands, pricing.table.name, seen.name, effort, solver_name)
-    bound = (len(prices.costs) + 10) * len(found) + 30 * len(front)
     return Search(
         settings=Settings(*told, tuple(choices)),
         products=plan.sensitivities(),
-        points=front,
+        points=found_points,
         uniform=explored.uniform,
-        float32=front[0].comparison.reference,
+        float32=found_points[0].comparison.reference,
         float32_cost=prices.float32,
         samples={"seen": seen.samples, "chosen_by": chosen_by.samples, "checked": kept_apart.samples},
-        passes=Passes(measured.passes, bound, trials.count),
+        passes=spending.passes(),
         model_sha256=sha256,
         data_sha256=parts.hexdigest(),
         versions={name: package_version(name) for name in _PACKAGES},
@@ -203,11 +213,10 @@ def _write(
     count: int,
     model_output: str | os.PathLike[str] | None,
 ) -> tuple[SearchPoint, ...]:
-    """Write models of some points, evenly spread over the front; return the points, which tell where."""
-    front = [number for number, point in enumerate(points) if point.is_on_front]
+    """Write models of some points, evenly spread over them; return the points, which tell where."""
     if not count or model_output is None:
         return points
-    chosen = {front[round(place)] for place in np.linspace(0, len(front) - 1, min(count, len(front)))}
+    chosen = {round(place) for place in np.linspace(0, len(points) - 1, min(count, len(points)))}
     written = list(points)
     for number in sorted(chosen):
         path = _numbered(model_output, number)

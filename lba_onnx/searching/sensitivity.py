@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.estimators import AFFINE, SCALE
 from lba_onnx.correction.moments import ChannelSums, PairedSums
+from lba_onnx.data.tally import note, tallied
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.native.observer import ObservedCall
 from lba_onnx.observation.observer import observing_session
@@ -76,8 +77,11 @@ class _Probe:
             for text in (node.name, *node.output[:1])
             if text not in own
         }
-        inside = sum(count for name, count in self.macs.items() if name.rsplit(":", 1)[0] not in outside)
-        return inside / (sum(self.macs.values()) or 1)
+        return self.share(sum(count for name, count in self.macs.items() if name.rsplit(":", 1)[0] not in outside))
+
+    def share(self, products: float) -> float:
+        """Return which share of the model's products so many are."""
+        return products / (sum(self.macs.values()) or 1)
 
 
 @dataclass
@@ -86,7 +90,7 @@ class Sensitivities:
 
     Attributes:
         losses: By product, the mean loss with each choice; None where it does not take it.
-        passes: How much of the model was run, in runs of the whole.
+        passes: How much of the model was run, in runs of the whole; float32 of single products, for their scales, too.
     """
 
     losses: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
@@ -132,8 +136,9 @@ def _measure(probe: _Probe, name: str, choices: Sequence[Choice]) -> dict[str, A
         specs = [spec for spec in wanted if spec.sums_codes == sums_codes]
         if specs:
             change = probe.changed(name, specs[0])
-            known |= _losses(probe, change, name, specs)
-            passes += probe.passes(change, len(specs))
+            with tallied() as tally:
+                known |= _losses(probe, change, name, specs)
+            passes += probe.passes(change, len(specs)) + probe.share(tally.products / probe.reference.samples)
     return {"losses": [known[c.specs[name]] if name in c.specs else None for c in choices], "passes": passes}
 
 
@@ -199,11 +204,13 @@ class _Ear:
 
     def _float32(self, call: ObservedCall, node: ScalableNode) -> NDArray[Any]:
         """Return what float32 gives for a call; of a product that has several in a run, anew each time."""
-        if node.scope.outer is not None or isinstance(node.scope.body, onnx.FunctionProto):
-            return call.compute(call.spec)
-        if self._expected is None:
-            self._expected = call.compute(call.spec)
-        return self._expected
+        if self._expected is not None:
+            return self._expected
+        note(products=call.products)
+        expected = call.compute(call.spec)
+        if node.scope.outer is None and not isinstance(node.scope.body, onnx.FunctionProto):
+            self._expected = expected
+        return expected
 
 
 def _scaled(sums: PairedSums, scale: NDArray[np.float32]) -> PairedSums:

@@ -21,7 +21,7 @@ def search_text(search: Search) -> Iterator[TextTable | str]:
         *figures("cost", "of float32", "loss", "95 % interval", "SQNR dB", "top-1 as float32 %"),
         *remarks("choices", "against one for all"),
     )
-    rows = [_row(f"{n}{_remark(point)}", point) for n, point in enumerate(search.points, 1)]
+    rows = [_row(str(n), point) for n, point in enumerate(search.points, 1)]
     rows += [_row(str(point.uniform), point) for point in search.uniform]
     yield TextTable(columns, rows, title)
     yield _products(search)
@@ -31,12 +31,21 @@ def search_text(search: Search) -> Iterator[TextTable | str]:
             f"the model does not say its operands are {settings.operand_format}, its tensors are {types}: "
             f"--operand_format {settings.stored_types[-1]} searches for these, whose multiplier leaves less to save"
         )
-    passes = search.passes
-    yield (
-        f"sensitivities took {passes.sensitivity:.1f} float32 passes over {samples['seen']} samples; "
-        f"{passes.models} models were made, corrected and run"
-    )
+    yield _passes(search)
     yield from (f"wrote {point.model_path}" for point in search.points if point.model_path)
+
+
+def _passes(search: Search) -> str:
+    passes, samples = search.passes, search.samples
+    parts = ("calibration", "sensitivity", "correction", "trial")
+    told = (
+        f"{passes.all:.1f} float32 passes over {samples['seen']} samples, {passes.bound} allowed: "
+        f"{', '.join(f'{getattr(passes, part):.1f} {part}' for part in parts)}; {passes.models} models tried. "
+        f"Beside these {passes.check:.1f} to check on {samples['checked']} samples"
+    )
+    if passes.all <= passes.bound:
+        return told
+    return f"{told}. That is more than is allowed: the uniform choices and one model for each point alone take it"
 
 
 def _products(search: Search) -> TextTable:
@@ -62,10 +71,6 @@ def _row(name: str, point: SearchPoint) -> tuple[str, ...]:
         ", ".join(f"{count} {text}" for text, count in sorted(counts.items())),
         _against(point),
     )
-
-
-def _remark(point: SearchPoint) -> str:
-    return "" if point.is_on_front else " (not on the front)"
 
 
 def _interval(estimate: MeanEstimate) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.data.hooks import function_name
+from lba_onnx.data.tally import Tally, tallied
 from lba_onnx.data.watching import passing
 from lba_onnx.evaluation import Comparison
 from lba_onnx.evaluation.figures import ComparisonFigures
@@ -22,6 +23,7 @@ from lba_onnx.rewrite.model_files import load_model
 from lba_onnx.rewrite.model_writer import save_model
 from lba_onnx.searching.loss import Losses, Reference
 from lba_onnx.searching.making import Making, Specs
+from lba_onnx.searching.passes import Spending
 from lba_onnx.searching.progress_file import ProgressFile
 from lba_onnx.session import make_session
 
@@ -61,11 +63,17 @@ class Trials:
     """Makes and runs models, each once.
 
     Attributes:
-        count: How many were made and run, those that an interrupted search had run among them.
+        spending: What was run, by an interrupted search for what it has noted, too.
     """
 
     def __init__(
-        self, making: Making, chosen_by: Reference, kept_apart: Reference, folder: Path, notes: ProgressFile
+        self,
+        making: Making,
+        chosen_by: Reference,
+        kept_apart: Reference,
+        folder: Path,
+        notes: ProgressFile,
+        spending: Spending,
     ) -> None:
         """Start with none.
 
@@ -75,15 +83,12 @@ class Trials:
             kept_apart: Those to check with.
             folder: Where models are kept, as long as the trials are used.
             notes: Where trials that were done are found, and noted.
+            spending: Where to count what is run.
         """
+        self.spending = spending
         self._making, self._chosen_by, self._kept_apart = making, chosen_by, kept_apart
         self._folder, self._notes = folder, notes
         self._trials: dict[str, Trial] = {}
-
-    @property
-    def count(self) -> int:
-        """How many models were tried."""
-        return len(self._trials)
 
     def run(self, specs: Specs) -> Trial:
         """Return how a model fares on the samples to choose by."""
@@ -94,8 +99,9 @@ class Trials:
                 known = self._measured(key, specs)
                 self._notes.add(f"model {key}", known)
             self._trials[key] = Trial(np.array(known["losses"]), known["recipe"])
+            self.spending.add_model(*(Tally(**known["ran"][part]) for part in ("correction", "trial")))
             if self._making.execution.progress is not None:
-                self._making.execution.progress(self.count, None)
+                self._making.execution.progress(len(self._trials), None)
         return self._trials[key]
 
     def check(self, specs: Specs) -> Checked:
@@ -109,7 +115,10 @@ class Trials:
             figures.update(batch, expected, outputs, reference.classes, metric)
             losses.append(reference.losses(number, outputs))
 
-        self._run(self.path(specs), reference, see)
+        path = self.path(specs)
+        with tallied() as tally:
+            self._run(path, reference, see)
+        self.spending.check.add(tally.samples, tally.products)
         return Checked(np.concatenate(losses), figures.result())
 
     def path(self, specs: Specs) -> Path:
@@ -126,10 +135,14 @@ class Trials:
 
     def _measured(self, key: str, specs: Specs) -> dict[str, Any]:
         path = self._folder / f"{key}.onnx"
-        recipe = self._making.make(specs, path)
         losses: list[NDArray[np.float64]] = []
-        self._run(path, self._chosen_by, lambda number, outputs: losses.append(self._chosen_by.losses(number, outputs)))
-        return {"losses": np.concatenate(losses).tolist(), "recipe": recipe}
+        with tallied() as tally:
+            recipe = self._making.make(specs, path)
+            corrected = tally.taken()
+            reference = self._chosen_by
+            self._run(path, reference, lambda number, outputs: losses.append(reference.losses(number, outputs)))
+        ran = {"correction": corrected.to_json(), "trial": tally.to_json()}
+        return {"losses": np.concatenate(losses).tolist(), "recipe": recipe, "ran": ran}
 
     def _run(self, path: Path, reference: Reference, see: Callable[[int, Outputs], None]) -> None:
         session = make_session(path, providers=self._making.execution.providers)
