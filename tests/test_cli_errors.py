@@ -127,6 +127,7 @@ def test_unmatched_exclude_pattern_names_the_nearest(folder):
         (["--spec", "M7E4b10,chunk=0"], "chunk"),
         ([], "expected one of --spec"),
         (["--spec", "M7E4b10", "--calibration_path", "c.json"], "expected one of --spec"),
+        (["--spec", "M7E4b10", "--point", "1"], "--point takes a search"),
         (["--spec", "M7E4b10", "--chunk_size", "0"], "chunk_size"),
         (["--spec", "M7E4b10", "--chunk_size", "many"], "chunk_size"),
         (["--spec", "M7E4b10", "--op_types_to_convert", "DeformConv"], "DeformConv"),

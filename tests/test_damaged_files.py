@@ -236,6 +236,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, monkeypatch, ki
         ("evaluate", "-i", "m.onnx", "--data_path", "d.npz", "--labels_path", "a.npy"),
         ("evaluate", "-i", "m.onnx", "--data_path", "sets"),
         ("convert", "-i", "m.onnx", "-o", "o.onnx", "--calibration_path", "a.json"),
+        ("convert", "-i", "m.onnx", "-o", "o.onnx", "--search_path", "a.json"),
     ]
     if kind == "fifo":
         commands.append(("evaluate", "-i", "m.onnx", "--data_path", "a.npz"))

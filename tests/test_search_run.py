@@ -302,8 +302,40 @@ def test_command_prints_points_and_writes_json_and_models(tmp_path, monkeypatch)
     assert value["choices"] == ["M4E4", "M7E4,chunk=8"] and value["points"][0]["choices"]["conv1"] == "M7E4,chunk=8"
     printed = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert printed["points"] == value["points"]
+    converted = CliRunner().invoke(main, [*CONVERT, "--point", "1"])
+    assert converted.exit_code == 0, converted.output
+    specs = {node.node: node.spec for node in lba_onnx.cost(onnx.load("lba.onnx")).nodes}
+    assert specs == value["points"][0]["specs"]
+    (entry,) = (e.value for e in onnx.load("lba.onnx").metadata_props if value["data_sha256"] in e.value)
+    assert '"search"' in entry
     wrong = CliRunner().invoke(main, [*arguments, "--fix", "conv1"])
     assert wrong.exit_code == 1 and "expected NODE=CHOICE, got 'conv1'" in wrong.stderr
+
+
+CONVERT = ["convert", "-i", "model.onnx", "-o", "lba.onnx", "--search_path", "found.json"]
+NO_POINTS = [
+    ({"points": [{"specs": {}}] * 3}, [], "expected the number of one of its 3 points, got none"),
+    ({"points": [{"specs": {}}] * 3}, ["--point", "4"], "expected the number of a point, 1 to 3, got 4"),
+    (
+        {"points": [{"specs": {"conv1": "M7E4b10"}}, {"specs": {"conv1": "M7"}}]},
+        ["--point", "2"],
+        "point 2: expected acc",
+    ),
+    ({"points": [7]}, [], "point 1: expected accumulators of nodes in 'specs'"),
+    ({"points": {}}, [], "expected a list 'points' with at least one, got dict"),
+    ({"kind": "lba_onnx.calibration"}, [], "expected a search (kind 'lba_onnx.search', schema 1), got kind"),
+    ({}, ["--spec", "M7E4b10"], "expected one of --spec, --calibration_path, --search_path and"),
+    ({}, ["--family", "M7E4"], "--family plays no part with --search_path"),
+]
+
+
+@pytest.mark.parametrize(("entries", "options", "message"), NO_POINTS)
+def test_what_is_no_point_of_a_search_is_refused(tmp_path, monkeypatch, entries, options, message):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(network(), "model.onnx")
+    (tmp_path / "found.json").write_text(json.dumps({"kind": "lba_onnx.search", "schema": 1, **entries}))
+    refused = CliRunner().invoke(main, [*CONVERT, *options])
+    assert refused.exit_code == 1 and message in refused.stderr and not (tmp_path / "lba.onnx").exists()
 
 
 @pytest.mark.parametrize("is_large", [False, True])

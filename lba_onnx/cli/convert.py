@@ -16,7 +16,6 @@ from lba_onnx.cli.progress import progress_bar
 from lba_onnx.files.json_file import write_json
 
 if TYPE_CHECKING:
-    from lba_onnx.calibration import Calibration
     from lba_onnx.correction import Tuning
     from lba_onnx.post_training import ConvertedModel
     from lba_onnx.rewrite import Specs
@@ -31,7 +30,11 @@ _OF_CALIBRATION = (
     "resume_path",
 )
 _OF_DATA = ("batch_size", "max_samples", "preprocess", "shared_inputs", "metric", "providers")
-_UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *_OF_CALIBRATION)}
+_UNUSED = {
+    "spec_text": _OF_CALIBRATION,
+    "calibration_path": (*_OF_ARITHMETIC, *_OF_CALIBRATION),
+    "search_path": (*_OF_ARITHMETIC, *_OF_CALIBRATION),
+}
 """Where the accumulators come from, if not from data, and the options that then play no part."""
 
 
@@ -55,10 +58,22 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
     help="Accumulators per node, as `lba-onnx calibrate` wrote them.",
 )
 @click.option(
+    "--search_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Accumulators per node, those of a point that `lba-onnx search` wrote.",
+)
+@click.option(
+    "--point",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which point of --search_path; not needed where it has one.",
+)
+@click.option(
     "--calibration_data_path",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Samples to calibrate on, unless --spec or --calibration_path is given, to correct with, and, one in four, "
+    help="Samples to calibrate on, unless one of the options above says it all, to correct with, and, one in four, "
     "to measure with: .npz, .npy, a folder of .npz or of test_data_set_*/input_*.pb.",
 )
 @click.option(
@@ -103,14 +118,18 @@ _UNUSED = {"spec_text": _OF_CALIBRATION, "calibration_path": (*_OF_ARITHMETIC, *
 def convert_command(onnx_path: Path, output_path: Path, report_path: Path | None, as_json: bool, **given: Any) -> None:
     """Put low-bit accumulators into a model.
 
-    Takes one accumulator for all nodes (--spec), a calibration (--calibration_path), or data to calibrate on
-    (--calibration_data_path). With data the converted model is corrected, too, and measured beside float32 on samples
-    kept apart.
+    Takes one accumulator for all nodes (--spec), a calibration (--calibration_path), a point of a search
+    (--search_path), or data to calibrate on (--calibration_data_path). With data the converted model is corrected, too,
+    and measured beside float32 on samples kept apart.
     """
     check_files(
         {"converted model": output_path, "report": report_path, "progress file": given["resume_path"]},
         models={"model": onnx_path},
-        data={"calibration": given["calibration_path"], "calibration data": given["calibration_data_path"]},
+        data={
+            "calibration": given["calibration_path"],
+            "search": given["search_path"],
+            "calibration data": given["calibration_data_path"],
+        },
         functions={name: given[name] for name in ("metric", "preprocess")},
     )
     result = _convert(onnx_path, output_path, given)
@@ -185,22 +204,27 @@ def _take_tuning(given: dict[str, Any]) -> "Tuning | None":
     return Tuning(epochs) if epochs else Tuning()
 
 
-def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | Calibration | None":
+def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | None":
     """Return the specs that are given; None where the data are to say."""
     from lba_onnx.arithmetic import as_spec
     from lba_onnx.arithmetic.arguments import option_texts, with_options
     from lba_onnx.calibration import Calibration
+    from lba_onnx.searching import load_point
 
-    sources = {name: options.pop(name) for name in _UNUSED}
+    sources, point = {name: options.pop(name) for name in _UNUSED}, options.pop("point")
     stated = [name for name, value in sources.items() if value is not None]
     if len(stated) > 1 or (not stated and data is None):
-        raise click.UsageError("expected one of --spec, --calibration_path and --calibration_data_path")
+        raise click.UsageError("expected one of --spec, --calibration_path, --search_path and --calibration_data_path")
     for source in stated:
         _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
-    text, file = sources.values()
+    text, file, search = sources.values()
+    if point is not None and search is None:
+        raise click.UsageError("--point takes a search, --search_path")
     if text is not None:
         flags = {name: options[name] for name in _OF_ARITHMETIC if _is_given(name)}
         return as_spec(with_options(text, option_texts(**flags)))
+    if search is not None:
+        return load_point(search, point)
     return None if file is None else Calibration.load(file)
 
 
