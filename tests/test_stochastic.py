@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lba_onnx
-from lba_onnx import kernels, reference
-from lba_onnx.arithmetic import FloatFormat
+from lba_onnx import kernels, native, reference
+from lba_onnx.arithmetic import AccumulatorSpec, FloatFormat
 from lba_onnx.arithmetic.places import Places
 from lba_onnx.demo import demo_data_path
 
@@ -151,6 +151,57 @@ def test_sums_are_distributed_as_independent_draws_make_them(depth: int, random_
     for axis in range(2):  # sums of rows, and of columns, vary as much as independent ones
         varied = sums.sum(axis).var(ddof=1) / (sums.shape[axis] * moments[0]) if moments[0] else 1.0
         assert abs(varied - 1) < LIMIT * math.sqrt(2 / (sums.shape[1 - axis] - 1))
+
+
+def matmul_on(path: str, a: np.ndarray, b: np.ndarray, text: str) -> np.ndarray:
+    """Return the product, all of whose tiles this path computes."""
+    before = native.path_counts()
+    result: np.ndarray = kernels.matmul(a, b, text)
+    assert {name for name, count in native.path_counts().items() if count > before[name]} == {path}
+    return result
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+@pytest.mark.parametrize("random_bits", range(1, 17))
+def test_products_and_sums_are_decided_by_24_bits_or_not_at_all(
+    forced_path: str, random_bits: int, beyond: int
+) -> None:
+    """The vector kernels end where a draw reaches below float32's last bit: operands use all of theirs."""
+    rng = np.random.default_rng(random_bits)
+    a, b = (rng.uniform(1, 2, shape).astype(np.float32) for shape in ((6, 24), (24, 20)))
+    a[:, ::3] *= -1
+    long = min(23 - random_bits + beyond, 22)
+    fits = long + random_bits <= 23
+    path = forced_path if fits or forced_path == "exact" else "portable"
+    for mantissas, biases in (((long, long), (8, 8)), ((long, 5), (12, 8)), ((5, long), (8, 9))):
+        text = "/".join(f"M{m}E5b{bias}" for m, bias in zip(mantissas, biases, strict=True))
+        spec = f"{text},round=stochastic{random_bits},seed=4"
+        np.testing.assert_array_equal(matmul_on(path, a, b, spec), reference.matmul(a, b, spec))
+
+
+@pytest.mark.parametrize(
+    "formats",
+    [
+        "M2E4b9,product=exact",
+        *(f"M2E4b{bias}/M2E4b9" for bias in (7, 8, 9, 10, 11, 14)),
+        "M3E4b10/M2E4b9",
+        "M3E4b9/M5E4b9",
+    ],
+)
+def test_what_rounds_up_to_the_smallest_value_is_not_flushed(forced_path: str, formats: str) -> None:
+    """Products lie about their smallest value, or that of sums; of those below it some are kept."""
+    spec = AccumulatorSpec.parse(f"{formats},round=stochastic4")
+    of_sums = spec.accumulator_format.min_value
+    smallest = max(of_sums, (spec.product_format or spec.accumulator_format).min_value)
+    rng = np.random.default_rng(2)
+    a = (rng.uniform(0.2, 2.2, (60, 3)) * smallest * rng.choice([-1, 1], (60, 3))).astype(np.float32)
+    a[:, 1:] *= np.exp2(rng.integers(-6, 2, (60, 2)))
+    b = np.ones((3, 40), np.float32)
+    for depth in (1, 2, 3):
+        result = matmul_on(forced_path, a[:, :depth], b[:depth], str(spec))
+        np.testing.assert_array_equal(result, reference.matmul(a[:, :depth], b[:depth], spec))
+        if depth == 1:
+            assert 0 < np.mean(result[np.abs(a[:, 0]) < smallest] != 0) < 0.9
 
 
 def test_with_enough_random_bits_sums_are_right_on_average() -> None:

@@ -1,5 +1,6 @@
-// The kernels of IEEE formats and of exact products against their definition, one value at a time, on every CPU path:
-// hostile operands, all tiles, chunks and levels; bits, the sign of zero included. NaN compares as NaN.
+// The kernels of IEEE formats, of exact products and of stochastic rounding against their definition, one value at a
+// time, on every CPU path: hostile operands, all tiles, chunks and levels; bits, the sign of zero included. NaN
+// compares as NaN.
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -43,26 +44,47 @@ std::string AnyFormat(Random& random, int most_mantissa_bits) {
   const int mantissa_bits = Draw(random, 0, most_mantissa_bits), exponent_bits = Draw(random, 1, 7);
   const int least_bias = (1 << exponent_bits) - 128;
   const int bias = Draw(random, 0, 1) != 0 ? Draw(random, least_bias, 126) : Draw(random, std::max(least_bias, 2), 40);
-  return "M" + std::to_string(mantissa_bits) + "E" + std::to_string(exponent_bits) + "b" + std::to_string(bias) +
-         (Draw(random, 0, 3) == 0 ? ",underflow=off" : "") + ",product=exact";
+  return "M" + std::to_string(mantissa_bits) + "E" + std::to_string(exponent_bits) + "b" + std::to_string(bias);
 }
 
-std::string ExactTruncate(Random& random) { return AnyFormat(random, 22); }
+// Sums of exact products.
+std::string AnyExact(Random& random, int most_mantissa_bits) {
+  const std::string format = AnyFormat(random, most_mantissa_bits);
+  return format + (Draw(random, 0, 3) == 0 ? ",underflow=off" : "") + ",product=exact";
+}
+
+std::string ExactTruncate(Random& random) { return AnyExact(random, 22); }
 std::string ExactNearest(Random& random) {
   if (Draw(random, 0, 2) == 0) return "M9E6b31,product=exact,round=nearest";
-  return AnyFormat(random, Draw(random, 0, 1) != 0 ? 22 : 10) + ",round=nearest";
+  return AnyExact(random, Draw(random, 0, 1) != 0 ? 22 : 10) + ",round=nearest";
 }
 
-std::string ExactStochastic(Random& random) {
-  const std::string rounding = ",round=stochastic" + std::to_string(Draw(random, 1, 16));
+std::string DrawnRounding(Random& random) {
   const std::string seed = Draw(random, 0, 1) != 0 ? ",seed=" + std::to_string(random()) : "";
-  return (Draw(random, 0, 2) == 0 ? "M5E6b31,product=exact" : AnyFormat(random, 12)) + rounding + seed;
+  return ",round=stochastic" + std::to_string(Draw(random, 1, 16)) + seed;
+}
+std::string ExactStochastic(Random& random) {
+  return (Draw(random, 0, 2) == 0 ? "M5E6b31,product=exact" : AnyExact(random, 12)) + DrawnRounding(random);
+}
+
+// Both formats alike, or with one bias and other mantissas, or with biases and mantissas near to each other's, or any.
+std::string RoundedStochastic(Random& random) {
+  const int mantissa_bits = Draw(random, 0, 10), exponent_bits = Draw(random, 3, 5), bias = Draw(random, 4, 20);
+  const auto near = [&](int bits, int bias_above) {
+    return "M" + std::to_string(mantissa_bits + bits) + "E" + std::to_string(exponent_bits) + "b" +
+           std::to_string(bias + bias_above);
+  };
+  const std::string texts[] = {near(0, 0) + "/" + near(0, 0), near(Draw(random, 0, 3), 0) + "/" + near(0, 0),
+                               near(Draw(random, 0, 3), Draw(random, -3, 4)) + "/" + near(Draw(random, 0, 3), 0),
+                               AnyFormat(random, 12) + "/" + AnyFormat(random, 12)};
+  const std::string underflow = Draw(random, 0, 7) == 0 ? ",underflow=off" : "";
+  return texts[Draw(random, 0, 3)] + underflow + DrawnRounding(random);
 }
 
 // Where kernels for vectors or for any 64-bit target are.
-constexpr Kind kKinds[] = {{Float32, true, true},          {Float16, true, false},      {Bfloat16, true, false},
-                           {RoundedFloat16, true, false},  {ExactTruncate, true, true}, {ExactNearest, true, true},
-                           {ExactStochastic, false, false}};
+constexpr Kind kKinds[] = {{Float32, true, true},          {Float16, true, false},          {Bfloat16, true, false},
+                           {RoundedFloat16, true, false},  {ExactTruncate, true, true},     {ExactNearest, true, true},
+                           {ExactStochastic, true, false}, {RoundedStochastic, true, false}};
 
 std::string DrawSpecText(Random& random, DrawText draw) {
   static const char* const kOrders[] = {"", "none", "1", "3", "16", "2x3", "4x2x2", "16x1"};

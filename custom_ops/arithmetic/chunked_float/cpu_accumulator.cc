@@ -4,6 +4,7 @@
 #include "arithmetic/exact_products/cpu_planner.h"
 #include "arithmetic/ieee/cpu_planner.h"
 #include "arithmetic/nearest/cpu_kernels.h"
+#include "arithmetic/stochastic/cpu_planner.h"
 #include "arithmetic/truncate/cpu_kernels.h"
 
 namespace lba {
@@ -34,6 +35,7 @@ class RuledChunkedFloat : public ChunkedFloat {
   std::shared_ptr<const Planner> PlanOnCpu(int64_t depth) const override {
     if (auto planner = PlanIeeeOnCpu(spec(), depth)) return planner;
     if (auto planner = PlanExactProductsOnCpu(spec(), depth)) return planner;
+    if (auto planner = PlanStochasticOnCpu(spec(), depth)) return planner;
     return std::make_shared<const RuledPlanner>(spec(), depth);
   }
 };

@@ -41,7 +41,7 @@ enum class ProductStep {
   kSaturate,  // all steps
 };
 
-// How a product joins a sum that is rounded to nearest.
+// How a product joins a sum that is rounded to nearest, or by a draw.
 enum class SumStep {
   kScaled,   // taken from the scale of the products to that of the sums
   kAdded,    // both have one scale

@@ -184,12 +184,15 @@ class ExactNearestPlanner : public ExactProductsPlanner {
 class ExactStochasticPlanner : public ExactProductsPlanner {
  public:
   ExactStochasticPlanner(const AccumulatorSpec& spec, int64_t depth)
-      : ExactProductsPlanner(spec, depth, 0), constants_{tile_constants(), spec.seed, spec.random_bits} {}
+      : ExactProductsPlanner(spec, depth, kRoomBelow),
+        constants_{tile_constants(), 1 << kRoomBelow, 1.0f / (1 << kRoomBelow), spec.seed, spec.random_bits},
+        has_kernel_(mantissa_bits() + spec.random_bits <= kMantissaBits),
+        has_room_(spec.accumulator_format.max_exponent() + sum_scale_log2() + kRoomBelow < kMaxNormal) {}
 
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
-    if (path == CpuPath::kAvx512) return StochasticAvx512Kernels();
-    if (path == CpuPath::kAvx2) return StochasticAvx2Kernels();
+    if (path == CpuPath::kAvx512) return StochasticAvx512Kernels(StochasticProducts::kExact);
+    if (path == CpuPath::kAvx2) return StochasticAvx2Kernels(StochasticProducts::kExact);
 #endif
     return ExactProductsPlanner::KernelsOf(path);
   }
@@ -198,14 +201,17 @@ class ExactStochasticPlanner : public ExactProductsPlanner {
   }
 
  private:
-  // The sum before its draw is cut to random_bits more than are kept, and is not flushed where it may round up.
+  static constexpr int kRoomBelow = 1;  // a sum that may round up to the smallest value is no less than half of it
+
+  // A sum that is formed in its own scale is not flushed where it may round up.
   std::optional<PanelPlan> PlanFloats(const ValueRange& moving, const ValueRange& fixed) const override {
-    const bool has_kernel =
-        mantissa_bits() + constants_.random_bits <= kMantissaBits && HasCoarseProducts(moving, fixed);
-    return has_kernel ? std::optional(PanelPlan{path(), false}) : std::nullopt;
+    const bool is_fused = HasCoarseProducts(moving, fixed);
+    return has_kernel_ && (is_fused || has_room_) ? std::optional(PanelPlan{path(), is_fused}) : std::nullopt;
   }
 
   const StochasticConstants constants_;
+  const bool has_kernel_;  // the sum before its draw is cut to random_bits more than are kept
+  const bool has_room_;    // whether float32 holds all sums in the scale of the products
 };
 
 }  // namespace

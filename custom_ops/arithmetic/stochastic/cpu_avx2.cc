@@ -10,12 +10,18 @@ struct Avx2WithIntegers : Avx2 {
   using Integers = __m256i;
   static constexpr int kStochasticRows = 2;
 
-  struct Turn {
-    __m128i left, right;
+  struct ToTheLeft {
+    __m128i bits;
+    Integers operator()(Integers word) const { return _mm256_sll_epi32(word, bits); }
   };
-  static Turn TurnBy(int count) { return {_mm_cvtsi32_si128(count), _mm_cvtsi32_si128(32 - count)}; }
-  static Integers Turned(Integers word, Turn turn) {
-    return _mm256_or_si256(_mm256_sll_epi32(word, turn.left), _mm256_srl_epi32(word, turn.right));
+  struct ToTheRight {
+    __m128i bits;
+    Integers operator()(Integers word) const { return _mm256_srl_epi32(word, bits); }
+  };
+  template <class Function>
+  static void WithShift(int left, const Function& function) {
+    if (left >= 0) return function(ToTheLeft{_mm_cvtsi32_si128(left)});
+    function(ToTheRight{_mm_cvtsi32_si128(-left)});
   }
 
   static Integers LoadIntegers(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
@@ -34,9 +40,8 @@ struct Avx2WithIntegers : Avx2 {
 
 }  // namespace
 
-const TileKernels& StochasticAvx2Kernels() {
-  static const TileKernels kernels = MakeStochasticKernels<Avx2WithIntegers>(CpuPath::kAvx2);
-  return kernels;
+const TileKernels& StochasticAvx2Kernels(StochasticProducts products) {
+  return StochasticKernels<Avx2WithIntegers>(CpuPath::kAvx2, products);
 }
 
 }  // namespace lba

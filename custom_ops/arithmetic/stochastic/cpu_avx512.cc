@@ -10,9 +10,14 @@ struct Avx512WithIntegers : Avx512 {
   using Integers = __m512i;
   static constexpr int kStochasticRows = 4;
 
-  using Turn = __m512i;
-  static Turn TurnBy(int count) { return _mm512_set1_epi32(count); }
-  static Integers Turned(Integers word, Turn turn) { return _mm512_rolv_epi32(word, turn); }
+  struct Turn {
+    __m512i bits;
+    Integers operator()(Integers word) const { return _mm512_rolv_epi32(word, bits); }
+  };
+  template <class Function>
+  static void WithShift(int left, const Function& function) {
+    function(Turn{_mm512_set1_epi32(left)});
+  }
 
   static Integers LoadIntegers(const uint32_t* p) { return _mm512_loadu_si512(p); }
   static Integers SetInteger(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
@@ -30,9 +35,8 @@ struct Avx512WithIntegers : Avx512 {
 
 }  // namespace
 
-const TileKernels& StochasticAvx512Kernels() {
-  static const TileKernels kernels = MakeStochasticKernels<Avx512WithIntegers>(CpuPath::kAvx512);
-  return kernels;
+const TileKernels& StochasticAvx512Kernels(StochasticProducts products) {
+  return StochasticKernels<Avx512WithIntegers>(CpuPath::kAvx512, products);
 }
 
 }  // namespace lba
