@@ -80,7 +80,7 @@ class _Lane(threading.Thread):
             self._context.run(self._observing.run, self._batch, [])
         except BaseException as error:  # raised again in the thread that waits
             self.error = error
-        self._meeting.leave(self)
+        self._meeting.leave()
 
 
 class _DissolvedError(Exception):
@@ -89,11 +89,11 @@ class _DissolvedError(Exception):
 
 @dataclass(eq=False)
 class _Meeting:
-    """Where runs wait; `arrived` and `left` change under the lock of `changed` only."""
+    """Where runs wait; `arrived` and `left` change under the lock of `changed` only. It holds no run that has left."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     arrived: dict[threading.Thread, ObservedCall] = field(default_factory=dict)
-    left: set[threading.Thread] = field(default_factory=set)
+    left: int = 0
     is_over: bool = False
 
     def arrive(self, call: ObservedCall) -> None:
@@ -106,9 +106,9 @@ class _Meeting:
             if self.is_over:
                 raise _DissolvedError
 
-    def leave(self, lane: threading.Thread) -> None:
+    def leave(self) -> None:
         with self.changed:
-            self.left.add(lane)
+            self.left += 1
             self.changed.notify_all()
 
     def wait_for(self, lanes: Sequence[_Lane]) -> dict[threading.Thread, ObservedCall]:
@@ -118,7 +118,7 @@ class _Meeting:
             BaseException: What a run raised.
         """
         with self.changed:
-            while len(self.arrived) + len(self.left) < len(lanes):
+            while len(self.arrived) + self.left < len(lanes):
                 self.changed.wait(_SECONDS_BETWEEN_LOOKS)  # so that signal handlers run
             error = next((lane.error for lane in lanes if lane.error is not None), None)
             if error is not None:
