@@ -1,6 +1,8 @@
 """A whole search on a small network: points within their budgets, groups, fixed products, resuming, written models."""
 
 import json
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -19,8 +21,10 @@ from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.searching import BudgetError, searching
 from lba_onnx.searching.choices import Choice
+from lba_onnx.searching.front import Found, describe
 from lba_onnx.searching.prices import Pricing, price_choices
 from lba_onnx.searching.search_result import TIES
+from lba_onnx.searching.text import search_text
 
 CHOICES = ("M4E4", "M5E4", "M7E4")
 DATA = {"x": images(48)}
@@ -65,6 +69,27 @@ def test_a_point_is_no_worse_than_its_rival_on_what_was_seen(found):
         difference = point.against.loss_difference
         assert difference.mean == pytest.approx(point.loss.mean - rival.loss.mean)
         assert point.specs != rival.specs or (difference.mean == 0 and point.against.verdict == TIES)
+
+
+@pytest.mark.parametrize(("over", "told"), [(1.054, "5.4 % dearer"), (1, "0.0 % cheaper"), (0.9, "10.0 % cheaper")])
+def test_the_text_says_what_is_cheaper_and_what_dearer(found, over, told):
+    point = found.points[0]
+    dearer = replace(point, cost=over * point.against.cost)
+    table, *_ = search_text(replace(found, points=(dearer,), uniform=()))
+    assert f", {told}" in str(table)
+
+
+def test_the_interval_of_a_loss_holds_no_gain(found):
+    """Few samples with most of the loss: Student's interval alone would begin below 0."""
+    losses = np.array([0.0, 0.0, 0.0, 0.1])
+    explorer, solution = mock.MagicMock(), (0, 0, 0)
+    explorer.plan.cost.return_value = explorer.plan.prices.float32 = 1.0
+    point = describe(explorer, Found(solution, None, 1, None), {solution: mock.Mock(losses=losses)})
+    assert point.loss.mean == pytest.approx(0.025) and point.loss.interval[0] == 0 < point.loss.interval[1]
+    differing = Found(solution, None, 1, "M7E4")
+    other = explorer.uniform["M7E4"]
+    against = describe(explorer, differing, {solution: mock.Mock(losses=losses), other: mock.Mock(losses=losses[::-1])})
+    assert against.against.loss_difference.interval[0] < 0
 
 
 def test_the_result_is_json_that_tells_all(found, tmp_path):
@@ -130,6 +155,28 @@ def test_bits_are_those_of_the_mean_register():
         bits["kulisch"] = exact - (3 if node == "depthwise" else 0)  # 9 products take 4 bits, 128 take 7
         assert costs == pytest.approx([width * macs[node] / 7040 for width in bits.values()])
     assert prices.float32 == 32 and prices.left == pytest.approx(32 * 4608 / 7040)
+
+
+def test_energy_of_the_operands_and_the_table_that_are_given(tmp_path):
+    """Worked by hand from a table in which all that is needed was measured, of these operands alone."""
+    energies, float16 = {"M4E4b10": 0.25, "M10E5b15,chunk=none": 1.5, "fp32-fma": 2.0}, "M10E5b15,chunk=none"
+    entries = [{"accumulator": text, "operands": "M10E5", "gates": 9, "pj": pj} for text, pj in energies.items()]
+    (tmp_path / "my.json").write_text(json.dumps({"name": "mine", "measured": entries}))
+    goal = {"quantity": "energy", "operand_format": "M10E5", "cost_table": tmp_path / "my.json", "budgets": [1.9]}
+    selection = lba_onnx.Selection(nodes_to_exclude=["conv1"])
+    found = search(("M4E4b10", float16, "float32"), **goal, selection=selection, effort=None)
+    left, depthwise, classifier = 2.0 * 4608, 1152, 1280
+    assert [point.cost for point in found.uniform] == pytest.approx(
+        [(left + each * (depthwise + classifier)) / 7040 for each in (0.25, 1.5)]
+    )
+    for product, macs in zip(found.products, (depthwise, classifier), strict=True):
+        assert product.costs == pytest.approx([each * macs / 7040 for each in (0.25, 1.5, 2.0)])
+    (point,) = found.points
+    chosen = [energies.get(point.choices[product.node], 2.0) * product.macs for product in found.products]
+    assert point.cost == pytest.approx((left + sum(chosen)) / 7040) and point.cost <= 1.9
+    assert point.over_float32 == pytest.approx(point.cost / 2)
+    told = (found.settings.unit, found.settings.operand_format, found.settings.cost_table)
+    assert told == ("pJ per MAC", "M10E5", "mine")
 
 
 def test_no_loss_at_all_can_be_granted():

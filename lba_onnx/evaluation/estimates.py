@@ -99,10 +99,16 @@ class MeanEstimate:
     interval: Interval | None
 
     @classmethod
-    def of_numbers(cls, moments: Moments) -> "MeanEstimate":
-        """Return the mean of numbers, with Student's interval."""
+    def of_numbers(cls, moments: Moments, least: float = -math.inf) -> "MeanEstimate":
+        """Return the mean of numbers, with Student's interval.
+
+        Args:
+            moments: Of the numbers.
+            least: What no number can be below, and so no end of the interval.
+        """
         mean = moments.mean
-        return cls(moments.samples, mean, mean_interval(mean, moments.variance, moments.samples))
+        found = mean_interval(mean, moments.variance, moments.samples)
+        return cls(moments.samples, mean, None if found is None else (max(found[0], least), found[1]))
 
     @classmethod
     def of_truths(cls, value: Proportion | PairedDifference) -> "MeanEstimate":

@@ -237,7 +237,7 @@ def describe(explorer: Explorer, found: Found, checked: Mapping[Solution, Checke
     against = None
     if found.rival is not None:
         other = explorer.uniform[found.rival]
-        difference = _mean(own.losses - checked[other].losses)
+        difference = MeanEstimate.of_numbers(_moments(own.losses - checked[other].losses))
         against = Against(found.rival, plan.cost(other), difference)
     return SearchPoint(
         budget=None if goal is None or goal.is_loss else goal.limit,
@@ -250,7 +250,7 @@ def describe(explorer: Explorer, found: Found, checked: Mapping[Solution, Checke
         measured_loss=trial.loss,
         tried=found.tried,
         recipe=trial.recipe,
-        loss=_mean(own.losses),
+        loss=MeanEstimate.of_numbers(_moments(own.losses), least=0.0),
         comparison=own.comparison,
         uniform=plan.uniform_choice(solution),
         against=against,
@@ -271,7 +271,7 @@ def mark_front(points: list[SearchPoint], others: list[SearchPoint]) -> list[Sea
     return [replace(point, is_on_front=not is_beaten(point)) for point in points]
 
 
-def _mean(losses: Losses) -> MeanEstimate:
+def _moments(losses: Losses) -> Moments:
     moments = Moments()
     moments.update(losses.tolist())
-    return MeanEstimate.of_numbers(moments)
+    return moments

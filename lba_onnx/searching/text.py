@@ -84,4 +84,8 @@ def _against(point: SearchPoint) -> str:
     saved = 100 * (1 - point.cost / against.cost)
     difference = against.loss_difference
     ranged = "" if difference.interval is None else " ({:+.2g} to {:+.2g})".format(*difference.interval)
-    return f"{against.verdict} against {against.choice}: loss {difference.mean:+.2g}{ranged}, {saved:.1f} % cheaper"
+    return f"{against.verdict} against {against.choice}: loss {difference.mean:+.2g}{ranged}, {_cheaper(saved)}"
+
+
+def _cheaper(percent: float) -> str:
+    return f"{abs(percent):.1f} % {'dearer' if percent < 0 else 'cheaper'}"
