@@ -19,7 +19,7 @@ from lba_onnx.data.execution import Execution
 from lba_onnx.errors import DataError, OutputError, SelectionError
 from lba_onnx.rewrite import external_data, model_files, model_writer
 from lba_onnx.rewrite.model_hash import model_hash
-from lba_onnx.searching import BudgetError, searching
+from lba_onnx.searching import BudgetError, front, searching
 from lba_onnx.searching.choices import Choice
 from lba_onnx.searching.front import Found, describe
 from lba_onnx.searching.prices import Pricing, price_choices
@@ -69,6 +69,23 @@ def test_a_point_is_no_worse_than_its_rival_on_what_was_seen(found):
         difference = point.against.loss_difference
         assert difference.mean == pytest.approx(point.loss.mean - rival.loss.mean)
         assert point.specs != rival.specs or (difference.mean == 0 and point.against.verdict == TIES)
+
+
+def test_neighbours_are_better_within_a_budget_and_cheaper_within_a_loss(monkeypatch):
+    """Of a loss that is granted they are looked for in the problem turned around: there costs are what is made less."""
+    asked, look = [], front.neighbours
+
+    def looked(problem, solution, room, count):
+        found = look(problem, solution, room, count)
+        assert problem.fits(solution, room) and len(found) <= count
+        assert all(problem.fits(other, room) and problem.loss(other) < problem.loss(solution) for other in found)
+        asked.append((problem.most, len(found)))
+        return found
+
+    monkeypatch.setattr(front, "neighbours", looked)
+    found = search(budgets=["M5E4", "37%"], losses=["M4E4", 0.05], effort=None)
+    dearest = sum(max(product.costs) for product in found.products)
+    assert {most < dearest / 2 for most, count in asked if count} == {True, False}  # sums of losses, and of gates
 
 
 @pytest.mark.parametrize(("over", "told"), [(1.054, "5.4 % dearer"), (1, "0.0 % cheaper"), (0.9, "10.0 % cheaper")])

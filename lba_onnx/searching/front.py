@@ -16,7 +16,7 @@ from lba_onnx.evaluation import MeanEstimate
 from lba_onnx.evaluation.sums import Moments
 from lba_onnx.searching.loss import Losses
 from lba_onnx.searching.plan import Plan, spread_budgets
-from lba_onnx.searching.problem import BudgetError, Solution, Solver, neighbours
+from lba_onnx.searching.problem import BudgetError, Problem, Solution, Solver, neighbours
 from lba_onnx.searching.search_result import Against, SearchPoint
 from lba_onnx.searching.trials import Checked, Trial, Trials
 
@@ -143,7 +143,7 @@ class Explorer:
         best = min([first, *rival], key=self._loss)
         if best == first and not self._exceeds_prediction(first):
             return []
-        return self._try_neighbours(best, self._room(goal))
+        return self._try_neighbours(self.plan.problem, best, self._room(goal))
 
     def _within_loss(self, goal: Goal) -> list[Solution]:
         """Try the cheapest solutions of less loss, or of more, until the measured loss is near below; then neighbours.
@@ -151,7 +151,7 @@ class Explorer:
         Neighbours are tried as far as the losses of products, in proportion, say that they fit.
         """
         tried: list[Solution] = []
-        granted, least = goal.limit, self.plan.problem.transposed().least
+        granted, problem = goal.limit, self.plan.problem.transposed()
         target, low, high = granted, 0.0, math.inf
         for _ in range(_TIGHTENINGS):
             solution = self._cheapest_of(target)
@@ -160,16 +160,16 @@ class Explorer:
             tried.append(solution)
             loss = self._loss(solution)
             low, high = (max(low, target), high) if loss <= granted else (low, min(high, target))
-            if _NEAR * granted <= loss <= granted or target <= least < high:
+            if _NEAR * granted <= loss <= granted or target <= problem.least < high:
                 break
             target = _next_target(target, granted / max(loss, 1e-3 * granted), low, high)
         best = self._best(goal)
         loss = self._loss(best)
         room = self.plan.problem.loss(best) * granted / loss if loss > 0 else granted
-        return [*tried, *self._try_neighbours(best, room)]
+        return [*tried, *self._try_neighbours(problem, best, room)]
 
-    def _try_neighbours(self, solution: Solution, room: float) -> list[Solution]:
-        return [other for other in neighbours(self.plan.problem, solution, room, NEIGHBOURS) if self._may_try(other)]
+    def _try_neighbours(self, problem: Problem, solution: Solution, room: float) -> list[Solution]:
+        return [other for other in neighbours(problem, solution, room, NEIGHBOURS) if self._may_try(other)]
 
     def _may_try(self, solution: Solution) -> bool:
         """Try a solution unless that takes more than a search may; return whether it was tried."""
