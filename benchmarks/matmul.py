@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from benchmarks import numpy_loop
 from benchmarks.checks import check_matmul
 from benchmarks.harness import Column, Effort, Row, measure, median_ratio, parse_arguments, progress, report
-from benchmarks.kinds import KINDS, Kind
 from benchmarks.layer_shapes import NAMES, ConvLayer, MatMulLayer, read_layers
 from benchmarks.nodes import run_node
 from benchmarks.variants import VARIANTS, Variant
 from lba_onnx.arithmetic.rounding import Rounding
 
-ALL: dict[str, Variant | Kind] = {**VARIANTS, **KINDS}
 NETWORK_VARIANTS = ("no clamp", "both clamps")
 COLUMNS = (
     Column("shape", "shape"),
@@ -39,10 +37,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: a layer's shape, and a variant of the arithmetic or a kind of its own."""
+    """One measurement: a layer's shape, and a variant of the arithmetic."""
 
     layer: MatMulLayer
-    variant: Variant | Kind
+    variant: Variant
     with_numpy: bool
 
 
@@ -62,7 +60,7 @@ def select_cases(shapes: list[str], variants: list[str] | None) -> list[Case]:
         is_gemm = name == "gemm"
         for layer in _as_products(name):
             for variant in variants or (VARIANTS if is_gemm else NETWORK_VARIANTS):
-                cases.setdefault(f"{layer} {variant}", Case(layer, ALL[variant], is_gemm and variant in VARIANTS))
+                cases.setdefault(f"{layer} {variant}", Case(layer, VARIANTS[variant], is_gemm))
     return list(cases.values())
 
 
@@ -133,8 +131,8 @@ def _as_products(name: str) -> list[MatMulLayer]:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shapes", nargs="+", choices=NAMES, default=["gemm"], help="files in benchmarks/shapes")
-    help_of_variants = "default: all of gemm but the kinds of kinds.py, two of a network"
-    parser.add_argument("--variants", nargs="+", choices=[*ALL], help=help_of_variants)
+    help_of_variants = "default: all of gemm, two of a network"
+    parser.add_argument("--variants", nargs="+", choices=[*VARIANTS], help=help_of_variants)
     parser.add_argument("--seed", type=int, default=0, help="of the operands")
 
 

@@ -19,6 +19,7 @@ from benchmarks import (
     conv,
     gradients,
     harness,
+    kinds,
     language_models,
     layer_shapes,
     library,
@@ -30,7 +31,6 @@ from benchmarks import (
     statistics_mode,
 )
 from benchmarks.checks import CheckFailed, check_bits, conv_patches
-from benchmarks.kinds import KINDS
 from benchmarks.layer_shapes import ConvLayer, MatMulLayer, read_layers
 from benchmarks.memory import build_chain
 from benchmarks.node_checks import check_nodes
@@ -107,10 +107,16 @@ def test_matmul_benchmark_measures_every_variant(name: str) -> None:
     assert ("faster_than_numpy" in row) == (spec.underflow and spec.rounding is Rounding.TRUNCATE)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_matmul_benchmark_measures_every_kind(name: str) -> None:
-    case = matmul.Case(MatMulLayer(1, 1, 70, 64, 48), KINDS[name], with_numpy=False)
-    assert matmul.run_case(case, EFFORT, seed=1)["slower_than_float32"] > 0
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=str)
+def test_kinds_benchmark_measures_every_kind(kind: kinds.Kind) -> None:
+    row = kinds.run_kind(kind, ((70, 64, 48),), EFFORT, seed=1)
+    assert row["70x64x48, 1"] > 0 and row["70x64x48, 2"] > 0
+
+
+def test_kinds_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "make_model", run_with_another_spec(kinds.make_model))
+    with pytest.raises(CheckFailed, match=r"fp32-fma of float32 \(seed 1\): \d+ of 3360 values differ"):
+        kinds.run_kind(kinds.KINDS[0], ((70, 64, 48),), EFFORT, seed=1)
 
 
 def test_matmul_benchmark_notices_wrong_bits(monkeypatch: pytest.MonkeyPatch) -> None:
