@@ -226,7 +226,7 @@ def test_padding_counts_toward_the_chunk() -> None:
     ("a", "b", "error", "reason"),
     [
         (np.ones((2, 3)), np.ones((3, 2), "f"), TypeError, "a to be a float32 array, as M7E4.*, got float64"),
-        (np.ones((2, 3), "f"), [[1.0]], TypeError, "b to be a float32 array, as M7E4.*, got list"),
+        (np.ones((2, 3), "f"), [[1.0]], TypeError, "b to be a float32 array, as M7E4.*, got a list"),
         (np.ones((2, 3), "f"), np.ones((2, 3), "f"), ValueError, r"equal depth, got shapes \(2, 3\) and \(2, 3\)"),
         (np.ones((), "f"), np.ones(3, "f"), ValueError, "at least one dimension"),
     ],

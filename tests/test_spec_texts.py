@@ -30,7 +30,7 @@ def random(*shape: int) -> np.ndarray:
         ("M7E4", 1, "expected an exponent bias, as in 'M7E4b10'"),
         ("M7E4b12 / M7E4", 11, "expected an exponent bias"),
         ("M7E4b12/M7E4x", 9, "expected a format such as 'M7E4b10', got 'M7E4x'"),
-        ("M7E4b10, foo=1", 10, "lanes=<count> or start=carry, got 'foo=1' (the nearest is 'seed=1')"),
+        ("M7E4b10, foo=1", 10, "start=carry or zero, got 'foo=1' (the nearest is 'seed=1')"),
         ("M7E4b10,chunk=8,chunk=9", 17, "expected chunk once"),
         ("M7E4b10,chunk=0", 9, "expected a chunk_size of at least 1"),
         ("M7E4b10,chunk=" + "9" * 5000, 9, "expected chunk=<size>"),

@@ -29,7 +29,7 @@ from lba_onnx.errors import ModelError
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.evaluation.likeness import Assessment
 from lba_onnx.files.outputs import check_outputs
-from lba_onnx.native.heap import give_back_garbage
+from lba_onnx.native.heap import give_back_freed, give_back_garbage
 from lba_onnx.rewrite.candidates import converted_products
 from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode, fold, scalable_nodes
@@ -175,7 +175,7 @@ class _Trials:
             self._reporter = None
             if samples.reported:
                 self._reporter = Judge(reference, samples.reported, metric=metric, providers=execution.providers)
-        give_back_garbage()
+        give_back_freed()
         self._corrections: dict[str, dict[str, ChannelAffine]] = {NONE: {}}
         self._scores: dict[str, float] = {}
         self._on_all: dict[str, Assessment] = {}
@@ -273,7 +273,7 @@ class _Trials:
         with runnable(self.fold(recipe)) as file:
             give_back_garbage()
             held_out, self._on_all[recipe] = self._judge.assess_parts(file, parts)
-        give_back_garbage()
+        give_back_freed()
         self._scores[recipe] = held_out.score
 
     def _advance(self, steps: int = 1) -> None:
