@@ -50,6 +50,7 @@ def test_page_shows_the_measured_tables_of_rules():
         (349, _PHOTOGRAPHS, "M5E4", "corrected"), (363, _PHOTOGRAPHS, "M5E4,chunk=16x8", "corrected"),
         (341, _PHOTOGRAPHS, "M4E4,chunk=4x4x4", "corrected"), (291, _PHOTOGRAPHS, "M3E4,chunk=4x4x4", "corrected"),
         (320, _PHOTOGRAPHS, "M4E4,round=nearest", "corrected"), (219, _PHOTOGRAPHS, "M3E4,round=nearest", "corrected"),
+        (913, "demo", "M3E4,round=stochastic8", "plain"), (924, "demo", "M3E4,round=stochastic8", "corrected"),
         (186, _PHOTOGRAPHS, "M3E4,round=stochastic8", "corrected"),
     ):  # fmt: skip
         assert found[model, family, variant] == told and f"{told}" in text, (model, family, variant)
