@@ -82,10 +82,6 @@ class FormatFamily:
         """The exponent field of the largest finite values."""
         return (1 << self.exponent_bits) - 1 - self.has_infinity
 
-    def max_exponent(self, number_format: FloatFormat) -> int:
-        """Return the exponent of a format's largest values, as `with_max_exponent` takes it."""
-        return number_format.max_exponent
-
     def exponent_above(self, magnitude: float) -> int:
         """Return the least exponent with which max_value exceeds a magnitude, legal or not.
 

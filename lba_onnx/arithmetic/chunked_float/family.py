@@ -110,7 +110,7 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
     def free_knobs(self) -> tuple[Knob, ...]:
         """The largest exponents of both formats, which their biases set."""
         least = self.formats.with_bias(MAX_EXPONENT_BIAS)
-        limits = self.formats.max_exponent(least), MAX_EXPONENT
+        limits = least.max_exponent, MAX_EXPONENT
         of = {"product": "products", "accumulator": "sums"}
         return tuple(Knob(name, f"largest exponent of {what}", *limits) for name, what in of.items())
 
@@ -159,7 +159,7 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
 
     def legal(self, exponent: int) -> int:
         """Return the nearest legal exponent."""
-        return self.formats.max_exponent(self.formats.with_max_exponent(exponent))
+        return self.formats.with_max_exponent(exponent).max_exponent
 
     def least_exponent(self, exponent: int) -> int:
         """Return the exponent of the smallest value that does not become zero."""
