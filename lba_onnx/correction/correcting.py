@@ -33,7 +33,7 @@ from lba_onnx.native.heap import give_back_freed, give_back_garbage
 from lba_onnx.rewrite.candidates import converted_products
 from lba_onnx.rewrite.conversion import deliver
 from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode, fold, scalable_nodes
-from lba_onnx.rewrite.model_files import ModelSource, OpenModel, open_model
+from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_bytes, open_model
 from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.model_inputs import model_inputs
 from lba_onnx.rewrite.model_writer import runnable
@@ -161,6 +161,7 @@ class _Trials:
         tuning: Tuning | None,
     ) -> None:
         self._opened = opened
+        self._model_bytes = opened.proto.ByteSize() + external_bytes(opened)
         self._nodes, self._reasons = nodes, reasons
         self._samples = samples
         self._execution = execution
@@ -271,7 +272,7 @@ class _Trials:
         enter_phase("judging", unit="")
         parts = [range(len(self._samples.held_out)), range(len(self._samples.judged))]
         with runnable(self.fold(recipe)) as file:
-            give_back_garbage()
+            give_back_garbage(self._model_bytes)
             held_out, self._on_all[recipe] = self._judge.assess_parts(file, parts)
         give_back_freed()
         self._scores[recipe] = held_out.score

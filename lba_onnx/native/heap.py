@@ -4,6 +4,8 @@ import ctypes
 import gc
 import sys
 
+_WORTH_LOOKING_FOR = 16 << 20  # bytes; looking through all objects of a process takes a tenth of a second and more
+
 
 def give_back_freed() -> None:
     """Give freed memory back to the operating system where glibc would keep it: pieces between others."""
@@ -11,7 +13,8 @@ def give_back_freed() -> None:
         library.malloc_trim(ctypes.c_size_t(0))
 
 
-def give_back_garbage() -> None:
-    """Give back what cycles hold, too: onnx-graphsurgeon's graphs are some, and hold the model that they came from."""
-    gc.collect()
+def give_back_garbage(model_bytes: int) -> None:
+    """Give back what cycles hold, too, of large models: onnx-graphsurgeon's graphs are some, and hold their model."""
+    if model_bytes >= _WORTH_LOOKING_FOR:
+        gc.collect()
     give_back_freed()
