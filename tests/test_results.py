@@ -59,14 +59,23 @@ def test_page_shows_the_measured_tables_of_rules():
 def test_page_shows_what_the_correction_was_measured_to_do():
     lines = (DOCS / "results.md").read_text().splitlines()
     rows = json.loads((DOCS / "results_correction.json").read_text())["results"]
-    plain = {(r["model"], r["family"]): right(r["right"]) for r in rows if r["variant"] == "plain"}
+    plain = {(r["model"], r["family"]): shown(r) for r in rows if r["variant"] == "plain"}
     corrected = [r for r in rows if r["variant"] == "corrected"]
-    assert {r["model"] for r in corrected} == {"demo", PHOTOGRAPHS} and len(corrected) > 9
+    assert {r["model"] for r in corrected} == {"demo", PHOTOGRAPHS, "minilm"} and len(corrected) > 20
     for r in corrected:
-        low, high = (100 * limit for limit in r["right_interval"])
-        told = f"**{right(r['right'])}** ({low:.1f} to {high:.1f} %) |"
-        start = f"| {right(r['float32_right'])} | {plain[r['model'], r['family']]} |"
+        low, high = r["right_interval"] if "right" in r else r["likeness_interval"]
+        limits = f"{100 * low:.1f} to {100 * high:.1f} %" if "right" in r else f"{cosine(low)} to {cosine(high)}"
+        told = f"**{shown(r)}** ({limits}) |"
+        start = f"| {right(r['float32_right']) if 'right' in r else 1} | {plain[r['model'], r['family']]} |"
         assert any(f"| `{r['family']}` |" in line and start in line and line.endswith(told) for line in lines), r
+
+
+def shown(measured: dict) -> str:
+    return str(right(measured["right"])) if "right" in measured else cosine(measured["likeness"])
+
+
+def cosine(value: float) -> str:
+    return f"{value:.4f}".lstrip("0")
 
 
 def test_picture_is_drawn_from_what_was_measured(tmp_path):
