@@ -29,10 +29,10 @@ from lba_onnx.calibration.methods import METHODS, NUMBERS
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.calibration.verdict import Verdict
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import read_json, write_json
+from lba_onnx.files.json_file import check_kind, read_json, write_json
 from lba_onnx.files.outputs import Input, check_outputs
 from lba_onnx.observation.event_rates import EventRates, event_names
-from lba_onnx.rewrite.biases_file import KIND, SCHEMA, check_kind
+from lba_onnx.rewrite.biases_file import KIND, SCHEMA
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Calibration:
             TypeError: An entry has the wrong type.
             ValueError: An entry is missing or out of range, or the object is of another kind or schema.
         """
-        check_kind(value)
+        check_kind(value, "a calibration", KIND, SCHEMA)
         nodes = {name: _read_node(name, node) for name, node in read_entry(value, "nodes", Mapping).items()}
         settings = {name: read_entry(value, name, *types) for name, types in _SETTINGS.items()}
         settings["family"] = ", ".join(_read_family(family, value) for family in settings["family"].split(", "))

@@ -18,7 +18,7 @@ from typing import Any
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import differing_names, read_json, write_json
+from lba_onnx.files.json_file import check_kind, differing_names, read_json, write_json
 
 KIND = "lba_onnx.calibration_progress"
 SCHEMA = 2
@@ -113,8 +113,10 @@ class ProgressFile:
 
 def _read(path: Path, settings: Mapping[str, Any]) -> Counted:
     value = read_json(path, DataError)
-    if (value.get("kind"), value.get("schema")) != (KIND, SCHEMA):
-        raise DataError(f"{path}: expected the progress of a calibration (kind {KIND!r}, schema {SCHEMA})")
+    try:
+        check_kind(value, "the progress of a calibration", KIND, SCHEMA)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
     found = value.get("settings")
     if found != settings:
         names = differing_names(settings, found)

@@ -208,16 +208,17 @@ def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | None":
     """Return the specs that are given; None where the data are to say."""
     from lba_onnx.arithmetic import as_spec
     from lba_onnx.arithmetic.arguments import option_texts, with_options
-    from lba_onnx.calibration import Calibration
     from lba_onnx.searching import load_point
 
-    sources, point = {name: options.pop(name) for name in _UNUSED}, options.pop("point")
+    sources: dict[str, Any] = {name: options.pop(name) for name in _UNUSED}
+    point = options.pop("point")
     stated = [name for name, value in sources.items() if value is not None]
     if len(stated) > 1 or (not stated and data is None):
         raise click.UsageError("expected one of --spec, --calibration_path, --search_path and --calibration_data_path")
     for source in stated:
         _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
-    text, file, search = sources.values()
+    text, search = sources["spec_text"], sources["search_path"]
+    calibration: Path | None = sources["calibration_path"]
     if point is not None and search is None:
         raise click.UsageError("--point takes a search, --search_path")
     if text is not None:
@@ -225,7 +226,7 @@ def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | None":
         return as_spec(with_options(text, option_texts(**flags)))
     if search is not None:
         return load_point(search, point)
-    return None if file is None else Calibration.load(file)
+    return calibration
 
 
 def _is_given(name: str) -> bool:

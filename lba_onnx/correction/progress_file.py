@@ -23,7 +23,7 @@ import numpy as np
 
 from lba_onnx.correction.corrected_layer import CorrectedLayer, Floats
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import parse_json
+from lba_onnx.files.json_file import check_kind, parse_json
 from lba_onnx.files.regular import check_regular
 
 KIND = "lba_onnx.correction_progress"
@@ -113,8 +113,10 @@ class ProgressFile:
 
     def _check_head(self, line: bytes) -> None:
         head = _parsed(line)
-        if (head.get("kind"), head.get("schema")) != (KIND, SCHEMA):
-            raise DataError(f"{self._path}: expected the progress of a correction (kind {KIND!r}, schema {SCHEMA})")
+        try:
+            check_kind(head, "the progress of a correction", KIND, SCHEMA)
+        except ValueError as error:
+            raise DataError(f"{self._path}: {error}") from None
         if head.get("settings") != self._head["settings"]:
             raise DataError(
                 f"{self._path}: expected the model, the data and the version of the interrupted run, got others; "

@@ -20,7 +20,7 @@ from lba_onnx.costing.zero_weights import zero_share
 from lba_onnx.observation.executed_macs import count_run
 from lba_onnx.rewrite.analysis import walk_sites
 from lba_onnx.rewrite.candidates import Candidate, find_candidates, takes_codes
-from lba_onnx.rewrite.given_specs import Specs, read_given
+from lba_onnx.rewrite.given_specs import GivenSpecs, Specs, read_given
 from lba_onnx.rewrite.lowering import lower_model
 from lba_onnx.rewrite.macs import Execution, InputShapes, infer_executions, infer_macs
 from lba_onnx.rewrite.model_files import ModelSource, open_model
@@ -68,14 +68,15 @@ def cost(
         reference: Another model to hold this one against, priced with its own accumulators.
 
     Raises:
-        DataError: The table or the data cannot be read.
+        DataError: The table or the data cannot be read, or the spec is a calibration of another model.
         ModelError: A model cannot be read.
         SelectionError: A name or pattern selects nothing.
         ValueError: A text is wrong, or input_shapes do not fit the model.
     """
     table = cost_table if isinstance(cost_table, CostTable) else load_table(cost_table)
     operands = Operands.parse(operand_format)
-    found = _Model.of(model, selection, input_shapes, data).with_specs(spec, selection)
+    given = None if spec is None else read_given(spec, model)
+    found = _Model.of(model, selection, input_shapes, data).with_specs(given, selection)
     nodes = found.priced(_Settings(operands, table))
     int8 = unit_cost(INT32, INT8, _ANY_DEPTH, table)
     stored, types = None, stored_types(nodes)
@@ -111,8 +112,9 @@ def cost_each(
         DataError, ModelError, SelectionError, ValueError: As `cost`.
     """
     settings = _Settings(Operands.parse(operand_format), cost_table)
+    given = [None if spec is None else read_given(spec, model) for spec in specs]
     found = _Model.of(model, selection, None, data)
-    return [found.with_specs(spec, selection).priced(settings) for spec in specs]
+    return [found.with_specs(spec, selection).priced(settings) for spec in given]
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,9 @@ class _Model:
         known = zip(candidates, macs, executions, strict=True)
         return cls(tuple(_Product.of(candidate, count, shapes, values) for candidate, count, shapes in known))
 
-    def with_specs(self, spec: "Specs | None", selection: Selection) -> "_Model":
+    def with_specs(self, given: GivenSpecs | None, selection: Selection) -> "_Model":
         """Return the products with their accumulators: their own, or those that are given."""
-        decisions = _decisions([product.candidate for product in self.products], spec, selection)
+        decisions = _decisions([product.candidate for product in self.products], given, selection)
         pairs = zip(self.products, decisions, strict=True)
         return _Model(tuple(product.decided(decision) for product, decision in pairs))
 
@@ -224,12 +226,12 @@ def _counted(
         return macs, infer_executions(proto, candidates)
 
 
-def _decisions(candidates: Sequence[Candidate], spec: "Specs | None", selection: Selection) -> list[Decision]:
+def _decisions(candidates: Sequence[Candidate], given: GivenSpecs | None, selection: Selection) -> list[Decision]:
     """Return the accumulator of each product: its own, or the one that is given for it."""
-    if spec is None:
+    if given is None:
         decisions = [Decision(candidate, None, candidate.obstacle_to(None) or _NO_SPEC) for candidate in candidates]
     else:
-        decisions = decide(candidates, read_given(spec).specs, selection)
+        decisions = decide(candidates, given.specs, selection)
     return [replace(decision, spec=decision.candidate.present_spec or decision.spec) for decision in decisions]
 
 

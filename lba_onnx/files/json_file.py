@@ -61,6 +61,24 @@ def parse_json(text: str | bytes) -> Any:
     return json.loads(text, object_pairs_hook=_unique, **hooks)
 
 
+def check_kind(value: Any, what: str, kind: str, schema: int) -> None:
+    """Refuse what a file of another kind, or of another schema, holds.
+
+    Args:
+        value: The JSON object, or the head of a file of several.
+        what: What is expected, in words.
+        kind: Its kind, such as "lba_onnx.search".
+        schema: Its schema.
+
+    Raises:
+        ValueError: One of them differs, or the value is no object.
+    """
+    found = [value.get(name) if isinstance(value, Mapping) else None for name in ("kind", "schema")]
+    if found != [kind, schema]:
+        got = "kind {!r}, schema {!r}".format(*found)
+        raise ValueError(f"expected {what} (kind {kind!r}, schema {schema}), got {got}")
+
+
 def differing_names(expected: Mapping[str, Any], found: Any) -> str:
     """Return the names whose values a file has otherwise, or not at all; empty where it only has more."""
     old = found if isinstance(found, Mapping) else {}

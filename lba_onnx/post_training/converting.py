@@ -144,7 +144,7 @@ def convert_with_data(
         final = next(reversed(made.models))
         proto, path = stages.deliver(made.models[final], model_output)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
-    verdict = verdicts[final] if needs_calibration else _with_remark(verdicts[final], spec)
+    verdict = verdicts[final] if needs_calibration else _with_remark(verdicts[final], spec, model)
     result = ConvertedModel(
         *(proto, made.report, made.calibration, made.correction, verdict, before, path, kept(read)), transformed
     )
@@ -196,8 +196,9 @@ class _Way:
                 **calibration,
                 **self.running,
             )
+        given = {"spec": self.spec} if chosen is None else {"spec": chosen.specs, "provenance": chosen.provenance}
         converted, report = stages.convert(
-            chosen or self.spec, selection=self.selection, portable=self.portable, bias_start=self.bias_start
+            selection=self.selection, portable=self.portable, bias_start=self.bias_start, **given
         )
         report = report.with_macs(count_macs(model, to_fit, self.running["execution"], self.selection))
         _LOG.info("%s", report.summary())
@@ -236,9 +237,9 @@ def _needs_calibration(spec: Specs, **settings: Any) -> bool:
     return _is_family(spec)
 
 
-def _with_remark(verdict: Closeness, spec: Specs) -> Closeness:
+def _with_remark(verdict: Closeness, spec: Specs, model: ModelSource) -> Closeness:
     """Return a verdict that says what specs which came from a calibration may have seen."""
-    if verdict.comparison is None or read_given(spec).provenance is None:
+    if verdict.comparison is None or read_given(spec, model).provenance is None:
         return verdict
     return replace(verdict, remark="the calibration that was given may have seen these samples")
 
@@ -322,11 +323,11 @@ class _Stages:
         with place as folder:
             yield cls(model, folder)
 
-    def convert(self, spec: Any, **settings: Any) -> "tuple[Any, ConversionReport]":
+    def convert(self, **settings: Any) -> "tuple[Any, ConversionReport]":
         """Convert; return the model, or where it is, and the ledger."""
         path = self.path(_CONVERTED)
-        self._conversion = {"spec": spec, **settings}
-        proto, report = convert_quietly(self._model, model_output=path, **self._conversion)
+        self._conversion = settings
+        proto, report = convert_quietly(self._model, model_output=path, **settings)
         return path or proto, report
 
     def correct(self, converted: Any, samples: Samples, **running: Any) -> tuple[Any, CorrectionReport]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lba_onnx.errors import DataError
 from lba_onnx.reporting.results import Results
-from lba_onnx.rewrite.model_hash import model_hash
+from lba_onnx.rewrite.model_hash import model_hash, short_hash
 
 _MODEL, _REFERENCE = "model", "reference"
 _ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -27,7 +27,6 @@ _ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sweep": {"model_sha256": (_REFERENCE,)},
     "search": {"model_sha256": (_REFERENCE,)},
 }
-_DIGITS = 12
 
 
 def check_models(results: Results, model: Path | None, reference: Path | None) -> None:
@@ -49,8 +48,8 @@ def check_models(results: Results, model: Path | None, reference: Path | None) -
             expected.setdefault(_REFERENCE, (given, f"the reference of {results.sources[name]}"))
         known = [expected[role] for role in roles if role in expected]
         if len(known) == len(roles) and given not in {sha256 for sha256, _ in known}:
-            of = " or ".join(f"{whose} (SHA-256 {sha256[:_DIGITS]}...)" for sha256, whose in known)
-            got = f"one of another model ({given[:_DIGITS]}...)"
+            of = " or ".join(f"{whose} (SHA-256 {short_hash(sha256)})" for sha256, whose in known)
+            got = f"one of another model ({short_hash(given)})"
             raise DataError(f"{results.sources[name]}: expected a result of {of}, got {got}")
 
 

@@ -10,22 +10,11 @@ from typing import Any
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.registry import from_json
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import read_json
+from lba_onnx.files.json_file import check_kind, read_json
 
 KIND = "lba_onnx.calibration"
 SCHEMA = 2
 _NOT_PROVENANCE = ("kind", "schema", "nodes")
-
-
-def check_kind(value: Mapping[str, Any]) -> None:
-    """Refuse what a file of another kind or schema holds.
-
-    Raises:
-        ValueError: The kind or the schema differs.
-    """
-    if (value.get("kind"), value.get("schema")) != (KIND, SCHEMA):
-        found = f"kind {value.get('kind')!r}, schema {value.get('schema')!r}"
-        raise ValueError(f"expected a calibration (kind {KIND!r}, schema {SCHEMA}), got {found}")
 
 
 def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, Accumulator], dict[str, Any]]:
@@ -39,7 +28,7 @@ def read_biases(path: str | os.PathLike[str]) -> tuple[dict[str, Accumulator], d
     """
     value = read_json(path, DataError)
     try:
-        check_kind(value)
+        check_kind(value, "a calibration", KIND, SCHEMA)
         specs = _read_nodes(value.get("nodes"))
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error

@@ -88,7 +88,7 @@ def convert(
         model_output; without model_output external data is loaded, or, beyond 2 GB, refers to files beside `model`.
 
     Raises:
-        DataError: The biases file cannot be read.
+        DataError: The biases file cannot be read, or specs tell the hash of another model than this one.
         FileNotFoundError: The model's file or the output's folder does not exist.
         ModelError: The model cannot be read, converted or written.
         OutputError: model_output is the model itself, holds external data of it, or is the file of the specs.
@@ -125,7 +125,7 @@ def _convert(
     model: ModelSource, spec: Specs, wishes: _Wishes, *, counts_macs: bool
 ) -> tuple[onnx.ModelProto, ConversionReport]:
     check_outputs({"converted model": wishes.model_output}, chain(model_inputs(model), spec_inputs(spec)))
-    given, selection = read_given(spec), wishes.selection
+    given, selection = read_given(spec, model), wishes.selection
     opened = open_model(model)
     lowering = lower_model(opened.proto, opened.path, selection.accumulate)
     candidates = find_candidates(opened.proto, opened.path, lowering)

@@ -17,7 +17,7 @@ from typing import Any
 
 from lba_onnx.errors import DataError
 from lba_onnx.files.atomic import append
-from lba_onnx.files.json_file import differing_names, parse_json
+from lba_onnx.files.json_file import check_kind, differing_names, parse_json
 from lba_onnx.files.regular import check_regular
 
 KIND = "lba_onnx.search_progress"
@@ -81,8 +81,10 @@ class ProgressFile:
         os.truncate(path, end)  # only now that it is known to be one of ours
 
     def _check_head(self, head: Any) -> None:
-        if not isinstance(head, dict) or (head.get("kind"), head.get("schema")) != (KIND, SCHEMA):
-            raise DataError(f"{self._path}: expected the progress of a search (kind {KIND!r}, schema {SCHEMA})")
+        try:
+            check_kind(head, "the progress of a search", KIND, SCHEMA)
+        except ValueError as error:
+            raise DataError(f"{self._path}: {error}") from None
         settings, found = self._settings, head.get("settings")
         if found != json.loads(json.dumps(settings)):
             names = differing_names(settings, found)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import read_json
+from lba_onnx.files.json_file import check_kind, read_json
 from lba_onnx.searching.search_result import KIND, SCHEMA
 
 _PROVENANCE = ("model_sha256", "data_sha256", "versions")
@@ -20,10 +20,12 @@ class SavedPoint:
     Attributes:
         specs: Keys of products to accumulators; products in float32 are left out.
         provenance: What the converted model keeps of where they come from.
+        source: The file.
     """
 
     specs: Mapping[str, Accumulator]
     provenance: Mapping[str, Any]
+    source: str
 
 
 def load_point(path: str | os.PathLike[str], number: int | None = None) -> SavedPoint:
@@ -37,9 +39,10 @@ def load_point(path: str | os.PathLike[str], number: int | None = None) -> Saved
         DataError: The file is missing, is no search, or has no such point.
     """
     value = read_json(path, DataError)
-    if (value.get("kind"), value.get("schema")) != (KIND, SCHEMA):
-        found = f"kind {value.get('kind')!r}, schema {value.get('schema')!r}"
-        raise DataError(f"{path}: expected a search (kind {KIND!r}, schema {SCHEMA}), got {found}")
+    try:
+        check_kind(value, "a search", KIND, SCHEMA)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
     points = value.get("points")
     if not isinstance(points, list) or not points:
         raise DataError(f"{path}: expected a list 'points' with at least one, got {type(points).__name__}")
@@ -53,4 +56,4 @@ def load_point(path: str | os.PathLike[str], number: int | None = None) -> Saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: point {number}: expected accumulators of nodes in 'specs': {error!r}") from None
     told = {name: value[name] for name in _PROVENANCE if name in value}
-    return SavedPoint(specs, {"method": "search", "point": number, **told})
+    return SavedPoint(specs, {"method": "search", "point": number, **told}, str(path))
