@@ -1,6 +1,7 @@
 """What models cost: small ones by hand, converted and as if they were; what is not known is named and never free."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -18,6 +19,8 @@ from lba_onnx.cli import main
 from lba_onnx.costing import NOT_COMPARED, unit_cost
 from lba_onnx.costing.text import cost_text
 from lba_onnx.errors import DataError, SelectionError
+from lba_onnx.reporting import Subject, make_report
+from lba_onnx.reporting.highlights import cost_sentence, highlights
 from lba_onnx.rewrite import Selection
 
 SPEC = "M7E4b12/M7E4b10"
@@ -352,3 +355,20 @@ def test_the_self_test_prints_published_figures(folder):
 def test_the_command_takes_a_model_or_tests_itself():
     result = CliRunner().invoke(main, ["cost"])
     assert result.exit_code == 1 and "expected -i FILE, or --self_test" in result.stderr
+
+
+def test_sums_that_cost_more_than_float32_are_said_to(tmp_path):
+    """Never a negative share that is saved."""
+    found = lba_onnx.cost(network(), "M22E7b63,round=nearest,chunk=2x2x2")
+    (said,) = [line for line in map(str, cost_text(found)) if "the model does not say" in line]
+    assert found.totals.over_float32 > 1 and re.search(r"the same sums take \d+ % more gates than float32 sums", said)
+    saved = [line for line in map(str, cost_text(lba_onnx.cost(network(), SPEC))) if "the model does not say" in line]
+    assert re.search(r"the same sums save \d+ % of the gates of float32 sums", saved[0])
+    onnx.save(network(), tmp_path / "m.onnx")
+    subject = Subject(tmp_path / "m.onnx", spec="M22E7b63,round=nearest,chunk=2x2x2")
+    report = make_report(subject)
+    (saving,) = [h for h in highlights(report) if h.section == "cost"]
+    percent = round(100 * (found.totals.over_float32 - 1))
+    assert (saving.heading, saving.figure) == ("Gates added", f"{percent} %")
+    assert saving.note == "more than float32 sums, operands M4E3"
+    assert "the same sums take" in cost_sentence(report.cost)

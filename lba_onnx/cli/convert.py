@@ -1,18 +1,17 @@
 """lba-onnx convert: put low-bit accumulators into a model."""
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from lba_onnx.calibration.methods import NUMBERS
 from lba_onnx.cli import options
 from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.cli.unused import OF_RUNS, is_given, refuse_unused, spelled
 from lba_onnx.files.json_file import write_json
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ _OF_CALIBRATION = (
     *NUMBERS,
     "resume_path",
 )
-_OF_DATA = ("batch_size", "max_samples", "preprocess", "shared_inputs", "metric", "providers")
 _UNUSED = {
     "spec_text": _OF_CALIBRATION,
     "calibration_path": (*_OF_ARITHMETIC, *_OF_CALIBRATION),
@@ -161,10 +159,10 @@ def _convert(onnx_path: Path, output_path: Path, given: dict[str, Any]) -> "Conv
 
     data, with_correction = given.pop("calibration_data_path"), given.pop("with_correction")
     effort, tune = given.pop("effort"), _take_tuning(given)
-    for option, is_given in (("--correct", with_correction), ("--effort", effort), ("--tune", tune)):
-        if is_given and data is None:
+    for option, wanted in (("--correct", with_correction), ("--effort", effort), ("--tune", tune)):
+        if wanted and data is None:
             raise click.UsageError(f"{option} takes samples, --calibration_data_path")
-        if is_given and with_correction is False:
+        if wanted and with_correction is False:
             raise click.UsageError(f"{option} is of no effect with --no_correct")
     spec = _choose_spec(data, given)
     selection, samples = take_selection(given), take_samples(given, data)
@@ -216,27 +214,15 @@ def _choose_spec(data: Path | None, options: dict[str, Any]) -> "Specs | None":
     if len(stated) > 1 or (not stated and data is None):
         raise click.UsageError("expected one of --spec, --calibration_path, --search_path and --calibration_data_path")
     for source in stated:
-        _refuse_unused(source, _UNUSED[source] if data is not None else (*_UNUSED[source], *_OF_DATA))
+        unused = _UNUSED[source] if data is not None else (*_UNUSED[source], *OF_RUNS)
+        refuse_unused(unused, f"with {spelled(source)}, which says all of it")
     text, search = sources["spec_text"], sources["search_path"]
     calibration: Path | None = sources["calibration_path"]
     if point is not None and search is None:
         raise click.UsageError("--point takes a search, --search_path")
     if text is not None:
-        flags = {name: options[name] for name in _OF_ARITHMETIC if _is_given(name)}
+        flags = {name: options[name] for name in _OF_ARITHMETIC if is_given(name)}
         return as_spec(with_options(text, option_texts(**flags)))
     if search is not None:
         return load_point(search, point)
     return calibration
-
-
-def _is_given(name: str) -> bool:
-    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
-
-
-def _refuse_unused(source: str, unused: Iterable[str]) -> None:
-    """Refuse options that were given and would change nothing."""
-    context = click.get_current_context()
-    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    for name in unused:
-        if _is_given(name):
-            raise click.UsageError(f"{options[name]} plays no part with {options[source]}, which says all of it")

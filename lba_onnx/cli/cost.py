@@ -9,6 +9,10 @@ from lba_onnx.cli import options
 from lba_onnx.cli.input_shapes import data_to_count, input_shapes
 from lba_onnx.cli.model_hashes import model_hashes
 from lba_onnx.cli.output import print_json, print_text
+from lba_onnx.cli.unused import OF_FEEDING, refuse_unused
+
+_OF_SPEC = ("nodes_to_exclude", "nodes_to_convert", "op_types_to_convert")
+"""Options that say what a spec is for."""
 
 
 @click.command("cost")
@@ -51,6 +55,8 @@ def cost_command(onnx_path: Path | None, is_split: bool, self_test: bool, as_jso
     A converted model has its accumulators in it; others are priced at float32, or with --spec as if converted.
     """
     if self_test:
+        others = ("onnx_path", "is_split", *(name for name in given if name != "cost_table"))
+        refuse_unused(others, "with --self_test, which looks at no model")
         _print_points(given["cost_table"], as_json)
         return
     if onnx_path is None:
@@ -71,6 +77,10 @@ def _cost(onnx_path: Path, given: dict[str, Any]) -> Any:
     data_path = given.pop("data_path")
     if data_path is not None and given["input_shapes"]:
         raise click.UsageError("--input_shapes plays no part with --data_path, whose samples have shapes")
+    if data_path is None:
+        refuse_unused(OF_FEEDING, "without --data_path")
+    if given["spec"] is None:
+        refuse_unused(_OF_SPEC, "without --spec")
     return cost(
         onnx_path,
         given["spec"],

@@ -8,6 +8,7 @@ import click
 from lba_onnx.cli import options
 from lba_onnx.cli.input_shapes import data_to_count, input_shapes
 from lba_onnx.cli.output import print_json, print_text
+from lba_onnx.cli.unused import OF_FEEDING, refuse_unused
 
 if TYPE_CHECKING:
     from lba_onnx.rewrite import ConversionReport
@@ -74,6 +75,7 @@ def _ledger(onnx_path: Path, given: dict[str, Any]) -> "ConversionReport":
     data_path, input_shapes = given.pop("data_path"), given.pop("input_shapes")
     selection = Selection(accumulate=given.pop("accumulate"))
     if data_path is None:
+        refuse_unused(OF_FEEDING, "without --data_path")
         return list_candidates(onnx_path, input_shapes, selection)
     if input_shapes:
         raise click.UsageError("--input_shapes plays no part with --data_path, whose samples have shapes")

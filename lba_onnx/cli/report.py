@@ -10,6 +10,7 @@ from lba_onnx.cli.files import check_files
 from lba_onnx.cli.input_shapes import input_shapes
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.cli.unused import OF_RUNS, refuse_unused
 
 _RESULTS = {
     "compare": "What `lba-onnx compare --json` has printed.",
@@ -83,6 +84,11 @@ def report_command(onnx_path: Path, output_path: Path, as_json: bool, **given: A
         data={"data": data_path, "labels": labels_path, "cost table": given["cost_table"], **results},
         functions={name: given[name] for name in ("metric", "preprocess")},
     )
+    if data_path is None:
+        refuse_unused((*OF_RUNS, "labels_path"), "without --data_path")
+    if results["cost"] is not None:
+        told = ("operand_format",) if results["sweep"] is not None else ("operand_format", "cost_table")
+        refuse_unused(told, "with --cost, whose figures are shown as they are")
     read = Results.read(results)
     with progress_bar("reporting") as progress:
         report = make_report(_subject(onnx_path, given), read, **_measuring(given, data_path, labels_path, progress))

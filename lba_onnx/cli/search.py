@@ -10,6 +10,7 @@ from lba_onnx.cli import options
 from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from lba_onnx.data.execution import Progress
@@ -140,6 +141,12 @@ def search_command(onnx_path: Path, output_path: Path, data_path: Path, as_json:
     The result is a JSON file with points from the cheapest on, each measured beside float32 and beside the best
     accumulator for all. An interrupted search goes on when it is started again.
     """
+    if given["budgets"] or given["losses"]:
+        refuse_unused(("points",), "with --budget or --loss, each of which is a point")
+    if not given["write"]:
+        refuse_unused(("model_output_path",), "without --write")
+    if given["quantity"] == "bits":
+        refuse_unused(("cost_table",), "with --quantity bits, which no table prices")
     model_output = given.pop("model_output_path") or output_path.with_suffix(".onnx")
     progress_path = Path(f"{output_path}.progress")
     outputs = {"search": output_path, "progress file": progress_path}

@@ -13,6 +13,7 @@ from lba_onnx.cli.figures import estimate_text, missing_accuracy, with_interval
 from lba_onnx.cli.files import check_files
 from lba_onnx.cli.output import print_json, print_text
 from lba_onnx.cli.progress import progress_bar
+from lba_onnx.cli.unused import refuse_unused
 from lba_onnx.text import TextTable, figures
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def sweep_command(
     """
     from lba_onnx.sweeping.plot import check_plot, plot_sweep
 
+    if all(isinstance(bias, int) for bias in given["biases"]):
+        refuse_unused(("calibration_data_path",), "with --biases that are all numbers")
     journal_path = output_path.with_name(f"{output_path.name}.journal")
     check_files(
         {"sweep": output_path, "table": csv_path, "plot": plot_path, "journal": journal_path},
@@ -155,6 +158,8 @@ def sweep_command(
     )
     if plot_path is not None:
         check_plot(plot_path, plot_over)
+    else:
+        refuse_unused(("plot_over",), "without --plot_path")
     with progress_bar("sweeping") as progress:
         result = _sweep(onnx_path, data_path, labels_path, {**given, "journal_path": journal_path}, progress)
     result.save(output_path)

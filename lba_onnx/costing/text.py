@@ -27,6 +27,18 @@ def cost_text(cost: ModelCost, is_split: bool = False) -> Iterator[TextTable | s
     yield from _sentences(cost)
 
 
+def gates_saved(over_float32: float) -> str:
+    """Return what sums do beside float32 sums of the same operands, in words.
+
+    Args:
+        over_float32: Their gates over those of float32 sums.
+    """
+    percent = round(100 * (1 - over_float32))
+    if percent < 0:
+        return f"take {-percent} % more gates than float32 sums"
+    return f"save {percent} % of the gates of float32 sums"
+
+
 def points_table(points: Iterable[Point]) -> TextTable:
     """Return published figures beside those of the model."""
     rows = ((p.name, f"{p.published:.4g}", f"{p.model:.4g}", f"{p.error_percent:+.0f} %", p.source) for p in points)
@@ -89,10 +101,10 @@ def _sentences(cost: ModelCost) -> Iterator[str]:
     yield from _estimates(cost)
     stored = cost.stored_operands
     if stored is not None and stored.totals != totals:
-        names, saved = " and ".join(stored.types), 100 * (1 - (stored.totals.over_float32 or 0))
+        names = " and ".join(stored.types)
         yield (
             f"the model does not say its operands are {cost.operand_format}, its tensors are {names}: with {names} "
-            f"operands, whose multiplier dominates, the same sums save {saved:.0f} % of the gates of float32 sums"
+            f"operands, whose multiplier dominates, the same sums {gates_saved(stored.totals.over_float32 or 0)}"
         )
     yield from _exceptions(cost)
 

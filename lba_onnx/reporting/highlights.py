@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lba_onnx.costing.text import gates_saved
 from lba_onnx.reporting.sections import Accuracy, Cost, Front, Layers, Report
 from lba_onnx.reporting.tables import with_interval
 from lba_onnx.rewrite.mac_share import percent_text
@@ -47,9 +48,9 @@ def _converted(report: Report) -> Highlight:
 def _saved(cost: Cost | None) -> Highlight | None:
     if cost is None or cost.over_float32 is None:
         return None
-    saved = 100 * (1 - cost.over_float32)
-    note = f"gates of float32 sums, operands {cost.operand_format}"
-    return Highlight("Gates saved", f"{saved:.0f} %".replace("-", "\N{MINUS SIGN}"), note, "cost")
+    saved = round(100 * (1 - cost.over_float32))
+    heading, sums = ("Gates saved", "of float32 sums") if saved >= 0 else ("Gates added", "more than float32 sums")
+    return Highlight(heading, f"{abs(saved)} %", f"{sums}, operands {cost.operand_format}", "cost")
 
 
 def _accuracy(accuracy: Accuracy | None, reference: str) -> Highlight | None:
@@ -106,10 +107,10 @@ def cost_sentence(cost: Cost) -> str:
     if cost.pj_over_float32 is not None:
         parts.append(f"Estimated energy: {100 * cost.pj_over_float32:.0f} % of float32 sums.")
     if cost.over_float32_as_stored not in (None, cost.over_float32):
-        names, saved = " and ".join(cost.stored_types), 100 * (1 - (cost.over_float32_as_stored or 0))
+        names, saved = " and ".join(cost.stored_types), gates_saved(cost.over_float32_as_stored or 0)
         parts.append(
             f"The model does not say that its operands are {cost.operand_format}, its tensors are {names}: with "
-            f"{names} operands, whose multiplier dominates, the same sums save {saved:.0f} %."
+            f"{names} operands, whose multiplier dominates, the same sums {saved}."
         )
     return " ".join(parts)
 
