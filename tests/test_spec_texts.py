@@ -1,6 +1,7 @@
 """Everywhere that a spec is wanted, its text serves; what people have in hand for `convert` is taken as it is."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import lba_onnx
 from lba_onnx import reference
 from lba_onnx.arithmetic import AccumulatorSpec, as_spec
 from lba_onnx.arithmetic.arguments import option_texts, with_options
-from lba_onnx.errors import DataError, SelectionError
+from lba_onnx.arithmetic.registry import kinds
+from lba_onnx.errors import DataError, ModelError, SelectionError
 from lba_onnx.reference import gradients
 from lba_onnx.rewrite.provenance import PROVENANCE_KEY, read_json_entry
 from lba_onnx.rewrite.specs import change_specs, read_specs
+from lba_onnx.session import make_session
 
 TEXT = "M7E4b12/M7E4b10,chunk=8,underflow=off"
 
@@ -176,3 +179,18 @@ def test_nested_metadata_of_others_is_left_alone():
     assert read_json_entry(corrected, "lba_onnx.correction")["samples"] > 0
     converted.metadata_props[-1].value = json.dumps([1])
     assert read_json_entry(converted, "lba_onnx.correction") == {}
+
+
+@pytest.mark.parametrize("spec", [text for kind in kinds() for text in (kind.example, *kind.further_examples)])
+def test_the_library_names_the_same_options_as_python(spec: str):
+    """The library is asked by a model whose text nobody in Python has looked at."""
+    model, _ = lba_onnx.convert(matmul_model(), "kulisch")
+    (attribute,) = (a for a in model.graph.node[0].attribute if a.name == "accumulator")
+    text = f"{spec},unknown=1"
+    attribute.s = text.encode()
+    with pytest.raises(ModelError) as by_library:
+        make_session(model)
+    with pytest.raises(ValueError, match=r"expected .*, got 'unknown=1'") as by_python:
+        as_spec(text)
+    expected = re.sub(r" \(the nearest is [^)]*\)", "", str(by_python.value)).removeprefix("spec: ")
+    assert str(by_library.value).endswith(f": {expected}")

@@ -119,7 +119,8 @@ void ReadOption(const Part& option, const std::string& text, AccumulatorSpec* sp
     FailAt(
         "expected chunk=<size>, chunk=<size>x<size>, chunk=none, tree=<size>, underflow=on, underflow=off, "
         "round=truncate, round=nearest, round=nearest-away, round=odd, round=stochastic<bits>, seed=<number>, "
-        "product=exact, range=infinity, subnormals=keep, codes=dlfloat, lanes=<count> or start=carry, got '" +
+        "lanes=<count>, product=exact or rounded, range=infinity or saturate, subnormals=keep or none, codes=dlfloat "
+        "or plain, start=carry or zero, got '" +
             option.text + "'",
         option, text);
   }
