@@ -1,7 +1,9 @@
 """The solvers against trying all solutions: within the budget always, and the best where costs are whole steps."""
 
+import ctypes
 import importlib.util
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from lba_onnx.searching.problem import Problem, neighbours
 from lba_onnx.searching.solvers import DYNAMIC, HIGHS, STEPS, find_solver, solve_dynamic, solve_highs
 
 HAS_SCIPY = importlib.util.find_spec("scipy") is not None
+if HAS_SCIPY:
+    from scipy import optimize as scipy_optimize
 NEEDS_SCIPY = pytest.mark.skipif(not HAS_SCIPY, reason="scipy is not installed")
 SOLVERS = [solve_dynamic, pytest.param(solve_highs, marks=NEEDS_SCIPY)]
 
@@ -102,3 +106,20 @@ def test_a_solver_that_is_not_there_is_refused(monkeypatch):
     assert find_solver() == (DYNAMIC, solve_dynamic)
     with pytest.raises(ValueError, match=r"pip install 'lba-onnx\[search\]'"):
         find_solver(HIGHS)
+
+
+@NEEDS_SCIPY
+@pytest.mark.skipif(sys.platform == "win32", reason="prints by the C library of POSIX systems")
+def test_what_highs_prints_does_not_reach_standard_output(monkeypatch, capfd):
+    solve = scipy_optimize.milp
+
+    def telling(*given, **settings):
+        ctypes.CDLL(None).puts(b"tmpSolver.run();")  # buffered, as in HiGHS
+        return solve(*given, **settings)
+
+    monkeypatch.setattr(scipy_optimize, "milp", telling)
+    print("before")
+    assert solve_highs(drawn(0, whole=True), 1e9) is not None
+    print("{}")
+    printed, told = capfd.readouterr()
+    assert printed == "before\n{}\n" and "tmpSolver" in told

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lba_onnx.searching.problem import SLACK, Floats, Problem, Solution, Solver, neighbours
+from lba_onnx.searching.standard_output import kept_for_results
 
 DYNAMIC, HIGHS = "dynamic", "highs"
 STEPS = 20_000
@@ -94,13 +95,14 @@ def solve_highs(problem: Problem, budget: float) -> Solution | None:
     room = max(budget * (1 + SLACK) - problem.least, 0.0)
     scale = max(float(extra.max()), room) or 1.0
     losses = np.concatenate(problem.losses)
-    found = milp(
-        losses / (float(np.abs(losses).max()) or 1.0),
-        integrality=np.ones(len(losses)),
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(extra / scale, -np.inf, room / scale)],
-        options={"mip_rel_gap": 0.0},
-    )
+    with kept_for_results():  # HiGHS prints what it tries, now and then, whatever it is told
+        found = milp(
+            losses / (float(np.abs(losses).max()) or 1.0),
+            integrality=np.ones(len(losses)),
+            bounds=Bounds(0, 1),
+            constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(extra / scale, -np.inf, room / scale)],
+            options={"mip_rel_gap": 0.0},
+        )
     dynamic = solve_dynamic(problem, budget)
     if found.x is None or dynamic is None:
         return dynamic
