@@ -51,7 +51,7 @@ def test_a_small_network_by_hand():
 
 def test_a_converted_model_has_its_accumulators_in_it():
     converted, _ = lba_onnx.convert(network(), {"conv1": SPEC, "classifier": "fp16-fma"})
-    found = lba_onnx.cost(converted, reference=network())
+    found = lba_onnx.cost(converted, reference=network(), operand_format="M4E3")
     assert [node.spec for node in found.nodes] == [SPEC, None, str(as_spec("fp16-fma"))]
     assert [node.node for node in found.left] == ["depthwise"] and found.nodes[1].reason == "no spec given"
     assert found.nodes[1].unit.groups == found.nodes[1].float32.groups
@@ -273,11 +273,11 @@ def test_measured_gates_take_the_place_of_the_models(tmp_path):
 def test_json_tells_all_of_it():
     value = json.loads(json.dumps(lba_onnx.cost(network(), SPEC, reference=network()).to_json(), allow_nan=False))
     assert list(value) == [
-        "operand_format", "table", "nodes", "totals", "gates_by_group", "int8", "left", "unknown",
+        "operand_format", "operand_sources", "table", "nodes", "totals", "gates_by_group", "int8", "left", "unknown",
         "unpriced", "stored_operands", "reference", "over_reference",
     ]  # fmt: skip
     assert set(value["nodes"][0]) == {
-        "node", "op_type", "spec", "operands", "stored_types", "operands_from_model", "reason", "macs", "depth",
+        "node", "op_type", "spec", "operands", "told_operands", "assumed_operands", "assumed_by", "stored_types", "operands_from_model", "reason", "macs", "depth",
         "levels", "chunks", "padded_macs", "zero_weight_macs", "unit", "float32", "gate_macs", "pj",
         "float32_gate_macs", "partial_sum_bits",
     }  # fmt: skip
@@ -370,5 +370,5 @@ def test_sums_that_cost_more_than_float32_are_said_to(tmp_path):
     (saving,) = [h for h in highlights(report) if h.section == "cost"]
     percent = round(100 * (found.totals.over_float32 - 1))
     assert (saving.heading, saving.figure) == ("Gates added", f"{percent} %")
-    assert saving.note == "more than float32 sums, operands M4E3"
+    assert saving.note == "more than float32 sums, operands M4E3 by default"
     assert "the same sums take" in cost_sentence(report.cost)

@@ -297,7 +297,7 @@ def test_points_of_a_search_are_mixed_and_uniform(measured: Report, folder: Path
     )
     mixed = SearchPoint(budget=900.0, cost=900.0, choices=mixture, against=against, **shared)
     uniform = SearchPoint(budget=None, cost=800.0, choices={"a": "M4E4"}, uniform="M4E4", is_on_front=False, **shared)
-    operands, made_by = ("int8", ("float32",)), ("quick", "dynamic", ("M4E4", "M7E4"))
+    operands, made_by = ({"int8": "given"}, ("float32",)), ("quick", "dynamic", ("M4E4", "M7E4"))
     settings = Settings("gates", "gates per MAC", *operands, "table", "KL divergence", *made_by)
     counts = {"seen": 64, "chosen_by": 64, "checked": 64}
     passes = Passes(1.0, 2.0, 3.0, 4.0, 5.0, 60, 7)

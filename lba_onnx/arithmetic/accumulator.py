@@ -396,6 +396,11 @@ class Accumulator(ABC):
             depth: Products per dot product.
         """
 
+    @property
+    def prescribed_operands(self) -> Operands | None:
+        """The formats of what is multiplied where the accumulator is known by a name; None where nothing says."""
+        return None
+
     def datapath(self, operands: Operands, depth: int) -> Datapath | None:
         """Return what hardware one product takes, multiplier to registers; None where the kind does not tell.
 

@@ -24,11 +24,9 @@ _OF_SPEC = ("nodes_to_exclude", "nodes_to_convert", "op_types_to_convert")
 )
 @click.option(
     "--operand_format",
-    default="M4E3",
-    show_default=True,
     metavar="FORMAT",
     help="What is multiplied where the model is not quantized: M<m>E<e>, float32, float16, bfloat16, int8, int4 and so "
-    "on, or two such as uint8*int8.",
+    "on, or two such as uint8*int8. [default: that of a named accumulator such as fp16-fma, else M4E3]",
 )
 @click.option(
     "--cost_table", type=click.Path(path_type=Path), metavar="FILE", help="A table of costs, in place of the built-in."

@@ -57,7 +57,7 @@ _results = options.combine(
 @click.option(
     "--labels_path", type=click.Path(path_type=Path), metavar="FILE", help="Class numbers as .npy, if not in the data."
 )
-@click.option("--operand_format", default="M4E3", show_default=True, metavar="FORMAT", help="As in `lba-onnx cost`.")
+@click.option("--operand_format", metavar="FORMAT", help="As in `lba-onnx cost`.")
 @click.option(
     "--cost_table", type=click.Path(path_type=Path), metavar="FILE", help="A table of costs, in place of the built-in."
 )

@@ -100,9 +100,7 @@ _how = options.combine(
         show_default=True,
         help="Samples that sensitivities and corrections see.",
     ),
-    click.option(
-        "--operand_format", default="M4E3", show_default=True, metavar="FORMAT", help="As of `lba-onnx cost`."
-    ),
+    click.option("--operand_format", metavar="FORMAT", help="As of `lba-onnx cost`."),
     click.option("--cost_table", type=click.Path(path_type=Path), metavar="FILE", help="As of `lba-onnx cost`."),
 )
 

@@ -13,7 +13,7 @@ from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.costing.cost_table import CostTable, load_table
 from lba_onnx.costing.model_cost import ModelCost, StoredOperands, Totals
 from lba_onnx.costing.node_cost import FLOAT32, INT8, INT32, NodeCost, stored_types
-from lba_onnx.costing.operand_formats import OperandTypes
+from lba_onnx.costing.operand_formats import OperandTypes, assumed_operands
 from lba_onnx.costing.shapes import depth_of, padded_share
 from lba_onnx.costing.unit_cost import UnitCost, UnpricedError, unit_cost
 from lba_onnx.costing.zero_weights import zero_share
@@ -27,9 +27,6 @@ from lba_onnx.rewrite.model_files import ModelSource, open_model
 from lba_onnx.rewrite.selection import Decision, Selection, decide
 from lba_onnx.rewrite.values import Values
 
-DEFAULT_OPERANDS = "M4E3"
-"""The format of operands that a model does not tell: that of the paper."""
-
 _NO_SPEC = "no spec given"
 _NO_DEPTH = "its depth is not known"
 _ANY_DEPTH = 1  # of chains and units whose price does not depend on it
@@ -37,17 +34,24 @@ _ANY_DEPTH = 1  # of chains and units whose price does not depend on it
 
 @dataclass(frozen=True)
 class _Settings:
-    """What nodes are priced by; without operands, what the model does not tell counts as it is stored."""
+    """What nodes are priced by.
 
-    operands: Operands | None
+    Attributes:
+        table: The table.
+        operands: The formats that the user says; None for none.
+        is_as_stored: Whether operands that the model does not tell count as they are stored.
+    """
+
     table: CostTable
+    operands: Operands | None
+    is_as_stored: bool = False
 
 
 def cost(
     model: ModelSource,
     spec: "Specs | None" = None,
     *,
-    operand_format: str = DEFAULT_OPERANDS,
+    operand_format: str | None = None,
     selection: Selection = Selection(),
     input_shapes: InputShapes | None = None,
     data: Any = None,
@@ -60,7 +64,8 @@ def cost(
         model: Path, bytes or ModelProto; converted nodes have their accumulators in them.
         spec: What other nodes are priced with, as if they were converted: as in `convert`; None for float32.
         operand_format: The formats of what is multiplied where it comes of no codes that the model holds, such as
-            "M4E3", "float32", "int8" or "uint8*int8".
+            "M4E3", "float32", "int8" or "uint8*int8"; None for those that a named accumulator such as fp16-fma has,
+            else M4E3.
         selection: Which nodes the spec is for.
         input_shapes: Shapes of inputs that the model leaves open, by name.
         data: Samples, of which the first one is run to count products; None to count them from shapes.
@@ -74,26 +79,26 @@ def cost(
         ValueError: A text is wrong, or input_shapes do not fit the model.
     """
     table = cost_table if isinstance(cost_table, CostTable) else load_table(cost_table)
-    operands = Operands.parse(operand_format)
+    operands = None if operand_format is None else Operands.parse(operand_format)
     given = None if spec is None else read_given(spec, model)
     found = _Model.of(model, selection, input_shapes, data).with_specs(given, selection)
-    nodes = found.priced(_Settings(operands, table))
+    nodes = found.priced(_Settings(table, operands))
     int8 = unit_cost(INT32, INT8, _ANY_DEPTH, table)
     stored, types = None, stored_types(nodes)
     if types:
-        stored = StoredOperands(types, Totals.of(found.priced(_Settings(None, table)), int8))
+        stored = StoredOperands(types, Totals.of(found.priced(_Settings(table, operands, is_as_stored=True)), int8))
     other = None
     if reference is not None:
         shapes = {"input_shapes": input_shapes, "data": data}
         other = cost(reference, operand_format=operand_format, cost_table=table, **shapes)
-    return ModelCost(nodes, str(operands), table, int8, stored, other)
+    return ModelCost(nodes, table, int8, stored, other)
 
 
 def cost_each(
     model: ModelSource,
     specs: "Sequence[Specs | None]",
     *,
-    operand_format: str,
+    operand_format: str | None,
     selection: Selection,
     data: Any,
     cost_table: CostTable,
@@ -111,7 +116,7 @@ def cost_each(
     Raises:
         DataError, ModelError, SelectionError, ValueError: As `cost`.
     """
-    settings = _Settings(Operands.parse(operand_format), cost_table)
+    settings = _Settings(cost_table, None if operand_format is None else Operands.parse(operand_format))
     given = [None if spec is None else read_given(spec, model) for spec in specs]
     found = _Model.of(model, selection, None, data)
     return [found.with_specs(spec, selection).priced(settings) for spec in given]
@@ -143,13 +148,17 @@ class _Product:
 
     def priced(self, settings: _Settings) -> NodeCost:
         """Return what it costs."""
-        operands = self.types.operands(settings.operands)
+        assumed, source = assumed_operands(self.spec, settings.operands)
+        operands = self.types.told.completed(self.types.stored if settings.is_as_stored else assumed)
         unit, problem = self._unit(operands, settings.table)
         return NodeCost(
             node=self.candidate.name,
             op_type=self.candidate.operator,
             spec=None if self.spec is None else str(self.spec),
             operands=str(operands),
+            told_operands=self.types.told.texts,
+            assumed_operands=str(assumed),
+            assumed_by=source,
             stored_types=self.types.not_told,
             reason=problem or self.reason,
             macs=self.macs,

@@ -6,7 +6,7 @@ from typing import Any
 
 from lba_onnx.arithmetic.datapath import Group
 from lba_onnx.costing.cost_table import CostTable
-from lba_onnx.costing.node_cost import NodeCost
+from lba_onnx.costing.node_cost import NodeCost, operand_sources
 from lba_onnx.costing.unit_cost import UnitCost
 
 
@@ -100,7 +100,6 @@ class ModelCost:
 
     Attributes:
         nodes: Each product of the ledger.
-        operand_format: The formats of operands that the model does not tell.
         table: The table of costs.
         int8: What one product costs with int8 operands and int32 sums.
         stored_operands: The sums with these operands as they are stored; None where the model tells all formats.
@@ -108,11 +107,20 @@ class ModelCost:
     """
 
     nodes: tuple[NodeCost, ...]
-    operand_format: str
     table: CostTable
     int8: UnitCost
     stored_operands: StoredOperands | None = None
     reference: "ModelCost | None" = None
+
+    @property
+    def operand_sources(self) -> dict[str, str]:
+        """The formats of operands that the model does not tell, to what says so: "given", "accumulator", "default"."""
+        return operand_sources(self.nodes)
+
+    @property
+    def operand_format(self) -> str:
+        """These formats, such as "M4E3"; "" where the model tells all."""
+        return " and ".join(self.operand_sources)
 
     @property
     def totals(self) -> Totals:
@@ -158,6 +166,7 @@ class ModelCost:
         """Return the cost as a JSON object."""
         return {
             "operand_format": self.operand_format,
+            "operand_sources": self.operand_sources,
             "table": self.table.to_json(),
             "nodes": [node.to_json() for node in self.nodes],
             "totals": self.totals.to_json(),

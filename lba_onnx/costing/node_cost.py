@@ -20,6 +20,9 @@ class NodeCost:
         spec: The accumulator's text; None for a node that is left, which is priced at float32, or, where it multiplies
             integers, at int32.
         operands: The formats of the operands.
+        told_operands: Those of them that the model tells, each; None for one that it does not.
+        assumed_operands: Those that stand for what it does not tell.
+        assumed_by: What says so: "given" by the user, "accumulator", or "default".
         stored_types: What the operands are stored in that the model does not tell, and that were given.
         reason: Why it is left, or why it has no price; "" where neither is so.
         macs: How many products are multiplied and added; None where that is not known.
@@ -34,6 +37,9 @@ class NodeCost:
     op_type: str
     spec: str | None
     operands: str
+    told_operands: tuple[str | None, str | None]
+    assumed_operands: str
+    assumed_by: str
     stored_types: tuple[str, ...]
     reason: str
     macs: int | None
@@ -90,6 +96,7 @@ class NodeCost:
         known = self.is_known
         return {
             **vars(self),
+            "told_operands": list(self.told_operands),
             "stored_types": list(self.stored_types),
             "operands_from_model": self.operands_from_model,
             "levels": self.levels,
@@ -106,3 +113,8 @@ class NodeCost:
 def stored_types(nodes: Iterable[NodeCost]) -> tuple[str, ...]:
     """Return what operands of all nodes are stored in whose formats the model does not tell, such as "float32"."""
     return tuple(sorted({name for node in nodes for name in node.stored_types}))
+
+
+def operand_sources(nodes: Iterable[NodeCost]) -> dict[str, str]:
+    """Return the formats that stand for what the model does not tell, and what says so; none where it tells all."""
+    return {node.assumed_operands: node.assumed_by for node in nodes if node.stored_types}

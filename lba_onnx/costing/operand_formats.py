@@ -5,10 +5,14 @@ Cast of a narrower type          the same
 Reshape, Slice and so on         that of their input
 MatMulNBits                      its weights have integers of so many bits
 float32, float16 and so on       nothing: they are what values are stored in, and hold those of narrower formats
+
+What it does not tell, the user does; else the accumulator, where it has a name; else it is the paper's format.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lba_onnx.arithmetic import Accumulator
 from lba_onnx.arithmetic.operands import Operand, Operands
 from lba_onnx.rewrite.analysis import Site
 from lba_onnx.rewrite.candidates import UNKNOWN_TYPE, Candidate
@@ -18,6 +22,13 @@ from lba_onnx.rewrite.values import Values
 
 PACKED = "MatMulNBits"
 """The operator whose weights are codes of few bits, several in a byte."""
+
+DEFAULT_OPERANDS = "M4E3"
+"""The format of operands that nothing tells: that of the paper."""
+
+GIVEN, ACCUMULATOR, DEFAULT = "given", "accumulator", "default"
+"""What says which formats operands have that the model does not tell: the user, the accumulator, nothing."""
+_WORDS = {GIVEN: "", ACCUMULATOR: " as the accumulator has them", DEFAULT: " by default"}
 
 SAME_ELEMENTS = ("Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten")
 """Operators that give the elements of their first input, all and no others."""
@@ -61,11 +72,67 @@ class OperandTypes:
         """The types of the operands whose formats do not follow from the model."""
         return tuple(sorted({name for name in (self.x, self.w) if not _is_told(name)}))
 
-    def operands(self, otherwise: Operands | None = None) -> Operands:
-        """Return the formats; those that do not follow are given, or those of the types themselves."""
-        given = otherwise or Operands(Operand.parse(self.x), Operand.parse(self.w))
-        x, w = ((Operand.parse(name) if _is_told(name) else None) for name in (self.x, self.w))
-        return Operands(x or given.x, w or given.w)
+    @property
+    def told(self) -> "ToldOperands":
+        """The formats that follow from the model."""
+        x, w = (Operand.parse(name) if _is_told(name) else None for name in (self.x, self.w))
+        return ToldOperands(x, w)
+
+    @property
+    def stored(self) -> Operands:
+        """The formats of the types themselves."""
+        return Operands(Operand.parse(self.x), Operand.parse(self.w))
+
+
+@dataclass(frozen=True)
+class ToldOperands:
+    """The formats of operands, as far as a model tells them.
+
+    Attributes:
+        x: That of the first; None where it does not follow.
+        w: That of the second, likewise.
+    """
+
+    x: Operand | None
+    w: Operand | None
+
+    @classmethod
+    def parse(cls, texts: Sequence[str | None]) -> "ToldOperands":
+        """Read what `texts` returns."""
+        x, w = (None if text is None else Operand.parse(text) for text in texts)
+        return cls(x, w)
+
+    @property
+    def texts(self) -> tuple[str | None, str | None]:
+        """Both as texts."""
+        x, w = (None if operand is None else operand.text for operand in (self.x, self.w))
+        return x, w
+
+    def completed(self, by: Operands) -> Operands:
+        """Return both formats; those that do not follow are those of `by`."""
+        return Operands(self.x or by.x, self.w or by.w)
+
+
+def assumed_operands(spec: Accumulator | None, given: Operands | None) -> tuple[Operands, str]:
+    """Return the formats of operands that the model does not tell, and what says so.
+
+    Args:
+        spec: The accumulator; None for that of float32 sums that are left.
+        given: What the user says, which counts more than what the accumulator prescribes.
+    """
+    if given is not None:
+        return given, GIVEN
+    own = None if spec is None else spec.prescribed_operands
+    return (Operands.parse(DEFAULT_OPERANDS), DEFAULT) if own is None else (own, ACCUMULATOR)
+
+
+def operands_text(sources: Mapping[str, str]) -> str:
+    """Return formats in words, each with what says so.
+
+    Args:
+        sources: Formats that stand for what the model does not tell, to what says so.
+    """
+    return " and ".join(f"{text}{_WORDS[source]}" for text, source in sources.items())
 
 
 def _is_told(name: str) -> bool:

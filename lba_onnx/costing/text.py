@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from lba_onnx.costing.model_cost import ModelCost, Totals
 from lba_onnx.costing.node_cost import NodeCost
+from lba_onnx.costing.operand_formats import operands_text
 from lba_onnx.costing.published import Point
 from lba_onnx.rewrite.mac_share import mac_text, percent_text
 from lba_onnx.text import TextTable, figures, names, remarks
@@ -139,10 +140,10 @@ def _exceptions(cost: ModelCost) -> Iterator[str]:
 
 
 def _operands(cost: ModelCost) -> str:
-    if cost.nodes and all(node.operands_from_model for node in cost.nodes):
+    if not cost.operand_sources:
         return "operands as the model says"
-    is_told = any(node.operands != cost.operand_format for node in cost.nodes)
-    return f"operands {cost.operand_format}" + (" where the model says nothing" if is_told else "")
+    is_told = any(told is not None for node in cost.nodes for told in node.told_operands)
+    return f"operands {operands_text(cost.operand_sources)}" + (" where the model says nothing" if is_told else "")
 
 
 def _short(number: float) -> str:

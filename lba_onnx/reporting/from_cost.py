@@ -14,6 +14,7 @@ def cost_section(value: Mapping[str, Any]) -> Cost | None:
     groups = {str(name): (float(g["gates"]), float(g["float32"])) for name, g in value["gates_by_group"].items()}
     return Cost(
         str(value["operand_format"]),
+        {str(text): str(source) for text, source in value["operand_sources"].items()},
         str(value["table"]["name"]),
         totals["over_float32"],
         totals["over_int8"],
@@ -28,4 +29,7 @@ def cost_section(value: Mapping[str, Any]) -> Cost | None:
 def _row(node: Mapping[str, Any]) -> CostRow:
     gates = None if node["unit"] is None else float(node["unit"]["gates"])
     own = {name: node[name] for name in ("spec", "operands", "macs", "depth")}
-    return CostRow(str(node["node"]), **own, gates=gates, float32_gates=float(node["float32"]["gates"]))
+    x, w = node["told_operands"]
+    return CostRow(
+        str(node["node"]), **own, told_operands=(x, w), gates=gates, float32_gates=float(node["float32"]["gates"])
+    )

@@ -65,7 +65,8 @@ def front_of_sweep(value: Mapping[str, Any], prices: SweepPrices | None) -> Fron
     if name is None:
         return None
     points = []
-    costs = prices.mean_gates([_accumulator(point) for point, _ in found], value.get("selection") or {})
+    specs = [_accumulator(point) for point, _ in found]
+    costs = prices.mean_gates(specs, value.get("selection") or {})
     for (point, accuracy), gates in zip(found, costs, strict=True):
         loss = _loss(name, accuracy)
         if gates is not None and loss is not None:
@@ -73,8 +74,8 @@ def front_of_sweep(value: Mapping[str, Any], prices: SweepPrices | None) -> Fron
     if not points:
         return None
     ranked = _marked(sorted(points, key=lambda point: (point.cost, point.loss.value)))
-    operands = prices.cost.operand_format if prices.cost.stored_types else None
-    return Front("sweep", "gates per MAC", name, prices.float32, operands, None, int(value["samples"]), ranked)
+    settings = prices.float32, prices.operand_format(specs), None, int(value["samples"])
+    return Front("sweep", "gates per MAC", name, *settings, ranked)
 
 
 def _label(point: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lba_onnx.costing.operand_formats import operands_text
 from lba_onnx.costing.text import gates_saved
 from lba_onnx.reporting.sections import Accuracy, Cost, Front, Layers, Report
 from lba_onnx.reporting.tables import with_interval
@@ -50,7 +51,11 @@ def _saved(cost: Cost | None) -> Highlight | None:
         return None
     saved = round(100 * (1 - cost.over_float32))
     heading, sums = ("Gates saved", "of float32 sums") if saved >= 0 else ("Gates added", "more than float32 sums")
-    return Highlight(heading, f"{abs(saved)} %", f"{sums}, operands {cost.operand_format}", "cost")
+    return Highlight(heading, f"{abs(saved)} %", f"{sums}, operands {_of_operands(cost)}", "cost")
+
+
+def _of_operands(cost: Cost) -> str:
+    return operands_text(cost.operand_sources) or "as the model says"
 
 
 def _accuracy(accuracy: Accuracy | None, reference: str) -> Highlight | None:

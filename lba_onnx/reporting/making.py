@@ -12,7 +12,6 @@ import onnx
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.costing import CostTable, cost, load_table
-from lba_onnx.costing.costing import DEFAULT_OPERANDS
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.samples import Samples
 from lba_onnx.errors import DataError
@@ -60,7 +59,7 @@ class Subject:
         reference: The float32 model's; None without.
         spec: What to convert the model to first, as in `convert`; None for one that is converted.
         input_shapes: Shapes of inputs that the model leaves open, by name.
-        operand_format: What is multiplied where the model does not say.
+        operand_format: What is multiplied where the model does not say, as in `cost`.
         cost_table: A table of costs, or its file; None for that of the package.
     """
 
@@ -68,7 +67,7 @@ class Subject:
     reference: Path | None = None
     spec: "Specs | None" = None
     input_shapes: "InputShapes | None" = None
-    operand_format: str = DEFAULT_OPERANDS
+    operand_format: str | None = None
     cost_table: "CostTable | str | os.PathLike[str] | None" = None
 
     @property

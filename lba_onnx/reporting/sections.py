@@ -111,6 +111,7 @@ class CostRow:
     node: str
     spec: str | None
     operands: str
+    told_operands: tuple[str | None, str | None]
     macs: int | None
     depth: int | None
     gates: float | None
@@ -123,6 +124,7 @@ class Cost:
 
     Attributes:
         operand_format: What is multiplied where the model does not say.
+        operand_sources: Each of these formats, to what says so, as of `cost`.
         table: The table of costs.
         over_float32: Gates over those of float32 sums of the same operands.
         over_int8: Gates over those of int8 operands and int32 sums.
@@ -134,6 +136,7 @@ class Cost:
     """
 
     operand_format: str
+    operand_sources: Mapping[str, str]
     table: str
     over_float32: float | None
     over_int8: float | None

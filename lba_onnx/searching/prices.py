@@ -12,7 +12,7 @@ from typing import Any
 
 from lba_onnx.costing import CostTable, NodeCost, UnitCost, UnpricedError, load_table
 from lba_onnx.costing.costing import cost_each
-from lba_onnx.costing.node_cost import stored_types
+from lba_onnx.costing.node_cost import operand_sources, stored_types
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite.model_files import ModelSource
 from lba_onnx.rewrite.selection import Selection
@@ -33,13 +33,13 @@ class Pricing:
 
     Attributes:
         quantity: "gates", "energy" or "bits".
-        operand_format: As `cost` takes it.
+        operand_format: As `cost` takes it: each choice has the operands that it prescribes, where none is given.
         table: The table of costs.
         selection: Which products there are.
     """
 
     quantity: str
-    operand_format: str
+    operand_format: str | None
     table: CostTable
     selection: Selection
 
@@ -47,7 +47,7 @@ class Pricing:
     def of(
         cls,
         quantity: str,
-        operand_format: str,
+        operand_format: str | None,
         table: "CostTable | str | os.PathLike[str] | None",
         selection: Selection,
     ) -> "Pricing":
@@ -91,6 +91,7 @@ class Prices:
         left: What the products that have no choice cost.
         float32: What all cost with float32 sums.
         stored_types: What operands are stored in whose formats the model does not tell.
+        operand_sources: The formats that stand for these, and what says so, as of `cost`.
     """
 
     macs: Mapping[str, int]
@@ -98,6 +99,7 @@ class Prices:
     left: float
     float32: float
     stored_types: tuple[str, ...]
+    operand_sources: Mapping[str, str]
 
 
 def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pricing: Pricing) -> Prices:
@@ -137,7 +139,9 @@ def price_choices(model: ModelSource, choices: Sequence[Choice], sample: Any, pr
     }
     left = sum(node.macs * pricing.of_node(node) for node in plain if node.node not in names and node.macs)
     float32 = sum(macs[node.node] * pricing.of_float32(node) for node in plain)
-    return Prices({name: macs[name] for name in costs}, costs, left / total, float32 / total, stored_types(plain))
+    sources = operand_sources(node for nodes in (plain, *found) for node in nodes)
+    counted = {name: macs[name] for name in costs}
+    return Prices(counted, costs, left / total, float32 / total, stored_types(plain), sources)
 
 
 def _part(nodes: Sequence[NodeCost], choice: Choice, name: str, share: float, pricing: Pricing) -> float | None:

@@ -2,6 +2,7 @@
 
 {"kind": "lba_onnx.search", "schema": 1,
  "quantity": "gates" | "energy" | "bits", "unit": "gates per MAC", "operand_format": "M4E3",
+ "operand_sources": {"M4E3": "default"},
  "stored_types": ["float32"], "cost_table": "...",
  "loss": "KL divergence" | "relative squared error", "effort": "default" | null, "solver": "dynamic" | "highs",
  "samples": {"seen": 64, "chosen_by": 64, "checked": 64},
@@ -154,7 +155,7 @@ class Settings:
     Attributes:
         quantity: What is saved: "gates", "energy" or "bits".
         unit: The unit of costs.
-        operand_format: Formats of operands that the model does not tell.
+        operand_sources: Formats of operands that the model does not tell, to what says so, as of `cost`.
         stored_types: What these operands are stored in, such as "float32"; none where the model tells all formats.
         cost_table: The name of the table of costs.
         loss: What a loss is.
@@ -165,13 +166,18 @@ class Settings:
 
     quantity: str
     unit: str
-    operand_format: str
+    operand_sources: Mapping[str, str]
     stored_types: tuple[str, ...]
     cost_table: str
     loss: str
     effort: str | None
     solver: str
     choices: tuple[str, ...]
+
+    @property
+    def operand_format(self) -> str:
+        """The formats of operands that the model does not tell, such as "M4E3"; "" where it tells all."""
+        return " and ".join(self.operand_sources)
 
 
 @dataclass(frozen=True)
@@ -217,6 +223,8 @@ class Search:
             "kind": KIND,
             "schema": SCHEMA,
             **vars(self.settings),
+            "operand_format": self.settings.operand_format,
+            "operand_sources": dict(self.settings.operand_sources),
             "stored_types": list(self.settings.stored_types),
             "choices": list(self.settings.choices),
             "samples": dict(self.samples),

@@ -18,7 +18,6 @@ from lba_onnx.calibration.methods import DEFAULT_METHOD, Method
 from lba_onnx.correction import DEFAULT_EFFORT
 from lba_onnx.correction.recipes import EFFORTS
 from lba_onnx.costing import CostTable
-from lba_onnx.costing.costing import DEFAULT_OPERANDS
 from lba_onnx.data.execution import Execution
 from lba_onnx.data.hooks import function_name
 from lba_onnx.data.samples import Samples
@@ -64,7 +63,7 @@ def search(
     points: int = DEFAULT_POINTS,
     share: Iterable[str] = (),
     fix: Mapping[str, str] | None = None,
-    operand_format: str = DEFAULT_OPERANDS,
+    operand_format: str | None = None,
     cost_table: "CostTable | str | os.PathLike[str] | None" = None,
     method: str | Method = DEFAULT_METHOD,
     effort: str | None = DEFAULT_EFFORT,
@@ -164,7 +163,7 @@ def search(
         explored = Explorer(plan, trials, solve).explore(limits, granted, points)
         found_points = _write(explored.points, plan, trials, write, model_output)
         notes.remove()
-    operands = operand_format, prices.stored_types
+    operands = prices.operand_sources, prices.stored_types
     told = (quantity, pricing.unit, *operands, pricing.table.name, seen.name, effort, solver_name)
     return Search(
         settings=Settings(*told, tuple(choices)),

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from lba_onnx.costing.operand_formats import operands_text
 from lba_onnx.evaluation import MeanEstimate
 from lba_onnx.searching.search_result import Search, SearchPoint
 from lba_onnx.text import TextTable, figures, names, remarks
@@ -11,7 +12,8 @@ from lba_onnx.text import TextTable, figures, names, remarks
 def search_text(search: Search) -> Iterator[TextTable | str]:
     """Yield what a command prints: the points, uniform choices beside them, and what was run."""
     settings, samples = search.settings, search.samples
-    operands = f"operands {settings.operand_format}" if settings.stored_types else "operands as the model says"
+    assumed = operands_text(settings.operand_sources)
+    operands = f"operands {assumed}" if settings.stored_types else "operands as the model says"
     title = (
         f"{len(search.products)} products, {settings.unit}, {operands}; loss: {settings.loss}, "
         f"on {samples['checked']} samples kept apart"

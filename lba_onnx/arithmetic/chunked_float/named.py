@@ -29,6 +29,20 @@ NAMED = {
 }
 """Names to texts; `fp12-sr<r>` draws r random bits."""
 
+OPERANDS = {
+    "fp32-fma": "float32",
+    "fp16-fma": "float16",
+    "bf16-fma": "bfloat16",
+    "fp16-mul-add": "float16",
+    "wang2018": "float8e5m2",
+    "dlfloat16": "M9E6",
+}
+"""Names to the formats of what the source multiplies: an instruction its own type, Wang et al. their float8.
+
+`hfp8` is the accumulator of `wang2018`, whose float8 it has in backward passes; forward ones have float8e4m3. Of
+`fp12-sr` the source multiplies several.
+"""
+
 _FP12_SR = re.compile(r"fp12-sr(\d{1,2})", re.ASCII)
 
 

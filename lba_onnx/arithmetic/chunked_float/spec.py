@@ -1,5 +1,6 @@
 """Sums of floats in chunks: two formats, a chunk size, a rounding, and whether small values underflow."""
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from lba_onnx.arithmetic.accumulator import Accumulator, Cause, Float64s, HeldRa
 from lba_onnx.arithmetic.bounds import Bound
 from lba_onnx.arithmetic.chunked_float import arrays, definition, explanation, hardware, limits, losses, points
 from lba_onnx.arithmetic.chunked_float.fields import EXACT, WIDE_FORMAT, ChunkedFloatFields
-from lba_onnx.arithmetic.chunked_float.named import NAMED, without_name
+from lba_onnx.arithmetic.chunked_float.named import NAMED, OPERANDS, without_name
 from lba_onnx.arithmetic.chunked_float.order import DEFAULT_CHUNK_SIZE, product_bias
 from lba_onnx.arithmetic.chunked_float.rules import SumRules
 from lba_onnx.arithmetic.chunked_float.text import options_of, read_formats, read_rules, write_options
@@ -210,6 +211,11 @@ class AccumulatorSpec(ChunkedFloatFields, Accumulator):
         """Return the spec with one cause switched off, as far as formats may go; None where there is nothing."""
         return losses.without(self, cause, depth)
 
+    @property
+    def prescribed_operands(self) -> Operands | None:
+        """What the source of a named accumulator multiplies, whether the text has said the name or what it means."""
+        return _prescribed().get(self)
+
     def datapath(self, operands: Operands, depth: int) -> Datapath:
         """Return the parts of a multiply-add, or of an adder tree, of the joins and of the registers."""
         return hardware.datapath(self, operands, depth)
@@ -279,3 +285,9 @@ def _format_attribute(attributes: Mapping[str, Any], name: str) -> FloatFormat:
         return FloatFormat.parse(text.decode() if isinstance(text, bytes) else text)
     except ValueError as error:
         raise ValueError(f"attribute {name}: {error}") from None
+
+
+@functools.cache
+def _prescribed() -> dict[AccumulatorSpec, Operands]:
+    """Return the accumulators whose source says what is multiplied."""
+    return {AccumulatorSpec.parse(NAMED[name]): Operands.parse(text) for name, text in OPERANDS.items()}

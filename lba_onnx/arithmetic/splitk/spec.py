@@ -229,6 +229,11 @@ class SplitKSpec(Accumulator):
         changed = replace(self, inner=inner or self.inner, total=total)
         return None if changed == self else changed
 
+    @property
+    def prescribed_operands(self) -> Operands | None:
+        """What a slice multiplies."""
+        return self.inner.prescribed_operands
+
     def datapath(self, operands: Operands, depth: int) -> Datapath | None:
         """Return the parts of a slice, as of a full one, and of an adder that combines the slices."""
         size = self.slice_size(depth)
