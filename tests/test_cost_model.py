@@ -277,9 +277,9 @@ def test_json_tells_all_of_it():
         "unpriced", "stored_operands", "reference", "over_reference",
     ]  # fmt: skip
     assert set(value["nodes"][0]) == {
-        "node", "op_type", "spec", "operands", "told_operands", "assumed_operands", "assumed_by", "stored_types", "operands_from_model", "reason", "macs", "depth",
-        "levels", "chunks", "padded_macs", "zero_weight_macs", "unit", "float32", "gate_macs", "pj",
-        "float32_gate_macs", "partial_sum_bits",
+        "node", "op_type", "spec", "operands", "told_operands", "assumed_operands", "assumed_by", "stored_types",
+        "operands_from_model", "reason", "macs", "depth", "levels", "chunks", "padded_macs", "zero_weight_macs",
+        "unit", "float32", "gate_macs", "pj", "float32_gate_macs", "partial_sum_bits",
     }  # fmt: skip
     assert value["table"]["cells"]["FA"] == 9 and "2401.14110" in value["table"]["sources"]["cells"]
     unit = value["nodes"][2]["unit"]

@@ -4,12 +4,10 @@ The CUDA library is the emulated one, whose device memory is the host's.
 """
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from c_headers import INCLUDE, compile_with, fields_in_header, fields_in_python, layout_in_c, layout_in_python
 from cuda_emulation import emulated_cuda_library
 from hostile import operand
 from statistics_numbers import assert_same_statistics
@@ -20,7 +18,6 @@ from lba_onnx.native import ConvGeometry, cuda
 from lba_onnx.native.cuda import library
 from lba_onnx.native.cuda.calls import Tensor, conv_call, matmul_call
 
-INCLUDE = Path(__file__).parents[1] / "custom_ops" / "include"
 HEADER = INCLUDE / "lba" / "cuda_api.h"
 STRUCTURES = {
     "LbaCudaDevice": library.CudaDevice,
@@ -41,40 +38,12 @@ def emulated(monkeypatch):
     return path
 
 
-def compile_with(source: str, target: Path, *options: str) -> None:
-    compiler = shutil.which("c++")
-    if compiler is None:
-        pytest.skip("there is no c++ on the path")
-    command = [compiler, "-std=c++17", "-I", str(INCLUDE), *options, "-x", "c++", "-", "-o", str(target)]
-    subprocess.run(command, input=source.encode(), check=True)
-
-
 def test_structures_have_the_layout_of_the_header(tmp_path):
-    lines = []
-    for name, structure in STRUCTURES.items():
-        lines.append(f'std::printf("{name} %zu\\n", sizeof({name}));')
-        for field, *_ in structure._fields_:
-            place = f"offsetof({name}, {field}), sizeof({name}::{field})"
-            lines.append(f'std::printf("{name}.{field} %zu %zu\\n", {place});')
-    body = "\n".join(lines)
-    source = f'#include <cstddef>\n#include <cstdio>\n#include "lba/cuda_api.h"\nint main() {{\n{body}\n}}\n'
-    compile_with(source, tmp_path / "layout")
-    told = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout.splitlines()
-    expected = []
-    for name, structure in STRUCTURES.items():
-        expected.append(f"{name} {library.ctypes.sizeof(structure)}")
-        for field, *_ in structure._fields_:
-            place = getattr(structure, field)
-            expected.append(f"{name}.{field} {place.offset} {place.size}")
-    assert told == expected
+    assert layout_in_c(HEADER, STRUCTURES, tmp_path) == layout_in_python(STRUCTURES)
 
 
 def test_structures_hold_every_field_of_the_header():
-    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
-    for name, structure in STRUCTURES.items():
-        body = re.search(rf"typedef struct {name} {{(.*?)}} {name};", text, re.DOTALL)[1]
-        found = re.findall(r"(\w+)(?:\[\w+\])?(?=[,;])", body)
-        assert found == [field for field, *_ in structure._fields_]
+    assert fields_in_header(HEADER) == fields_in_python(STRUCTURES)
 
 
 def test_constants_are_the_headers():

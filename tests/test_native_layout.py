@@ -1,20 +1,14 @@
 """lba_onnx.native: its structures are those of the C header, and it takes only the library of its version."""
 
-import ctypes
-import re
-import shutil
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
+from c_headers import INCLUDE, compile_with, fields_in_header, fields_in_python, layout_in_c, layout_in_python
 
 from lba_onnx import native
 from lba_onnx.errors import LibraryError
 from lba_onnx.native import library
 from lba_onnx.native.accumulators import accumulator_handle
 
-INCLUDE = Path(__file__).parents[1] / "custom_ops" / "include"
 HEADER = INCLUDE / "lba" / "c_api.h"
 STRUCTURES = {
     "LbaLevel": library.LevelStruct,
@@ -26,37 +20,12 @@ STRUCTURES = {
 }
 
 
-def compile_with(source: str, target: Path, *options: str) -> None:
-    compiler = shutil.which("c++")
-    if compiler is None:
-        pytest.skip("there is no c++ on the path")
-    command = [compiler, "-std=c++17", "-I", str(INCLUDE), *options, "-x", "c++", "-", "-o", str(target)]
-    subprocess.run(command, input=source.encode(), check=True)
-
-
 def test_structures_have_the_layout_of_the_header(tmp_path):
-    lines, expected = [], []
-    for name, structure in STRUCTURES.items():
-        lines.append(f'std::printf("{name} %zu\\n", sizeof({name}));')
-        expected.append(f"{name} {ctypes.sizeof(structure)}")
-        for field, *_ in structure._fields_:
-            place = f"offsetof({name}, {field}), sizeof({name}::{field})"
-            lines.append(f'std::printf("{name}.{field} %zu %zu\\n", {place});')
-            expected.append(f"{name}.{field} {getattr(structure, field).offset} {getattr(structure, field).size}")
-    body = "\n".join(lines)
-    source = f'#include <cstddef>\n#include <cstdio>\n#include "lba/c_api.h"\nint main() {{\n{body}\n}}\n'
-    compile_with(source, tmp_path / "layout")
-    told = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert told == expected
+    assert layout_in_c(HEADER, STRUCTURES, tmp_path) == layout_in_python(STRUCTURES)
 
 
 def test_structures_hold_every_field_of_the_header():
-    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
-    assert set(re.findall(r"typedef struct (\w+) \{", text)) == set(STRUCTURES)
-    for name, structure in STRUCTURES.items():
-        body = re.search(rf"typedef struct {name} {{(.*?)}} {name};", text, re.DOTALL)[1]
-        found = re.findall(r"(\w+)(?:\[\w+\])?(?=[,;])", body)
-        assert found == [field for field, *_ in structure._fields_]
+    assert fields_in_header(HEADER) == fields_in_python(STRUCTURES)
 
 
 def test_a_library_of_another_version_is_refused(monkeypatch, tmp_path):

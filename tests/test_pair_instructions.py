@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_native_layout import compile_with
+from c_headers import compile_with
 
 from lba_onnx import reference
 

@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from c_headers import compile_with
 from protocol_checks import check_all, check_bounds, check_knobs
-from test_native_layout import compile_with
 
 from lba_onnx.arithmetic import as_spec, parse_family
 from lba_onnx.arithmetic.registry import kinds

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lba_onnx.correction.moments import ANY_VALUES, PairedSums, Sums
+from lba_onnx.any_values import ANY_VALUES
+from lba_onnx.correction.moments import PairedSums, Sums
 
 Factors = NDArray[np.float32]
 

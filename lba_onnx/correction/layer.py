@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.any_values import ANY_VALUES
 from lba_onnx.correction.evening import evened
-from lba_onnx.correction.moments import ANY_VALUES, ChannelSums, PairedSums, are_finite
+from lba_onnx.correction.moments import ChannelSums, PairedSums, are_finite
 from lba_onnx.correction.recipes import Recipe
 from lba_onnx.correction.ridge import Ridge
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.any_values import ANY_VALUES
+
 Sums = NDArray[np.float64]
 _Values = NDArray[np.float32]
-
-ANY_VALUES = np.errstate(over="ignore", invalid="ignore")
-"""Decorates what has to take any values: sums may become infinite, and then NaN; estimators take that for unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,10 @@ class ChannelSums:
     @ANY_VALUES
     def of(cls, values: _Values, channel_axis: int) -> "ChannelSums":
         """Return the sums over an array; infinite values and NaN count as zero."""
-        values = _finite(values)
+        return cls._of_finite(_finite(values), channel_axis)
+
+    @classmethod
+    def _of_finite(cls, values: _Values, channel_axis: int) -> "ChannelSums":
         count = values.size // max(values.shape[channel_axis], 1)
         return cls(count, _total(values, channel_axis), _total(_products(values, values), channel_axis))
 
@@ -71,8 +73,8 @@ class PairedSums:
     def of(cls, q: _Values, y: _Values, channel_axis: int, y_sums: ChannelSums | None = None) -> "PairedSums":
         """Return the sums over two arrays of the same shape; those of y alone may be known already."""
         q, y = _finite(q), _finite(y)
-        y_sums = ChannelSums.of(y, channel_axis) if y_sums is None else y_sums
-        return cls(ChannelSums.of(q, channel_axis), y_sums, _total(_products(q, y), channel_axis))
+        y_sums = ChannelSums._of_finite(y, channel_axis) if y_sums is None else y_sums
+        return cls(ChannelSums._of_finite(q, channel_axis), y_sums, _total(_products(q, y), channel_axis))
 
     @ANY_VALUES
     def __add__(self, other: "PairedSums") -> "PairedSums":

@@ -14,12 +14,12 @@ from contextlib import ExitStack
 import numpy as np
 
 from lba_onnx import kernels
+from lba_onnx.any_values import ANY_VALUES
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.corrected_layer import CorrectedLayer
 from lba_onnx.correction.evening import dot_products
 from lba_onnx.correction.layer import Floats, Layer, correct_layer
 from lba_onnx.correction.loop_rows import LoopRows, loop_rows
-from lba_onnx.correction.moments import ANY_VALUES
 from lba_onnx.correction.recipes import Recipe
 from lba_onnx.correction.reference import widened
 from lba_onnx.correction.rows import Rows

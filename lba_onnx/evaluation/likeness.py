@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.any_values import ANY_VALUES
 from lba_onnx.data.batches import Batch
 from lba_onnx.evaluation.class_outputs import ClassOutputs
 from lba_onnx.evaluation.metrics import Share, Similarity
@@ -104,7 +105,7 @@ def unit_of(outputs: Mapping[str, NDArray[Any]]) -> str:
     return "dB" if any(map(_is_float, outputs.values())) else "%"
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of infinite scores
+@ANY_VALUES
 def class_divergence(expected: NDArray[Any], scores: NDArray[Any]) -> float:
     """Return the mean divergence of class distributions, in nats, whatever the unit of the scores.
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lba_onnx.any_values import ANY_VALUES
 from lba_onnx.native.accumulators import accumulator_handle
 from lba_onnx.native.library import MatMulArgs, check, load_library
 from lba_onnx.native.observer import ObservedCall, ObservedConv, ObservedMatMul
@@ -28,7 +29,6 @@ from lba_onnx.native.products import start_from
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 _FLOAT_BYTES = 4
-_ANY_VALUES = np.errstate(over="ignore", invalid="ignore")  # models meet infinities, too
 
 
 class ObservedLayer(ABC):
@@ -232,7 +232,7 @@ class _MatMulLayer(ObservedLayer):
         self._set_start(args, start)
         check(load_library().lba_matmul(accumulator_handle(call.spec), args, thread_count(None), None))
 
-    @_ANY_VALUES
+    @ANY_VALUES
     def _multiply(self) -> None:
         fixed = self._fixed.matrix(0)
         for index, y in enumerate(self.call.y):
@@ -322,7 +322,7 @@ class _ConvLayer(ObservedLayer):
         is_pointwise = self._groups == 1 and set(args.kernel) == set(args.strides) == {1}
         return is_pointwise and self._positions == self.call.x.shape[2:]
 
-    @_ANY_VALUES
+    @ANY_VALUES
     def _multiply(self) -> None:
         x, y = (values.reshape(*values.shape[:2], -1) for values in (self.call.x, self.call.y))
         np.matmul(self.weights[0].T, x, out=y)

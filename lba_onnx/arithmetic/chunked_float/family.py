@@ -67,14 +67,15 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         if is_named(text):
             problem = f"expected formats whose biases are free, got {text.head.text!r}, whose bias is given"
             raise text.error(f"{problem}: convert takes it as it is, without calibration", text.head)
-        roots = [option for option in text.options if option.key == "chunk" and _ROOT.fullmatch(option.value)]
-        rules = read_rules(replace(text, options=tuple(option for option in text.options if option not in roots)))
+        found = {option: _ROOT.fullmatch(option.value) for option in text.options if option.key == "chunk"}
+        option, match = next(((option, match) for option, match in found.items() if match), (None, None))
+        rules = read_rules(replace(text, options=tuple(other for other in text.options if other is not option)))
         try:
-            root, offered = _read_root(roots[0].value) if roots else (0, ())
+            root, offered = _read_root(match) if match else (0, ())
             return cls(read_family(text, rules), root, offered, **rules.rules)
         except ValueError as error:
-            if roots:
-                raise text.error(str(error), roots[0].part) from None
+            if option is not None:
+                raise text.error(str(error), option.part) from None
             raise text.error(str(error), text.head) if rules.has_dlfloat_codes else error from None
 
     def __str__(self) -> str:
@@ -205,9 +206,7 @@ class ChunkedFloatFamily(SumRules, AccumulatorFamily):
         return replace(self, root=0, offered=(), formats=replace(self.formats, **codes), **rules.rules)
 
 
-def _read_root(value: str) -> tuple[int, tuple[int, ...]]:
+def _read_root(match: re.Match[str]) -> tuple[int, tuple[int, ...]]:
     """Return what "root3of8/16" says: the root, and the sizes that chunks may have."""
-    found = _ROOT.fullmatch(value)
-    assert found, "callers have matched it"
-    sizes = {check_size("chunk_size", int(size)) for size in (found[2] or "").split("/") if size}
-    return int(found[1]), tuple(sorted(sizes))
+    sizes = {check_size("chunk_size", int(size)) for size in (match[2] or "").split("/") if size}
+    return int(match[1]), tuple(sorted(sizes))
