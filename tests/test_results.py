@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks import results_picture
 from benchmarks.integers_tables import render as render_integers
 from benchmarks.results import METHODS, PHOTOGRAPHS, render, render_rules
@@ -61,7 +63,7 @@ def test_page_shows_what_the_correction_was_measured_to_do():
     rows = json.loads((DOCS / "results_correction.json").read_text())["results"]
     plain = {(r["model"], r["family"]): shown(r) for r in rows if r["variant"] == "plain"}
     corrected = [r for r in rows if r["variant"] == "corrected"]
-    assert {r["model"] for r in corrected} == {"demo", PHOTOGRAPHS, "minilm"} and len(corrected) > 20
+    assert {r["model"] for r in corrected} == {"demo", "fashion_resnet", PHOTOGRAPHS, "minilm"} and len(corrected) > 30
     for r in corrected:
         low, high = r["right_interval"] if "right" in r else r["likeness_interval"]
         limits = f"{100 * low:.1f} to {100 * high:.1f} %" if "right" in r else f"{cosine(low)} to {cosine(high)}"
@@ -76,6 +78,18 @@ def shown(measured: dict) -> str:
 
 def cosine(value: float) -> str:
     return f"{value:.4f}".lstrip("0")
+
+
+def test_page_shows_what_corrected_small_networks_lose_of_float32():
+    lines = (DOCS / "results.md").read_text().splitlines()
+    rows = json.loads((DOCS / "results_correction.json").read_text())["results"]
+    small = [r for r in rows if r["model"] in ("demo", "fashion_resnet") and r["variant"] == "corrected"]
+    assert len(small) == 18
+    for r in small:
+        lost, (low, high) = r["difference"]["points"], r["difference"]["interval"]
+        assert lost == pytest.approx(100 * (right(r["right"]) - right(r["float32_right"])) / r["samples"])
+        told = f"| {lost:+.2f} ({low:+.2f} to {high:+.2f}) |"
+        assert any(line.startswith(f"| `{r['family']}` |") and told in line for line in lines), r
 
 
 def test_picture_is_drawn_from_what_was_measured(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.demo.fashion_mnist import DEFAULT_DATA_PATH, read_split
+from models.demo.fashion_mnist import find_data_path, read_split
 from models.fetch import fetch
 from models.minilm.recipe import VOCABULARY
 from models.minilm.word_piece import WordPieceTokenizer
@@ -64,8 +64,8 @@ def read_mnist() -> DataSet:
 
 @cache
 def read_fashion_mnist() -> DataSet:
-    """All of Fashion-MNIST, 60,000 and 10,000 images, as Debian's package dataset-fashion-mnist installs it."""
-    splits = [read_split(DEFAULT_DATA_PATH, name) for name in ("train", "t10k")]
+    """All of Fashion-MNIST, 60,000 and 10,000 images, as Debian's package dataset-fashion-mnist has it."""
+    splits = [read_split(find_data_path(), name) for name in ("train", "t10k")]
     return DataSet(*(Split(torch.from_numpy(data.images), torch.from_numpy(data.labels)) for data in splits))
 
 

@@ -34,7 +34,7 @@ def trained_cnn(seed: int, cache_path: Path | None = None) -> FashionCnn:
 
 def _train(path: Path, seed: int) -> None:
     data = READERS[DATA]().train
-    network = train(LabelledImages(data.inputs.numpy(), data.labels.numpy()), FLOAT32_EPOCHS, seed)
+    network = train(FashionCnn, LabelledImages(data.inputs.numpy(), data.labels.numpy()), FLOAT32_EPOCHS, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     torch.save(network.state_dict(), temporary)

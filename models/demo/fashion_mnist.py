@@ -1,4 +1,4 @@
-"""Reads Fashion-MNIST from its IDX files, as Debian's package dataset-fashion-mnist installs them."""
+"""Reads Fashion-MNIST from its IDX files, as Debian's package dataset-fashion-mnist has them."""
 
 import gzip
 from dataclasses import dataclass
@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-DEFAULT_DATA_PATH = Path("/usr/share/datasets/fashion-mnist")
+from models.fetch import fetch_debian
 
+PACKAGE = (
+    "dataset-fashion-mnist",
+    "0.0~git20200523.55506a9-1",
+    "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+)
+
+_FOLDER = "usr/share/datasets/fashion-mnist"
 _IDX_UINT8 = 0x08
 
 
@@ -25,10 +32,20 @@ class LabelledImages:
     labels: NDArray[np.int64]
 
 
-def read_split(data_path: Path, split: str) -> LabelledImages:
-    """Reads the split "train" (60,000 images) or "t10k" (the 10,000 test images)."""
-    pixels = _read_idx(data_path / f"{split}-images-idx3-ubyte.gz")
-    labels = _read_idx(data_path / f"{split}-labels-idx1-ubyte.gz")
+def find_data_path() -> Path:
+    """Returns the folder of the four IDX files: the installed package's, else that of the package fetched.
+
+    Raises:
+        FetchError: the package is not installed and could not be downloaded.
+    """
+    installed = Path("/", _FOLDER)
+    return installed if installed.exists() else fetch_debian(*PACKAGE) / _FOLDER
+
+
+def read_split(data_path: Path, split: str, part: slice = slice(None)) -> LabelledImages:
+    """Reads the split "train" (60,000 images) or "t10k" (the 10,000 test images), or that part of it."""
+    pixels = _read_idx(data_path / f"{split}-images-idx3-ubyte.gz")[part]
+    labels = _read_idx(data_path / f"{split}-labels-idx1-ubyte.gz")[part]
     return LabelledImages(pixels[:, np.newaxis].astype(np.float32) / np.float32(255), labels.astype(np.int64))
 
 
