@@ -284,6 +284,16 @@ def test_published_points_are_beside_the_models():
     energy = {name: point for name, point in points.items() if name.startswith("energy")}
     assert {round(p.published, 2) for p in energy.values()} == {2.25, 3.36, 3.33, 15.5}
     assert all(abs(point.error_percent) < 45 for point in energy.values())
+    unknown = [point for point in points.values() if point.published is None]
+    ratios = [
+        unit_cost("fp12-sr", "M2E5", 1024).gates / unit_cost(text, "M2E5", 1024).gates
+        for text in ("fp16-fma", "fp32-fma")
+    ]
+    ratios += [
+        unit_cost("kulisch", text, 1024).gates / unit_cost("int32-wrap", "int8", 1024).gates
+        for text in ("M2E5", "M3E4")
+    ]
+    assert [point.model for point in unknown] == ratios and {point.error_percent for point in unknown} == {None}
 
 
 def test_every_kind_tells_its_datapath():

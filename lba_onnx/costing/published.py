@@ -28,17 +28,30 @@ NOT_COMPARED = {
     "dMAC, arXiv 2504.09072: up to 34.1 % less power than conventional units": (
         "sums products of one exponent in a narrow integer, in a wide one where that overflows, as nothing here does"
     ),
-    "FP12-SR, arXiv 2404.14010": "its tables were not at hand",
+    "FP12-SR, arXiv 2404.14010": "its tables were not at hand; the model's figures for such units are above",
     "deepfloat, arXiv 1811.01721: 8 bits in a 38-bit sum take 0.96 of the power, 1.12 of the area of int8 and int32": (
         "multiplies logarithms, as no accumulator here does"
     ),
-    "exact dot products of float8 in TSMC 16FFC, hal-04240816": "its tables were not at hand; kulisch is such a sum",
+    "exact dot products of float8 in TSMC 16FFC, hal-04240816": (
+        "its tables were not at hand; kulisch is such a sum, and the model's figures for it are above"
+    ),
     "TPUv4i, Jouppi et al., ISCA 2021": (
         "adds four products without rounding and normalising in between, as no accumulator here does"
     ),
-    "float8 and float4 in 28 nm, arXiv 2604.04507": "a processing element whose datapath is not told in full",
+    "float8 and float4 in 28 nm, arXiv 2604.04507: 3960 um2 and 2.13 mW at 1.94 GHz": (
+        "one processing element of two formats, by itself: no other unit of its process is told to set it against, and "
+        "the format of its sums was not at hand"
+    ),
 }
-"""What else is published, and why the model has no figure to hold beside it."""
+"""What else is published, and why no figure of it stands beside the model's."""
+
+_NOT_AT_HAND = (
+    ("fp12-sr", "fp16-fma", "float8e5m2", "float8e5m2", "arXiv 2404.14010; its tables were not at hand"),
+    ("fp12-sr", "fp32-fma", "float8e5m2", "float8e5m2", "arXiv 2404.14010; its tables were not at hand"),
+    ("kulisch", "int32-wrap", "float8e5m2", "int8", "hal-04240816; its tables were not at hand"),
+    ("kulisch", "int32-wrap", "float8e4m3", "int8", "hal-04240816; its tables were not at hand"),
+)
+"""Units, what they are published beside, the operands of both, and where."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +60,20 @@ class Point:
 
     Attributes:
         name: What it is of.
-        published: The published figure.
+        published: The published figure; None where it was not at hand.
         model: That of the model.
         source: Where the first comes from, and what was assumed.
     """
 
     name: str
-    published: float
+    published: float | None
     model: float
     source: str
 
     @property
-    def error_percent(self) -> float:
-        """By how much the model is above."""
-        return 100 * (self.model / self.published - 1)
+    def error_percent(self) -> float | None:
+        """By how much the model is above; None where that is not known."""
+        return None if self.published is None else 100 * (self.model / self.published - 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the point as a JSON object."""
@@ -74,7 +87,7 @@ def published_points(table: CostTable | None = None) -> tuple[Point, ...]:
         table: The table of costs; None for that of the package.
     """
     prices = load_table() if table is None else table
-    return (*_totals(prices), *_operations(prices), *_against_integers(prices))
+    return (*_totals(prices), *_operations(prices), *_against_integers(prices), *_not_at_hand(prices))
 
 
 def _totals(table: CostTable) -> Iterator[Point]:
@@ -107,3 +120,11 @@ def _against_integers(table: CostTable) -> Iterator[Point]:
         gates = unit_cost(text, "M3E4", _ANY_DEPTH, table).gates
         name = f"unit of {text} with operands M3E4 over int32 with operands int8"
         yield Point(name, ratio, gates / integers, f"{_FLOAT8}; that this sum is meant by this end is assumed")
+
+
+def _not_at_hand(table: CostTable) -> Iterator[Point]:
+    for text, other, operands, other_operands, source in _NOT_AT_HAND:
+        gates = unit_cost(text, operands, _ANY_DEPTH, table).gates
+        ratio = gates / unit_cost(other, other_operands, _ANY_DEPTH, table).gates
+        beside = other if operands == other_operands else f"{other} with operands {other_operands}"
+        yield Point(f"unit of {text} with operands {operands} over {beside}", None, ratio, source)

@@ -42,8 +42,14 @@ def gates_saved(over_float32: float) -> str:
 
 def points_table(points: Iterable[Point]) -> TextTable:
     """Return published figures beside those of the model."""
-    rows = ((p.name, f"{p.published:.4g}", f"{p.model:.4g}", f"{p.error_percent:+.0f} %", p.source) for p in points)
-    return TextTable((*names("figure"), *figures("published", "model", "error"), *remarks("source")), rows)
+    columns = (*names("figure"), *figures("published", "model", "error"), *remarks("source"))
+    return TextTable(columns, map(_point, points))
+
+
+def _point(point: Point) -> tuple[str, ...]:
+    published = "-" if point.published is None else f"{point.published:.4g}"
+    error = "-" if point.error_percent is None else f"{point.error_percent:+.0f} %"
+    return point.name, published, f"{point.model:.4g}", error, point.source
 
 
 def _nodes(cost: ModelCost) -> TextTable:
