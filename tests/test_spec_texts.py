@@ -167,7 +167,7 @@ def test_a_missing_biases_file_is_named(tmp_path: Path):
 
 def test_biases_of_another_model_name_the_node(calibration: lba_onnx.Calibration):
     with pytest.raises(SelectionError, match="no node is called 'conv1'; the nearest names are 'product'"):
-        lba_onnx.convert(matmul_model(), calibration)
+        lba_onnx.convert(matmul_model(), calibration.specs)
 
 
 def test_nested_metadata_of_others_is_left_alone():
