@@ -88,6 +88,7 @@ KINDS = (
     Kind("M7E4b8/M7E4b8,round=nearest", 4.7),
     Kind("M7E4b8/M7E4b8,round=nearest", 3.7, "bfloat16"),
     Kind("M7E4b8/M7E4b8,round=nearest", 2.7, "4 bits, 1/8 to 4"),
+    Kind("M7E4b8,round=nearest,product=exact", 2.7),
     Kind("wang2018", 2.7, "E5M2"),
     Kind("wang2018,chunk=16", 6.2),
     Kind("fp12-sr", 4.5, "E5M2"),

@@ -6,9 +6,16 @@
 #include "kernels/cpu/avx512.h"
 
 namespace lba {
+namespace {
+
+struct Avx512ToOdd : Avx512 {
+  static constexpr FpMode kOddMode = FpMode::kNearestFlush;
+};
+
+}  // namespace
 
 const TileKernels& ExactNearestAvx512Kernels(const ShortCuts& cuts) {
-  static const TileKernels kernels = MakeOddKernels<Avx512>(NearestAvx512Kernels(cuts));
+  static const TileKernels kernels = MakeOddKernels<Avx512ToOdd>(NearestAvx512Kernels(cuts));
   return kernels;
 }
 

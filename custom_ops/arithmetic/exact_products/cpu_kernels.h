@@ -13,6 +13,7 @@ constexpr int kOddScaleLog2 = 2;
 #if defined(__x86_64__)
 // Of rounding to nearest: those that fuse are nearest's, the others go by way of odd.
 const TileKernels& ExactNearestAvx512Kernels(const ShortCuts& cuts);
+const TileKernels& ExactNearestAvx2Kernels(const ShortCuts& cuts);
 #endif
 
 }  // namespace lba

@@ -8,7 +8,6 @@
 #include "arithmetic/chunked_float/ruled_planner.h"
 #include "arithmetic/chunked_float/short_cuts.h"
 #include "arithmetic/exact_products/cpu_kernels.h"
-#include "arithmetic/nearest/cpu_kernels.h"
 #include "arithmetic/stochastic/cpu_kernels.h"
 #include "arithmetic/truncate/cpu_kernels.h"
 
@@ -153,8 +152,9 @@ class ExactNearestPlanner : public ExactProductsPlanner {
   const TileKernels& KernelsOf(CpuPath path) const override {
 #if defined(__x86_64__)
     if (path == CpuPath::kAvx512) return ExactNearestAvx512Kernels(short_cuts());
+    if (path == CpuPath::kAvx2) return ExactNearestAvx2Kernels(short_cuts());
 #endif
-    return IsVector(path) ? NearestKernels(path, short_cuts()) : ExactProductsPlanner::KernelsOf(path);
+    return ExactProductsPlanner::KernelsOf(path);
   }
 
  private:
@@ -165,8 +165,7 @@ class ExactNearestPlanner : public ExactProductsPlanner {
   std::optional<PanelPlan> PlanFloats(const ValueRange& moving, const ValueRange& fixed) const override {
     if (!has_room_) return std::nullopt;
     if (CanFuse(moving, fixed)) return PanelPlan{path(), true};
-    if (path() != CpuPath::kAvx512 || mantissa_bits() > kMostOddBits) return std::nullopt;
-    return PanelPlan{path(), false};
+    return mantissa_bits() <= kMostOddBits ? std::optional(PanelPlan{path(), false}) : std::nullopt;
   }
 
   // Products with no more bits than sums.

@@ -36,8 +36,8 @@ class FusedFloat32 {
 
 // One kernel for every variant.
 template <class Arithmetic>
-TileKernels MakeChainKernels(CpuPath path) {
-  TileKernels kernels{path, FpMode::kNearest, {}, {}, {}};
+TileKernels MakeChainKernels(CpuPath path, FpMode mode = FpMode::kNearest) {
+  TileKernels kernels{path, mode, {}, {}, {}};
   std::fill(kernels.tile, kernels.tile + kMostVariants, RunTile<Arithmetic>);
   std::fill(kernels.direct, kernels.direct + kMostVariants, RunDirect<Arithmetic>);
   return kernels;

@@ -48,20 +48,16 @@ class IeeePlanner : public RuledPlanner {
   bool Computes(const ValueRange& moving, const ValueRange& fixed) const {
     if (chain_ == IeeeChain::kFusedFloat32) return true;
     if (path() == CpuPath::kPortable) return false;
-    if (path() == CpuPath::kAvx2) return HasErrors(moving, fixed);
+    if (path() == CpuPath::kAvx2 && chain_ == IeeeChain::kRoundedFloat16) return HasErrors(moving, fixed);
     // The bits of other NaN than the processor's may round to infinity.
     return chain_ != IeeeChain::kFusedBfloat16 || (moving.is_finite() && fixed.is_finite());
   }
 
   // Whether float32 holds what it drops of a product, or else float16 drops the product.
-  bool HasErrors(const ValueRange& moving, const ValueRange& fixed) const {
+  static bool HasErrors(const ValueRange& moving, const ValueRange& fixed) {
     if (!moving.is_finite() || !fixed.is_finite()) return false;
     if (moving.is_zero() || fixed.is_zero()) return true;
-    if (moving.max_exponent() + fixed.max_exponent() + 2 > 127) return false;
-    if (chain_ != IeeeChain::kFusedBfloat16) return true;
-    const int bits = moving.significant_bits() + fixed.significant_bits();
-    return !moving.has_subnormal() && !fixed.has_subnormal() &&
-           moving.min_exponent() + fixed.min_exponent() - (bits - 2) >= -149;
+    return moving.max_exponent() + fixed.max_exponent() + 2 <= 127;
   }
 
   const IeeeChain chain_;

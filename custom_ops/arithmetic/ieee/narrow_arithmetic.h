@@ -1,4 +1,4 @@
-// Chains in IEEE 754's formats that are narrower than float32, in float32 under FpMode::kNearest (docs/design.md, "IEEE
+// Chains in IEEE 754's formats that are narrower than float32, in float32 with subnormals kept (docs/design.md, "IEEE
 // formats"). An Isa brings what nearest/scaled_arithmetic.h names, and
 //   OddMultiplyAdd(a, b, c), OddMultiply(a, b)   to 24 bits: truncated, the last bit set where that is not exact
 // A Narrow brings Rounded(v), v to the nearest value of its format, ties to even.
@@ -26,12 +26,10 @@ class NarrowChain {
 
   static V Zero() { return Isa::Zero(); }
   static V Load(const float* p) { return Isa::Load(p); }
-  // float32 has twice the bits of the sums and two more: rounding twice is rounding once.
-  V Join(V total, V sum) const { return Narrow::Rounded(Isa::Add(total, sum)); }
   void Store(float* out, V total) const { Isa::Store(out, total); }
 };
 
-// Every rounding of a value that was rounded to odd is that of the exact value.
+// Every rounding of a value that was rounded to odd is that of the exact value. In the mode of Isa::OddMultiplyAdd.
 template <class Isa, class Narrow>
 class FusedNarrow : public NarrowChain<Isa, Narrow> {
  public:
@@ -44,8 +42,10 @@ class FusedNarrow : public NarrowChain<Isa, Narrow> {
     ForEach<kCount>([&](int v) { sums[v] = Isa::OddMultiplyAdd(row, w[v], sums[v]); });
     ForEach<kCount>([&](int v) { sums[v] = Narrow::Rounded(sums[v]); });
   }
+  V Join(V total, V sum) const { return Narrow::Rounded(Isa::OddMultiplyAdd(sum, Isa::Set(1), total)); }
 };
 
+// Under FpMode::kNearest.
 template <class Isa, class Narrow, bool kHasShortProducts>
 class RoundedNarrow : public NarrowChain<Isa, Narrow> {
  public:
@@ -62,9 +62,10 @@ class RoundedNarrow : public NarrowChain<Isa, Narrow> {
       ForEach<kCount>([&](int v) { products[v] = Isa::OddMultiply(row, w[v]); });
     }
     ForEach<kCount>([&](int v) { products[v] = Narrow::Rounded(products[v]); });
-    ForEach<kCount>([&](int v) { sums[v] = Isa::Add(sums[v], products[v]); });
-    ForEach<kCount>([&](int v) { sums[v] = Narrow::Rounded(sums[v]); });
+    ForEach<kCount>([&](int v) { sums[v] = Join(sums[v], products[v]); });
   }
+  // float32 has twice the bits of the sums and two more: rounding twice is rounding once.
+  V Join(V total, V sum) const { return Narrow::Rounded(Isa::Add(total, sum)); }
 };
 
 // The first variant is for products that float32 holds.

@@ -18,6 +18,14 @@ struct Avx2 : Float8Operations {
   static V Saturate(V value, V max) {
     return _mm256_max_ps(_mm256_min_ps(value, max), _mm256_sub_ps(_mm256_setzero_ps(), max));
   }
+  // Under FpMode::kUpward or kUpwardFlush, where the negative sum's rounding is this one's downward: truncated to 24
+  // bits, the last one set where that is not exact; a zero of both signs is positive.
+  static V OddMultiplyAdd(V a, V b, V c) {
+    const V up = MultiplyAdd(a, b, c), minus_down = _mm256_fnmsub_ps(a, b, c);
+    const V down = _mm256_xor_ps(minus_down, _mm256_set1_ps(-0.0f));
+    const V is_odd = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(minus_down), 31));
+    return _mm256_blendv_ps(up, down, is_odd);
+  }
 
   // For gradient_kernel.h.
   static V MultiplyAddWhere(uint32_t bits, V a, V b, V sum) {

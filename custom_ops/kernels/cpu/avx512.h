@@ -79,7 +79,7 @@ struct Avx512 {
   static V AddBits(V a, V b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
   }
-  // Truncated to 24 bits, the last one set where that is not exact; a zero of both signs is positive.
+  // Truncated to 24 bits, the last one set where that is not exact; a zero of both signs is positive. In any mode.
   static V OddMultiplyAdd(V a, V b, V c) {
     return OddOf(_mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC),
                  _mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));

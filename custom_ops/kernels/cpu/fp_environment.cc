@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kMaskExceptions = 0x1f80;
 constexpr uint32_t kRoundTowardZero = 0x6000;
+constexpr uint32_t kRoundUpward = 0x4000;
 constexpr uint32_t kFlushResults = 0x8000;
 constexpr uint32_t kFlushOperands = 0x0040;
 
@@ -25,6 +26,10 @@ uint32_t ControlWord(FpMode mode) {
       return kMaskExceptions | kRoundTowardZero;
     case FpMode::kTowardZeroFlush:
       return kMaskExceptions | kRoundTowardZero | kFlushResults | kFlushOperands;
+    case FpMode::kUpward:
+      return kMaskExceptions | kRoundUpward;
+    case FpMode::kUpwardFlush:
+      return kMaskExceptions | kRoundUpward | kFlushResults | kFlushOperands;
   }
   return kMaskExceptions;
 }

@@ -12,6 +12,8 @@ enum class FpMode {
   kNearestFlush,     // round to nearest even, subnormal operands and results become zero (x86 only)
   kTowardZero,       // truncate, subnormals kept
   kTowardZeroFlush,  // truncate, subnormal operands and results become zero (x86 only)
+  kUpward,           // toward infinity, subnormals kept (x86 only)
+  kUpwardFlush,      // toward infinity, subnormal operands and results become zero (x86 only)
 };
 
 // Compilers do not treat a change of the mode as a barrier: do floating-point work inside a scope only through calls
