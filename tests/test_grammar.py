@@ -48,6 +48,15 @@ def test_an_error_names_the_character_and_the_nearest_text(text: str, character:
         as_spec(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "character"),
+    [("fp16-fma,foo=1", 10), ("wang2018, chunk=0", 11), ("fp12-sr99", 1), ("fp16-fma,range=infinity,product=no", 25)],
+)
+def test_an_error_quotes_a_name_as_it_was_said(text: str, character: int) -> None:
+    with pytest.raises(ValueError, match=f"at character {character} of the spec '{text}'$"):
+        as_spec(text)
+
+
 def test_a_family_is_a_text_without_biases() -> None:
     family = parse_family("M7E4, round=nearest, chunk=32")
     assert str(family) == "M7E4,chunk=32,round=nearest"

@@ -12,8 +12,9 @@ becomes 0.
 """
 
 import re
+from dataclasses import replace
 
-from lba_onnx.arithmetic.grammar import SpecText, read_text
+from lba_onnx.arithmetic.grammar import Part, SpecText, read_text
 
 _IEEE = "chunk=none,round=nearest,range=infinity,subnormals=keep"
 
@@ -52,12 +53,22 @@ def is_named(text: SpecText) -> bool:
 
 
 def without_name(text: SpecText) -> SpecText:
-    """Return a text with what its name stands for in place of it; itself where it begins with none."""
+    """Return a text with what its name stands for in place of it, which stands where the name does; else itself."""
     if not is_named(text):
         return text
     name, said = text.head.text, {option.key for option in text.options}
     bits = _FP12_SR.fullmatch(name)
-    meaning = NAMED["fp12-sr"].replace("stochastic8", f"stochastic{bits[1]}") if bits else NAMED[name]
-    read = read_text(meaning)
-    defaults = [option.part.text for option in read.options if option.key not in said]
-    return read_text(",".join([read.head.text, *(option.part.text for option in text.options), *defaults]))
+    meaning = read_text(NAMED["fp12-sr"].replace("stochastic8", f"stochastic{bits[1]}") if bits else NAMED[name])
+    defaults = tuple(
+        replace(option, part=_in_place(option.part, text)) for option in meaning.options if option.key not in said
+    )
+    return replace(
+        text,
+        head=_in_place(meaning.head, text),
+        levels=tuple(_in_place(level, text) for level in meaning.levels),
+        options=(*text.options, *defaults),
+    )
+
+
+def _in_place(part: Part, text: SpecText) -> Part:
+    return replace(part, start=text.head.start)
