@@ -39,7 +39,7 @@ from lba_onnx.post_training.measure import measure
 from lba_onnx.post_training.transformed import TransformedWay, few_feeds
 from lba_onnx.rewrite import ConversionReport, ModelSource, Specs, convert
 from lba_onnx.rewrite.conversion import convert_quietly, deliver, warn_of_share
-from lba_onnx.rewrite.given_specs import read_given
+from lba_onnx.rewrite.given_specs import provenance_of
 from lba_onnx.rewrite.model_files import MAX_PROTOBUF_BYTES, OpenModel, external_bytes, open_model
 from lba_onnx.rewrite.model_inputs import model_inputs, spec_inputs
 from lba_onnx.rewrite.selection import Selection
@@ -144,7 +144,7 @@ def convert_with_data(
         final = next(reversed(made.models))
         proto, path = stages.deliver(made.models[final], model_output)
     before = verdicts[_CONVERTED] if final == _CORRECTED else None
-    verdict = verdicts[final] if needs_calibration else _with_remark(verdicts[final], spec, model)
+    verdict = verdicts[final] if needs_calibration else _with_remark(verdicts[final], spec)
     result = ConvertedModel(
         *(proto, made.report, made.calibration, made.correction, verdict, before, path, kept(read)), transformed
     )
@@ -237,9 +237,9 @@ def _needs_calibration(spec: Specs, **settings: Any) -> bool:
     return _is_family(spec)
 
 
-def _with_remark(verdict: Closeness, spec: Specs, model: ModelSource) -> Closeness:
+def _with_remark(verdict: Closeness, spec: Specs) -> Closeness:
     """Return a verdict that says what specs which came from a calibration may have seen."""
-    if verdict.comparison is None or read_given(spec, model).provenance is None:
+    if verdict.comparison is None or provenance_of(spec) is None:
         return verdict
     return replace(verdict, remark="the calibration that was given may have seen these samples")
 

@@ -62,6 +62,15 @@ def read_given(given: Specs, model: ModelSource) -> GivenSpecs:
     return read
 
 
+def provenance_of(given: Specs) -> Mapping[str, Any] | None:
+    """Return where the specs come from, if what was given tells; which model they are for is not looked at.
+
+    Raises:
+        DataError, TypeError, ValueError: As `read_given`.
+    """
+    return _read(given).provenance
+
+
 def _check_model(given: GivenSpecs, model: ModelSource) -> None:
     """Refuse specs that were chosen for another model; what tells of none passes."""
     told = (given.provenance or {}).get("model_sha256")
