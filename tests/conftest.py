@@ -1,8 +1,9 @@
+import os
 import signal
 
 import pytest
 from hypothesis import settings
-from processor import force_path
+from processor import Paths, force_path, paths
 
 from lba_onnx import native
 from lba_onnx.cli import progress
@@ -15,6 +16,12 @@ _DEFAULTS = {
     signal.SIGTERM: signal.SIG_DFL,
     signal.SIGHUP: signal.SIG_DFL,
 }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Leaves each worker one thread of OpenMP and BLAS: there are as many workers as processors."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -38,3 +45,12 @@ def commands_end_before_they_tell_how_far_they_are(monkeypatch: pytest.MonkeyPat
 def forced_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Forces each CPU path in turn; skips the ones that this CPU lacks."""
     return force_path(monkeypatch, request.param)
+
+
+@pytest.fixture
+def each_path(monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Returns what forces each CPU path of this machine in turn, where the bits expected of all take long to compute.
+
+    That the library has all of them is a test of its own.
+    """
+    return lambda: (force_path(monkeypatch, path) for path in paths())

@@ -1,5 +1,6 @@
 """The CUDA library compiled as C++, on the emulation of custom_ops/tests/cuda_emulation: no GPU, the same bits."""
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -40,10 +41,12 @@ def emulated_cuda_library() -> Path:
     if compiler is None:
         pytest.skip("the emulation of CUDA needs a C++ compiler: neither c++ nor g++ is on PATH")
     library = _CACHE / _key(compiler) / "liblba_ops_cuda.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
-            os.replace(_build(compiler, Path(folder)), library)
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # it takes minutes: other processes of the same run wait for the first
+        if not library.exists():
+            with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
+                os.replace(_build(compiler, Path(folder)), library)
     return library
 
 

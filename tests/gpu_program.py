@@ -5,20 +5,20 @@ Prints how many it has computed.
 
 import os
 
+import gpu_device
 import numpy as np
 from gpu_cases import DRAWS, first_difference
-from gpu_device import TILE_VARIABLE, TILES
 from gpu_statistics import statistics_difference
 
-CASES = 4
+CASES = gpu_device.scaled(4, 2)
 MOST_MULTIPLIES = 1 << 17
 
 
 def main() -> None:
     """Compute and compare."""
     computed = 0
-    for tile in TILES:
-        os.environ[TILE_VARIABLE] = tile
+    for tile in gpu_device.TILES:
+        os.environ[gpu_device.TILE_VARIABLE] = tile
         for name, draw in DRAWS.items():
             for seed in range(CASES):
                 dtype = np.float16 if seed % 3 == 2 else np.float32

@@ -1,11 +1,15 @@
 """What the operating system says of the processor: which paths the library must have here."""
 
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from lba_onnx import native
+
+Paths = Callable[[], Iterator[str]]
+"""What the fixture each_path is."""
 
 _NEEDS = {
     "avx512": {"avx2", "fma", "f16c", "avx512f", "avx512dq", "avx512bw", "avx512vl"},

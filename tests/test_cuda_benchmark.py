@@ -5,9 +5,11 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
+import gpu_cases
 import numpy as np
 import pytest
 from cuda_emulation import emulated_cuda_library
@@ -86,6 +88,13 @@ def fake_cupy(monkeypatch):
     return module
 
 
+@pytest.fixture
+def few_vectors(monkeypatch):
+    """Every 20th golden vector: test_run_checks_times_and_judges meets all."""
+    golden = gpu_cases.golden_cases
+    monkeypatch.setattr(gpu_cases, "golden_cases", lambda kind: islice(golden(kind), None, None, 20))
+
+
 def run_main(monkeypatch, tmp_path: Path, *options: str) -> tuple[int, dict]:
     path = tmp_path / "cuda.json"
     arguments = ["--cases", "4", "--most_multiplies", "4096", "--rounds", "1", "--sample_seconds", "0", *options]
@@ -121,7 +130,7 @@ def test_run_checks_times_and_judges(emulated, monkeypatch, tmp_path, capsys) ->
 
 
 @pytest.mark.torch
-def test_run_compares_with_torch_and_cupy(emulated, fake_cupy, monkeypatch, tmp_path) -> None:
+def test_run_compares_with_torch_and_cupy(emulated, few_vectors, fake_cupy, monkeypatch, tmp_path) -> None:
     pytest.importorskip("torch", reason="needs PyTorch")
     baselines = [TorchBaseline("cpu"), CupyBaseline()]
     monkeypatch.setattr(benchmark, "find_baselines", lambda: (baselines, {}))
@@ -153,7 +162,7 @@ def test_run_compares_with_torch_and_cupy(emulated, fake_cupy, monkeypatch, tmp_
     assert layers["lba_ms"] == pytest.approx(5.0)  # repeats of the layers, a millisecond each
 
 
-def test_wrong_bits_are_reported_and_not_timed(emulated, monkeypatch, tmp_path, capsys) -> None:
+def test_wrong_bits_are_reported_and_not_timed(emulated, few_vectors, monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setattr(speed, "kernels", OtherSpec)
     code, document = run_main(monkeypatch, tmp_path, "--models", "--shapes", "cubes", "resnet50")
     assert code == 1
@@ -163,9 +172,7 @@ def test_wrong_bits_are_reported_and_not_timed(emulated, monkeypatch, tmp_path, 
     assert "All bits are right." not in capsys.readouterr().out
 
 
-def test_first_difference_of_random_cases_is_told(emulated, monkeypatch, tmp_path) -> None:
-    import gpu_cases
-
+def test_first_difference_of_random_cases_is_told(emulated, few_vectors, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(gpu_cases, "kernels", OtherSpec)
     code, document = run_main(monkeypatch, tmp_path, "--models", "--shapes")
     assert code == 1
@@ -175,7 +182,7 @@ def test_first_difference_of_random_cases_is_told(emulated, monkeypatch, tmp_pat
     assert all(row["equal"] == row["compared"] for row in rows if row["case"].startswith("golden"))
 
 
-def test_a_failing_call_is_noted_and_the_rest_goes_on(emulated, monkeypatch, tmp_path) -> None:
+def test_a_failing_call_is_noted_and_the_rest_goes_on(emulated, few_vectors, monkeypatch, tmp_path) -> None:
     find_kernel = speed.find_kernel
 
     def fail_once(call):
@@ -190,7 +197,7 @@ def test_a_failing_call_is_noted_and_the_rest_goes_on(emulated, monkeypatch, tmp
 
 
 @pytest.mark.torch
-def test_baseline_that_fails_costs_its_own_figures_only(emulated, monkeypatch, tmp_path) -> None:
+def test_baseline_that_fails_costs_its_own_figures_only(emulated, few_vectors, monkeypatch, tmp_path) -> None:
     pytest.importorskip("torch", reason="needs PyTorch")
 
     class Failing(TorchBaseline):
@@ -389,7 +396,7 @@ def test_tests_that_hang_are_stopped_and_no_others(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_gpu_tests_pass_on_the_emulated_device(emulated, monkeypatch, tmp_path, capsys) -> None:
+def test_gpu_tests_pass_on_the_emulated_device(emulated, few_vectors, monkeypatch, tmp_path, capsys) -> None:
     code, document = run_main(monkeypatch, tmp_path, "--tests", "--models", "--shapes")
     assert (code, document["failures"]) == (0, []), capsys.readouterr().out
     rows = document["results"]["Tests marked gpu"]

@@ -110,27 +110,32 @@ def test_formats_with_given_biases_are_no_families(text):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("text", GIVEN)
-def test_pytorch_computes_the_same_bits_and_exports(text, tmp_path):
+def test_pytorch_computes_the_same_bits_and_exports(tmp_path):
+    """A layer for each accumulator, side by side in one network: what takes long is an export."""
     torch = pytest.importorskip("torch")
     import lba_onnx.torch as lba_torch
 
+    class SideBySide(torch.nn.ModuleList):
+        def forward(self, x):
+            return tuple(layer(x) for layer in self)
+
     torch.manual_seed(0)
-    layer = torch.nn.Sequential(torch.nn.Linear(20, 7, bias=False))
-    weights = layer[0].weight.detach().numpy().copy()
-    lba_torch.quantize_(layer, text)
+    model = SideBySide(torch.nn.Linear(20, 7, bias=False) for _ in GIVEN)
+    weights = [layer.weight.detach().numpy().copy() for layer in model]
+    lba_torch.quantize_(model, {str(number): text for number, text in enumerate(GIVEN)})
     x = torch.from_numpy(DATA["x"].reshape(16, 64)[:, :20].copy()).requires_grad_()
-    y = layer(x)
-    spec = as_spec(text).in_product("0")
-    assert layer[0].spec == spec
-    np.testing.assert_array_equal(y.detach().numpy(), reference.matmul(x.detach().numpy(), weights.T.copy(), spec))
-    y.sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), np.tile(weights.sum(axis=0), (16, 1)), rtol=1e-5)
-    layer.eval()
-    lba_torch.export(layer, (x.detach(),), tmp_path / "layer.onnx")
-    run = make_session(tmp_path / "layer.onnx")
-    exported = run.run(None, {run.get_inputs()[0].name: x.detach().numpy()})[0]
-    np.testing.assert_array_equal(exported, y.detach().numpy())
+    results = model(x)
+    for text, layer, w, y in zip(GIVEN, model, weights, results, strict=True):
+        assert layer.spec == as_spec(text)
+        expected = reference.matmul(x.detach().numpy(), w.T.copy(), layer.spec)
+        np.testing.assert_array_equal(y.detach().numpy(), expected, text)
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+        np.testing.assert_allclose(gradient.numpy(), np.tile(w.sum(axis=0), (16, 1)), rtol=1e-5, err_msg=text)
+    lba_torch.export(model.eval(), (x.detach(),), tmp_path / "layers.onnx")
+    session = make_session(tmp_path / "layers.onnx")
+    exported = session.run(None, {session.get_inputs()[0].name: x.detach().numpy()})
+    for text, found, y in zip(GIVEN, exported, results, strict=True):
+        np.testing.assert_array_equal(found, y.detach().numpy(), text)
 
 
 @pytest.mark.parametrize(

@@ -82,21 +82,22 @@ def zero_points(rng, x_type, w_type, count):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_matrix_products_give_the_bits_of_the_definition(spec, path):
+def test_matrix_products_give_the_bits_of_the_definition(spec, each_path):
     for index, ((rows, depth, columns), types) in enumerate((m, t) for m in MATRICES for t in TYPES):
         rng = np.random.default_rng(index)
         a, b = (codes(rng, t, s, index % 3 == 0) for t, s in zip(types, ((rows, depth), (depth, columns)), strict=True))
         case = ("none", "one", "each")[index % 3]
         a_zero, b_zero = zero_points(rng, *types, columns)[case]
-        found = lba_onnx.matmul(a, b, spec, a_zero_point=a_zero, b_zero_point=b_zero, threads=1 + index % 3)
         expected = reference.matmul(a, b, spec, a_zero_point=a_zero, b_zero_point=b_zero)
-        assert found.dtype == as_spec(spec).result_type
-        np.testing.assert_array_equal(found, expected, f"{spec} {types} {(rows, depth, columns)} {case}")
+        for path in each_path():
+            found = lba_onnx.matmul(a, b, spec, a_zero_point=a_zero, b_zero_point=b_zero, threads=1 + index % 3)
+            assert found.dtype == as_spec(spec).result_type
+            np.testing.assert_array_equal(found, expected, f"{path} {spec} {types} {(rows, depth, columns)} {case}")
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 @pytest.mark.parametrize("spec", (*SPECS[::3], "x86-u8s8", "arm-smlal16", "int16-saturate"))
-def test_convolutions_give_the_bits_of_the_definition(spec, name, path):
+def test_convolutions_give_the_bits_of_the_definition(spec, name, each_path):
     x_shape, w_shape, settings = CONVOLUTIONS[name]
     for index, types in enumerate(TYPES):
         rng = np.random.default_rng(index)
@@ -104,9 +105,11 @@ def test_convolutions_give_the_bits_of_the_definition(spec, name, path):
         x_zero, w_zero = zero_points(rng, *types, w_shape[0])[("none", "one", "each")[index % 3]]
         if index % 2:
             x_zero = 3
-        found = lba_onnx.conv(x, w, spec, **settings, x_zero_point=x_zero, w_zero_point=w_zero, threads=1 + index % 3)
-        expected = reference.conv(x, w, spec, **settings, x_zero_point=x_zero, w_zero_point=w_zero)
-        np.testing.assert_array_equal(found, expected, f"{spec} {types} {name}")
+        geometry = {**settings, "x_zero_point": x_zero, "w_zero_point": w_zero}
+        expected = reference.conv(x, w, spec, **geometry)
+        for path in each_path():
+            found = lba_onnx.conv(x, w, spec, **geometry, threads=1 + index % 3)
+            np.testing.assert_array_equal(found, expected, f"{path} {spec} {types} {name}")
 
 
 @pytest.mark.parametrize("spec", ["int16-wrap", "int14-saturate", "int12x4/int16-saturate", "x86-u8s8"])

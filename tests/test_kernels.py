@@ -10,6 +10,7 @@ from hostile import KINDS, operand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from processor import Paths
 from same_bits import assert_same_bits
 from strategies import all_specs, specs
 
@@ -46,15 +47,16 @@ def scale_of(spec: AccumulatorSpec) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", SPECS)
-def test_matmul_every_path_equals_reference(forced_path: str, text: str, kind: str) -> None:
+def test_matmul_every_path_equals_reference(each_path: Paths, text: str, kind: str) -> None:
     spec = AccumulatorSpec.parse(text)
     rng = np.random.default_rng(seed_of(text, kind))
     for rows, depth, columns in ((9, 50, 33), (3, 16, 17), (8, 5, 1)):
         a = operand(kind, (rows, depth), rng, scale_of(spec))
         b = operand(kind, (depth, columns), rng, scale_of(spec))
         expected = reference.matmul(a, b, spec)
-        actual = kernels.matmul(a, b, spec, threads=1)
-        np.testing.assert_array_equal(actual, expected, err_msg=f"{forced_path} {text} {kind} {rows, depth, columns}")
+        for path in each_path():
+            actual = kernels.matmul(a, b, spec, threads=1)
+            np.testing.assert_array_equal(actual, expected, err_msg=f"{path} {text} {kind} {rows, depth, columns}")
 
 
 def test_forced_path_computes_the_tiles(forced_path: str) -> None:
@@ -143,7 +145,7 @@ CONVOLUTIONS = (
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS)
-def test_conv_every_path_equals_reference(forced_path: str, case: tuple) -> None:  # type: ignore[type-arg]
+def test_conv_every_path_equals_reference(each_path: Paths, case: tuple) -> None:  # type: ignore[type-arg]
     x_shape, w_shape, strides, pads, dilations, group = case
     rng = np.random.default_rng(seed_of(case))
     for text, kind in (("M7E4b10", "normal"), ("M4E3b6,chunk=4", "overflow"), ("M7E4b12/M7E4b3", "few_bits"),
@@ -151,8 +153,9 @@ def test_conv_every_path_equals_reference(forced_path: str, case: tuple) -> None
         spec = AccumulatorSpec.parse(text)
         x, w = operand(kind, x_shape, rng), operand(kind, w_shape, rng)
         expected = reference.conv(x, w, spec, strides, pads, dilations, group)
-        actual = kernels.conv(x, w, spec, strides, pads, dilations, group)
-        np.testing.assert_array_equal(actual, expected, err_msg=f"{forced_path} {text} {kind} {case}")
+        for path in each_path():
+            actual = kernels.conv(x, w, spec, strides, pads, dilations, group)
+            np.testing.assert_array_equal(actual, expected, err_msg=f"{path} {text} {kind} {case}")
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from processor import Paths
 from protocol_checks import check_refused
 from same_bits import assert_same_bits
 
@@ -30,12 +31,14 @@ def expected(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("binades", [0, 1, 3, 8, 17, 18, 19, 20, 21, 22, 38, 39, 40, 41, 42, 60, 100, 240])
-def test_any_spread_of_values_is_summed_exactly(forced_path: str, binades: int) -> None:
+def test_any_spread_of_values_is_summed_exactly(each_path: Paths, binades: int) -> None:
     """Each bin more comes in at some spread; beyond four, the register takes over."""
     a, b = spread((9, 70), binades), spread((70, 35), binades)
     b[35:] = -b[:35]  # much cancels
     a[:, 35:] = np.nextafter(a[:, :35], np.float32(0))
-    assert_same_bits(kernels.matmul(a, b, "kulisch", threads=2), expected(a, b))
+    exact = expected(a, b)
+    for path in each_path():
+        assert_same_bits(kernels.matmul(a, b, "kulisch", threads=2), exact, path)
 
 
 def test_kernels_take_what_fits_and_the_register_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

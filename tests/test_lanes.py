@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hostile import KINDS, operand
 from operator_models import node_model
+from processor import Paths
 from same_bits import assert_same_bits
 
 from lba_onnx import kernels, make_session, native, reference
@@ -27,12 +28,14 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_matrix_products_on_every_path(forced_path: str, text: str) -> None:
+def test_matrix_products_on_every_path(each_path: Paths, text: str) -> None:
     for kind in KINDS:
         for rows, depth, columns in ((1, 1, 1), (2, 5, 3), (3, 70, 35)):
             with np.errstate(over="ignore"):
                 a, b = operand(kind, (rows, depth), rng), operand(kind, (depth, columns), rng)
-            assert_same_bits(kernels.matmul(a, b, text, threads=2), reference.matmul(a, b, text))
+            expected = reference.matmul(a, b, text)
+            for path in each_path():
+                assert_same_bits(kernels.matmul(a, b, text, threads=2), expected, path)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -1,8 +1,11 @@
 """Sums by slices: the definition's bits on every path, whatever sums a slice; texts, statistics, what is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hostile import KINDS, operand
+from processor import Paths
 from protocol_checks import check_refused
 from same_bits import assert_same_bits
 from small_models import images, network
@@ -30,26 +33,28 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_matrix_products_on_every_path(forced_path: str, text: str) -> None:
+def test_matrix_products_on_every_path(each_path: Paths, text: str) -> None:
     for kind in KINDS:
         for rows, depth, columns in ((1, 2, 1), (9, 100, 35), (3, 64, 33)):
             with np.errstate(over="ignore"):
                 a, b = operand(kind, (rows, depth), rng), operand(kind, (depth, columns), rng)
             expected = reference.matmul(a, b, text)
-            for threads in (1, 2):
-                assert_same_bits(kernels.matmul(a, b, text, threads=threads), expected)
+            for path, threads in itertools.product(each_path(), (1, 2)):
+                assert_same_bits(kernels.matmul(a, b, text, threads=threads), expected, path)
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize(
     "group, channels", [(1, 4), (6, 6), (6, 12)], ids=["tiles", "depthwise", "two filters a group"]
 )
-def test_convolutions_on_every_path(forced_path: str, text: str, group: int, channels: int) -> None:
+def test_convolutions_on_every_path(each_path: Paths, text: str, group: int, channels: int) -> None:
     for special in (0.5, np.inf):
         x, w = operand("normal", (2, 6, 11, 17), rng), operand("normal", (channels, 6 // group, 3, 3), rng)
         w[0, 0, 0, 0] = special  # over the padding it makes products of 0
         geometry = {"pads": [1, 1, 1, 1], "group": group}
-        assert_same_bits(kernels.conv(x, w, text, threads=2, **geometry), reference.conv(x, w, text, **geometry))
+        expected = reference.conv(x, w, text, **geometry)
+        for path in each_path():
+            assert_same_bits(kernels.conv(x, w, text, threads=2, **geometry), expected, path)
 
 
 def test_slices_take_the_kernels_of_what_sums_them() -> None:

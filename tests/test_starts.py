@@ -10,7 +10,6 @@ import pytest
 from hostile import KINDS, operand
 from hypothesis import given
 from hypothesis import strategies as st
-from processor import force_path
 from same_bits import assert_same_bits
 from strategies import all_specs, specs
 
@@ -55,11 +54,6 @@ FAST = (
 OPERANDS = ("normal", "cancellation", "few_bits", "underflow", "overflow", "special", "huge")
 
 
-@pytest.fixture(params=native.CPU_PATHS)
-def path(request, monkeypatch):
-    force_path(monkeypatch, request.param)
-
-
 def initial_for(text: str, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Values around the ends of the accumulator's range, besides those of a kind."""
     held = as_spec(text).ranges[-1]
@@ -86,7 +80,7 @@ def test_the_definition_for_arrays_is_the_one_for_values(spec, depth, kinds, see
 
 
 @pytest.mark.parametrize("text", FAST)
-def test_products_on_every_path(path, text):
+def test_products_on_every_path(each_path, text):
     rng = np.random.default_rng(5)
     sizes = itertools.cycle(((9, 21, 35), (3, 1, 17), (8, 16, 16), (1, 5, 3)))
     for kind, start in itertools.product(OPERANDS, ("normal", "few_bits", "special", "overflow", "subnormal")):
@@ -94,8 +88,9 @@ def test_products_on_every_path(path, text):
         a, b = operand(kind, (rows, depth), rng), operand(kind, (depth, columns), rng)
         shape = ((rows, columns), (columns,), (rows, 1), ())[rng.integers(4)]
         c = initial_for(text, start, shape, rng)
-        y = matmul(a, b, text, initial=c, threads=int(rng.integers(1, 3)))
-        assert_same_bits(y, reference.matmul(a, b, text, c))
+        threads, expected = int(rng.integers(1, 3)), reference.matmul(a, b, text, c)
+        for path in each_path():
+            assert_same_bits(matmul(a, b, text, initial=c, threads=threads), expected, path)
 
 
 @given(
@@ -116,7 +111,7 @@ def test_products_in_any_accumulator(spec, sizes, kinds, seed):
 @pytest.mark.parametrize(
     "order", ["chunk=1x1", "chunk=4x1", "chunk=4x2x1", "tree=2,chunk=1", "lanes=2,chunk=2x1", "chunk=4"]
 )
-def test_levels_of_one_group_lose_the_sign_of_zero(path, order, rounding):
+def test_levels_of_one_group_lose_the_sign_of_zero(forced_path, order, rounding):
     """Where zeros have signs, -0 joins 0 as 0 once a level lies between group and total that starts at -0."""
     if "lanes" in order and "stochastic" in rounding:
         pytest.skip("no lanes round so")
@@ -132,15 +127,16 @@ def test_levels_of_one_group_lose_the_sign_of_zero(path, order, rounding):
 
 @pytest.mark.parametrize("text", FAST)
 @pytest.mark.parametrize("group", [1, 6])
-def test_convolutions_on_every_path(path, text, group):
+def test_convolutions_on_every_path(each_path, text, group):
     rng = np.random.default_rng(8)
     settings = {"strides": [2, 1], "pads": [1, 1, 0, 1], "group": group}
     for kind, start in (("normal", "normal"), ("few_bits", "overflow"), ("special", "special"), ("underflow", "zeros")):
         x, w = operand(kind, (2, 6, 9, 7), rng), operand(kind, (6, 6 // group, 3, 3), rng)
         for shape in ((6, 1, 1), (2, 6, 4, 7), (1, 1, 7)):
             c = initial_for(text, start, shape, rng)
-            y = conv(x, w, text, **settings, initial=c)
-            assert_same_bits(y, reference.conv(x, w, text, **settings, initial=c))
+            expected = reference.conv(x, w, text, **settings, initial=c)
+            for path in each_path():
+                assert_same_bits(conv(x, w, text, **settings, initial=c), expected, path)
 
 
 def test_starts_broadcast_as_numpy_does_and_sum_nothing_where_there_is_nothing():
@@ -174,7 +170,7 @@ def test_what_starts_are_not_is_refused():
 
 
 @pytest.mark.parametrize("chunk", ["none", "1"])
-def test_without_underflow_what_a_start_leaves_below_the_smallest_value_is_zero(path, chunk):
+def test_without_underflow_what_a_start_leaves_below_the_smallest_value_is_zero(forced_path, chunk):
     """The start has a bit below 2^-126 that no product here has; what a product leaves of it is that bit alone."""
     text = f"M7E4b12/M7E4b10,chunk={chunk},underflow=off"
     x = np.full((1, 2), 2.0**-60, np.float32)
@@ -195,7 +191,7 @@ def test_a_start_moves_the_bits_of_the_sum():
 
 
 @pytest.mark.parametrize("text", FAST)
-def test_statistics_count_sums_that_start_so(path, text):
+def test_statistics_count_sums_that_start_so(forced_path, text):
     """Against the steps of the definition for arrays; every output is sampled. Random bits are those of place 0, 0."""
     spec = as_spec(text)
     is_one_chain = spec.kind == "kulisch" or (

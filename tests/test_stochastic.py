@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from processor import Paths
 
 import lba_onnx
 from lba_onnx import kernels, native, reference
@@ -164,7 +165,7 @@ def matmul_on(path: str, a: np.ndarray, b: np.ndarray, text: str) -> np.ndarray:
 @pytest.mark.parametrize("beyond", [0, 1])
 @pytest.mark.parametrize("random_bits", range(1, 17))
 def test_products_and_sums_are_decided_by_24_bits_or_not_at_all(
-    forced_path: str, random_bits: int, beyond: int
+    each_path: Paths, random_bits: int, beyond: int
 ) -> None:
     """The vector kernels end where a draw reaches below float32's last bit: operands use all of theirs."""
     rng = np.random.default_rng(random_bits)
@@ -172,11 +173,13 @@ def test_products_and_sums_are_decided_by_24_bits_or_not_at_all(
     a[:, ::3] *= -1
     long = min(23 - random_bits + beyond, 22)
     fits = long + random_bits <= 23
-    path = forced_path if fits or forced_path == "exact" else "portable"
     for mantissas, biases in (((long, long), (8, 8)), ((long, 5), (12, 8)), ((5, long), (8, 9))):
         text = "/".join(f"M{m}E5b{bias}" for m, bias in zip(mantissas, biases, strict=True))
         spec = f"{text},round=stochastic{random_bits},seed=4"
-        np.testing.assert_array_equal(matmul_on(path, a, b, spec), reference.matmul(a, b, spec))
+        expected = reference.matmul(a, b, spec)
+        for forced in each_path():
+            path = forced if fits or forced == "exact" else "portable"
+            np.testing.assert_array_equal(matmul_on(path, a, b, spec), expected, forced)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """The golden vectors as Python values; tests/vectors/README.md describes the files."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -140,11 +140,14 @@ KINDS: dict[str, type[Case]] = {
 STARTS = "starts.txt"  # of the folders `rules` and `sums`
 
 
-def read_cases(name: str) -> Iterator[Case]:
-    """Yield the cases of a file, such as "dot.txt" or "nearest/dot.txt"."""
+@cache
+def read_cases(name: str) -> tuple[Case, ...]:
+    """Return the cases of a file, such as "dot.txt" or "nearest/dot.txt"."""
     folder, _, file = name.rpartition("/")
+    cases = []
     for line in (FOLDER / name).read_text("ascii").splitlines():
         if not line.startswith("#"):
             tokens = Tokens(line, folder)
-            yield (StartsCase if file == STARTS else KINDS[file]).read(tokens)
+            cases.append((StartsCase if file == STARTS else KINDS[file]).read(tokens))
             tokens.expect_end()
+    return tuple(cases)
