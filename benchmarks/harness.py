@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -153,6 +153,24 @@ def report(name: str, arguments: argparse.Namespace, rows: Sequence[Row], column
     settings = {key: value for key, value in vars(arguments).items() if key != "json_path"}
     document = {"benchmark": name, "environment": environment, "settings": settings, "results": list(rows)}
     arguments.json_path.write_text(json.dumps(document, indent=1, default=str) + "\n")
+
+
+def keep_results(
+    benchmark: str,
+    rows: Iterable[Row],
+    columns: Sequence[Column],
+    path: Path | None,
+    keys: Sequence[str],
+    order: Callable[[Row], Any],
+) -> None:
+    """Print rows as they are measured, and all at the end; add each to the file, if there is one, as `add_result`."""
+    kept = []
+    for row in rows:
+        kept.append(row)
+        print_table(benchmark, [row], columns)
+        if path is not None:
+            add_result(path, benchmark, row, keys, order)
+    print_table(benchmark, kept, columns)
 
 
 def add_result(path: Path, benchmark: str, row: Row, keys: Sequence[str], order: Callable[[Row], Any]) -> None:

@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 
 import lba_onnx
-from benchmarks.harness import Column, Row, add_result, print_table, progress
+from benchmarks.harness import Column, Row, keep_results, progress
 from benchmarks.integers_tables import render
 from benchmarks.results import interval, share
 from lba_onnx import native
@@ -58,16 +58,14 @@ def main() -> None:
     if arguments.render:
         print(render(json.loads(arguments.json_path.read_text())["results"]))
         return
-    rows: list[Row] = []
+    keep_results("integers", _measure(arguments), COLUMNS, arguments.json_path, _KEYS, _order)
+
+
+def _measure(arguments: argparse.Namespace) -> Iterator[Row]:
     for name in arguments.models:
         for form in arguments.forms or int8.forms_of(name):
             case = _some(int8.load(name, form, arguments.photographs), arguments.samples)
-            for row in measure_model(case, arguments.accumulators):
-                rows.append(row)
-                print_table("integers", [row], COLUMNS)
-                if arguments.json_path is not None:
-                    add_result(arguments.json_path, "integers", row, _KEYS, _order)
-    print_table("integers", rows, COLUMNS)
+            yield from measure_model(case, arguments.accumulators)
 
 
 def measure_model(case: int8.Int8Model, accumulators: Sequence[str]) -> Iterator[Row]:

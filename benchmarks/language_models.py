@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import lba_onnx
-from benchmarks.harness import Column, Row, add_result, print_table, progress
+from benchmarks.harness import Column, Row, keep_results, progress
 from benchmarks.kv_cache import compare_parts
 from benchmarks.selections import products_with_weights
 from lba_onnx.correction.recipes import DEFAULT_EFFORT, EFFORTS
@@ -67,14 +67,8 @@ def main() -> None:
     if arguments.render:
         print(render(json.loads(arguments.json_path.read_text())["results"]))
         return
-    rows: list[Row] = []
-    for name in progress(arguments.exports):
-        for row in measure_export(name, arguments.accumulators):
-            rows.append(row)
-            print_table("language models", [row], COLUMNS)
-            if arguments.json_path is not None:
-                add_result(arguments.json_path, "language_models", row, _KEYS, _order)
-    print_table("language models", rows, COLUMNS)
+    rows = (row for name in progress(arguments.exports) for row in measure_export(name, arguments.accumulators))
+    keep_results("language_models", rows, COLUMNS, arguments.json_path, _KEYS, _order)
 
 
 def measure_export(name: str, accumulators: list[str]) -> Iterator[Row]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lba_onnx
-from benchmarks.harness import Column, Row, add_result, print_table, progress
+from benchmarks.harness import Column, Row, keep_results, progress
 from benchmarks.results_picture import draw
 from lba_onnx.evaluation.estimates import PairedDifference
 from lba_onnx.evaluation.intervals import mean_interval, ratio_interval, wilson_interval
@@ -58,16 +58,14 @@ def main() -> None:
         rendered = render if arguments.render else render_rules
         print(rendered(json.loads(arguments.json_path.read_text())["results"]))
         return
-    rows: list[Row] = []
+    keep_results("results", _measure(arguments), COLUMNS, arguments.json_path, _KEYS, _order)
+
+
+def _measure(arguments: argparse.Namespace) -> Iterator[Row]:
     tuning = lba_onnx.Tuning() if arguments.tune else None
     for name in arguments.models:
         model = PHOTOGRAPHED[name](arguments.photographs) if name in PHOTOGRAPHED else zoo.load(name)
-        for row in measure_model(model, arguments.families, arguments.methods, tuning):
-            rows.append(row)
-            print_table("results", [row], COLUMNS)
-            if arguments.json_path is not None:
-                add_result(arguments.json_path, "results", row, _KEYS, _order)
-    print_table("results", rows, COLUMNS)
+        yield from measure_model(model, arguments.families, arguments.methods, tuning)
 
 
 def measure_model(

@@ -205,6 +205,12 @@ def attentions() -> dict[str, Case]:
             "QAttention", {"x": codes("uint8", batch, length, 6)}, constants, attributes, MICROSOFT,
             inputs=["x", "w", "b", "xs", "ws", "", "xz", "wz"], spec="int32-wrap", shapes=given,
         )  # fmt: skip
+    rows = {"q": floats(0, 2, 16), "k": floats(0, 2, 8), "v": floats(0, 2, 8), "lengths": np.zeros(0, np.int32)}
+    found["GroupQueryAttention, batch"] = Case(
+        "GroupQueryAttention", rows, {"total": np.int32([2])}, {"num_heads": 2, "kv_num_heads": 1}, MICROSOFT,
+        inputs=["q", "k", "v", "", "", "lengths", "total"], outputs=["y", "keys", "values"],
+        shapes=[(0, 2, 16), (0, 1, 2, 8), (0, 1, 2, 8)],
+    )  # fmt: skip
     return found
 
 
@@ -227,7 +233,7 @@ def reductions() -> dict[str, Case]:
 
 
 CASES = {**products(), **convolutions(), **einsums(), **recurrences(), **attentions(), **reductions()}
-"""Of all operators that are converted but GroupQueryAttention, whose lengths tests/test_attention_caches.py draws."""
+"""Of all operators that are converted; without rows, neither onnxruntime's GroupQueryAttention nor ours runs."""
 
 
 def outputs_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -275,12 +281,23 @@ def test_codes_of_sums_of_nothing_are_the_zero_point(op_type: str) -> None:
     np.testing.assert_array_equal(found, np.full((2, 3), 3, np.uint8))
 
 
-def test_means_over_images_of_a_batch_of_none() -> None:
-    case = Case("GlobalAveragePool", {"x": floats(0, 2, 5, 5)})
+@pytest.mark.parametrize(
+    ("op_type", "attributes", "size"),
+    [
+        ("GlobalAveragePool", {}, 1),
+        ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, 5),
+        ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}, 2),
+    ],
+)
+def test_means_over_images_of_a_batch_of_none(op_type: str, attributes: dict[str, Any], size: int) -> None:
+    """Their other sizes have to be known."""
+    case = Case(op_type, {"x": floats(0, 2, 5, 5)}, attributes=attributes)
     model = case.model(is_static=True)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    converted, _ = lba_onnx.convert(model, case.spec, selection=REDUCTIONS)
-    assert outputs_of(converted, case.feeds)[0].shape == outputs_of(model, case.feeds)[0].shape == (0, 2, 1, 1)
+    converted, report = lba_onnx.convert(model, case.spec, selection=REDUCTIONS)
+    assert report.converted
+    expected = (0, 2, size, size)
+    assert outputs_of(converted, case.feeds)[0].shape == outputs_of(model, case.feeds)[0].shape == expected
 
 
 def test_sequences_without_steps_are_left_below_opset_10() -> None:

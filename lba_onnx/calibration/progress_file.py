@@ -18,7 +18,7 @@ from typing import Any
 from lba_onnx.calibration.peaks import Peaks
 from lba_onnx.calibration.ranges import NodeRange
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import check_kind, differing_names, read_json, write_json
+from lba_onnx.files.json_file import check_file_kind, differing_names, read_json, write_json
 
 KIND = "lba_onnx.calibration_progress"
 SCHEMA = 2
@@ -113,10 +113,7 @@ class ProgressFile:
 
 def _read(path: Path, settings: Mapping[str, Any]) -> Counted:
     value = read_json(path, DataError)
-    try:
-        check_kind(value, "the progress of a calibration", KIND, SCHEMA)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
+    check_file_kind(path, value, "the progress of a calibration", KIND, SCHEMA)
     found = value.get("settings")
     if found != settings:
         names = differing_names(settings, found)

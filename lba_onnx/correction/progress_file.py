@@ -23,7 +23,7 @@ import numpy as np
 
 from lba_onnx.correction.corrected_layer import CorrectedLayer, Floats
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import check_kind, parse_json
+from lba_onnx.files.json_file import check_file_kind, parse_json
 from lba_onnx.files.regular import check_regular
 
 KIND = "lba_onnx.correction_progress"
@@ -101,7 +101,7 @@ class ProgressFile:
 
     def _read(self, path: Path) -> None:
         with path.open("r+b") as file:
-            self._check_head(file.readline())
+            self._check_head(path, file.readline())
             whole = file.tell()
             for recipe, node, arrays in _entries(file):
                 if node is None:
@@ -111,15 +111,12 @@ class ProgressFile:
                 whole = file.tell()
             file.truncate(whole)
 
-    def _check_head(self, line: bytes) -> None:
+    def _check_head(self, path: Path, line: bytes) -> None:
         head = _parsed(line)
-        try:
-            check_kind(head, "the progress of a correction", KIND, SCHEMA)
-        except ValueError as error:
-            raise DataError(f"{self._path}: {error}") from None
+        check_file_kind(path, head, "the progress of a correction", KIND, SCHEMA)
         if head.get("settings") != self._head["settings"]:
             raise DataError(
-                f"{self._path}: expected the model, the data and the version of the interrupted run, got others; "
+                f"{path}: expected the model, the data and the version of the interrupted run, got others; "
                 "remove the file to start anew"
             )
 

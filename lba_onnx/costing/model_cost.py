@@ -7,6 +7,7 @@ from typing import Any
 from lba_onnx.arithmetic.datapath import Group
 from lba_onnx.costing.cost_table import CostTable
 from lba_onnx.costing.node_cost import NodeCost, operand_sources
+from lba_onnx.costing.operand_formats import operand_format_of
 from lba_onnx.costing.unit_cost import UnitCost
 
 
@@ -120,7 +121,7 @@ class ModelCost:
     @property
     def operand_format(self) -> str:
         """These formats, such as "M4E3"; "" where the model tells all."""
-        return " and ".join(self.operand_sources)
+        return operand_format_of(self.operand_sources)
 
     @property
     def totals(self) -> Totals:

@@ -9,7 +9,7 @@ float32, float16 and so on       nothing: they are what values are stored in, an
 What it does not tell, the user does; else the accumulator, where it has a name; else it is the paper's format.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lba_onnx.arithmetic import Accumulator
@@ -124,6 +124,11 @@ def assumed_operands(spec: Accumulator | None, given: Operands | None) -> tuple[
         return given, GIVEN
     own = None if spec is None else spec.prescribed_operands
     return (Operands.parse(DEFAULT_OPERANDS), DEFAULT) if own is None else (own, ACCUMULATOR)
+
+
+def operand_format_of(formats: Iterable[str]) -> str:
+    """Return formats as the one text that results hold, such as "M4E3"; "" for none."""
+    return " and ".join(formats)
 
 
 def operands_text(sources: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lba_onnx.errors import LbaError
+from lba_onnx.errors import DataError, LbaError
 from lba_onnx.files.atomic import replacing
 from lba_onnx.files.regular import check_regular
 
@@ -77,6 +77,18 @@ def check_kind(value: Any, what: str, kind: str, schema: int) -> None:
     if found != [kind, schema]:
         got = "kind {!r}, schema {!r}".format(*found)
         raise ValueError(f"expected {what} (kind {kind!r}, schema {schema}), got {got}")
+
+
+def check_file_kind(path: str | os.PathLike[str], value: Any, what: str, kind: str, schema: int) -> None:
+    """Refuse what a file holds as `check_kind` does, by an error that names the file.
+
+    Raises:
+        DataError: One of them differs, or the value is no object.
+    """
+    try:
+        check_kind(value, what, kind, schema)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def differing_names(expected: Mapping[str, Any], found: Any) -> str:

@@ -9,7 +9,7 @@ from lba_onnx.arithmetic.operands import Operands
 from lba_onnx.costing import CostTable, UnpricedError, unit_cost
 from lba_onnx.costing.costing import cost_each
 from lba_onnx.costing.node_cost import FLOAT32
-from lba_onnx.costing.operand_formats import GIVEN, ToldOperands, assumed_operands
+from lba_onnx.costing.operand_formats import GIVEN, ToldOperands, assumed_operands, operand_format_of
 from lba_onnx.reporting.sections import Cost, CostRow
 from lba_onnx.rewrite import Selection
 from lba_onnx.rewrite.model_files import ModelSource
@@ -60,7 +60,7 @@ class SweepPrices:
         """Return which operands points with these accumulators are priced with; None where the model tells all."""
         if not self.cost.stored_types:
             return None
-        return " and ".join(dict.fromkeys(str(self._assumed(as_spec(spec_at(_ANY_DEPTH)))) for spec_at in specs))
+        return operand_format_of(dict.fromkeys(str(self._assumed(as_spec(spec_at(_ANY_DEPTH)))) for spec_at in specs))
 
     def _mean(self, spec_at: SpecAtDepth, converted: set[str]) -> float | None:
         known = [row for row in self.cost.rows if row.macs and row.depth]

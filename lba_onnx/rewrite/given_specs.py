@@ -78,7 +78,8 @@ def _check_model(given: GivenSpecs, model: ModelSource) -> None:
         return
     found = model_hash(model)
     if found != told:
-        expected = f"accumulators that were chosen for this model (SHA-256 {short_hash(found)})"
+        whose = model if isinstance(model, (str, os.PathLike)) else "this model"
+        expected = f"accumulators that were chosen for {whose} (SHA-256 {short_hash(found)})"
         raise DataError(f"{given.source}: expected {expected}, got those of another ({short_hash(told)})")
 
 

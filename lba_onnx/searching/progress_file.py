@@ -17,7 +17,7 @@ from typing import Any
 
 from lba_onnx.errors import DataError
 from lba_onnx.files.atomic import append
-from lba_onnx.files.json_file import check_kind, differing_names, parse_json
+from lba_onnx.files.json_file import check_file_kind, differing_names, parse_json
 from lba_onnx.files.regular import check_regular
 
 KIND = "lba_onnx.search_progress"
@@ -72,7 +72,7 @@ class ProgressFile:
         end = text.rfind(b"\n") + 1
         try:
             head, *entries = [parse_json(line) for line in text[:end].splitlines()]
-            self._check_head(head)
+            self._check_head(path, head)
             self._known = {str(entry["key"]): entry["value"] for entry in entries}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(
@@ -80,15 +80,12 @@ class ProgressFile:
             ) from None
         os.truncate(path, end)  # only now that it is known to be one of ours
 
-    def _check_head(self, head: Any) -> None:
-        try:
-            check_kind(head, "the progress of a search", KIND, SCHEMA)
-        except ValueError as error:
-            raise DataError(f"{self._path}: {error}") from None
+    def _check_head(self, path: Path, head: Any) -> None:
+        check_file_kind(path, head, "the progress of a search", KIND, SCHEMA)
         settings, found = self._settings, head.get("settings")
         if found != json.loads(json.dumps(settings)):
             names = differing_names(settings, found)
             raise DataError(
-                f"{self._path}: expected the settings of the interrupted run, got another {names or 'set of them'}; "
+                f"{path}: expected the settings of the interrupted run, got another {names or 'set of them'}; "
                 "remove the file to start anew"
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 from lba_onnx.arithmetic import Accumulator, parse_accumulator
 from lba_onnx.errors import DataError
-from lba_onnx.files.json_file import check_kind, read_json
+from lba_onnx.files.json_file import check_file_kind, read_json
 from lba_onnx.searching.search_result import KIND, SCHEMA
 
 _PROVENANCE = ("model_sha256", "data_sha256", "versions")
@@ -39,10 +39,7 @@ def load_point(path: str | os.PathLike[str], number: int | None = None) -> Saved
         DataError: The file is missing, is no search, or has no such point.
     """
     value = read_json(path, DataError)
-    try:
-        check_kind(value, "a search", KIND, SCHEMA)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
+    check_file_kind(path, value, "a search", KIND, SCHEMA)
     points = value.get("points")
     if not isinstance(points, list) or not points:
         raise DataError(f"{path}: expected a list 'points' with at least one, got {type(points).__name__}")

@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lba_onnx.costing.operand_formats import operand_format_of
 from lba_onnx.evaluation import Comparison, Evaluation, MeanEstimate
 from lba_onnx.evaluation.estimates import finite_or_none
 from lba_onnx.files.json_file import write_json
@@ -177,7 +178,7 @@ class Settings:
     @property
     def operand_format(self) -> str:
         """The formats of operands that the model does not tell, such as "M4E3"; "" where it tells all."""
-        return " and ".join(self.operand_sources)
+        return operand_format_of(self.operand_sources)
 
 
 @dataclass(frozen=True)
