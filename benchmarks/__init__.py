@@ -1,4 +1,4 @@
-"""Benchmarks: each checks bits before it times, prints a table and writes JSON (docs/benchmarks.md).
+"""What measures speed, memory and accuracy: each checks bits before it times, prints a table and writes JSON.
 
-Run from the repository root: python -m benchmarks.matmul, .conv, .models, .memory or .training.
+Run from the repository root, such as `python -m benchmarks.matmul` (docs/benchmarks.md, docs/results.md).
 """
