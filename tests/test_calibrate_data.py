@@ -191,6 +191,12 @@ def test_data_that_do_not_fit_are_refused(data, message):
         list(read_batches(Samples(data), FREE))
 
 
+def test_a_file_without_samples_is_named(tmp_path):
+    np.savez(tmp_path / "none.npz", x=samples(0))
+    with pytest.raises(DataError, match=r"none\.npz: expected at least one sample, got none$"):
+        list(read_batches(Samples(tmp_path / "none.npz"), FREE))
+
+
 def test_inputs_of_different_lengths_are_refused():
     with pytest.raises(DataError, match="as many entries along the first axis for every input, got mask 4, x 5"):
         list(read_batches(Samples({"x": samples(5), "mask": np.arange(4)}), TWO))

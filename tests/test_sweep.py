@@ -105,6 +105,7 @@ def test_reference_may_be_another_model():
     ("settings", "message"),
     [
         ({"biases": "max"}, "expected data to calibrate on, for the biases 'max', got none"),
+        ({"biases": "best"}, "expected a method out of max.*got 'best'"),
         ({"biases": "best", "calibration_data": CALIBRATION}, "expected a method out of max.*got 'best'"),
         ({"workers": 0}, "expected workers of at least 1, got 0"),
         ({"workers": 1, "scheduler": "tcp://x"}, "expected workers on this machine or a scheduler, got both"),

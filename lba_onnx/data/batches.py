@@ -1,6 +1,7 @@
 """Reads samples as feeds of a model: batch after batch, one in memory at a time."""
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -32,7 +33,8 @@ def read_batches(samples: Samples, inputs: tuple[ModelInput, ...]) -> Iterator[B
         is_empty = False
         yield batch
     if is_empty:
-        raise DataError("expected at least one sample, got none")
+        of_file = f"{samples.data}: " if isinstance(samples.data, (str, os.PathLike)) else ""
+        raise DataError(f"{of_file}expected at least one sample, got none")
 
 
 def take(batches: Iterable[Batch], inputs: tuple[ModelInput, ...], max_samples: int | None) -> Iterator[Batch]:

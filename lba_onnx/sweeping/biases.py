@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lba_onnx.calibration import calibrate
+from lba_onnx.calibration.methods import as_method
 from lba_onnx.data.execution import Execution
 from lba_onnx.errors import DataError
 from lba_onnx.rewrite.given_specs import Specs
@@ -29,13 +30,14 @@ def choose_specs(grid: Sequence[GridPoint], job: Job, calibration_data: Any) -> 
         if point.spec is not None:
             specs.append(point.spec)
             continue
+        method = as_method(str(point.bias))
         if calibration_data is None:
             raise DataError(f"expected data to calibrate on, for the biases {point.bias!r}, got none")
         found = calibrate(
             job.model,
             calibration_data,
             point.text,
-            str(point.bias),
+            method,
             metric=job.metric,
             selection=job.selection,
             bias_start=job.bias_start,
