@@ -336,12 +336,12 @@ def test_sweep_without_labels_has_no_empty_columns(scores, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [80, None])
-def test_a_hundred_thousand_nodes_are_printed_in_seconds(folders, monkeypatch, width):
-    # rich's table took minutes.
+def test_very_many_nodes_are_printed_in_seconds(folders, monkeypatch, width):
+    # rich's table took minutes for 100,000.
     (entry, *_) = list_candidates(network())
-    entries = tuple(replace(entry, node=f"/layers.{i}/MatMul") for i in range(100_000))
+    entries = tuple(replace(entry, node=f"/layers.{i}/MatMul") for i in range(30_000))
     monkeypatch.setattr(lba_onnx.rewrite, "list_candidates", lambda path, shapes, selection: ConversionReport(entries))
     begin = time.process_time()
     text = print_at(width, monkeypatch, folders["long"], ["inspect", "-i", "model.onnx"])
-    assert time.process_time() - begin < 60
-    assert text.count("convertible") == 100_000
+    assert time.process_time() - begin < 18
+    assert text.count("convertible") == 30_000

@@ -15,16 +15,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import lba_onnx
 from lba_onnx.calibration.plot import plot_node
 from lba_onnx.cli import main
+from lba_onnx.demo import demo_data_path
 from models.int8 import zoo as int8
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,7 @@ README = ROOT / "README.md"
 TUTORIALS = sorted(ROOT.glob("docs/tutorials/*.md"))
 PAGES = [README, *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("models/**/*.md"))]
 PYTORCH = ROOT / "docs/pytorch.md"
+DATA = demo_data_path()
 
 INTERPRETER = """
 import contextlib, io, json, sys
@@ -71,18 +73,17 @@ def int8_model() -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, int8_model: Path) -> Path:
-    data = Path(str(files("lba_onnx").joinpath("demo_data")))
-    for source, target in (
-        ("fashion_cnn.onnx", "model.onnx"),
-        ("fashion_calibration_256.npz", "samples.npz"),
-        ("fashion_test_1000.npz", "test.npz"),
+    """Holds a few samples each: that snippets run does not depend on how many."""
+    shutil.copy(DATA / "fashion_cnn.onnx", tmp_path / "model.onnx")
+    for source, target, count in (
+        ("fashion_calibration_256.npz", "samples.npz", 64),
+        ("fashion_test_1000.npz", "test.npz", 100),
     ):
-        shutil.copy(data / source, tmp_path / target)
-    lba_onnx.convert(
-        data / "fashion_cnn.onnx", lba_onnx.AccumulatorSpec.parse("M7E4b10"), model_output=tmp_path / "model_lba.onnx"
-    )
+        with np.load(DATA / source) as samples:
+            np.savez(tmp_path / target, **{name: values[:count] for name, values in samples.items()})
+    lba_onnx.convert(tmp_path / "model.onnx", "M7E4b10", model_output=tmp_path / "model_lba.onnx")
     shutil.copy(int8_model, tmp_path / "model_int8.onnx")
-    shutil.copytree(data, tmp_path / "models" / "demo")
+    shutil.copytree(DATA, tmp_path / "models" / "demo")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -100,8 +101,7 @@ def test_commands_run(folder: Path) -> None:
     lines = [line.split("#")[0].strip() for block in blocks(README, "sh") for line in block.splitlines()]
     assert len(lines) > 5 and all(line.startswith("lba-onnx ") for line in lines)
     for line in lines:
-        done = subprocess.run([sys.executable, "-m", "lba_onnx", *line.split()[1:]], capture_output=True, text=True)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+        output_of(line.split()[1:])
 
 
 @pytest.mark.parametrize("page", ["cost", "error_theory"])
@@ -109,9 +109,7 @@ def test_rows_that_pages_show_are_those_of_the_command(folder: Path, page: str) 
     """The first command is the one whose output stands below, but for what `...` leaves out."""
     path = ROOT / f"docs/{page}.md"
     command = blocks(path, "sh")[0].splitlines()[0].split("#")[0].split()
-    done = CliRunner().invoke(main, command[1:])
-    assert done.exit_code == 0, done.output
-    printed = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    printed = {" ".join(line.split()) for line in output_of(command[1:]).splitlines()}
     shown = {" ".join(line.split()) for line in blocks(path, "text")[0].splitlines()} - {"..."}
     assert len(shown) >= 4 and shown <= printed, shown - printed
 
@@ -123,10 +121,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["max", "percentile"])
-def test_figures_of_the_calibration_page_are_those_of_today(folder: Path, method: str) -> None:
-    calibration = lba_onnx.calibrate("model.onnx", "samples.npz", "M6E3", method)
-    plot_node(calibration, "block2.first.conv", "plot.svg")
-    found = [re.findall("<text[^>]*>([^<]*:[^<]*)<", path.read_text()) for path in (Path("plot.svg"), figure(method))]
+def test_figures_of_the_calibration_page_are_those_of_today(tmp_path: Path, method: str) -> None:
+    calibration = lba_onnx.calibrate(DATA / "fashion_cnn.onnx", DATA / "fashion_calibration_256.npz", "M6E3", method)
+    plot_node(calibration, "block2.first.conv", plot := tmp_path / "plot.svg")
+    found = [re.findall("<text[^>]*>([^<]*:[^<]*)<", path.read_text()) for path in (plot, figure(method))]
     assert found[0] == found[1] and len(found[0]) == 6
 
 
@@ -141,7 +139,8 @@ SESSIONS = [
 
 
 @pytest.mark.parametrize("page", SESSIONS)
-def test_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
+def test_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     printed = ""
     with interpreter(tmp_path) as run_python:
         for language, block in re.findall(r"```(python|sh|text|text about)\n(.*?)```", page.read_text(), re.DOTALL):
@@ -151,7 +150,7 @@ def test_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
             elif language == "python":
                 printed = run_python(block)
             else:
-                printed = "".join(output_of(command, tmp_path) for command in commands_of(block))
+                printed = "".join(map(output_of, commands_of(block)))
 
 
 @contextmanager
@@ -187,13 +186,13 @@ def interpreter(folder: Path) -> Iterator[Callable[[str], str]]:
 
 def commands_of(block: str) -> list[list[str]]:
     lines = block.replace("\\\n", " ").splitlines()
-    return [[sys.executable, "-m", "lba_onnx", *shlex.split(line, comments=True)[1:]] for line in lines]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-def output_of(command: list[str], folder: Path) -> str:
-    environment = {**os.environ, "COLUMNS": "400"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
-    assert done.returncode == 0, f"{command}: {done.stderr}"
+def output_of(arguments: list[str]) -> str:
+    """Return what `lba-onnx` prints in this folder."""
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, f"{arguments}: {done.output}"
     return done.stdout
 
 

@@ -153,7 +153,7 @@ def test_calibrating_convert_that_is_terminated_cleans_up(tmp_path):
     """Its folder with the model that is yet to be corrected stayed beside the output."""
     external = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
     onnx.save(chain(0), tmp_path / "model.onnx", **external)
-    np.savez(tmp_path / "data.npz", t0=np.ones((64, SIZE), np.float32))
+    np.savez(tmp_path / "data.npz", t0=np.ones((24, SIZE), np.float32))
     (tmp_path / "slow.py").write_text("import time\ndef preprocess(feeds): time.sleep(0.05); return feeds\n")
     options = ["convert", "-i", "model.onnx", "-o", "out.onnx", "--calibration_data_path", "data.npz"]
     options += ["--batch_size", "1", "--preprocess", "slow:preprocess"]
