@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
-from small_models import branching_model, function_model, images, loop_model, matmul_model, model, network, tensor
+from small_models import branching_model, function_model, images, loop_model, matmul_model, network
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import lba_onnx
@@ -21,7 +20,7 @@ from lba_onnx.data.split import is_kept_apart
 from lba_onnx.errors import DataError, ModelError
 from lba_onnx.evaluation.judge import Judge
 from lba_onnx.observation.observer import observing_session
-from lba_onnx.rewrite.folding import NO_CONSTANT, ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, find_scalable, fold
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 
 CPU = ("CPUExecutionProvider",)
@@ -92,7 +91,7 @@ def test_each_layer_meets_what_the_corrected_layers_before_it_give(recipe, batch
     An offset is added before the bias there, with it here: a last bit may differ, and what truncation makes of it.
     """
     plain, _ = lba_onnx.convert(network(), "M4E5b16", bias_start=bias_start)
-    nodes, _ = scalable_nodes(plain)
+    scalable = find_scalable(plain)
     data = Samples(images(16), batch_size=batch_size)
     batches = list(read_batches(data, describe_inputs(lba_onnx.make_session(plain))))
     met: dict[str, list[np.ndarray]] = {}
@@ -103,7 +102,7 @@ def test_each_layer_meets_what_the_corrected_layers_before_it_give(recipe, batch
         met.setdefault(layer.call.node, []).append(layer.call.y.copy())
 
     monkeypatch.setattr(sequence, "_go_on", watch)
-    found = correct_in_sequence(OpenModel(plain, None), nodes, batches, RECIPES[recipe], CPU, lambda: None)
+    found = correct_in_sequence(OpenModel(plain, None), scalable, batches, RECIPES[recipe], CPU, lambda: None)
     corrected = open_model(plain)
     fold(corrected.proto, found)
     given: dict[str, list[np.ndarray]] = {}
@@ -113,7 +112,7 @@ def test_each_layer_meets_what_the_corrected_layers_before_it_give(recipe, batch
     assert list(met) == ["conv1", "depthwise", "classifier"]
     for name, calls in met.items():
         shape = [1] * calls[0].ndim
-        shape[nodes[name].channel_axis] = -1
+        shape[scalable.nodes[name].channel_axis] = -1
         went_on = np.concatenate([y.ravel() for y in calls])
         offset = 0 if bias_start and name != "depthwise" else found[name].offset.reshape(shape)  # else in the start
         computed = np.concatenate([(y + offset).ravel() for y in given[name]])
@@ -144,19 +143,6 @@ def test_a_recipe_that_levels_the_deciding_scores_is_out(monkeypatch):
     assert report.rejected == ("scale",)
     assert report.divergences["scale"] > 1.1 * report.divergences["none"]
     assert "out: " in report.summary()
-
-
-def test_dynamic_products_are_left_and_say_so():
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["h"], "project"),
-        helper.make_node("Transpose", ["h"], ["t"], "transpose", perm=[1, 0]),
-        helper.make_node("MatMul", ["h", "t"], ["y"], "attention"),
-    ]
-    w = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
-    proto = model(nodes, [tensor("x", 4, 32)], [tensor("y", 4, 4)], {"w": w})
-    x = np.random.default_rng(1).standard_normal((10, 4, 32)).astype(np.float32)
-    _, report = correct(converted(proto), [{"x": row} for row in x])
-    assert {node.node: node.reason for node in report.nodes} == {"project": "", "attention": NO_CONSTANT}
 
 
 @pytest.mark.parametrize("make", [branching_model, function_model, lambda: loop_model(3)])

@@ -198,9 +198,9 @@ def test_matmuls_in_functions_take_scales_but_no_offsets():
 
 
 def test_nodes_without_a_constant_are_left_with_the_reason():
-    node = helper.make_node("MatMul", ["a", "b"], ["y"], "attention")
+    node = helper.make_node("Gemm", ["a", "b"], ["y"], "gemm")
     proto = single(node, [tensor("a", 2, 3), tensor("b", 3, 2)], tensor("y", 2, 2), {})
-    assert scalable_nodes(proto) == ({}, {"attention": NO_CONSTANT})
+    assert scalable_nodes(proto) == ({}, {"gemm": NO_CONSTANT})
 
 
 def test_weights_passed_to_a_function_are_left_with_the_reason():

@@ -1,6 +1,7 @@
-"""What a recipe has made of a layer."""
+"""What a recipe has made of a layer, or of a product of two computed operands."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,3 +40,35 @@ class CorrectedLayer:
         """
         affine = ChannelAffine(arrays["scale"], arrays["offset"], arrays.get("operand"))
         return cls(affine, arrays["weights"], arrays.get("start"))
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectedProduct:
+    """A product of two computed operands that has been corrected.
+
+    Attributes:
+        factor: float32 [1], of values that the model's type has.
+    """
+
+    factor: Floats
+
+    @property
+    def affine(self) -> ChannelAffine:
+        """What is folded."""
+        return ChannelAffine(self.factor, np.zeros(1, np.float32))
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """Return its arrays by name."""
+        return {"factor": self.factor}
+
+
+Corrected: TypeAlias = CorrectedLayer | CorrectedProduct
+
+
+def corrected_from(arrays: dict[str, Floats]) -> Corrected:
+    """Return what `to_arrays` of either has taken apart.
+
+    Raises:
+        KeyError: An array is missing.
+    """
+    return CorrectedProduct(arrays["factor"]) if "factor" in arrays else CorrectedLayer.from_arrays(arrays)

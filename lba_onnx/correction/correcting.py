@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from lba_onnx.files.outputs import check_outputs
 from lba_onnx.native.heap import give_back_freed, give_back_garbage
 from lba_onnx.rewrite.candidates import converted_products
 from lba_onnx.rewrite.conversion import deliver
-from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, Scalable, find_scalable, fold
 from lba_onnx.rewrite.model_files import ModelSource, OpenModel, external_bytes, open_model
 from lba_onnx.rewrite.model_hash import model_hash
 from lba_onnx.rewrite.model_inputs import model_inputs
@@ -106,13 +106,14 @@ def correct(
     check_outputs({"corrected model": model_output, "progress file": resume_path}, read)
     opened = open_model(model)
     _check_correctable(opened.proto)
-    nodes, reasons = scalable_nodes(opened.proto)
-    recipes = recipes_of(effort, [node.node.op_type for node in nodes.values()]) if recipes is None else recipes
+    scalable = find_scalable(opened.proto)
+    layers = [node.node.op_type for node in scalable.nodes.values()]
+    recipes = recipes_of(effort, layers) if recipes is None else recipes
     with runnable(opened) as file:
         inputs = describe_inputs(make_session(file, providers=execution.providers))
     samples = _Samples(read_samples(Samples.of(data).up_to(DEFAULT_MAX_SAMPLES), inputs), inputs, tune is not None)
     progress_file = ProgressFile(resume_path, {} if resume_path is None else _described(model, samples))
-    trials = _Trials(opened, nodes, reasons, samples, metric, execution, len(recipes), tune)
+    trials = _Trials(opened, scalable, samples, metric, execution, len(recipes), tune)
     # Its last bits depend on how many threads BLAS has, and more than one mostly wait for each other, awake.
     with threadpool_limits(limits=1, user_api="blas"):
         for recipe in recipes:
@@ -152,8 +153,7 @@ class _Trials:
     def __init__(
         self,
         opened: OpenModel,
-        nodes: Mapping[str, ScalableNode],
-        reasons: Mapping[str, str],
+        scalable: Scalable,
         samples: _Samples,
         metric: "Metric | str | None",
         execution: Execution,
@@ -162,15 +162,15 @@ class _Trials:
     ) -> None:
         self._opened = opened
         self._model_bytes = opened.proto.ByteSize() + external_bytes(opened)
-        self._nodes, self._reasons = nodes, reasons
+        self._scalable = scalable
         self._samples = samples
         self._execution = execution
         self._done = 0
-        self._total = count * len(self._nodes)
+        self._total = count * (len(scalable.nodes) + len(scalable.products))
         self._tuning, self._tuner = tuning, None
         if tuning is not None:
             wide = OpenModel(widened(opened.proto), opened.path)
-            self._tuner = make_tuner(wide, self._nodes, samples.estimation[0])
+            self._tuner = make_tuner(wide, scalable.nodes, samples.estimation[0])
         with runnable(OpenModel(restored(opened.proto), opened.path)) as reference:
             self._judge = Judge(reference, samples.judged, metric=metric, providers=execution.providers)
             self._reporter = None
@@ -192,7 +192,7 @@ class _Trials:
         else:
             self._corrections[recipe] = correct_in_sequence(
                 self._opened,
-                self._nodes,
+                self._scalable,
                 self._samples.estimation,
                 RECIPES[recipe],
                 self._execution.providers,
@@ -261,10 +261,11 @@ class _Trials:
     def _describe(self, name: str, recipe: str) -> NodeCorrection:
         affine = self._corrections[recipe].get(name)
         if affine is None:
-            reason = self._reasons.get(name) or ("no recipe is better" if recipe == NONE else NOT_RUN)
+            reason = self._scalable.reasons.get(name) or ("no recipe is better" if recipe == NONE else NOT_RUN)
             return NodeCorrection(name, None, None, reason)
         used = RECIPES.get(recipe.removesuffix(SUFFIX))
-        is_limited = used is not None and used.moves_weights and not self._nodes[name].takes_weights
+        node = self._scalable.nodes.get(name)
+        is_limited = used is not None and used.moves_weights and node is not None and not node.takes_weights
         remark = NOT_MOVED if is_limited else ""
         return NodeCorrection(name, float(affine.scale.mean()), float(abs(affine.offset).max(initial=0)), remark=remark)
 

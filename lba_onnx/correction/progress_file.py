@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lba_onnx.correction.corrected_layer import CorrectedLayer, Floats
+from lba_onnx.correction.corrected_layer import Corrected, Floats, corrected_from
 from lba_onnx.errors import DataError
 from lba_onnx.files.json_file import check_file_kind, parse_json
 from lba_onnx.files.regular import check_regular
@@ -31,7 +31,7 @@ SCHEMA = 1
 _FLOAT = np.dtype("<f4")
 
 
-class LayerNotes(dict[str, CorrectedLayer]):
+class LayerNotes(dict[str, Corrected]):
     """The corrected layers of a recipe by name; what is added is written to the file, if there is one.
 
     Attributes:
@@ -43,7 +43,7 @@ class LayerNotes(dict[str, CorrectedLayer]):
         self.is_done = recipe in file.done
         self._file, self._recipe = file, recipe
 
-    def __setitem__(self, name: str, layer: CorrectedLayer) -> None:
+    def __setitem__(self, name: str, layer: Corrected) -> None:
         super().__setitem__(name, layer)
         self._file.append(self._recipe, name, layer.to_arrays())
 
@@ -71,7 +71,7 @@ class ProgressFile:
         Raises:
             DataError: The file is something else, or belongs to a correction with other settings.
         """
-        self.saved: dict[str, dict[str, CorrectedLayer]] = {}
+        self.saved: dict[str, dict[str, Corrected]] = {}
         self.done: set[str] = set()
         self._path = None if path is None else Path(path)
         self._head = {"kind": KIND, "schema": SCHEMA, "settings": dict(settings)}
@@ -107,7 +107,7 @@ class ProgressFile:
                 if node is None:
                     self.done.add(recipe)
                 else:
-                    self.saved.setdefault(recipe, {})[node] = CorrectedLayer.from_arrays(arrays)
+                    self.saved.setdefault(recipe, {})[node] = corrected_from(arrays)
                 whole = file.tell()
             file.truncate(whole)
 

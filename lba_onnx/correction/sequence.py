@@ -5,7 +5,8 @@
 
 All batches run side by side and wait at each layer (`observation.lockstep`). Rows drawn from all of them correct the
 layer (`rows`); then all go on with what the corrected layer gives. A layer in a loop is corrected when it is met first,
-with rows of all steps in the float32 model (`loop_rows`).
+with rows of all steps in the float32 model (`loop_rows`). A product of two computed operands is corrected on all that
+it gives (`product`).
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -16,38 +17,40 @@ import numpy as np
 from lba_onnx import kernels
 from lba_onnx.any_values import ANY_VALUES
 from lba_onnx.arithmetic import Accumulator
-from lba_onnx.correction.corrected_layer import CorrectedLayer
+from lba_onnx.correction.corrected_layer import Corrected, CorrectedLayer, CorrectedProduct
 from lba_onnx.correction.evening import dot_products
 from lba_onnx.correction.layer import Floats, Layer, correct_layer
 from lba_onnx.correction.loop_rows import LoopRows, loop_rows
+from lba_onnx.correction.product import product_factor
 from lba_onnx.correction.recipes import Recipe
 from lba_onnx.correction.reference import widened
 from lba_onnx.correction.rows import Rows
 from lba_onnx.correction.targets import Targets, float32_targets
 from lba_onnx.data.batches import Batch
 from lba_onnx.data.tally import note
-from lba_onnx.native import ObservedCall
+from lba_onnx.native import ObservedCall, ObservedMatMul
 from lba_onnx.native.heap import give_back_freed
-from lba_onnx.native.observed_layer import ObservedLayer, layer_of
+from lba_onnx.native.observed_layer import ObservedLayer, float32_product, layer_of
 from lba_onnx.observation.lockstep import run_in_lockstep
-from lba_onnx.rewrite.folding import ChannelAffine, ScalableNode
+from lba_onnx.rewrite.folding import ChannelAffine, Scalable, ScalableNode
 from lba_onnx.rewrite.model_files import OpenModel
+from lba_onnx.rewrite.product_scaling import ScalableProduct
 
 
 def correct_in_sequence(
     model: OpenModel,
-    nodes: Mapping[str, ScalableNode],
+    scalable: Scalable,
     batches: Sequence[Batch],
     recipe: Recipe,
     providers: Sequence[str],
     progress: Callable[[], None],
-    corrected: MutableMapping[str, CorrectedLayer] | None = None,
+    corrected: MutableMapping[str, Corrected] | None = None,
 ) -> dict[str, ChannelAffine]:
     """Correct a converted model's layers.
 
     Args:
         model: The converted model.
-        nodes: The nodes to correct, by name.
+        scalable: What to correct.
         batches: Samples, run once.
         recipe: How each layer is corrected.
         providers: onnxruntime's execution providers.
@@ -57,7 +60,7 @@ def correct_in_sequence(
     Returns:
         By name; nodes that did not run, or had nothing to multiply, are left out.
     """
-    corrected = {} if corrected is None else corrected
+    corrected, nodes = {} if corrected is None else corrected, scalable.nodes
     with ExitStack() as stack:
         targets, looped = None, {}
         has_loops = any(node.scope.repeats for node in nodes.values())
@@ -66,7 +69,7 @@ def correct_in_sequence(
             targets = stack.enter_context(float32_targets(wide, nodes, batches, providers))
         if has_loops:
             looped = loop_rows(wide, nodes, batches, providers)
-        sequence = _Sequence(nodes, recipe, progress, corrected, Rows(batches), targets, looped)
+        sequence = _Sequence(scalable, recipe, progress, corrected, Rows(batches), targets, looped)
         run_in_lockstep(model, batches, sequence.visit, providers)
     return {name: layer.affine for name, layer in corrected.items()}
 
@@ -76,37 +79,56 @@ class _Sequence:
 
     def __init__(
         self,
-        nodes: Mapping[str, ScalableNode],
+        scalable: Scalable,
         recipe: Recipe,
         progress: Callable[[], None],
-        corrected: MutableMapping[str, CorrectedLayer],
+        corrected: MutableMapping[str, Corrected],
         rows: Rows,
         targets: Targets | None,
         looped: Mapping[str, LoopRows],
     ) -> None:
-        self._nodes, self._recipe, self._progress = nodes, recipe, progress
+        self._scalable, self._recipe, self._progress = scalable, recipe, progress
         self._corrected = corrected
         self._rows, self._targets, self._looped = rows, targets, looped
         self._met: set[str] = set()
 
     def visit(self, name: str, calls: Sequence[ObservedCall | None]) -> None:
         """Take the calls of a product in all batches at a time."""
-        node = self._nodes.get(name)
-        if node is None:
-            for call in calls:
-                if call is not None:
-                    call.fill()
+        if name in self._scalable.nodes:
+            self._visit_layer(self._scalable.nodes[name], calls)
             return
+        run = [call for call in calls if call is not None]
+        for call in run:
+            call.fill()
+        if name in self._scalable.products:
+            self._go_on_scaled(self._scalable.products[name], run)
+
+    def _visit_layer(self, node: ScalableNode, calls: Sequence[ObservedCall | None]) -> None:
+        name = node.name
         layers = {number: layer_of(call, node.operand) for number, call in enumerate(calls) if call is not None}
         if name not in self._met and (usable := self._usable(node, layers)):
-            self._met.add(name)
-            if name not in self._corrected:
-                self._corrected[name] = self._correct(node, usable)
-            give_back_freed()  # else the peak is that of all layers, not of the largest
-            self._progress()
+            self._finish(name, lambda: self._correct(node, usable))
         corrected = self._corrected[name] if name in self._met else None
         for layer in layers.values():
-            _go_on(layer, corrected, node.channel_axis)
+            _go_on(layer, corrected if isinstance(corrected, CorrectedLayer) else None, node.channel_axis)
+
+    @ANY_VALUES
+    def _go_on_scaled(self, product: ScalableProduct, calls: Sequence[ObservedCall]) -> None:
+        """Multiply what calls of a product have given by its factor."""
+        usable = [call for call in calls if isinstance(call, ObservedMatMul) and call.y.size]
+        if product.name not in self._met and usable:
+            self._finish(product.name, lambda: _corrected_product(product, usable))
+        for call in usable:
+            y, factor = call.y, self._corrected[product.name].affine.scale
+            y *= factor
+
+    def _finish(self, name: str, correct: Callable[[], Corrected]) -> None:
+        """Correct what is met first, unless an interrupted run has."""
+        self._met.add(name)
+        if name not in self._corrected:
+            self._corrected[name] = correct()
+        give_back_freed()  # else the peak is that of all layers, not of the largest
+        self._progress()
 
     def _usable(self, node: ScalableNode, layers: Mapping[int, ObservedLayer]) -> dict[int, ObservedLayer]:
         """Leave out what is no layer; and a batch whose run of float32 took another way, which says nothing of it."""
@@ -141,6 +163,13 @@ class _Sequence:
             return x, np.concatenate([self._targets[node.name, number] for number in layers], 1)
         first = next(iter(layers.values()))
         return x, dot_products(x, first.weights, first.start)
+
+
+def _corrected_product(product: ScalableProduct, calls: Sequence[ObservedMatMul]) -> CorrectedProduct:
+    for call in calls:
+        note(products=call.products)
+    factor = product_factor((q, float32_product(call, index)) for call in calls for index, q in enumerate(call.y))
+    return CorrectedProduct(factor.astype(product.dtype).astype(np.float32))
 
 
 def _low_bit_products(x: Floats, weights: Floats, spec: Accumulator, start: Floats | None = None) -> Floats:

@@ -148,6 +148,14 @@ def layer_of(call: ObservedCall, operand: int) -> ObservedLayer:
     raise TypeError(f"expected an observed product or convolution, got {type(call).__name__}")
 
 
+@ANY_VALUES
+def float32_product(call: ObservedMatMul, index: int) -> Floats:
+    """Return the product of a call's matrices of one entry of its batch, by BLAS: [rows, columns]."""
+    a, b = _operands(call)
+    product: Floats = a.matrix(index) @ b.matrix(index).T
+    return product
+
+
 @dataclass(frozen=True)
 class _Strided:
     """An operand of a matrix product: one matrix of a batch begins at each offset."""
@@ -167,14 +175,20 @@ class _Strided:
         return np.lib.stride_tricks.as_strided(flat, self.shape, strides, writeable=False)
 
 
+def _operands(call: ObservedMatMul) -> tuple[_Strided, _Strided]:
+    """Return the left operand, and the transposed right one."""
+    args = call.args
+    a = _Strided(args.a, call.a_offsets, args.a_row_stride, args.a_depth_stride, (args.rows, args.depth))
+    b = _Strided(args.b, call.b_offsets, args.b_column_stride, args.b_depth_stride, (args.columns, args.depth))
+    return a, b
+
+
 class _MatMulLayer(ObservedLayer):
     call: ObservedMatMul
 
     def __init__(self, call: ObservedMatMul, operand: int) -> None:
         super().__init__(call)
-        args = call.args
-        a = _Strided(args.a, call.a_offsets, args.a_row_stride, args.a_depth_stride, (args.rows, args.depth))
-        b = _Strided(args.b, call.b_offsets, args.b_column_stride, args.b_depth_stride, (args.columns, args.depth))
+        a, b = _operands(call)
         self._operand = operand
         self._moving, self._fixed = (b, a) if operand == 0 else (a, b)
 

@@ -9,11 +9,12 @@
              y = LbaConv(x, w)      ->  LbaConv(x, w, offset)          likewise LbaGemm, with alpha and beta allowed for
              y = LbaMatMul(a, b)    ->  y = Add(LbaMatMul(a, b), offset)                likewise LbaMatMulNBits
     a bias that sums start from is one of what they add: it is scaled, too
+    a product of two computed operands gets a factor behind (`product_scaling`)
 
 Below opset 7 onnxruntime has no Mul and no Add: a constant with the result takes their place, and what is not constant
 stays as it is.
 
-Requires a node with a constant operand. Ensures that no other node computes anything else than before.
+Ensures that no other node computes anything else than before.
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,12 @@ from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.external_data import is_external
 from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
+from lba_onnx.rewrite.product_scaling import (
+    FIRST_OPSET_WITH_MUL,
+    ScalableProduct,
+    scalable_product,
+    scale_product,
+)
 from lba_onnx.rewrite.scopes import Scope, walk_scopes
 from lba_onnx.rewrite.weights import FUNCTION_INPUT
 
@@ -43,10 +50,10 @@ UNKNOWN_RANK = "the rank of its weights is not known"
 UNDECIDED_LAYOUT = "its weights are transposed in some calls of its function only"
 UNDECIDED_BLOCKS = "its blocks of weights differ between the calls of its function"
 
+_MATMUL = "LbaMatMul"
 _OF_FEW_BITS = "LbaMatMulNBits"
 _SCALES_INPUT = 2  # of weights of few bits
-_WITHOUT_BIAS = ("LbaMatMul", _OF_FEW_BITS)
-_FIRST_OPSET_WITH_MUL = 7  # of those that onnxruntime has kernels for
+_WITHOUT_BIAS = (_MATMUL, _OF_FEW_BITS)
 _TRANSPOSED = ("transA", "transB")
 _OPERATIONS = {"Mul": np.multiply, "Add": np.add}
 _DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}
@@ -57,7 +64,7 @@ class ChannelAffine:
     """What a node's dot products are to be scaled by and raised by.
 
     Attributes:
-        scale: float32 [channels].
+        scale: float32 [channels]; [1] for a product of two computed operands, as its offset, which is zero.
         offset: float32 [channels].
         weights: What takes the place of the constant operand, scale included: float32 [rows, depth], [depth, columns]
             or [filters, channels, *kernel], with three kernel axes; None where scaling is all. A bias that sums start
@@ -124,7 +131,7 @@ class ScalableNode:
         It cannot behind a MatMul in a function's body, in a shape not known, or below opset 7; for a Gemm whose alpha
         or beta differs between calls; and, below opset 7, beside a bias that is not constant.
         """
-        has_add = self.opset >= _FIRST_OPSET_WITH_MUL
+        has_add = self.opset >= FIRST_OPSET_WITH_MUL
         if self.node.op_type in _WITHOUT_BIAS:
             is_shape_known = self.operand == 1 or self.rank == 1 or self.other_rank is not None
             return has_add and is_shape_known and not isinstance(self.scope.body, onnx.FunctionProto)
@@ -133,17 +140,40 @@ class ScalableNode:
         return has_add or len(self.node.input) < 3 or _float_tensor(self.scope, self.node.input[2]) is not None
 
 
-def scalable_nodes(model: onnx.ModelProto) -> tuple[dict[str, ScalableNode], dict[str, str]]:
-    """Return a converted model's nodes that `fold` takes, by name, and for the others the reasons."""
+@dataclass(frozen=True, eq=False)
+class Scalable:
+    """A converted model's products, as far as `fold` takes them.
+
+    Attributes:
+        nodes: Those with a constant operand, by name.
+        products: Those of two computed operands, by name.
+        reasons: Why others are not taken, by name.
+    """
+
+    nodes: dict[str, ScalableNode]
+    products: dict[str, ScalableProduct]
+    reasons: dict[str, str]
+
+
+def find_scalable(model: onnx.ModelProto) -> Scalable:
+    """Return what `fold` takes of a converted model."""
     scopes = {id(scope.body): scope for scope in walk_scopes(model)}
-    nodes, reasons = {}, {}
+    scalable = Scalable({}, {}, {})
     for candidate in converted_products(model):
         found = _describe(candidate, scopes)
-        if isinstance(found, str):
-            reasons[candidate.name] = found
+        if isinstance(found, ScalableNode):
+            scalable.nodes[candidate.name] = found
+        elif isinstance(found, ScalableProduct):
+            scalable.products[candidate.name] = found
         else:
-            nodes[candidate.name] = found
-    return nodes, reasons
+            scalable.reasons[candidate.name] = found
+    return scalable
+
+
+def scalable_nodes(model: onnx.ModelProto) -> tuple[dict[str, ScalableNode], dict[str, str]]:
+    """Return a converted model's nodes with a constant operand that `fold` takes, by name, and reasons of others."""
+    found = find_scalable(model)
+    return found.nodes, found.reasons
 
 
 def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> None:
@@ -151,21 +181,27 @@ def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> No
 
     Args:
         model: The model.
-        corrections: By name, of nodes that `scalable_nodes` returns.
+        corrections: By name, of nodes and products that `find_scalable` returns.
     """
-    nodes, _ = scalable_nodes(model)
+    scalable = find_scalable(model)
     edit = _Edit(FreshNames(model), Insertions())
     for name, affine in corrections.items():
-        place = nodes[name]
-        if affine.weights is not None:
-            _replace_weights(place, affine.weights, edit)
-        elif np.any(affine.scale != 1):
-            _scale_weights(place, affine.scale, edit)
-        if np.any(affine.scale != 1) and starts_from_bias(place.node):
-            _scale_bias(place, affine.scale, edit)
-        if np.any(affine.offset != 0):
-            _add_offset(place, affine.offset, edit)
+        if name in scalable.nodes:
+            _fold_node(scalable.nodes[name], affine, edit)
+        elif affine.scale != 1:
+            scale_product(scalable.products[name], affine.scale, edit.names, edit.insertions)
     edit.insertions.apply()
+
+
+def _fold_node(place: ScalableNode, affine: ChannelAffine, edit: "_Edit") -> None:
+    if affine.weights is not None:
+        _replace_weights(place, affine.weights, edit)
+    elif np.any(affine.scale != 1):
+        _scale_weights(place, affine.scale, edit)
+    if np.any(affine.scale != 1) and starts_from_bias(place.node):
+        _scale_bias(place, affine.scale, edit)
+    if np.any(affine.offset != 0):
+        _add_offset(place, affine.offset, edit)
 
 
 @dataclass(frozen=True)
@@ -174,10 +210,12 @@ class _Edit:
     insertions: Insertions
 
 
-def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode | str:
+def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode | ScalableProduct | str:
     site, operand = candidate.site, candidate.constant_operand
     if candidate.product:
         return SEVERAL_PRODUCTS
+    if operand is None and candidate.weights != FUNCTION_INPUT and site.node.op_type == _MATMUL:
+        return scalable_product(candidate, scopes[id(site.body)])
     if operand is None or (operand == 0 and site.node.op_type in ("LbaConv", _OF_FEW_BITS)):
         return FUNCTION_WEIGHTS if candidate.weights == FUNCTION_INPUT else NO_CONSTANT
     if candidate.element_type not in _DTYPES:
@@ -195,7 +233,7 @@ def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode
     if None in (attributes.get(name, 0) for name in ("K", "block_size")):
         return UNDECIDED_BLOCKS
     scaled = [operand, BIAS_INPUT] if starts_from_bias(site.node) else [operand]
-    if site.opset < _FIRST_OPSET_WITH_MUL and any(
+    if site.opset < FIRST_OPSET_WITH_MUL and any(
         _float_tensor(scope, site.node.input[index]) is None for index in scaled
     ):
         return f"its weights are computed or in external data, and onnxruntime has no Mul of opset {site.opset}"
@@ -318,7 +356,7 @@ def _offset_shape(place: ScalableNode, offset: NDArray[np.float32]) -> NDArray[n
 
 def _combine(place: ScalableNode, op_type: str, name: str, by: NDArray[np.float32], output: str, edit: _Edit) -> str:
     """Multiply or add to a value that a node reads; return the name under which the node finds the result."""
-    is_own, has_operators = _is_own(place.scope, name), place.opset >= _FIRST_OPSET_WITH_MUL
+    is_own, has_operators = _is_own(place.scope, name), place.opset >= FIRST_OPSET_WITH_MUL
     tensor = _float_tensor(place.scope, name) if is_own or not has_operators else None
     if tensor is None:
         return _insert(place, op_type, name, by, output, edit)
