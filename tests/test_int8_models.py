@@ -13,6 +13,7 @@ from processor import flags, has_vnni
 import lba_onnx
 from lba_onnx.session import make_session
 from models import zoo
+from models.bge_small import recipe as bge_small
 from models.bge_small.probe import fit_probe
 from models.fetch import FetchError
 from models.int8 import zoo as int8
@@ -89,7 +90,8 @@ def test_unknown_models_and_forms_are_refused():
     ("name", "products", "least"), [pytest.param("bge_small", 72, 0.8, marks=pytest.mark.slow), ("ddddocr", 22, 0.7)]
 )
 @pytest.mark.zoo
-def test_dynamic_models_have_integer_products_and_do_their_work(name, products, least):
+def test_dynamic_models_have_integer_products_and_do_their_work(name, products, least, monkeypatch):
+    monkeypatch.setattr(bge_small, "PROBE_TEXTS", 300)  # of 1200: a text takes as long as one to test with
     case = loaded(name)
     found = counts(onnx.load(case.model.model_path))
     assert found["MatMulInteger"] + found["ConvInteger"] == products

@@ -142,8 +142,9 @@ def test_float32_gives_the_known_baseline(name):
     if expected is None:
         assert model.metric is None
         return
-    measured = model.metric.mean(run(model.model_path, model.test))
-    assert measured == pytest.approx(expected, abs=0.05 if name in DRAWN else 1e-9)
+    is_drawn = name in DRAWN
+    measured = model.metric.mean(run(model.model_path, some(model.test, 50) if is_drawn else model.test))
+    assert measured == pytest.approx(expected, abs=0.05 if is_drawn else 1e-9)
 
 
 def test_wide_accumulators_agree_with_float32(name):
@@ -163,7 +164,8 @@ def test_wide_accumulators_agree_with_float32(name):
 
 def test_twelve_bit_accumulators_run_calibrated(name):
     model, expected = loaded(name), EXPECTED[name]
-    calibration = lba_onnx.calibrate(model.model_path, some(model.calibration, 4), family="M7E4", method="max")
+    samples = some(model.calibration, min(4, expected.samples))
+    calibration = lba_onnx.calibrate(model.model_path, samples, family="M7E4", method="max")
     assert len(calibration.specs) == sum(expected.converted.values())
     converted, _ = lba_onnx.convert(model.model_path, calibration.specs)
     actual = run(converted, some(model.test, expected.samples))
