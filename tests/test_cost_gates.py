@@ -254,6 +254,15 @@ def test_a_table_replaces_what_it_names(tmp_path):
     assert unit_cost("M7E4b12/M7E4b10", "M3E4", 64, table_of(tmp_path, {"measured": [measured]})).source == ""
 
 
+def test_a_part_of_the_operations_is_replaced_and_tells_its_own_origin(tmp_path):
+    default, add = load_table(), [{"format": "M10E5", "pj": 0.2, "um2": 600}]
+    table = table_of(tmp_path, {"operations": {"process": "7 nm", "float": {"add": add}}})
+    assert [(anchor.pj, anchor.um2) for anchor in table.anchors["float", "add"]] == [(0.2, 600)]
+    assert table.anchors["float", "multiply"] == default.anchors["float", "multiply"]
+    assert (table.cells, table.process, table.sources["operations"]) == (default.cells, "7 nm", "")
+    assert table.sources["cells"] == default.sources["cells"] != "" and table.name == "my.json"
+
+
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
@@ -268,8 +277,24 @@ def test_a_table_replaces_what_it_names(tmp_path):
             {"measured": [{"accumulator": "kulisch", "operands": "M4E3"}]},
             r"measured\[0\].gates: expected a number above",
         ),
-        ({"measured": [{"price": 3}]}, r"measured\[0\]: expected accumulator, operands, .*got 'price'"),
-        ({"operations": {}}, "operations.float: expected a JSON object, got NoneType"),
+        ({"measured": [{"price": 3}]}, r"measured\[0\]: expected some of accumulator, operands, .*got 'price'"),
+        (
+            {
+                "measured": [
+                    {"accumulator": text, "operands": M4E3, "gates": 1} for text in ("M7E4b10", "M7E4b12/M7E4b10")
+                ]
+            },
+            r"measured\[1\]: M7E4b12/M7E4b10 with operands M4E3 has been measured in measured\[0\]",
+        ),
+        ({"cells": {"colour": 1}}, "cells: expected some of source, gates, got 'colour'"),
+        ({"operations": {"double": {}}}, "operations: expected some of process, .*got 'double'"),
+        ({"operations": {"float": 1}}, "operations.float: expected a JSON object, got int"),
+        ({"operations": {"integer": {"add": []}}}, "operations.integer.add: expected at least one entry, got none"),
+        (
+            {"operations": {"integer": {"add": [{"pJ": 1}]}}},
+            r"operations.integer.add\[0\]: expected some of .*got 'pJ'",
+        ),
+        ({"operations": {"source": 1}}, "operations.source: expected a text, got int"),
         ({"name": 3}, "name: expected a text, got int"),
     ],
 )

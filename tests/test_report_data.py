@@ -345,6 +345,15 @@ def test_a_result_of_something_else_is_named(folder: Path, name: str) -> None:
         make_report(Subject(folder / "lba.onnx"), Results.read({name: path}))
 
 
+def test_what_a_result_of_something_else_lacks_is_told_in_words(folder: Path) -> None:
+    path = folder / "compared.json"
+    path.write_text('{"reference": "a.onnx", "outputs": {}}')
+    with pytest.raises(
+        DataError, match=r"compared\.json: expected what `lba-onnx search.*got something else: it has no '\w+'$"
+    ):
+        make_report(Subject(folder / "lba.onnx"), Results.read({"search": path}))
+
+
 def test_the_command_writes_a_page_and_prints_the_data(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     run = CliRunner().invoke(main, ["report", "-i", str(folder / "lba.onnx"), "-o", str(page), "--json"])

@@ -3,12 +3,13 @@
     {"cells": {"source": "my library", "gates": {"DFF": 4.5}}}                                  flip-flops of 4.5 gates
     {"measured": [{"accumulator": "M7E4b12/M7E4b10", "operands": "M4E3", "gates": 851, "source": "synthesis, 7 nm"}]}
 
-What a file leaves out is that of the package, `lba_onnx/costing/tables/default.json`.
+What a file leaves out is that of the package, `lba_onnx/costing/tables/default.json`; names and sources are those of
+the figures beside them, and are not taken over.
 """
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,10 +21,11 @@ from lba_onnx.costing.cells import CELLS
 from lba_onnx.errors import DataError
 from lba_onnx.files.json_file import read_json
 
-_KEYS = ("name", "cells", "operations", "measured")
 _SORTS = ("float", "integer")
 _OPERATIONS = ("add", "multiply")
 _FIGURES = ("gates", "pj", "um2")
+_ANCHOR = ("format", "pj", "um2")
+_ORIGINS = ("name", "process", "source", "notes")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def load_table(path: "str | os.PathLike[str] | None" = None) -> CostTable:
     if path is None:
         return _default()
     try:
-        return _read({**_default_json(), **_checked_keys(read_json(path, DataError))})
+        completed = _completed(read_json(path, DataError), _default_json(), "")
+        return _read({"name": os.path.basename(path), **completed})
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -125,31 +128,36 @@ def _default_json() -> dict[str, Any]:
     return value
 
 
-def _checked_keys(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file's entries; cells that it does not name are those of the package."""
-    unknown = [key for key in value if key not in _KEYS]
+def _completed(value: Mapping[str, Any], default: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a part of a file with all that it leaves out, but for what tells where figures come from."""
+    _check_keys(value, default, where)
+    completed = {key: inherited for key, inherited in default.items() if key not in _ORIGINS}
+    for key, given in value.items():
+        place, inherited = f"{where}.{key}".lstrip("."), default[key]
+        is_part = isinstance(inherited, Mapping)
+        completed[key] = _completed(_object(given, place), inherited, place) if is_part else given
+    return completed
+
+
+def _check_keys(value: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    unknown = [key for key in value if key not in known]
     if unknown:
-        raise ValueError(f"expected some of {', '.join(_KEYS)}, got {unknown[0]!r}")
-    if "cells" not in value:
-        return dict(value)
-    cells = _object(value["cells"], "cells")
-    gates = {**_default_json()["cells"]["gates"], **_object(cells.get("gates", {}), "cells.gates")}
-    return {**value, "cells": {**cells, "gates": gates}}
+        raise ValueError(f"{where}{': ' if where else ''}expected some of {', '.join(known)}, got {unknown[0]!r}")
 
 
 def _read(value: Mapping[str, Any]) -> CostTable:
     cells, operations = _object(value["cells"], "cells"), _object(value["operations"], "operations")
     gates = _object(cells["gates"], "cells.gates")
-    unknown = [name for name in gates if name not in CELLS]
-    if unknown:
-        raise ValueError(f"cells.gates: expected some of {', '.join(CELLS)}, got {unknown[0]!r}")
     return CostTable(
         _text(value["name"], "name"),
         {name: _positive(gates[name], f"cells.gates.{name}") for name in CELLS},
         {(sort, operation): _anchors(operations, sort, operation) for sort in _SORTS for operation in _OPERATIONS},
-        tuple(_measured(entry, index) for index, entry in enumerate(_list(value["measured"], "measured"))),
+        _all_measured(_list(value["measured"], "measured")),
         _text(operations.get("process", ""), "operations.process"),
-        {"cells": _text(cells.get("source", ""), "cells.source"), "operations": str(operations.get("source", ""))},
+        {
+            "cells": _text(cells.get("source", ""), "cells.source"),
+            "operations": _text(operations.get("source", ""), "operations.source"),
+        },
     )
 
 
@@ -159,7 +167,8 @@ def _anchors(operations: Mapping[str, Any], sort: str, operation: str) -> tuple[
     anchors = []
     for index, entry in enumerate(entries):
         where = f"{place}[{index}]"
-        held = Operand.parse(_text(_object(entry, where).get("format"), f"{where}.format"))
+        _check_keys(_object(entry, where), _ANCHOR, where)
+        held = Operand.parse(_text(entry.get("format"), f"{where}.format"))
         if (held.exponent_bits == 0) != (sort == "integer"):
             raise ValueError(f"{where}.format: expected {sort}s, got {held.text}")
         pj, um2 = (_positive(entry.get(figure), f"{where}.{figure}") for figure in ("pj", "um2"))
@@ -169,12 +178,21 @@ def _anchors(operations: Mapping[str, Any], sort: str, operation: str) -> tuple[
     return tuple(sorted(anchors, key=lambda anchor: anchor.format.significant_bits))
 
 
-def _measured(value: Any, index: int) -> Measured:
-    where = f"measured[{index}]"
+def _all_measured(values: Sequence[Any]) -> tuple[Measured, ...]:
+    found: dict[tuple[str, str], Measured] = {}
+    for index, value in enumerate(values):
+        entry = _measured(value, f"measured[{index}]")
+        key = entry.accumulator, entry.operands
+        if key in found:
+            first = list(found).index(key)
+            raise ValueError(f"measured[{index}]: {' with operands '.join(key)} has been measured in measured[{first}]")
+        found[key] = entry
+    return tuple(found.values())
+
+
+def _measured(value: Any, where: str) -> Measured:
     entry = _object(value, where)
-    unknown = [key for key in entry if key not in ("accumulator", "operands", "source", *_FIGURES)]
-    if unknown:
-        raise ValueError(f"{where}: expected accumulator, operands, gates, pj, um2 and source, got {unknown[0]!r}")
+    _check_keys(entry, ("accumulator", "operands", "source", *_FIGURES), where)
     figures = [_positive(entry[key], f"{where}.{key}") if key in entry else None for key in ("pj", "um2")]
     return Measured(
         str(as_spec(_text(entry.get("accumulator"), f"{where}.accumulator"), f"{where}.accumulator")),

@@ -91,6 +91,5 @@ class Results:
         try:
             return make(value)
         except _WRONG as error:
-            raise DataError(
-                f"{self.sources[name]}: expected {COMMANDS[name]}, got something else: {error!r}"
-            ) from error
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{self.sources[name]}: expected {COMMANDS[name]}, got something else: {why}") from error
