@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from small_models import OPSET, branching_model, constant, function_model, loop_model, model, tensor
 
 import lba_onnx
-from lba_onnx.rewrite.folding import FUNCTION_WEIGHTS, NO_CONSTANT, ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import FUNCTION_WEIGHTS, NO_CONSTANT, ChannelAffine, find_scalable, fold
 
 SPEC = lba_onnx.AccumulatorSpec.parse("M22E7b63/M22E7b63")
 
@@ -190,7 +190,7 @@ def test_branches_and_loops_are_reached():
 
 def test_matmuls_in_functions_take_scales_but_no_offsets():
     proto = converted(function_model())
-    nodes, _ = scalable_nodes(proto)
+    nodes = find_scalable(proto).nodes
     assert not nodes["inner_matmul"].takes_offset
     a = ChannelAffine(affine(2).scale, np.zeros(2, np.float32))
     x = np.array([[1, 2]], np.float32)
@@ -200,7 +200,8 @@ def test_matmuls_in_functions_take_scales_but_no_offsets():
 def test_nodes_without_a_constant_are_left_with_the_reason():
     node = helper.make_node("Gemm", ["a", "b"], ["y"], "gemm")
     proto = single(node, [tensor("a", 2, 3), tensor("b", 3, 2)], tensor("y", 2, 2), {})
-    assert scalable_nodes(proto) == ({}, {"gemm": NO_CONSTANT})
+    scalable = find_scalable(proto)
+    assert (scalable.nodes, scalable.reasons) == ({}, {"gemm": NO_CONSTANT})
 
 
 def test_weights_passed_to_a_function_are_left_with_the_reason():
@@ -211,7 +212,8 @@ def test_weights_passed_to_a_function_are_left_with_the_reason():
         [call], [tensor("x", 2, 4)], [tensor("y", 2, 4)], {"weights": integers(4, 4)}, [function],
         [*OPSET, helper.make_opsetid("mine", 1)],
     )  # fmt: skip
-    assert scalable_nodes(converted(proto)) == ({}, {"inner": FUNCTION_WEIGHTS})
+    scalable = find_scalable(converted(proto))
+    assert (scalable.nodes, scalable.reasons) == ({}, {"inner": FUNCTION_WEIGHTS})
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_matrices_on_the_left_take_no_offset_where_the_shape_of_the_product_is_n
     nodes = [helper.make_node("Reshape", ["x", "shape"], ["r"]), helper.make_node("MatMul", ["w", "r"], ["y"], "left")]
     inputs = [tensor("x", 4), tensor("shape", "rank", kind=TensorProto.INT64)]
     proto = converted(model(nodes, inputs, [tensor("y", 3)], {"w": integers(3, 4)}))
-    assert not scalable_nodes(proto)[0]["left"].takes_offset
+    assert not find_scalable(proto).nodes["left"].takes_offset
 
 
 def test_weights_that_the_calls_of_a_function_give_are_scaled_in_the_function():

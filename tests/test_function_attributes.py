@@ -19,7 +19,7 @@ import lba_onnx
 from lba_onnx.cli import main
 from lba_onnx.errors import ModelError
 from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.folding import UNDECIDED_LAYOUT, ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import UNDECIDED_LAYOUT, ChannelAffine, find_scalable, fold
 from lba_onnx.rewrite.specs import change_specs, read_specs
 
 OPSETS = [*OPSET, helper.make_opsetid("local", 1)]
@@ -130,13 +130,14 @@ def test_corrections_are_folded_by_the_values_that_the_call_gives(bias: bool, ca
 
 def test_layout_that_differs_between_calls_is_not_folded():
     model = lba_onnx.convert(calling(gemm_function(**ALL), {"turned": 1}, {}), EXACT_SPEC)[0]
-    assert scalable_nodes(model) == ({}, {"gemm": UNDECIDED_LAYOUT})
+    scalable = find_scalable(model)
+    assert (scalable.nodes, scalable.reasons) == ({}, {"gemm": UNDECIDED_LAYOUT})
 
 
 def test_factor_that_differs_between_calls_leaves_the_offset():
     model = lba_onnx.convert(calling(gemm_function(**ALL), {"scale": 2.0}, {}), EXACT_SPEC)[0]
-    assert not scalable_nodes(model)[0]["gemm"].takes_offset
-    assert scalable_nodes(folded_by_scale(model))[0]["gemm"].name == "gemm"
+    assert not find_scalable(model).nodes["gemm"].takes_offset
+    assert find_scalable(folded_by_scale(model)).nodes["gemm"].name == "gemm"
 
 
 def folded_by_scale(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -161,7 +162,7 @@ def test_references_are_followed_through_nested_calls():
     call = referring(helper.make_node("F", ["a"], ["b"], domain="local"), scale=("s", FLOAT), turned=("t", INT))
     outer = helper.make_function("local", "G", ["a"], ["b"], [call], OPSETS, attributes=["s", "t"])
     model = lba_onnx.convert(calling(outer, {"s": 2.0, "t": 1}, functions=[inner]), EXACT_SPEC)[0]
-    attributes = scalable_nodes(model)[0]["gemm"].attributes
+    attributes = find_scalable(model).nodes["gemm"].attributes
     assert (attributes["alpha"], attributes["beta"], attributes["transB"]) == (2.0, 2.0, 1)
 
 
@@ -170,7 +171,7 @@ def test_defaults_of_a_function_count_where_a_call_is_silent():
     function.attribute_proto.append(helper.make_attribute("factor", 4.0))
     function.attribute.remove("factor")
     model = lba_onnx.convert(calling(function, {}), EXACT_SPEC)[0]
-    assert scalable_nodes(model)[0]["gemm"].attributes["alpha"] == 4.0
+    assert find_scalable(model).nodes["gemm"].attributes["alpha"] == 4.0
 
 
 def test_geometry_of_a_convolution_may_be_referred_to():
@@ -276,4 +277,4 @@ def test_more_ways_of_calling_than_can_be_followed_leave_the_values_open():
     model = calling(functions[1], {}, functions=[last, *functions[2:]])
     converted, report = lba_onnx.convert(model, SPEC)
     assert report.entries[0].element_type == "unknown"
-    assert scalable_nodes(converted)[1]["gemm"]  # a reason, not a guess
+    assert find_scalable(converted).reasons["gemm"]  # a reason, not a guess

@@ -16,7 +16,7 @@ from small_models import OPSET, constant, tensor
 import lba_onnx
 from lba_onnx.errors import SelectionError
 from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, find_scalable, fold
 from lba_onnx.rewrite.insertion import Insertions
 from lba_onnx.rewrite.specs import change_specs, read_specs
 
@@ -95,7 +95,7 @@ def test_folding_takes_time_in_proportion(own_weights: bool):
     model = lba_onnx.convert(chain(count, own_weights=own_weights), SPEC)[0]
     affine = ChannelAffine(np.array([1, 2], np.float32), np.array([0, 1], np.float32))
     with in_time():
-        nodes, _ = scalable_nodes(model)
+        nodes = find_scalable(model).nodes
         fold(model, dict.fromkeys(nodes, affine))
     types = [node.op_type for node in model.graph.node]
     assert types.count("Add") == count

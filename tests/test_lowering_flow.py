@@ -13,7 +13,7 @@ from onnx import helper
 import lba_onnx
 from lba_onnx import AccumulatorSpec, Selection, calibrate, convert, correct, debug, sweep
 from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.folding import scalable_nodes
+from lba_onnx.rewrite.folding import find_scalable
 
 SPEC = AccumulatorSpec.parse("M7E4b10")
 PRODUCTS = {
@@ -80,7 +80,8 @@ def test_sweep_measures_models_that_are_taken_apart():
 
 
 def test_constant_weights_can_be_corrected_wherever_they_come_from():
-    nodes, reasons = scalable_nodes(convert_own())
+    scalable = find_scalable(convert_own())
+    nodes, reasons = scalable.nodes, scalable.reasons
     assert set(nodes) == set(PRODUCTS) and not reasons
 
 

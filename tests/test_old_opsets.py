@@ -16,7 +16,7 @@ from small_models import constant, tensor
 
 import lba_onnx
 from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, find_scalable, fold
 from lba_onnx.session import make_session
 
 OP_TYPES = ("MatMul", "Gemm", "Conv")
@@ -100,7 +100,7 @@ AFFINE = ChannelAffine(np.array([2, 1, 0.5], np.float32), np.array([1, -3, 2], n
 def test_folding_changes_one_node_alone(op_type: str, opset: int, uses: int, bias: tuple[int, ...]):
     """Shared weights, and a bias that broadcasts, are not changed in place; below opset 7 a copy takes their place."""
     model = lba_onnx.convert(old_model(op_type, opset, uses, bias=bias), EXACT_SPEC)[0]
-    place = scalable_nodes(model)[0][f"{op_type}_0"]
+    place = find_scalable(model).nodes[f"{op_type}_0"]
     assert place.takes_offset == (op_type != "MatMul" or opset >= 7)
     x = feed(op_type)
     plain, addend = run(model, x)[0], 0
@@ -126,7 +126,8 @@ def test_weights_that_are_computed_are_left_with_the_reason():
     model.graph.initializer[0].CopyFrom(constant("v", np.ascontiguousarray(values.T)))
     model.graph.input[1].CopyFrom(tensor("v", *values.T.shape))
     converted = lba_onnx.convert(model, EXACT_SPEC)[0]
-    nodes, reasons = scalable_nodes(converted)
+    scalable = find_scalable(converted)
+    nodes, reasons = scalable.nodes, scalable.reasons
     assert not nodes
     assert "onnxruntime has no Mul of opset 6" in reasons["MatMul_0"]
     data = np.random.default_rng(3).standard_normal((24, 4)).astype(np.float32)
@@ -139,7 +140,7 @@ def test_bias_that_is_computed_takes_no_offset():
     model.graph.initializer[1].name = "c"
     model.graph.input[2].name = "c"
     converted = lba_onnx.convert(model, EXACT_SPEC)[0]
-    assert not scalable_nodes(converted)[0]["Gemm_0"].takes_offset
+    assert not find_scalable(converted).nodes["Gemm_0"].takes_offset
 
 
 def test_initializer_that_may_be_fed_is_scaled_where_it_is_read():

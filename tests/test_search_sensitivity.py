@@ -90,6 +90,21 @@ def test_a_product_is_scaled_where_models_will_be_corrected():
         assert 0 < losses["quick"][product][0] < 0.7 * losses[None][product][0]
 
 
+def test_a_product_of_two_activations_gets_the_factor_of_its_correction():
+    inputs = {name: RANDOM.standard_normal((4, 6, 8)).astype(np.float32) for name in ("a", "b")}
+    transpose = helper.make_node("Transpose", ["b"], ["t"], perm=[0, 2, 1])
+    nodes = [transpose, helper.make_node("MatMul", ["a", "t"], ["y"], "qk")]
+    attention = small_model(nodes, [tensor("a", "n", 6, 8), tensor("b", "n", 6, 8)], [tensor("y", "n", 6, 6)])
+    specs, losses = {"qk": "M2E4b8"}, {}
+    for effort in (None, "quick"):
+        making, reference = prepared(attention, inputs, effort)
+        choices = derive_choices(["M2E4b8"], making, "max", nothing())
+        losses[effort] = measure_sensitivities(making, reference, choices, {"qk": 1}, nothing()).losses["qk"][0]
+    corrected, report = lba_onnx.correct(convert_quietly(attention, specs)[0], inputs, effort="quick")
+    assert report.recipe != "none" and mean_loss(corrected, reference) == pytest.approx(losses["quick"], rel=0.05)
+    assert losses["quick"] < 0.6 * losses[None]
+
+
 def test_parts_count_by_their_share_of_the_products():
     making, reference = prepared(network(), {"x": images(8)})
     choices = derive_choices(["M4E4b8", "M7E4b8", "float32"], making, "max", nothing())

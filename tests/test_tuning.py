@@ -15,7 +15,7 @@ from lba_onnx import Samples, Tuning, correct
 from lba_onnx.cli import main
 from lba_onnx.correction.reference import widened
 from lba_onnx.errors import LbaError, ModelError
-from lba_onnx.rewrite.folding import ChannelAffine, as_operand, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, as_operand, find_scalable, fold
 from lba_onnx.rewrite.model_files import OpenModel, open_model
 from lba_onnx.session import make_session
 from models.zoo import Likeness, ZooModel
@@ -76,7 +76,7 @@ def test_what_is_tuned_is_what_is_folded(made, starts):
     names = [output.name for output in proto.graph.output]
     program, random = Program(open_model(proto), accumulates=False), np.random.default_rng(2)
     changes, affines = {}, {}
-    for name, node in scalable_nodes(proto)[0].items():
+    for name, node in find_scalable(proto).nodes.items():
         layer = _Layer(node, program.operand(name, node.operand))
         layer._deviation = 1.0
         with torch.no_grad():
@@ -85,7 +85,7 @@ def test_what_is_tuned_is_what_is_folded(made, starts):
         changes[name], tuned = layer.change, layer.tuned
         assert isinstance(changes[name], Change)
         affines[name] = ChannelAffine(np.ones_like(tuned.offset), tuned.offset, tuned.weights)
-    assert len(changes) == len(scalable_nodes(proto)[0]) == (3 if made is network else 7)
+    assert len(changes) == len(find_scalable(proto).nodes) == (3 if made is network else 7)
     found = program.run({"x": x}, names, changes)
     fold(proto, affines)
     for name, expected in zip(names, make_session(proto).run(None, {"x": x}), strict=True):
@@ -216,7 +216,7 @@ def test_the_command_tunes(tmp_path):
 
 
 def test_operands_are_as_kernels_see_them():
-    nodes, _ = scalable_nodes(converted(layouts()))
+    nodes = find_scalable(converted(layouts())).nodes
     program = Program(OpenModel(converted(layouts()), None), accumulates=False)
     shapes = {name: as_operand(node, program.operand(name, node.operand).numpy()).shape for name, node in nodes.items()}
     expected = {"right": (8, 6), "plain": (6, 5), "swapped": (5, 7), "left": (4, 7), "first": (3, 4)}

@@ -170,12 +170,6 @@ def find_scalable(model: onnx.ModelProto) -> Scalable:
     return scalable
 
 
-def scalable_nodes(model: onnx.ModelProto) -> tuple[dict[str, ScalableNode], dict[str, str]]:
-    """Return a converted model's nodes with a constant operand that `fold` takes, by name, and reasons of others."""
-    found = find_scalable(model)
-    return found.nodes, found.reasons
-
-
 def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> None:
     """Fold scales and offsets into a converted model, in place.
 

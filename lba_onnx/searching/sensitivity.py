@@ -9,7 +9,7 @@
 
 No session is made for a choice: the observer writes the product's result. Where models will be corrected, the product
 gets the scale, and the offset where it takes one, that bring its channels closest to float32: what the correction of a
-layer gives back at least.
+layer gives back at least. One of two computed operands gets the factor that its correction gives it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,8 @@ from lba_onnx.native.observer import ObservedCall
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.observation.segments import Change, SegmentedModel
 from lba_onnx.rewrite.conversion import convert_quietly
-from lba_onnx.rewrite.folding import ScalableNode, scalable_nodes
+from lba_onnx.rewrite.folding import ScalableNode, find_scalable
+from lba_onnx.rewrite.product_scaling import ScalableProduct
 from lba_onnx.searching.choices import Choice
 from lba_onnx.searching.loss import Reference
 from lba_onnx.searching.making import Making
@@ -148,7 +149,8 @@ def _losses(
     """Return the loss with each accumulator, of a change that takes any of them."""
     found: dict[Accumulator, list[NDArray[np.float64]]] = {spec: [] for spec in specs}
     making = probe.making
-    ear = _Ear(name, scalable_nodes(change.model.proto)[0].get(name) if making.effort else None)
+    scalable = find_scalable(change.model.proto)
+    ear = _Ear(name, scalable.nodes.get(name) or scalable.products.get(name) if making.effort else None)
     with ExitStack() as stack:
         if change.outputs:
             observed = observing_session(change.model, ear.hear, making.execution.providers, fills=True)
@@ -169,9 +171,9 @@ class _Ear:
     A correction goes by all calls so far, the present one among them.
     """
 
-    def __init__(self, name: str, node: ScalableNode | None) -> None:
+    def __init__(self, name: str, place: ScalableNode | ScalableProduct | None) -> None:
         self._name = name
-        self._node = node
+        self._place = place
         self._sums: dict[Accumulator, PairedSums] = {}
         self._expected: NDArray[Any] | None = None
 
@@ -189,11 +191,14 @@ class _Ear:
             call.fill()
             return
         given = call.compute(self._spec)
-        call.y[...] = given if self._node is None else self._corrected(call, given, self._node)
+        if isinstance(self._place, ScalableNode):
+            given = self._corrected_layer(call, given, self._place)
+        elif self._place is not None:
+            given = self._corrected_product(call, given, self._place)
+        call.y[...] = given
 
-    def _corrected(self, call: ObservedCall, given: NDArray[Any], node: ScalableNode) -> NDArray[Any]:
-        sums = PairedSums.of(given, self._float32(call, node), node.channel_axis)
-        sums = self._sums[self._spec] = sums + self._sums[self._spec] if self._spec in self._sums else sums
+    def _corrected_layer(self, call: ObservedCall, given: NDArray[Any], node: ScalableNode) -> NDArray[Any]:
+        sums = self._sums_with(PairedSums.of(given, self._float32(call, node), node.channel_axis))
         estimator = AFFINE if node.takes_offset and node.node.op_type != "LbaMatMul" else SCALE
         scale = estimator.scale(sums, node.takes_offset)
         offset = 0 * scale if estimator.offset is None else estimator.offset(_scaled(sums, scale))
@@ -202,13 +207,23 @@ class _Ear:
         corrected: NDArray[Any] = given * scale.reshape(shape) + offset.reshape(shape)
         return corrected
 
-    def _float32(self, call: ObservedCall, node: ScalableNode) -> NDArray[Any]:
+    def _corrected_product(self, call: ObservedCall, given: NDArray[Any], product: ScalableProduct) -> NDArray[Any]:
+        flat, expected = given.reshape(1, -1), self._float32(call, product).reshape(1, -1)
+        corrected: NDArray[Any] = given * SCALE.scale(self._sums_with(PairedSums.of(flat, expected, 0)), False)
+        return corrected
+
+    def _sums_with(self, sums: PairedSums) -> PairedSums:
+        """Return the sums of all calls in this accumulator so far."""
+        sums = self._sums[self._spec] = sums + self._sums[self._spec] if self._spec in self._sums else sums
+        return sums
+
+    def _float32(self, call: ObservedCall, place: ScalableNode | ScalableProduct) -> NDArray[Any]:
         """Return what float32 gives for a call; of a product that has several in a run, anew each time."""
         if self._expected is not None:
             return self._expected
         note(products=call.products)
         expected = call.compute(call.spec)
-        if node.scope.outer is None and not isinstance(node.scope.body, onnx.FunctionProto):
+        if place.scope.outer is None and not isinstance(place.scope.body, onnx.FunctionProto):
             self._expected = expected
         return expected
 
