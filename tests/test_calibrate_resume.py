@@ -110,7 +110,7 @@ def test_other_data_are_refused(tmp_path, data):
 def test_other_settings_are_refused(tmp_path, settings, name):
     path = tmp_path / "progress.json"
     interrupted(path, 20)
-    with pytest.raises(DataError, match=rf"progress\.json: .*another .*{name}"):
+    with pytest.raises(DataError, match=rf"progress\.json: .*got others: .*{name}"):
         calibrate(network(), **{"data": feeds(), "family": "M4E3", **settings}, resume_path=path)
 
 
@@ -119,7 +119,7 @@ def test_another_model_is_refused(tmp_path):
     interrupted(path, 20)
     other = network()
     other.producer_name = "another"
-    with pytest.raises(DataError, match="another model_sha256"):
+    with pytest.raises(DataError, match="got others: model_sha256"):
         calibrate(other, feeds(), "M4E3", resume_path=path)
 
 

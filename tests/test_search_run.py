@@ -267,7 +267,7 @@ def test_an_interrupted_search_goes_on_to_the_same_result(tmp_path, whole, calls
 def test_progress_of_another_search_is_refused(tmp_path):
     path = tmp_path / "progress"
     path.write_text('{"kind": "lba_onnx.search_progress", "schema": 2, "settings": {"choices": ["M9E4"]}}\n')
-    with pytest.raises(DataError, match="expected the settings of the interrupted run, got another .*choices"):
+    with pytest.raises(DataError, match="expected the settings of the interrupted run, got others: .*choices"):
         search(resume_path=path)
     path.write_text("{}\n")
     with pytest.raises(DataError, match="expected the progress of a search"):
@@ -280,7 +280,7 @@ def test_progress_on_other_parts_of_the_data_is_refused(tmp_path, settings):
     stopped = {"resume_path": tmp_path / "progress", "effort": None, "sensitivity_samples": 40}
     with pytest.raises(Stop):
         search(**stopped, data=lba_onnx.Samples(DATA, batch_size=16), execution=Execution(progress=stop_at(2)))
-    with pytest.raises(DataError, match="expected the settings of the interrupted run, got another .*batches"):
+    with pytest.raises(DataError, match="expected the settings of the interrupted run, got others: .*batches"):
         search(**stopped, data=lba_onnx.Samples(DATA, **settings))
 
 

@@ -117,7 +117,7 @@ def _read(path: Path, settings: Mapping[str, Any]) -> Counted:
     found = value.get("settings")
     if found != settings:
         names = differing_names(settings, found)
-        raise DataError(f"{path}: expected the settings of the interrupted run, got another {names or 'set of them'}")
+        raise DataError(f"{path}: expected the settings of the interrupted run, got others{names and ': '}{names}")
     try:
         nodes = {name: None if seen is None else NodeRange.from_json(seen) for name, seen in value["nodes"].items()}
         peaks = Peaks.from_json(value["peaks"]).to_json()

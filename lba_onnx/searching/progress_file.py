@@ -86,6 +86,6 @@ class ProgressFile:
         if found != json.loads(json.dumps(settings)):
             names = differing_names(settings, found)
             raise DataError(
-                f"{path}: expected the settings of the interrupted run, got another {names or 'set of them'}; "
+                f"{path}: expected the settings of the interrupted run, got others{names and ': '}{names}; "
                 "remove the file to start anew"
             )
