@@ -13,7 +13,7 @@ from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.native.observed_layer import layer_of
 from lba_onnx.observation.observer import observing_session
-from lba_onnx.rewrite.folding import scalable_nodes
+from lba_onnx.rewrite.folding import find_scalable
 from lba_onnx.rewrite.model_files import OpenModel
 
 CPU = ("CPUExecutionProvider",)
@@ -23,7 +23,7 @@ def prepared(proto, data, batch_size):
     model = OpenModel(lba_onnx.convert(proto, "M22E7b63/M22E7b63")[0], None)
     inputs = describe_inputs(lba_onnx.make_session(model.proto))
     batches = list(read_batches(lba_onnx.Samples(data, batch_size=batch_size), inputs))
-    return model, scalable_nodes(model.proto)[0], batches
+    return model, find_scalable(model.proto).nodes, batches
 
 
 def test_targets_are_the_outputs_of_the_rows_and_go_with_the_block(tmp_path, monkeypatch):

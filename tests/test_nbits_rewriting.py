@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 import lba_onnx
 from lba_onnx.correction.correcting import NOT_MOVED
 from lba_onnx.rewrite import list_candidates
-from lba_onnx.rewrite.folding import ChannelAffine, fold, scalable_nodes
+from lba_onnx.rewrite.folding import ChannelAffine, find_scalable, fold
 
 WIDE = "M22E7b63"
 SPEC = "M7E4b10"
@@ -164,7 +164,8 @@ def test_shared_scales_stay_for_their_other_reader():
 
 def test_computed_weights_are_left_to_themselves():
     converted, _ = lba_onnx.convert(draw(1).model(is_dynamic=True), WIDE)
-    assert scalable_nodes(converted) == ({}, {"proj": "no constant operand to scale"})
+    scalable = find_scalable(converted)
+    assert (scalable.nodes, scalable.reasons) == ({}, {"proj": "no constant operand to scale"})
 
 
 def tensors(model: onnx.ModelProto) -> dict[str, np.ndarray]:
