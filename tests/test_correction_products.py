@@ -13,7 +13,7 @@ from lba_onnx.correction.product import product_factor
 from lba_onnx.data.batches import read_batches
 from lba_onnx.data.inputs import describe_inputs
 from lba_onnx.data.split import is_kept_apart
-from lba_onnx.native.observed_layer import float32_product
+from lba_onnx.native.observed_layer import float32_products
 from lba_onnx.observation.observer import observing_session
 from lba_onnx.rewrite.folding import ChannelAffine, find_scalable, fold
 from lba_onnx.rewrite.model_files import OpenModel
@@ -104,7 +104,7 @@ def test_runs_go_on_with_what_the_corrected_model_computes():
 
     def keep(call):
         if call.node in pairs:
-            pairs[call.node] += [(q.copy(), float32_product(call, index)) for index, q in enumerate(call.y)]
+            pairs[call.node] += zip(call.y.copy(), float32_products(call), strict=True)
 
     inputs = describe_inputs(lba_onnx.make_session(corrected))
     with observing_session(OpenModel(corrected, None), keep) as observing:
@@ -133,7 +133,7 @@ def test_names_stay_and_a_factor_of_one_adds_nothing():
     fold(plain, {"qk": ChannelAffine(np.ones(1, np.float32), zero)})
     assert plain.SerializeToString() == untouched
     fold(plain, {"qk": ChannelAffine(np.full(1, 1.5, np.float32), zero)})
-    qk, constant, multiply = [node for node in plain.graph.node if node.name.startswith("qk")]
+    constant, qk, multiply = [node for node in plain.graph.node if node.name.startswith("qk")]
     assert list(qk.output) == ["scores_unscaled"]
     assert list(multiply.input) == ["scores_unscaled", constant.output[0]] and list(multiply.output) == ["scores"]
     assert find_scalable(plain).products.keys() == {"qk", "pv"}

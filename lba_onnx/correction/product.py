@@ -9,6 +9,7 @@ takes about the same share of all heads and channels: a factor for each brings n
 
 from collections.abc import Iterable
 from functools import reduce
+from itertools import starmap
 from operator import add
 
 import numpy as np
@@ -24,7 +25,21 @@ def product_factor(pairs: Iterable[tuple[Floats, Floats]]) -> Floats:
     """Return the factor that brings a product closest to float32, float32 [1].
 
     Args:
-        pairs: At least one: what it gives, and what it should, float32 of the same shape, which may differ from pair to
-            pair. Infinite values and NaN count as zero.
+        pairs: At least one: what it gives, and what it should, as `product_sums` takes them.
     """
-    return SCALE.scale(reduce(add, (PairedSums.of(q.reshape(1, -1), y.reshape(1, -1), 0) for q, y in pairs)), False)
+    return factor_of(reduce(add, starmap(product_sums, pairs)))
+
+
+def product_sums(q: Floats, y: Floats) -> PairedSums:
+    """Return the sums that a factor follows from; those of several calls add up.
+
+    Args:
+        q: What a product gives.
+        y: What it should, of the same shape. Infinite values and NaN count as zero.
+    """
+    return PairedSums.of(q.reshape(1, -1), y.reshape(1, -1), 0)
+
+
+def factor_of(sums: PairedSums) -> Floats:
+    """Return the factor that follows from such sums, float32 [1]."""
+    return SCALE.scale(sums, False)

@@ -30,7 +30,7 @@ from lba_onnx.data.batches import Batch
 from lba_onnx.data.tally import note
 from lba_onnx.native import ObservedCall, ObservedMatMul
 from lba_onnx.native.heap import give_back_freed
-from lba_onnx.native.observed_layer import ObservedLayer, float32_product, layer_of
+from lba_onnx.native.observed_layer import ObservedLayer, float32_products, layer_of
 from lba_onnx.observation.lockstep import run_in_lockstep
 from lba_onnx.rewrite.folding import ChannelAffine, Scalable, ScalableNode
 from lba_onnx.rewrite.model_files import OpenModel
@@ -168,7 +168,7 @@ class _Sequence:
 def _corrected_product(product: ScalableProduct, calls: Sequence[ObservedMatMul]) -> CorrectedProduct:
     for call in calls:
         note(products=call.products)
-    factor = product_factor((q, float32_product(call, index)) for call in calls for index, q in enumerate(call.y))
+    factor = product_factor(pair for call in calls for pair in zip(call.y, float32_products(call), strict=True))
     return CorrectedProduct(factor.astype(product.dtype).astype(np.float32))
 
 

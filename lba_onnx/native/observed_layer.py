@@ -12,6 +12,7 @@ and the order of their sums stay.
 import ctypes
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -148,11 +149,16 @@ def layer_of(call: ObservedCall, operand: int) -> ObservedLayer:
     raise TypeError(f"expected an observed product or convolution, got {type(call).__name__}")
 
 
-@ANY_VALUES
-def float32_product(call: ObservedMatMul, index: int) -> Floats:
-    """Return the product of a call's matrices of one entry of its batch, by BLAS: [rows, columns]."""
+def float32_products(call: ObservedMatMul) -> Iterator[Floats]:
+    """Yield the products of a call's matrices, entry by entry of its batch, by BLAS: [rows, columns]."""
     a, b = _operands(call)
-    product: Floats = a.matrix(index) @ b.matrix(index).T
+    for index in range(len(call.y)):
+        yield _multiplied(a.matrix(index), b.matrix(index).T)
+
+
+@ANY_VALUES
+def _multiplied(a: Floats, b: Floats) -> Floats:
+    product: Floats = a @ b
     return product
 
 

@@ -18,7 +18,7 @@ Ensures that no other node computes anything else than before.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,8 @@ from lba_onnx.rewrite.candidates import Candidate, converted_products
 from lba_onnx.rewrite.external_data import is_external
 from lba_onnx.rewrite.fresh_names import FreshNames
 from lba_onnx.rewrite.insertion import Insertions
-from lba_onnx.rewrite.product_scaling import (
-    FIRST_OPSET_WITH_MUL,
-    ScalableProduct,
-    scalable_product,
-    scale_product,
-)
+from lba_onnx.rewrite.product_place import Edit, ProductPlace, insert_constant, put_behind
+from lba_onnx.rewrite.product_scaling import FIRST_OPSET_WITH_MUL, ScalableProduct, scalable_product
 from lba_onnx.rewrite.scopes import Scope, walk_scopes
 from lba_onnx.rewrite.weights import FUNCTION_INPUT
 
@@ -77,29 +73,21 @@ class ChannelAffine:
 
 
 @dataclass(frozen=True, eq=False)
-class ScalableNode:
+class ScalableNode(ProductPlace):
     """A converted node with a constant operand.
 
     Attributes:
-        name: What the ledger calls it.
-        node: The node, in the model.
-        scope: Where it lives.
         operand: Which operand is constant: 0 or 1.
         rank: Number of axes of that operand.
         other_rank: Number of axes of the other one; None where it is not known.
-        dtype: Of its operands and its output.
         opset: The version of the default domain where it lives.
         attributes: Its attributes; None for one that differs between the calls of its function.
         scales_rank: Number of axes of the scales of codes of few bits; 0 where weights are no codes.
     """
 
-    name: str
-    node: onnx.NodeProto
-    scope: Scope = field(repr=False)
     operand: int
     rank: int
     other_rank: int | None
-    dtype: np.dtype[Any]
     opset: int
     attributes: Mapping[str, Any]
     scales_rank: int = 0
@@ -154,6 +142,10 @@ class Scalable:
     products: dict[str, ScalableProduct]
     reasons: dict[str, str]
 
+    def get(self, name: str) -> ScalableNode | ScalableProduct | None:
+        """Return a product of either sort; None for one that is not taken."""
+        return self.nodes.get(name) or self.products.get(name)
+
 
 def find_scalable(model: onnx.ModelProto) -> Scalable:
     """Return what `fold` takes of a converted model."""
@@ -178,16 +170,16 @@ def fold(model: onnx.ModelProto, corrections: Mapping[str, ChannelAffine]) -> No
         corrections: By name, of nodes and products that `find_scalable` returns.
     """
     scalable = find_scalable(model)
-    edit = _Edit(FreshNames(model), Insertions())
+    edit = Edit(FreshNames(model), Insertions())
     for name, affine in corrections.items():
         if name in scalable.nodes:
             _fold_node(scalable.nodes[name], affine, edit)
         elif affine.scale != 1:
-            scale_product(scalable.products[name], affine.scale, edit.names, edit.insertions)
+            put_behind(scalable.products[name], "Mul", affine.scale.reshape(()), "factor", "scaled", edit)
     edit.insertions.apply()
 
 
-def _fold_node(place: ScalableNode, affine: ChannelAffine, edit: "_Edit") -> None:
+def _fold_node(place: ScalableNode, affine: ChannelAffine, edit: Edit) -> None:
     if affine.weights is not None:
         _replace_weights(place, affine.weights, edit)
     elif np.any(affine.scale != 1):
@@ -196,12 +188,6 @@ def _fold_node(place: ScalableNode, affine: ChannelAffine, edit: "_Edit") -> Non
         _scale_bias(place, affine.scale, edit)
     if np.any(affine.offset != 0):
         _add_offset(place, affine.offset, edit)
-
-
-@dataclass(frozen=True)
-class _Edit:
-    names: FreshNames
-    insertions: Insertions
 
 
 def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode | ScalableProduct | str:
@@ -233,7 +219,7 @@ def _describe(candidate: Candidate, scopes: Mapping[int, Scope]) -> ScalableNode
         return f"its weights are computed or in external data, and onnxruntime has no Mul of opset {site.opset}"
     dtype, other_rank = _DTYPES[candidate.element_type], site.rank(1 - operand)
     return ScalableNode(
-        candidate.name, site.node, scope, operand, rank, other_rank, dtype, site.opset, attributes, scales_rank
+        candidate.name, site.node, scope, dtype, operand, rank, other_rank, site.opset, attributes, scales_rank
     )
 
 
@@ -259,19 +245,19 @@ def _float_tensor(scope: Scope, name: str) -> onnx.TensorProto | None:
     return tensor if is_here else None
 
 
-def _scale_weights(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) -> None:
+def _scale_weights(place: ScalableNode, scale: NDArray[np.float32], edit: Edit) -> None:
     name = place.node.input[place.scaled_input]
     factors = _of_blocks(place, scale) if place.scaled_input != place.operand else _of_channels(place, scale)
     place.node.input[place.scaled_input] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
 
 
-def _replace_weights(place: ScalableNode, weights: NDArray[np.float32], edit: _Edit) -> None:
+def _replace_weights(place: ScalableNode, weights: NDArray[np.float32], edit: Edit) -> None:
     name, values = place.node.input[place.operand], _as_stored(place, weights).astype(place.dtype)
     owner, tensor = place.scope.owner(name), _tensor(place.scope, name)
     if owner is not None and owner.uses(name) == 1 and tensor is not None and _dtype(tensor) == place.dtype:
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
     else:
-        place.node.input[place.operand] = _insert_constant(place, values, f"{name}_refitted", edit)
+        place.node.input[place.operand] = insert_constant(place, values, f"{name}_refitted", edit)
 
 
 def _as_stored(place: ScalableNode, weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -295,7 +281,7 @@ def as_operand(place: ScalableNode, stored: NDArray[np.float32]) -> NDArray[np.f
     return np.ascontiguousarray(matrix.T if place.attributes.get(_TRANSPOSED[place.operand]) else matrix)
 
 
-def _scale_bias(place: ScalableNode, scale: NDArray[np.float32], edit: _Edit) -> None:
+def _scale_bias(place: ScalableNode, scale: NDArray[np.float32], edit: Edit) -> None:
     name = place.node.input[BIAS_INPUT]
     factors = _offset_shape(place, scale)
     place.node.input[BIAS_INPUT] = _combine(place, "Mul", name, factors, f"{name}_scaled", edit)
@@ -320,10 +306,10 @@ def _of_blocks(place: ScalableNode, scale: NDArray[np.float32]) -> NDArray[np.fl
     return np.repeat(scale, -(-place.attributes["K"] // place.attributes["block_size"]))
 
 
-def _add_offset(place: ScalableNode, offset: NDArray[np.float32], edit: _Edit) -> None:
+def _add_offset(place: ScalableNode, offset: NDArray[np.float32], edit: Edit) -> None:
     node = place.node
     if node.op_type in _WITHOUT_BIAS:
-        _add_behind(place, _offset_shape(place, offset), edit)
+        put_behind(place, "Add", _offset_shape(place, offset), "offset", "raised", edit)
         return
     if node.op_type == "LbaGemm":
         alpha, beta = (place.attributes.get(name, 1.0) for name in ("alpha", "beta"))
@@ -334,7 +320,7 @@ def _add_offset(place: ScalableNode, offset: NDArray[np.float32], edit: _Edit) -
         offset = (offset * np.float32(alpha / (beta if has_addend else 1.0))).astype(np.float32)
     addend = _offset_shape(place, offset)
     if len(node.input) < 3:
-        node.input.append(_insert_constant(place, addend, f"{place.name}_offset", edit))
+        node.input.append(insert_constant(place, addend, f"{place.name}_offset", edit))
     else:
         name = node.input[2]
         node.input[2] = _combine(place, "Add", name, addend, f"{name}_raised", edit)
@@ -348,7 +334,7 @@ def _offset_shape(place: ScalableNode, offset: NDArray[np.float32]) -> NDArray[n
     return offset.reshape(-1, 1) if place.operand == 0 and has_columns else offset
 
 
-def _combine(place: ScalableNode, op_type: str, name: str, by: NDArray[np.float32], output: str, edit: _Edit) -> str:
+def _combine(place: ScalableNode, op_type: str, name: str, by: NDArray[np.float32], output: str, edit: Edit) -> str:
     """Multiply or add to a value that a node reads; return the name under which the node finds the result."""
     is_own, has_operators = _is_own(place.scope, name), place.opset >= FIRST_OPSET_WITH_MUL
     tensor = _float_tensor(place.scope, name) if is_own or not has_operators else None
@@ -360,7 +346,7 @@ def _combine(place: ScalableNode, op_type: str, name: str, by: NDArray[np.float3
         return name
     if has_operators:
         return _insert(place, op_type, name, by, output, edit)
-    return _insert_constant(place, result, output, edit)
+    return insert_constant(place, result, output, edit)
 
 
 def _is_own(scope: Scope, name: str) -> bool:
@@ -375,27 +361,11 @@ def _dtype(tensor: onnx.TensorProto) -> np.dtype[Any]:
 
 
 def _insert(
-    place: ScalableNode, op_type: str, operand: str, values: NDArray[np.float32], output: str, edit: _Edit
+    place: ScalableNode, op_type: str, operand: str, values: NDArray[np.float32], output: str, edit: Edit
 ) -> str:
     """Put `op_type(operand, values)` in front of a node; return its output's name."""
     output = edit.names.make(output)
-    constant = _insert_constant(place, values, f"{output}_by", edit)
+    constant = insert_constant(place, values, f"{output}_by", edit)
     node = onnx.helper.make_node(op_type, [operand, constant], [output], name=edit.names.make(f"{output}_node"))
     edit.insertions.before(place.node, place.scope.body, node)
     return output
-
-
-def _insert_constant(place: ScalableNode, values: NDArray[Any], name: str, edit: _Edit) -> str:
-    name = edit.names.make(name)
-    tensor = onnx.numpy_helper.from_array(values.astype(place.dtype), name)
-    node = onnx.helper.make_node("Constant", [], [name], name=edit.names.make(f"{name}_node"), value=tensor)
-    edit.insertions.before(place.node, place.scope.body, node)
-    return name
-
-
-def _add_behind(place: ScalableNode, offset: NDArray[np.float32], edit: _Edit) -> None:
-    constant = _insert_constant(place, offset, f"{place.name}_offset", edit)
-    result, place.node.output[0] = place.node.output[0], edit.names.make(f"{place.node.output[0]}_unraised")
-    name = edit.names.make(f"{place.name}_raised")
-    node = onnx.helper.make_node("Add", [place.node.output[0], constant], [result], name=name)
-    edit.insertions.behind(place.node, place.scope.body, node)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from lba_onnx.arithmetic import Accumulator
 from lba_onnx.correction.estimators import AFFINE, SCALE
 from lba_onnx.correction.moments import ChannelSums, PairedSums
+from lba_onnx.correction.product import factor_of, product_sums
 from lba_onnx.data.tally import note, tallied
 from lba_onnx.data.watching import enter_phase
 from lba_onnx.native.observer import ObservedCall
@@ -149,8 +150,7 @@ def _losses(
     """Return the loss with each accumulator, of a change that takes any of them."""
     found: dict[Accumulator, list[NDArray[np.float64]]] = {spec: [] for spec in specs}
     making = probe.making
-    scalable = find_scalable(change.model.proto)
-    ear = _Ear(name, scalable.nodes.get(name) or scalable.products.get(name) if making.effort else None)
+    ear = _Ear(name, find_scalable(change.model.proto).get(name) if making.effort else None)
     with ExitStack() as stack:
         if change.outputs:
             observed = observing_session(change.model, ear.hear, making.execution.providers, fills=True)
@@ -208,8 +208,8 @@ class _Ear:
         return corrected
 
     def _corrected_product(self, call: ObservedCall, given: NDArray[Any], product: ScalableProduct) -> NDArray[Any]:
-        flat, expected = given.reshape(1, -1), self._float32(call, product).reshape(1, -1)
-        corrected: NDArray[Any] = given * SCALE.scale(self._sums_with(PairedSums.of(flat, expected, 0)), False)
+        sums = self._sums_with(product_sums(given, self._float32(call, product)))
+        corrected: NDArray[Any] = given * factor_of(sums)
         return corrected
 
     def _sums_with(self, sums: PairedSums) -> PairedSums:
